@@ -1,0 +1,133 @@
+"""Components are found through entry points; built-ins register exactly as third parties do.
+
+An entry point of the group ``synthlift.generators``, ``synthlift.filters`` or
+``synthlift.classifiers`` names a :class:`Descriptor`. Descriptors import no torch: they carry the
+Config and the address of the class, which is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from synthlift.errors import InputError, nearest_name
+
+Group = Literal["generators", "filters", "classifiers"]
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's Config: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What is known of a component without importing it.
+
+    Attributes:
+        kind: the name used in a study file.
+        config: its pydantic Config.
+        version: changes when its results change; part of every key.
+        target: ``"module:Class"``; the class takes the Config as its only argument.
+        summary: one line for people.
+        needs: requirements such as ``{"labels"}``, ``{"masks"}``, ``{"gpu"}``.
+        distribution: filled in by the registry: distribution name and version, or a file's hash.
+    """
+
+    kind: str
+    config: type[ComponentConfig]
+    version: str
+    target: str
+    summary: str = ""
+    needs: frozenset[str] = frozenset()
+    distribution: str = ""
+
+    def identity(self) -> str:
+        """What a key must contain besides the Config."""
+        return f"{self.distribution}:{self.kind}:{self.version}"
+
+    def build(self, config: ComponentConfig) -> Any:
+        """Import the class and build the component from its Config."""
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)(config)
+
+
+_plugins: dict[Group, dict[str, Descriptor]] = {}
+
+
+@functools.cache
+def _installed(group: Group) -> dict[str, Descriptor]:
+    found: dict[str, Descriptor] = {}
+    for entry in importlib.metadata.entry_points(group=f"synthlift.{group}"):
+        descriptor: Descriptor = entry.load()
+        origin = entry.dist.name if entry.dist else "unknown"
+        version = "" if origin == "synthlift" or entry.dist is None else f"=={entry.dist.version}"
+        found[descriptor.kind] = _with_origin(descriptor, origin + version)
+    return found
+
+
+def _with_origin(descriptor: Descriptor, origin: str) -> Descriptor:
+    from dataclasses import replace
+
+    return replace(descriptor, distribution=origin)
+
+
+def available(group: Group) -> dict[str, Descriptor]:
+    """All descriptors of a group by kind, installed ones and those of loaded plug-in files."""
+    return {**_installed(group), **_plugins.get(group, {})}
+
+
+def descriptor(group: Group, kind: str) -> Descriptor:
+    """Find one descriptor.
+
+    Raises:
+        InputError: no such kind; the nearest valid name is given.
+    """
+    known = available(group)
+    if kind not in known:
+        raise InputError(
+            f"{group[:-1]} kind '{kind}'{nearest_name(kind, known)}",
+            rule=f"known kinds are: {', '.join(sorted(known))}",
+            remedy="correct the name, or list the file that defines it under 'plugins:'",
+        )
+    return known[kind]
+
+
+def load_plugin(path: Path) -> None:
+    """Import a plug-in file; its ``SYNTHLIFT = {"generators": [Descriptor, …]}`` is registered.
+
+    The file's SHA-256 becomes part of every key that uses it.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"plug-in file '{path}' does not exist",
+            rule="entries of 'plugins:' are paths of Python files, relative to the study file",
+            remedy="correct the path",
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = f"synthlift_plugin_{path.stem}_{digest[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    offered = getattr(module, "SYNTHLIFT", None)
+    if not isinstance(offered, dict):
+        raise InputError(
+            f"plug-in file '{path}' offers nothing",
+            rule="it must define SYNTHLIFT = {'generators': [Descriptor(...)], ...}",
+            remedy="see docs/extending.md",
+        )
+    for group, descriptors in offered.items():
+        for item in descriptors:
+            _plugins.setdefault(group, {})[item.kind] = _with_origin(item, f"file-{digest}")

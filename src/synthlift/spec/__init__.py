@@ -1,0 +1,1 @@
+"""The study file and the results file as pydantic models. No torch here."""

@@ -1,0 +1,219 @@
+"""Arms: data × recipe as one flat record, and the familiar names that are presets of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from synthlift.errors import InputError, nearest_name
+
+Role = Literal["rival", "generative", "control"]
+Base = Literal["plain", "best_rival"]
+Loss = Literal["cross_entropy", "logit_adjusted", "effective_number"]
+Sampler = Literal["uniform", "class_balanced"]
+Augmentation = Literal["none", "light", "medium", "strong"]
+Regime = Literal["joint", "synthetic_only", "pretrain_finetune", "batch_share"]
+FillTarget = Literal["all", "fill_to_largest", "fill_to_median"]
+
+
+class Recipe(BaseModel):
+    """How one classifier is trained; every field takes part in the model's key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    augmentation: Augmentation = "none"
+    loss: Loss = "cross_entropy"
+    sampler: Sampler = "uniform"
+
+
+class Arm(BaseModel):
+    """One resolved arm.
+
+    Attributes:
+        name: unique in the study, e.g. ``targeted@2+rival``.
+        role: rivals spend the effort otherwise, generative arms use synthetic images, controls
+            explain a difference.
+        base: where ``recipe`` comes from; with ``best_rival`` it is filled in after selection.
+        recipe: augmentation, loss and sampler.
+        duplicate: real images are repeated up to the largest class (no synthetic images).
+        generator: name of the generator, or None.
+        target: which classes receive synthetic images.
+        multiple: synthetic images kept per real one (see METHOD §1), ≥ 0.
+        spread_evenly: the uniform-fraction control: the target's total, spread in proportion.
+        regime: the order in which real and synthetic images are used.
+        synthetic_share: share of synthetic images in each batch (``batch_share`` only).
+        curated: whether rejected images are left out.
+        posing: None, or a trained control: ``real`` images, or ``shuffled`` labels, posing as
+            synthetic ones.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    role: Role
+    base: Base = "plain"
+    recipe: Recipe = Recipe()
+    duplicate: bool = False
+    generator: str | None = None
+    target: FillTarget = "all"
+    multiple: float = Field(default=0.0, ge=0)
+    spread_evenly: bool = False
+    regime: Regime = "joint"
+    synthetic_share: float | None = Field(default=None, gt=0, lt=1)
+    curated: bool = True
+    posing: Literal["resampled", "fresh", "shuffled"] | None = None
+
+    @property
+    def uses_synthetic(self) -> bool:
+        """Whether the arm needs generated images."""
+        return self.generator is not None and self.multiple > 0
+
+
+Multiple = Annotated[float, Field(gt=0, le=100)]
+
+RIVALS: dict[str, dict[str, Any]] = {
+    "real": {},
+    "augmented": {"recipe": {"augmentation": "medium"}},
+    "class_balanced": {"recipe": {"augmentation": "medium", "sampler": "class_balanced"}},
+    "logit_adjusted": {"recipe": {"augmentation": "medium", "loss": "logit_adjusted"}},
+    "effective_number": {"recipe": {"augmentation": "medium", "loss": "effective_number"}},
+    "targeted_duplication": {"recipe": {"augmentation": "medium"}, "duplicate": True},
+}
+GENERATIVE: dict[str, dict[str, Any]] = {
+    "mixed": {"recipes": ["plain", "best_rival"]},
+    "targeted": {"recipes": ["plain", "best_rival"], "target": "fill_to_largest"},
+    "uniform_fraction": {"recipes": ["best_rival"], "target": "fill_to_largest"},
+    "synthetic_only": {"recipes": ["plain"]},
+    "pretrain_finetune": {"recipes": ["best_rival"]},
+    "batch_share": {"recipes": ["best_rival"]},
+}
+
+
+class ArmSpec(BaseModel):
+    """One entry of ``arms:`` in a study file; a bare name stands for ``{kind: name}``.
+
+    Attributes:
+        kind: a preset's name.
+        generator: which generator; the study's first when left out.
+        multiples: multiples of METHOD §1, each > 0; smaller sets are nested in larger ones.
+        target: all classes, or fill towards the largest or the median class.
+        recipes: plain, best_rival or both.
+        augmentation: strength for this rival (``augmented`` presets only).
+        synthetic_share: share of each batch (``batch_share`` only).
+        curated: False keeps rejected images in.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    generator: str | None = None
+    multiples: tuple[Multiple, ...] | None = None
+    target: FillTarget | None = None
+    recipes: tuple[Base, ...] | None = None
+    augmentation: Augmentation | None = None
+    synthetic_share: float | None = Field(default=None, gt=0, lt=1)
+    curated: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        known = [*RIVALS, *GENERATIVE]
+        if value not in known:
+            raise ValueError(
+                f"unknown arm '{value}'{nearest_name(value, known)}; known: {', '.join(known)}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> ArmSpec:
+        if self.kind in RIVALS and (self.multiples or self.generator or self.target):
+            raise ValueError(
+                f"arm '{self.kind}' uses no synthetic images: "
+                "'generator', 'multiples' and 'target' have no effect on it; remove them"
+            )
+        if self.synthetic_share is not None and self.kind != "batch_share":
+            raise ValueError("'synthetic_share' belongs to arm 'batch_share' only")
+        return self
+
+
+def expand_arms(specs: Sequence[ArmSpec], *, generators: Sequence[str]) -> tuple[Arm, ...]:
+    """Turn the study's entries into arms, in order, one per multiple and recipe.
+
+    Args:
+        specs: the entries.
+        generators: names of the study's generators, the default first.
+
+    Raises:
+        InputError: two entries give the same arm, or a generator is unknown or missing.
+    """
+    arms: list[Arm] = []
+    for spec in specs:
+        arms.extend(_rival(spec) if spec.kind in RIVALS else _generative(spec, generators))
+    names = [arm.name for arm in arms]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"arm '{name}' is given twice",
+                rule="every arm of a study is unique",
+                remedy="remove one of the entries under 'arms:'",
+            )
+    return tuple(arms)
+
+
+def _rival(spec: ArmSpec) -> list[Arm]:
+    preset = {**RIVALS[spec.kind]}
+    name = spec.kind
+    if spec.augmentation is not None:
+        preset["recipe"] = {**preset.get("recipe", {}), "augmentation": spec.augmentation}
+        name = f"{spec.kind}-{spec.augmentation}"
+    return [Arm(name=name, role="rival", **preset)]
+
+
+def _generative(spec: ArmSpec, generators: Sequence[str]) -> list[Arm]:
+    generator = spec.generator or (generators[0] if generators else None)
+    if generator is None or generator not in generators:
+        raise InputError(
+            f"arm '{spec.kind}' wants generator '{generator}'"
+            + nearest_name(generator or "", generators),
+            rule=f"generators of this study: {', '.join(generators) or 'none'}",
+            remedy="name one of them, or add it under 'generators:'",
+        )
+    preset = GENERATIVE[spec.kind]
+    target = spec.target or preset.get("target", "all")
+    prefix = spec.kind if generator == generators[0] else f"{generator}:{spec.kind}"
+    if spec.target is not None and spec.target != preset.get("target", "all"):
+        prefix += f"-{spec.target}"
+    if not spec.curated:
+        prefix += "-uncurated"
+    arms = []
+    for multiple in spec.multiples or (1.0,):
+        for base in spec.recipes or tuple(preset["recipes"]):
+            arms.append(
+                Arm(
+                    name=f"{prefix}@{multiple:g}" + ("+rival" if base == "best_rival" else ""),
+                    role="control" if spec.kind == "uniform_fraction" else "generative",
+                    base=base,
+                    generator=generator,
+                    target=target,
+                    multiple=multiple,
+                    spread_evenly=spec.kind == "uniform_fraction",
+                    regime=spec.kind if spec.kind in _REGIMES else "joint",  # type: ignore[arg-type]
+                    synthetic_share=_share(spec),
+                    curated=spec.curated,
+                )
+            )
+    return arms
+
+
+_REGIMES = ("synthetic_only", "pretrain_finetune", "batch_share")
+
+
+def _share(spec: ArmSpec) -> float | None:
+    return (spec.synthetic_share or 0.5) if spec.kind == "batch_share" else None

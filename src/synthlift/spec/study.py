@@ -1,0 +1,222 @@
+"""The study file: every key, its default and its meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from synthlift.errors import nearest_name
+from synthlift.spec.arms import ArmSpec
+
+METRICS = (
+    "balanced_accuracy",
+    "accuracy",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "weighted_f1",
+    "auroc",
+    "average_precision",
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LongTail(_Section):
+    """Class k of K (sorted by name) keeps largest · (smallest/largest)^(k/(K−1)) groups."""
+
+    largest: int = Field(ge=1)
+    smallest: int = Field(ge=1)
+
+
+class Split(_Section):
+    """How train, validation and test are separated.
+
+    Attributes:
+        design: auto follows METHOD §2; fixed = A, redrawn = B, cross_validated = C.
+        test: share of groups in the locked test set (A and B).
+        validation: share of the remaining groups kept for validation.
+        folds, repeats: design C.
+        draws: training sets drawn in design B.
+        long_tail, per_class: how each draw of design B is subsampled from the pool.
+    """
+
+    design: Literal["auto", "fixed", "redrawn", "cross_validated"] = "auto"
+    test: float = Field(default=0.2, gt=0, lt=1)
+    validation: float = Field(default=0.1, gt=0, lt=1)
+    folds: int = Field(default=5, ge=2)
+    repeats: int = Field(default=2, ge=1)
+    draws: int = Field(default=5, ge=2)
+    long_tail: LongTail | None = None
+    per_class: int | None = Field(default=None, ge=1)
+
+
+class Data(_Section):
+    """Where the images are and how they are read.
+
+    Attributes:
+        source: a folder with one sub-folder a class, or ``sklearn:digits``.
+        names: class name → words for people.
+        image_size: training size in pixels (square); auto chooses and states it.
+        fit: how an image becomes square: pad, crop or stretch.
+        channels: auto = grey when every image is grey.
+        max_pixels: larger images are skipped and listed (a guard against bombs).
+        seed_of_split: None = the study's seed.
+    """
+
+    source: str = "sklearn:digits"
+    names: dict[str, str] = Field(default_factory=dict)
+    split: Split = Split()
+    image_size: int | Literal["auto"] = "auto"
+    fit: Literal["pad", "crop", "stretch"] = "pad"
+    channels: Literal["auto", "grey", "rgb"] = "auto"
+    max_pixels: int = Field(default=50_000_000, ge=1)
+
+    @field_validator("image_size")
+    @classmethod
+    def _size(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 8 <= value <= 1024:
+            raise ValueError("image_size must lie between 8 and 1024 pixels")
+        return value
+
+
+class Component(BaseModel):
+    """A registered component by kind; further keys belong to its own Config."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+    name: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    def settings(self) -> dict[str, Any]:
+        """The keys meant for the component's Config."""
+        return dict(self.model_extra or {})
+
+    @property
+    def title(self) -> str:
+        """The name in the study; the kind when none is given."""
+        return self.name or self.kind
+
+
+class Training(_Section):
+    """How classifiers are trained; equal for all arms.
+
+    Attributes:
+        steps: optimiser steps; auto is chosen from the data's size and recorded.
+        batch_size: images per step, real and synthetic together.
+        optimizer: adam (AdamW) or sgd (Nesterov 0.9).
+        learning_rate: peak of the cosine schedule; auto = 2e-3 for adam, 0.05 for sgd.
+        weight_decay: decoupled for adam.
+        label_smoothing: in [0, 1).
+        ema: decay of the averaged weights that are evaluated; 0 = off.
+        flip: horizontal flips in augmentation; auto tests on train whether they keep the class.
+        early_stopping: evaluate on validation and keep the best step (off by default).
+    """
+
+    steps: int | Literal["auto"] = "auto"
+    batch_size: int = Field(default=64, ge=2)
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float | Literal["auto"] = "auto"
+    weight_decay: float = Field(default=1e-2, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    flip: Literal["auto", "yes", "no"] = "auto"
+    early_stopping: bool = False
+
+
+class Primary(_Section):
+    """The one contrast that is declared before the run.
+
+    Attributes:
+        metric: what is compared.
+        margin: the smallest difference worth having (0.01 = 1 point).
+        generative, rival: arm names; auto = METHOD §4.
+    """
+
+    metric: str = "balanced_accuracy"
+    margin: float = Field(default=0.01, gt=0, lt=1)
+    generative: str = "auto"
+    rival: str = "auto"
+
+    @field_validator("metric")
+    @classmethod
+    def _metric(cls, value: str) -> str:
+        if value not in METRICS:
+            raise ValueError(
+                f"unknown metric '{value}'{nearest_name(value, METRICS)}; "
+                f"known: {', '.join(METRICS)}"
+            )
+        return value
+
+
+DEFAULT_ARMS: tuple[Any, ...] = (
+    "real",
+    "augmented",
+    "class_balanced",
+    "logit_adjusted",
+    "effective_number",
+    "targeted_duplication",
+    {"kind": "mixed", "multiples": [1]},
+    {"kind": "targeted", "multiples": [1, 2]},
+    "uniform_fraction",
+    "synthetic_only",
+    "pretrain_finetune",
+    "batch_share",
+)
+
+
+class Study(_Section):
+    """One question on one data set.
+
+    Attributes:
+        name: names the run folder.
+        data: where the images are and how they are split.
+        generators: components of group ``generators``; the first is the default.
+        curation: components of group ``filters``, applied in order.
+        arms: see ``ArmSpec``.
+        classifier: a component of group ``classifiers``.
+        training: equal for all arms.
+        replicates: paired repetitions; a verdict needs at least 10.
+        generator_fits: fits per training set in design A (≥ 5 for a verdict).
+        selection: auto follows METHOD §2 (validation, else predeclared).
+        primary: the declared contrast.
+        seed: everything random derives from it.
+        plugins: Python files that register further components.
+    """
+
+    name: str = Field(default="study", pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$")
+    data: Data = Data()
+    generators: tuple[Component, ...] = (Component(kind="flow"),)
+    curation: tuple[Component, ...] = (
+        Component(kind="exact_duplicates"),
+        Component(kind="near_copies"),
+        Component(kind="class_agreement"),
+    )
+    arms: tuple[ArmSpec, ...] = Field(
+        default=tuple(ArmSpec.model_validate(a) for a in DEFAULT_ARMS), min_length=1
+    )
+    classifier: Component = Component(kind="small_cnn")
+    training: Training = Training()
+    replicates: int = Field(default=10, ge=1, le=1000)
+    generator_fits: int = Field(default=5, ge=1)
+    selection: Literal["auto", "validation", "predeclared"] = "auto"
+    primary: Primary = Primary()
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    plugins: tuple[str, ...] = ()
+
+    @field_validator("generators", "curation")
+    @classmethod
+    def _unique(cls, value: tuple[Component, ...]) -> tuple[Component, ...]:
+        titles = [c.title for c in value]
+        for title in titles:
+            if titles.count(title) > 1:
+                raise ValueError(f"the name '{title}' is given twice; give each entry a 'name'")
+        return value

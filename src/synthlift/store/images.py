@@ -1,0 +1,103 @@
+"""Reading images out of artefacts: the parts of a split, and generated images by manifest.
+
+Three artefacts make a data set: the *inventory* (``inventory.parquet``: one row an image that was
+read), the *pixels* (``pixels.npy``: uint8 [N, H, W, C], row i belongs to the i-th inventory row
+whose status is "ok") and the *split* (``split.parquet``: draw, id, part). Test rows never pass
+through here: ``study.open_test`` alone reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from synthlift.errors import LeakageError
+from synthlift.store.store import Store
+from synthlift.types import GuardedPixels, ImageSet, Int64, LockedTest, Strings, UInt8
+
+Part = Literal["train", "validation", "pool"]
+INVENTORY, PIXELS, SPLIT = "inventory.parquet", "pixels.npy", "split.parquet"
+
+
+class DataKeys(TypedDict):
+    """The three artefacts of a data set."""
+
+    inventory: str
+    pixels: str
+    split: str
+
+
+class ManifestEntry(TypedDict):
+    """Rows of one committed chunk of generated images, in request order."""
+
+    chunk: str
+    label: int
+    rows: list[int]
+
+
+def usable_rows(store: Store, inventory: str) -> Mapping[str, Strings]:
+    """Columns id, label, group, sha256 of the usable inventory rows, in pixel order."""
+    table = pq.read_table(store.open(inventory).path(INVENTORY))
+    keep = np.asarray(table.column("status")) == "ok"
+    names = ("id", "label", "group", "sha256")
+    return {name: np.asarray(table.column(name))[keep].astype(str) for name in names}
+
+
+def class_names(store: Store, inventory: str) -> tuple[str, ...]:
+    """Class names sorted by name; their order defines the class indices."""
+    return tuple(sorted(set(usable_rows(store, inventory)["label"])))
+
+
+def _members(store: Store, keys: DataKeys, draw: int, part: str) -> Strings:
+    table = pq.read_table(store.open(keys["split"]).path(SPLIT))
+    chosen = (np.asarray(table.column("draw")) == draw) & (np.asarray(table.column("part")) == part)
+    members: Strings = np.asarray(table.column("id"))[chosen].astype(str)
+    return members
+
+
+def _positions(ids: Strings, wanted: Strings) -> np.ndarray:
+    where = {name: row for row, name in enumerate(ids)}
+    return np.array([where[name] for name in wanted], dtype=np.intp)
+
+
+def read_part(store: Store, keys: DataKeys, *, draw: int, part: Part) -> ImageSet:
+    """Read the training, validation or left-over pool images of one draw (or fold).
+
+    Raises:
+        LeakageError: the test part was asked for.
+    """
+    if part not in ("train", "validation", "pool"):
+        raise LeakageError(f"part '{part}' is locked until all planned models are committed")
+    columns = usable_rows(store, keys["inventory"])
+    rows = _positions(columns["id"], _members(store, keys, draw, part))
+    classes = class_names(store, keys["inventory"])
+    base = np.load(store.open(keys["pixels"]).path(PIXELS), mmap_mode="r")
+    return ImageSet(
+        ids=columns["id"][rows],
+        labels=np.searchsorted(np.array(classes), columns["label"][rows]).astype(np.int64),
+        groups=columns["group"][rows],
+        classes=classes,
+        source=GuardedPixels(base, rows),
+    )
+
+
+def locked_test(store: Store, keys: DataKeys, *, draw: int) -> LockedTest:
+    """The test part of one draw (or fold) as a lock: ids, groups and content hashes."""
+    columns = usable_rows(store, keys["inventory"])
+    rows = _positions(columns["id"], _members(store, keys, draw, "test"))
+    return LockedTest(
+        ids=columns["id"][rows], groups=columns["group"][rows], hashes=columns["sha256"][rows]
+    )
+
+
+def read_generated(store: Store, manifest: Sequence[ManifestEntry]) -> tuple[UInt8, Int64]:
+    """Read generated images: pixels uint8 [n, H, W, C] and labels [n], in manifest order."""
+    pixels = [
+        np.load(store.open(entry["chunk"]).path(PIXELS), mmap_mode="r")[entry["rows"]]
+        for entry in manifest
+    ]
+    labels = [np.full(len(entry["rows"]), entry["label"], np.int64) for entry in manifest]
+    return np.concatenate(pixels), np.concatenate(labels)

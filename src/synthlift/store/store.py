@@ -1,0 +1,303 @@
+"""The artefact store: content-keyed folders that exist whole or not at all.
+
+Layout under the root (mode 0700)::
+
+    artefacts/<key>/record.json + files    committed, never changed
+    work/<key>/                            check-points of unfinished work; survives kills
+    leases/<key>.lock                      saves double work; correctness never depends on it
+    decisions/<study>/<name>.json          created once, first writer wins
+    roots/<run>.json                       what ``gc`` must keep
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from synthlift.errors import DiskFullError, StageError, SynthliftError
+from synthlift.store.files import hash_files, write_json_atomic
+from synthlift.store.requests import StageContext, StageRequest, resolve
+
+RECORD = "record.json"
+MINIMUM_FREE_BYTES = 64 * 1024**2
+
+
+def default_root() -> Path:
+    """``$SYNTHLIFT_STORE``, else the user's cache folder."""
+    import platformdirs
+
+    given = os.environ.get("SYNTHLIFT_STORE")
+    return Path(given) if given else Path(platformdirs.user_cache_dir("synthlift")) / "store"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A committed result: its folder and its record."""
+
+    key: str
+    folder: Path
+    record: Mapping[str, Any]
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """What the stage function returned."""
+        summary: Mapping[str, Any] = self.record["summary"]
+        return summary
+
+    def path(self, name: str) -> Path:
+        """The path of one of its files."""
+        assert name in self.record["files"], f"{self.key} has no file {name}"
+        return self.folder / name
+
+
+class Store:
+    """See the module's text. Safe for any number of processes on one machine."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (root or default_root()).absolute()
+        for name in ("artefacts", "work", "leases", "decisions", "roots"):
+            (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(PermissionError):
+            self.root.chmod(0o700)
+
+    # ── reading ───────────────────────────────────────────────────────────────────────────────
+
+    def folder(self, key: str) -> Path:
+        """Where ``key`` is or will be."""
+        return self.root / "artefacts" / key
+
+    def has(self, key: str) -> bool:
+        """Whether ``key`` is committed."""
+        return (self.folder(key) / RECORD).is_file()
+
+    def open(self, key: str) -> Artefact:
+        """Open a committed artefact.
+
+        Raises:
+            SynthliftError: it is not there (deleted by hand, or never made).
+        """
+        folder = self.folder(key)
+        try:
+            record = json.loads((folder / RECORD).read_text())
+        except FileNotFoundError:
+            raise SynthliftError(f"the store holds no '{key}'; run the study again") from None
+        return Artefact(key, folder, record)
+
+    # ── computing ─────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def lease(self, key: str) -> Iterator[bool]:
+        """Yield whether this process now holds the lease of ``key`` (never blocks)."""
+        lock = filelock.FileLock(self.root / "leases" / f"{key}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def compute(
+        self,
+        request: StageRequest,
+        *,
+        log: Callable[..., None] = lambda *_a, **_k: None,
+    ) -> str:
+        """Compute and commit ``request`` unless it is there.
+
+        Returns:
+            "present" (nothing done), "computed", or "busy" (another process holds the lease).
+
+        Raises:
+            DiskFullError: too little space before, or none left during, the stage.
+        """
+        if self.has(request.key):
+            return "present"
+        with self.lease(request.key) as held:
+            if not held:
+                return "busy"
+            if self.has(request.key):
+                return "present"
+            self._check_disk()
+            try:
+                self._run(request, log)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise DiskFullError(_full(self.root)) from error
+                raise
+        return "computed"
+
+    def _run(self, request: StageRequest, log: Callable[..., None]) -> None:
+        work = self.root / "work" / request.key
+        out = work / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        meter = _Meter()
+        context = StageContext(self, out, work, _progress_writer(work, request.label), log)
+        summary = resolve(request.function)(request, context)
+        record = {
+            "key": request.key,
+            "stage": request.stage,
+            "function": request.function,
+            "config": dict(request.config),
+            "inputs": dict(request.inputs),
+            "seed": request.seed,
+            "numerics": dict(request.numerics),
+            "version": request.version,
+            "files": hash_files(out),
+            "summary": summary,
+            "cost": meter.read(),
+        }
+        write_json_atomic(out / RECORD, record)
+        self._commit(request.key, out)
+        shutil.rmtree(work, ignore_errors=True)
+
+    def _commit(self, key: str, out: Path) -> None:
+        try:
+            out.rename(self.folder(key))
+        except OSError as error:
+            if not self.has(key):
+                raise StageError(f"could not commit {key}: {error}") from error
+
+    def _check_disk(self) -> None:
+        if shutil.disk_usage(self.root).free < MINIMUM_FREE_BYTES:
+            raise DiskFullError(_full(self.root))
+
+    # ── decisions ─────────────────────────────────────────────────────────────────────────────
+
+    def decisions(self, study: str) -> dict[str, dict[str, Any]]:
+        """All recorded decisions of a study, by name, in the order in which they were taken."""
+        folder = self.root / "decisions" / study
+        found = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+        return {d["name"]: d for d in sorted(found, key=lambda d: (d["at"], d["name"]))}
+
+    def decide(self, study: str, name: str, make: Callable[[], tuple[Any, str]]) -> Any:
+        """Return the recorded value of decision ``name``; take and record it if there is none.
+
+        Args:
+            study: the study's key.
+            name: e.g. ``"image_size"``.
+            make: returns (JSON value, reason in words); called only when nothing is recorded.
+        """
+        path = self.root / "decisions" / study / f"{name.replace('/', '~')}.json"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            value, reason = make()
+            record = {"name": name, "value": value, "reason": reason, "at": time.time()}
+            _create_once(path, json.dumps(record, indent=1))
+        return json.loads(path.read_text())["value"]
+
+    def forget_decisions(self, study: str) -> None:
+        """Discard all decisions of a study (``--replan``)."""
+        shutil.rmtree(self.root / "decisions" / study, ignore_errors=True)
+
+    # ── roots and collection ──────────────────────────────────────────────────────────────────
+
+    def register_root(self, name: str, keys: list[str], **facts: Any) -> None:
+        """Protect ``keys`` from :meth:`collect` on behalf of the run ``name``."""
+        write_json_atomic(self.root / "roots" / f"{name}.json", {"keys": keys, **facts})
+
+    def roots(self) -> dict[str, dict[str, Any]]:
+        """Registered runs by name."""
+        found = sorted((self.root / "roots").glob("*.json"))
+        return {path.stem: json.loads(path.read_text()) for path in found}
+
+    def collect(self, *, dry_run: bool = False) -> tuple[int, int]:
+        """Delete artefacts and left-over work that no run refers to and nobody holds.
+
+        Returns:
+            Number of folders and bytes freed (or that would be freed).
+        """
+        live = self._live_keys()
+        count = size = 0
+        for kind in ("artefacts", "work"):
+            for folder in sorted((self.root / kind).iterdir()):
+                if folder.name in live:
+                    continue
+                with self.lease(folder.name) as held:
+                    if held:
+                        count += 1
+                        size += sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+                        if not dry_run:
+                            shutil.rmtree(folder)
+        return count, size
+
+    def _live_keys(self) -> set[str]:
+        waiting = [key for root in self.roots().values() for key in root["keys"]]
+        live: set[str] = set()
+        while waiting:
+            key = waiting.pop()
+            if key in live:
+                continue
+            live.add(key)
+            if self.has(key):
+                for value in self.open(key).record["inputs"].values():
+                    waiting.extend([value] if isinstance(value, str) else value)
+        return live
+
+
+def _full(root: Path) -> str:
+    return (
+        f"the disk that holds the store is full ({root}). Nothing finished is lost: free space, "
+        "or point SYNTHLIFT_STORE elsewhere, and run the same command again"
+    )
+
+
+def _create_once(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary.write_text(text)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
+
+
+def _progress_writer(work: Path, label: str) -> Callable[[int, int, str], None]:
+    state = {"at": 0.0}
+    began = time.time()
+
+    def write(done: int, total: int, note: str = "") -> None:
+        now = time.time()
+        if now - state["at"] < 0.5 and done < total:
+            return
+        state["at"] = now
+        fields = {"label": label, "done": done, "total": total, "note": note, "began": began}
+        write_json_atomic(work / "progress.json", {**fields, "at": now}, durable=False)
+
+    return write
+
+
+class _Meter:
+    """Wall and CPU seconds and peak memory of the current process during one stage."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        peak = getattr(memory, "peak_wset", 0)
+        with contextlib.suppress(ImportError):
+            import resource
+
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {
+            "seconds": time.perf_counter() - self._wall,
+            "cpu_seconds": time.process_time() - self._cpu,
+            "peak_memory_mib": max(peak, memory.rss) / 1024**2,
+        }
