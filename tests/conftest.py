@@ -1,0 +1,57 @@
+"""What all tests share: no test touches the user's folders, the network or many threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# Before torch or OpenMP is loaded: results must not depend on the machine's core count.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# matplotlib's font list takes seconds to build; it depends on no test, so it is kept.
+os.environ.setdefault("MPLCONFIGDIR", str(ROOT / ".cache" / "matplotlib"))
+FOLDERS = {
+    "SYNTHLIFT_STORE": "store",
+    "SYNTHLIFT_DATA_HOME": "data-home",
+    "HOME": "home",
+    "USERPROFILE": "home",
+    "XDG_CACHE_HOME": "home/.cache",
+    "XDG_CONFIG_HOME": "home/.config",
+    "XDG_DATA_HOME": "home/.local/share",
+    "XDG_STATE_HOME": "home/.local/state",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Point the store, the ledger and the home folder at a temporary place."""
+    base = tmp_path_factory.mktemp("user")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, name in FOLDERS.items():
+            folder = base / name
+            folder.mkdir(parents=True, exist_ok=True)
+            patch.setenv(variable, str(folder))
+        yield base
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Find a file of the real image collections, or skip and name it.
+
+    They lie in ``$SYNTHLIFT_TEST_DATA``, else in ``shared/data`` beside the repository.
+    """
+    folder = Path(os.environ.get("SYNTHLIFT_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pytest.skip(f"{name} is not in SYNTHLIFT_TEST_DATA ({folder})")
+        return path
+
+    return find
