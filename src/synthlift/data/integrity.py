@@ -1,0 +1,63 @@
+"""Pictures that occur twice, found by the hash of their decoded pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from synthlift.types import UInt8
+
+CONFLICT = "same image under different labels"
+
+
+def pixel_hash(pixels: UInt8) -> str:
+    """SHA-256 (hex) over shape and pixels, uint8 [H, W, C].
+
+    Headers, compression and file names do not matter: two files have the same hash exactly when
+    they decode to the same picture.
+    """
+    shape = "x".join(map(str, pixels.shape)).encode()
+    whole = hashlib.sha256(shape + b":")
+    whole.update(np.ascontiguousarray(pixels).data)
+    return whole.hexdigest()
+
+
+def find_duplicates(
+    ids: Sequence[str], *, labels: Sequence[str], hashes: Sequence[str]
+) -> dict[str, str]:
+    """Decide which of several identical pictures to leave out, and why.
+
+    Within a class the first by id stays. A picture that lies under different labels says nothing
+    about any of them, so all of its copies go.
+
+    Args:
+        ids, labels, hashes: of the readable images, in any order; equal lengths.
+
+    Returns:
+        Reason by id, ``"<category>: <detail>"``, for the images to exclude.
+    """
+    copies: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name, label, content in sorted(zip(ids, labels, hashes, strict=True)):
+        copies[content].append((name, label))
+    reasons: dict[str, str] = {}
+    for found in copies.values():
+        under = sorted({label for _, label in found})
+        if len(under) > 1:
+            reasons.update({name: f"{CONFLICT}: {', '.join(under)}" for name, _ in found})
+        else:
+            first = found[0][0]
+            reasons.update({name: f"duplicate: of {first}" for name, _ in found[1:]})
+    return reasons
+
+
+def category(reason: str) -> str:
+    """The part of a reason before its detail; what exclusions are counted by."""
+    return reason.partition(": ")[0]
+
+
+def count_by_category(reasons: Iterable[str]) -> dict[str, int]:
+    """Exclusions per category, most frequent first."""
+    return dict(Counter(map(category, reasons)).most_common())

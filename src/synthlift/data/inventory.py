@@ -1,0 +1,232 @@
+"""The inventory: one row an image, what it is and whether it can be used."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from synthlift.data.decode import (
+    CONVERSIONS,
+    WHITE_16_BIT,
+    UnusableImageError,
+    quiet_about_size,
+)
+from synthlift.data.integrity import category, count_by_category, find_duplicates, pixel_hash
+from synthlift.data.sources import Item, Source
+from synthlift.store import digest
+
+OK, EXCLUDED = "ok", "excluded"
+_EXAMPLES = 5
+_BLOCK = 256
+_WHITES = (255, 1023, 4095, 16383)
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of the inventory; the columns of ``inventory.parquet``.
+
+    Attributes:
+        id, label, group, path: as in :class:`~synthlift.data.sources.Item`.
+        sha256: of shape and decoded pixels; "" where it could not be decoded.
+        width, height: pixels after EXIF orientation; 0 where it could not be decoded.
+        channels: 1 = grey, 3 = colour, as decoded; 0 where it could not be decoded.
+        mode, bits: as stored.
+        status: "ok" or "excluded".
+        reason: why excluded, ``"<category>: <detail>"``; "" when ok.
+    """
+
+    id: str
+    label: str
+    group: str
+    path: str
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    channels: int = 0
+    mode: str = ""
+    bits: int = 0
+    status: str = OK
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A row with what only the summary needs."""
+
+    row: Row
+    peak: int
+    conversions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All rows sorted by id, the 16-bit white value, and how often which conversion was made."""
+
+    rows: tuple[Row, ...]
+    white: int
+    conversions: Mapping[str, int]
+
+
+def take_inventory(
+    source: Source, *, max_pixels: int, progress: Callable[[int, int, str], None]
+) -> Inventory:
+    """Decode every item once, in threads; results do not depend on their number.
+
+    Where 16-bit images use only part of the range (12-bit medical images), the smallest power of
+    two that holds the largest value of *all* of them becomes white, so that none is dark and all
+    stay comparable.
+    """
+
+    def read(item: Item, white: int = WHITE_16_BIT) -> _Reading:
+        return _read(source, item, max_pixels=max_pixels, white=white)
+
+    items = sorted(source.items, key=lambda item: item.id)
+    with quiet_about_size():
+        readings = list(in_order(read, items, progress))
+        white = _white([reading.peak for reading in readings])
+        if white != WHITE_16_BIT:
+            readings = [
+                read(item, white) if reading.peak else reading
+                for item, reading in zip(items, readings, strict=True)
+            ]
+    rows = _exclude_duplicates([reading.row for reading in readings])
+    used = [r for r, row in zip(readings, rows, strict=True) if row.status == OK]
+    made = Counter(name for reading in used for name in reading.conversions)
+    return Inventory(tuple(rows), white, {name: made[name] for name in CONVERSIONS if made[name]})
+
+
+def _read(source: Source, item: Item, *, max_pixels: int, white: int) -> _Reading:
+    row = Row(item.id, item.label, item.group, item.path)
+    try:
+        image = source.load(item.path, max_pixels=max_pixels, white=white)
+    except UnusableImageError as error:
+        return _Reading(replace(row, status=EXCLUDED, reason=error.reason), 0, ())
+    height, width, channels = image.pixels.shape
+    row = replace(
+        row,
+        sha256=pixel_hash(image.pixels),
+        width=width,
+        height=height,
+        channels=channels,
+        mode=image.mode,
+        bits=image.bits,
+    )
+    return _Reading(row, image.peak, image.conversions)
+
+
+def _white(peaks: Sequence[int]) -> int:
+    peak = max(peaks, default=0)
+    return next((white for white in _WHITES if 0 < peak <= white), WHITE_16_BIT)
+
+
+def _exclude_duplicates(rows: Sequence[Row]) -> list[Row]:
+    found = [row for row in rows if row.status == OK]
+    reasons = find_duplicates(
+        [row.id for row in found],
+        labels=[row.label for row in found],
+        hashes=[row.sha256 for row in found],
+    )
+    return [
+        replace(row, status=EXCLUDED, reason=reasons[row.id]) if row.id in reasons else row
+        for row in rows
+    ]
+
+
+def in_order(
+    function: Callable[[A], B], items: Sequence[A], progress: Callable[[int, int, str], None]
+) -> Iterator[B]:
+    """Map in threads (Pillow and hashing release the interpreter's lock), yielding in order."""
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        # Blocks bound how many results wait behind one slow image.
+        for start in range(0, len(items), _BLOCK):
+            block = items[start : start + _BLOCK]
+            yield from pool.map(function, block)
+            progress(start + len(block), len(items), "images")
+
+
+# ── what the rows say ─────────────────────────────────────────────────────────────────────────
+
+
+def usable(rows: Sequence[Row]) -> list[Row]:
+    """The rows with status "ok", sorted by id."""
+    return sorted((row for row in rows if row.status == OK), key=lambda row: row.id)
+
+
+def content_digest(rows: Sequence[Row]) -> str:
+    """SHA-256 over every column of the usable rows.
+
+    Where a folder lies and when its files were touched take no part; unused files neither.
+    """
+    return digest([list(asdict(row).values()) for row in usable(rows)])
+
+
+def describe(rows: Sequence[Row]) -> dict[str, Any]:
+    """What decisions need of the usable rows: counts, sizes and channels (JSON)."""
+    used = usable(rows)
+    sizes = {"width": [r.width for r in used], "height": [r.height for r in used]}
+    return {
+        "usable": len(used),
+        "classes": dict(sorted(Counter(row.label for row in used).items())),
+        "groups": len({row.group for row in used}),
+        "digest": content_digest(used),
+        "grey": bool(used) and all(row.channels == 1 for row in used),
+        "grey_images": sum(row.channels == 1 for row in used),
+        "size_quartiles": {
+            name: [float(q) for q in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))] if used else []
+            for name, values in sizes.items()
+        },
+    }
+
+
+def describe_exclusions(rows: Sequence[Row]) -> dict[str, Any]:
+    """How many images were read and left out, why, with the first few of each reason (JSON)."""
+    out = [row for row in rows if row.status == EXCLUDED]
+    counts = count_by_category([row.reason for row in out])
+    examples: dict[str, list[str]] = {name: [] for name in counts}
+    for row in out:
+        named = examples[category(row.reason)]
+        if len(named) < _EXAMPLES:
+            named.append(f"{row.path} ({row.reason})")
+    return {"read": len(rows), "excluded": counts, "excluded_examples": examples}
+
+
+def conversion_notes(inventory: Inventory) -> list[str]:
+    """One sentence a conversion, e.g. "12 palette images expanded to their colours"."""
+    notes = [f"{n:,} {CONVERSIONS[name]}" for name, n in inventory.conversions.items()]
+    if inventory.conversions.get("16-bit"):
+        notes.append(f"16-bit grey: value {inventory.white} became white, 0 black")
+    return notes
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_table(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write a parquet table; a full disk raises ``OSError``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(dict(columns)), sink)
+    path.write_bytes(sink.getvalue())
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as ``inventory.parquet``, in the given order."""
+    write_table(path, {f.name: [getattr(row, f.name) for row in rows] for f in fields(Row)})
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read what :func:`write_rows` wrote."""
+    import pyarrow.parquet as pq
+
+    return [Row(**values) for values in pq.read_table(path).to_pylist()]

@@ -1,0 +1,208 @@
+"""The stages of the data, and the requests for them.
+
+``read`` → ``inventory`` → ``pixels`` and ``split``. Only ``read`` is keyed by the place and the
+times of the files, so that an unchanged folder is not decoded again. Its summary names the digest
+of what was found, and ``inventory`` – a copy of the usable rows – is keyed by that digest alone;
+so are, through it, pixels, split and everything after them. The same images elsewhere, or with
+other times, thus lead to the same keys.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthlift.data.decode import UnusableImageError, quiet_about_size
+from synthlift.data.designs import Design
+from synthlift.data.integrity import pixel_hash
+from synthlift.data.inventory import (
+    Row,
+    content_digest,
+    conversion_notes,
+    describe,
+    describe_exclusions,
+    in_order,
+    read_rows,
+    take_inventory,
+    usable,
+    write_rows,
+    write_table,
+)
+from synthlift.data.sizes import Fit, resize
+from synthlift.data.sources import Source, open_source
+from synthlift.data.splits import SplitTable, content_hash, count_parts, make_split
+from synthlift.errors import StageError
+from synthlift.store import Artefact, StageContext, StageRequest, Summary
+from synthlift.store.images import INVENTORY, PIXELS, SPLIT
+from synthlift.types import UInt8
+
+_HERE = "synthlift.data.stages"
+
+
+# ── requests ──────────────────────────────────────────────────────────────────────────────────
+
+
+def read_request(source: Source, *, max_pixels: int) -> StageRequest:
+    """Ask for all images of ``source`` to be decoded once, checked and counted."""
+    return StageRequest(
+        stage="read",
+        function=f"{_HERE}:read",
+        config={"fingerprint": source.fingerprint, "max_pixels": max_pixels},
+        label="reading the images",
+        local={"source": source.location},
+    )
+
+
+def inventory_request(read: Artefact) -> StageRequest:
+    """Ask for the usable rows of what ``read`` found, keyed by content."""
+    return StageRequest(
+        stage="inventory",
+        function=f"{_HERE}:inventory",
+        config={"digest": read.summary["digest"]},
+        label="listing the images",
+        local={"read": read.key},
+    )
+
+
+def pixels_request(
+    inventory: str, *, read: Artefact, source: Source, size: int, fit: Fit, channels: int
+) -> StageRequest:
+    """Ask for all usable images at one size.
+
+    Args:
+        inventory: key of the inventory.
+        read: what that inventory was taken from.
+        source: where the images are now.
+        size, fit, channels: as in :func:`~synthlift.data.sizes.resize`.
+    """
+    return StageRequest(
+        stage="pixels",
+        function=f"{_HERE}:pixels",
+        config={"size": size, "fit": fit, "channels": channels, "white": read.summary["white"]},
+        inputs={"inventory": inventory},
+        label=f"bringing the images to {size} pixels",
+        # A limit that let an image in once lets it in again; the key need not know it.
+        local={"source": source.location, "max_pixels": read.record["config"]["max_pixels"]},
+    )
+
+
+def split_request(inventory: str, *, design: Design, seed: int) -> StageRequest:
+    """Ask for the split of an inventory by a resolved design."""
+    return StageRequest(
+        stage="split",
+        function=f"{_HERE}:split",
+        config=design.config(),
+        inputs={"inventory": inventory},
+        seed=seed,
+        label="splitting into train, validation and test",
+    )
+
+
+# ── stages ────────────────────────────────────────────────────────────────────────────────────
+
+
+def read(request: StageRequest, context: StageContext) -> Summary:
+    """Write ``inventory.parquet`` with a row for every image, excluded ones included."""
+    source = _reopen(request)
+    if source.fingerprint != request.config["fingerprint"]:
+        raise StageError(f"'{source.name}' changed while it was being read; run again")
+    found = take_inventory(
+        source, max_pixels=request.config["max_pixels"], progress=context.progress
+    )
+    write_rows(context.out / INVENTORY, found.rows)
+    return {
+        **describe_exclusions(found.rows),
+        **describe(found.rows),
+        "white": found.white,
+        "notes": conversion_notes(found),
+        "ignored": dict(source.ignored),
+    }
+
+
+def inventory(request: StageRequest, context: StageContext) -> Summary:
+    """Write ``inventory.parquet`` with the usable rows only, sorted by id."""
+    artefact = context.store.open(request.local["read"])
+    rows = usable(read_rows(artefact.path(INVENTORY)))
+    assert content_digest(rows) == request.config["digest"]
+    write_rows(context.out / INVENTORY, rows)
+    return describe(rows)
+
+
+def pixels(request: StageRequest, context: StageContext) -> Summary:
+    """Write ``pixels.npy``, uint8 [N, size, size, C], row i for the i-th usable inventory row.
+
+    Raises:
+        StageError: a file no longer shows what the inventory recorded.
+    """
+    source = _reopen(request)
+    size, channels = int(request.config["size"]), int(request.config["channels"])
+    rows = usable(read_rows(context.store.open(request.one("inventory")).path(INVENTORY)))
+
+    def prepare(row: Row) -> UInt8:
+        image = _load_unchanged(source, row, request)
+        return resize(image, size=size, fit=request.config["fit"], channels=channels)
+
+    shape = (len(rows), size, size, channels)
+    # Plain writes, since a full disk kills a process that writes through a memory map.
+    with (context.out / PIXELS).open("wb") as stream, quiet_about_size():
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for image in in_order(prepare, rows, context.progress):
+            stream.write(np.ascontiguousarray(image).data)
+    return {"shape": list(shape)}
+
+
+def split(request: StageRequest, context: StageContext) -> Summary:
+    """Write ``split.parquet``: draw, id, part."""
+    rows = usable(read_rows(context.store.open(request.one("inventory")).path(INVENTORY)))
+    design = Design.from_config(dict(request.config))
+    table = make_split(
+        design,
+        ids=[row.id for row in rows],
+        labels=[row.label for row in rows],
+        groups=[row.group for row in rows],
+        seed=request.seed,
+    )
+    columns = {"draw": table.draw, "id": table.id.tolist(), "part": table.part.tolist()}
+    write_table(context.out / SPLIT, columns)
+    return _describe_split(table, rows, design)
+
+
+def _describe_split(table: SplitTable, rows: list[Row], design: Design) -> Summary:
+    counts = count_parts(
+        table,
+        label_of={row.id: row.label for row in rows},
+        group_of={row.id: row.group for row in rows},
+    )
+    content = {row.id: row.sha256 for row in rows}
+    tested = sorted(set(table.id[table.part == "test"].tolist()))
+    return {
+        "design": design.kind,
+        "folds": design.folds,
+        "repeats": design.repeats,
+        "draws": design.draws,
+        "images": counts["images"],
+        "groups": counts["groups"],
+        "train_per_class": [draw["train"] for draw in counts["images"]],
+        "test_hash": content_hash([content[name] for name in tested]),
+    }
+
+
+def _reopen(request: StageRequest) -> Source:
+    return open_source(request.local["source"], base=Path.cwd(), strict=False)
+
+
+def _load_unchanged(source: Source, row: Row, request: StageRequest) -> UInt8:
+    limit: Any = request.local["max_pixels"]
+    try:
+        image = source.load(row.path, max_pixels=limit, white=request.config["white"]).pixels
+    except UnusableImageError as error:
+        raise StageError(f"'{row.path}' changed while the study ran: {error.reason}") from error
+    if pixel_hash(image) != row.sha256:
+        raise StageError(
+            f"'{row.path}' changed while the study ran: it shows another picture than when it was "
+            "read; run the same command again"
+        )
+    return image
