@@ -54,7 +54,7 @@ class DiskFullError(SynthliftError):
     """The disk is, or would become, full. Nothing is lost: free space and run again."""
 
 
-class Interrupted(SynthliftError):
+class Interrupted(SynthliftError):  # noqa: N818 - an interruption is no error
     """The user, or ``synthlift stop``, ended the run; running again resumes it."""
 
     exit_code = 130

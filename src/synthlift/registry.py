@@ -117,7 +117,8 @@ def load_plugin(path: Path) -> None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     name = f"synthlift_plugin_{path.stem}_{digest[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

@@ -15,6 +15,7 @@ Loss = Literal["cross_entropy", "logit_adjusted", "effective_number"]
 Sampler = Literal["uniform", "class_balanced"]
 Augmentation = Literal["none", "light", "medium", "strong"]
 Regime = Literal["joint", "synthetic_only", "pretrain_finetune", "batch_share"]
+Posing = Literal["resampled", "fresh", "shuffled"]
 FillTarget = Literal["all", "fill_to_largest", "fill_to_median"]
 
 
@@ -45,8 +46,9 @@ class Arm(BaseModel):
         regime: the order in which real and synthetic images are used.
         synthetic_share: share of synthetic images in each batch (``batch_share`` only).
         curated: whether rejected images are left out.
-        posing: None, or a trained control: ``real`` images, or ``shuffled`` labels, posing as
-            synthetic ones.
+        posing: None, or a control without generator whose answer is known: training images
+            ``resampled``, ``fresh`` real images of the pool, or fresh ones with ``shuffled``
+            labels pose as synthetic ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,12 +65,12 @@ class Arm(BaseModel):
     regime: Regime = "joint"
     synthetic_share: float | None = Field(default=None, gt=0, lt=1)
     curated: bool = True
-    posing: Literal["resampled", "fresh", "shuffled"] | None = None
+    posing: Posing | None = None
 
     @property
     def uses_synthetic(self) -> bool:
-        """Whether the arm needs generated images."""
-        return self.generator is not None and self.multiple > 0
+        """Whether the arm trains on images beside the real ones."""
+        return self.multiple > 0 and (self.generator is not None or self.posing is not None)
 
 
 Multiple = Annotated[float, Field(gt=0, le=100)]
@@ -103,6 +105,7 @@ class ArmSpec(BaseModel):
         augmentation: strength for this rival (``augmented`` presets only).
         synthetic_share: share of each batch (``batch_share`` only).
         curated: False keeps rejected images in.
+        posing: a control whose answer is known, see ``Arm`` (``mixed`` and ``targeted`` only).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -115,6 +118,7 @@ class ArmSpec(BaseModel):
     augmentation: Augmentation | None = None
     synthetic_share: float | None = Field(default=None, gt=0, lt=1)
     curated: bool = True
+    posing: Posing | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -138,6 +142,8 @@ class ArmSpec(BaseModel):
                 f"arm '{self.kind}' uses no synthetic images: "
                 "'generator', 'multiples' and 'target' have no effect on it; remove them"
             )
+        if self.posing is not None and self.kind not in ("mixed", "targeted"):
+            raise ValueError("'posing' belongs to arms 'mixed' and 'targeted' only")
         if self.synthetic_share is not None and self.kind != "batch_share":
             raise ValueError("'synthetic_share' belongs to arm 'batch_share' only")
         return self
@@ -177,42 +183,55 @@ def _rival(spec: ArmSpec) -> list[Arm]:
 
 
 def _generative(spec: ArmSpec, generators: Sequence[str]) -> list[Arm]:
-    generator = spec.generator or (generators[0] if generators else None)
-    if generator is None or generator not in generators:
+    generator = None if spec.posing else _generator(spec, generators)
+    preset = GENERATIVE[spec.kind]
+    prefix = _prefix(spec, generator, generators, preset.get("target", "all"))
+    return [
+        Arm(
+            name=f"{prefix}@{multiple:g}" + ("+rival" if base == "best_rival" else ""),
+            role="control" if spec.kind == "uniform_fraction" else "generative",
+            base=base,
+            generator=generator,
+            target=spec.target or preset.get("target", "all"),
+            multiple=multiple,
+            spread_evenly=spec.kind == "uniform_fraction",
+            regime=_REGIMES.get(spec.kind, "joint"),
+            synthetic_share=_share(spec),
+            curated=spec.curated,
+            posing=spec.posing,
+        )
+        for multiple in spec.multiples or (1.0,)
+        for base in spec.recipes or tuple(preset["recipes"])
+    ]
+
+
+def _generator(spec: ArmSpec, generators: Sequence[str]) -> str:
+    generator = spec.generator or (generators[0] if generators else "")
+    if generator not in generators:
         raise InputError(
             f"arm '{spec.kind}' wants generator '{generator}'"
-            + nearest_name(generator or "", generators),
+            + nearest_name(generator, generators),
             rule=f"generators of this study: {', '.join(generators) or 'none'}",
             remedy="name one of them, or add it under 'generators:'",
         )
-    preset = GENERATIVE[spec.kind]
-    target = spec.target or preset.get("target", "all")
-    prefix = spec.kind if generator == generators[0] else f"{generator}:{spec.kind}"
-    if spec.target is not None and spec.target != preset.get("target", "all"):
+    return generator
+
+
+def _prefix(
+    spec: ArmSpec, generator: str | None, generators: Sequence[str], usual_target: str
+) -> str:
+    prefix = spec.posing or ("" if generator == generators[0] else str(generator))
+    prefix = f"{prefix}:{spec.kind}" if prefix else spec.kind
+    if spec.target is not None and spec.target != usual_target:
         prefix += f"-{spec.target}"
-    if not spec.curated:
-        prefix += "-uncurated"
-    arms = []
-    for multiple in spec.multiples or (1.0,):
-        for base in spec.recipes or tuple(preset["recipes"]):
-            arms.append(
-                Arm(
-                    name=f"{prefix}@{multiple:g}" + ("+rival" if base == "best_rival" else ""),
-                    role="control" if spec.kind == "uniform_fraction" else "generative",
-                    base=base,
-                    generator=generator,
-                    target=target,
-                    multiple=multiple,
-                    spread_evenly=spec.kind == "uniform_fraction",
-                    regime=spec.kind if spec.kind in _REGIMES else "joint",  # type: ignore[arg-type]
-                    synthetic_share=_share(spec),
-                    curated=spec.curated,
-                )
-            )
-    return arms
+    return prefix if spec.curated else f"{prefix}-uncurated"
 
 
-_REGIMES = ("synthetic_only", "pretrain_finetune", "batch_share")
+_REGIMES: dict[str, Regime] = {
+    "synthetic_only": "synthetic_only",
+    "pretrain_finetune": "pretrain_finetune",
+    "batch_share": "batch_share",
+}
 
 
 def _share(spec: ArmSpec) -> float | None:

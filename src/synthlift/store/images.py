@@ -13,6 +13,7 @@ from typing import Literal, TypedDict
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from synthlift.errors import LeakageError
 from synthlift.store.store import Store
@@ -51,14 +52,16 @@ def class_names(store: Store, inventory: str) -> tuple[str, ...]:
     return tuple(sorted(set(usable_rows(store, inventory)["label"])))
 
 
-def _members(store: Store, keys: DataKeys, draw: int, part: str) -> Strings:
+def members(store: Store, keys: DataKeys, draw: int, part: str) -> Strings:
+    """Ids of one part of one draw, in the split's order."""
     table = pq.read_table(store.open(keys["split"]).path(SPLIT))
     chosen = (np.asarray(table.column("draw")) == draw) & (np.asarray(table.column("part")) == part)
-    members: Strings = np.asarray(table.column("id"))[chosen].astype(str)
-    return members
+    found: Strings = np.asarray(table.column("id"))[chosen].astype(str)
+    return found
 
 
-def _positions(ids: Strings, wanted: Strings) -> np.ndarray:
+def positions(ids: Strings, wanted: Strings) -> NDArray[np.intp]:
+    """Row of each wanted id among ``ids``."""
     where = {name: row for row, name in enumerate(ids)}
     return np.array([where[name] for name in wanted], dtype=np.intp)
 
@@ -72,7 +75,7 @@ def read_part(store: Store, keys: DataKeys, *, draw: int, part: Part) -> ImageSe
     if part not in ("train", "validation", "pool"):
         raise LeakageError(f"part '{part}' is locked until all planned models are committed")
     columns = usable_rows(store, keys["inventory"])
-    rows = _positions(columns["id"], _members(store, keys, draw, part))
+    rows = positions(columns["id"], members(store, keys, draw, part))
     classes = class_names(store, keys["inventory"])
     base = np.load(store.open(keys["pixels"]).path(PIXELS), mmap_mode="r")
     return ImageSet(
@@ -87,7 +90,7 @@ def read_part(store: Store, keys: DataKeys, *, draw: int, part: Part) -> ImageSe
 def locked_test(store: Store, keys: DataKeys, *, draw: int) -> LockedTest:
     """The test part of one draw (or fold) as a lock: ids, groups and content hashes."""
     columns = usable_rows(store, keys["inventory"])
-    rows = _positions(columns["id"], _members(store, keys, draw, "test"))
+    rows = positions(columns["id"], members(store, keys, draw, "test"))
     return LockedTest(
         ids=columns["id"][rows], groups=columns["group"][rows], hashes=columns["sha256"][rows]
     )

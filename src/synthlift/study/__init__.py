@@ -1,0 +1,1 @@
+"""Composes everything: the driver, decisions, targets, the opening of the test, executors."""

@@ -1,0 +1,125 @@
+"""Which recipe is the best rival's and which pair is the primary contrast (METHOD §2, §4).
+
+Either everything is chosen on validation, or – where validation is too small – nothing is chosen
+and predeclared recipes run on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from synthlift.errors import InputError, nearest_name
+from synthlift.spec.arms import Arm
+from synthlift.spec.study import Study
+
+SELECTABLE_GROUPS = 20
+IMBALANCE = 1.5
+
+Selection = Literal["validation", "predeclared"]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The declared pair: generative arm against rival."""
+
+    generative: str
+    rival: str
+
+
+def is_unbalanced(counts: Mapping[int, int]) -> bool:
+    """Whether the largest class has more than 1.5 × the training images of the smallest."""
+    return max(counts.values()) > IMBALANCE * max(1, min(counts.values()))
+
+
+def choose_selection(
+    study: Study, design: str, validation_groups: Sequence[int]
+) -> tuple[Selection, str]:
+    """How choices are made, with the reason in words.
+
+    Args:
+        study: the study file.
+        design: see METHOD §2.
+        validation_groups: validation groups per class, the smallest over draws.
+    """
+    fewest = min(validation_groups, default=0)
+    if study.selection == "predeclared":
+        return "predeclared", "asked for in the study file"
+    if design == "cross_validated":
+        return (
+            "predeclared",
+            "with cross-validation a choice pooled over folds would have seen test images",
+        )
+    if study.selection == "validation":
+        return "validation", "asked for in the study file"
+    if fewest >= SELECTABLE_GROUPS:
+        return "validation", f"every class has at least {fewest} validation groups"
+    return (
+        "predeclared",
+        f"a class has only {fewest} validation groups (selection needs {SELECTABLE_GROUPS}), "
+        "so nothing is selected",
+    )
+
+
+def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
+    """The rival whose recipe both sides use when nothing is selected.
+
+    Augmentation, with logit adjustment where classes are unbalanced; the nearest that the study
+    holds when that arm is not in it.
+    """
+    rivals = {arm.name: arm for arm in arms if arm.role == "rival"}
+    if not rivals:
+        raise InputError(
+            "the study has no rival arm",
+            rule="synthetic images are compared with the best rival; 'real' at least is needed",
+            remedy="add 'real', 'augmented' and 'logit_adjusted' under 'arms:'",
+        )
+    order = ["logit_adjusted", "class_balanced", "augmented", "real"]
+    for name in order if unbalanced else ["augmented", "real"]:
+        if name in rivals:
+            return rivals[name]
+    return next(iter(rivals.values()))
+
+
+def predeclared_generative(arms: Sequence[Arm], *, unbalanced: bool) -> Arm | None:
+    """The best rival's recipe plus synthetic images at multiple 1; filling where unbalanced."""
+    candidates = [arm for arm in arms if arm.role == "generative" and arm.regime == "joint"]
+    candidates = candidates or [arm for arm in arms if arm.role == "generative"]
+    wanted = "fill_to_largest" if unbalanced else "all"
+
+    def preference(arm: Arm) -> tuple[bool, bool, bool, float]:
+        return (
+            arm.base != "best_rival",
+            arm.target != wanted,
+            not arm.curated,
+            abs(arm.multiple - 1),
+        )
+
+    return min(candidates, key=preference, default=None)
+
+
+def with_recipe(arm: Arm, rival: Arm) -> Arm:
+    """Give an arm of base ``best_rival`` that rival's recipe."""
+    if arm.base != "best_rival":
+        return arm
+    recipe = rival.recipe
+    if arm.spread_evenly:
+        recipe = recipe.model_copy(update={"sampler": "class_balanced", "loss": "cross_entropy"})
+    return arm.model_copy(update={"recipe": recipe, "duplicate": rival.duplicate})
+
+
+def named_arm(arms: Sequence[Arm], name: str, *, role: str) -> Arm:
+    """The arm that the study file names in ``primary``.
+
+    Raises:
+        InputError: there is no such arm, or it plays another role.
+    """
+    fitting = {arm.name: arm for arm in arms if arm.role == role}
+    if name not in fitting:
+        raise InputError(
+            f"primary names '{name}' as {role} arm{nearest_name(name, fitting)}",
+            rule=f"the study's {role} arms are: {', '.join(fitting) or 'none'}",
+            remedy="correct the name under 'primary:', or leave it at 'auto'",
+        )
+    return fitting[name]

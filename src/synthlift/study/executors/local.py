@@ -1,0 +1,251 @@
+"""A process pool that computes stage requests in dependency order.
+
+Every worker computes with one thread, so results do not depend on how many workers there are.
+The store's leases keep two runs from computing the same key; a busy key is asked for again later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from synthlift.errors import Interrupted, StageError, SynthliftError
+from synthlift.store import Store
+from synthlift.store.requests import StageRequest
+
+BUSY_SECONDS = 0.2
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line for the log: what happened, with fields."""
+
+    name: str
+    fields: dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What a worker sends back."""
+
+    key: str
+    status: str
+    events: list[Event] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What the caller wants to hear.
+
+    Attributes:
+        on_event: a log event by name and fields.
+        on_progress: (done, total, label of the request that just ended).
+        should_stop: polled a few times a second; True ends the run as an interruption.
+    """
+
+    on_event: Callable[[str, dict[str, Any]], None] = lambda _name, _fields: None
+    on_progress: Callable[[int, int, str], None] = lambda _done, _total, _label: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+class LocalExecutor:
+    """Runs requests on ``workers`` processes of this machine; use as a context manager.
+
+    Args:
+        store: where results are committed.
+        workers: number of processes, ≥ 1.
+        listener: see :class:`Listener`.
+    """
+
+    def __init__(self, store: Store, *, workers: int, listener: Listener | None = None) -> None:
+        assert workers >= 1
+        self.store, self.workers = store, workers
+        self.listener = listener or Listener()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._shut_down(kill=error is not None)
+
+    def run(self, requests: Iterable[StageRequest]) -> None:
+        """Compute all requests that are not in the store; inputs first, else in the given order.
+
+        Raises:
+            StageError: a stage failed; what was committed stays.
+            SynthliftError: raised by a stage on purpose (``InputError`` and so on), unchanged.
+            Interrupted: Ctrl-C, or ``listener.should_stop``.
+        """
+        waiting = _missing(self.store, requests)
+        total = len(waiting)
+        if not total:
+            return
+        try:
+            self._run(waiting, total)
+        except KeyboardInterrupt:
+            self._shut_down(kill=True)
+            raise Interrupted("interrupted") from None
+        except BaseException:
+            self._shut_down(kill=True)
+            raise
+
+    def _run(self, waiting: dict[str, StageRequest], total: int) -> None:
+        running: dict[Future[Outcome], StageRequest] = {}
+        retry_at: dict[str, float] = {}
+        while waiting or running:
+            if self.listener.should_stop():
+                raise Interrupted("stopped on request")
+            self._submit_ready(waiting, running, retry_at)
+            finished = wait(running, timeout=BUSY_SECONDS, return_when=FIRST_COMPLETED).done
+            for future in finished:
+                request = running.pop(future)
+                outcome = _result(future, request)
+                for event in outcome.events:
+                    self.listener.on_event(event.name, event.fields)
+                if outcome.status == "busy":
+                    waiting[request.key] = request
+                    retry_at[request.key] = time.monotonic() + BUSY_SECONDS
+                else:
+                    done = total - len(waiting) - len(running)
+                    self.listener.on_progress(done, total, request.label or request.stage)
+
+    def _submit_ready(
+        self,
+        waiting: dict[str, StageRequest],
+        running: dict[Future[Outcome], StageRequest],
+        retry_at: dict[str, float],
+    ) -> None:
+        unfinished = {*waiting, *(r.key for r in running.values())}
+        now = time.monotonic()
+        for key in list(waiting):
+            # One request more than workers hides the round trip between two tasks.
+            if len(running) > self.workers:
+                return
+            request = waiting[key]
+            if retry_at.get(key, 0) > now or unfinished.intersection(request.input_keys()):
+                continue
+            del waiting[key]
+            running[self._submit(request)] = request
+
+    def _submit(self, request: StageRequest) -> Future[Outcome]:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self.workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(os.getpid(),),
+            )
+        with _one_thread_environment():
+            return self._pool.submit(_work, request, self.store.root)
+
+    def _shut_down(self, *, kill: bool) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        if kill:
+            # Work folders hold check-points, so ending a worker loses one batch at most.
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _missing(store: Store, requests: Iterable[StageRequest]) -> dict[str, StageRequest]:
+    wanted = {request.key: request for request in requests}
+    return {key: request for key, request in wanted.items() if not store.has(key)}
+
+
+def _result(future: Future[Outcome], request: StageRequest) -> Outcome:
+    try:
+        return future.result()
+    except SynthliftError:
+        raise
+    except BrokenProcessPool as error:
+        raise StageError(
+            f"a worker died during '{request.label or request.stage}' (out of memory?). "
+            "Finished work is kept: run again with fewer --workers or a smaller image size"
+        ) from error
+    except Exception as error:
+        raise StageError(
+            f"'{request.label or request.stage}' failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _one_thread_environment() -> Any:
+    # Spawned workers read these before they import torch or BLAS.
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _start_worker(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
+
+
+def _leave_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _limit_threads() -> None:
+    import sys
+
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def _work(request: StageRequest, root: Path) -> Outcome:
+    events: list[Event] = []
+    began = time.perf_counter()
+    _limit_threads()
+    status = Store(root).compute(
+        request, log=lambda name, **fields: events.append(Event(name, fields))
+    )
+    seconds = time.perf_counter() - began
+    if status == "computed":
+        done = {"stage": request.stage, "key": request.key, "label": request.label}
+        events.append(Event("stage_done", {**done, "seconds": round(seconds, 3)}))
+    return Outcome(request.key, status, events, seconds)
+
+
+def default_workers(count: int | None = None) -> int:
+    """The number of workers to use: as asked, else one per available core."""
+    if count:
+        return count
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def keys_of(requests: Sequence[StageRequest]) -> list[str]:
+    """The keys of requests, in order."""
+    return [request.key for request in requests]

@@ -1,0 +1,268 @@
+"""Fitting generators, sampling until enough images are kept, and the account of every image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from synthlift.seeds import seed_for
+from synthlift.spec.study import Component
+from synthlift.store import Artefact, StageRequest
+from synthlift.store.images import DataKeys, ManifestEntry
+from synthlift.study.components import Resolved, resolve_component
+from synthlift.study.layout import FitUnit
+from synthlift.study.session import Session
+
+_STAGES = "synthlift.study.stages.generation"
+REFILL_LIMIT = 3
+MARGIN = 1.15
+
+Place = tuple[str, int]
+"""A generated image: its chunk's key and its row."""
+
+
+@dataclass
+class Stream:
+    """One sampling stream of one fit and class: chunks asked for and their verdicts, in order."""
+
+    label: int
+    chunks: list[Artefact] = field(default_factory=list)
+    verdicts: list[Artefact] = field(default_factory=list)
+
+    def judged(self) -> Iterable[tuple[Place, str]]:
+        """Every image in request order with the reason of its rejection ("" = kept)."""
+        seen: set[str] = set()
+        for chunk, verdict in zip(self.chunks, self.verdicts, strict=True):
+            hashes, reasons = chunk.summary["hashes"], verdict.summary["reasons"]
+            for row, (pixels, reason) in enumerate(zip(hashes, reasons, strict=True)):
+                if pixels in seen and not reason:
+                    reason = "duplicate of an earlier sample"
+                seen.add(pixels)
+                yield (chunk.key, row), reason
+
+    def kept(self) -> list[Place]:
+        """Kept images in request order."""
+        return [place for place, reason in self.judged() if not reason]
+
+
+@dataclass
+class Pool:
+    """All images of one generator fit.
+
+    Attributes:
+        generator: name in the study.
+        unit: the fit.
+        fitted: its artefact.
+        streams: one per class index.
+        wanted: kept images wanted per class index.
+        test_chunks: chunks of the reserved test stream, one per class.
+    """
+
+    generator: str
+    unit: FitUnit
+    fitted: Artefact
+    data: DataKeys
+    scorer: str
+    streams: dict[int, Stream]
+    wanted: dict[int, int]
+    test_chunks: list[Artefact] = field(default_factory=list)
+
+    def manifest(self, counts: Mapping[int, int], *, curated: bool) -> list[ManifestEntry]:
+        """The first ``counts[label]`` kept (or all) images of each class, in request order."""
+        entries: list[ManifestEntry] = []
+        for label, count in sorted(counts.items()):
+            stream = self.streams[label]
+            places = stream.kept() if curated else [place for place, _ in stream.judged()]
+            for chunk, row in places[:count]:
+                if not entries or entries[-1]["chunk"] != chunk:
+                    entries.append({"chunk": chunk, "label": label, "rows": []})
+                entries[-1]["rows"].append(row)
+        return entries
+
+    def test_manifest(self) -> list[ManifestEntry]:
+        """All images of the reserved test stream."""
+        return [
+            {
+                "chunk": chunk.key,
+                "label": chunk.record["config"]["label"],
+                "rows": list(range(chunk.record["config"]["size"])),
+            }
+            for chunk in self.test_chunks
+        ]
+
+    def rejected(self) -> Counter[str]:
+        """Rejected images by reason, with what follows the first colon left out."""
+        reasons = (r for stream in self.streams.values() for _, r in stream.judged() if r)
+        return Counter(reason.partition(":")[0] for reason in reasons)
+
+    def fell_short(self) -> dict[int, int]:
+        """Missing kept images per class index, where sampling stopped at the limit."""
+        missing = {k: n - len(self.streams[k].kept()) for k, n in self.wanted.items()}
+        return {k: n for k, n in missing.items() if n > 0}
+
+
+@dataclass(frozen=True)
+class GenerationPlan:
+    """What sampling needs to know, equal for all fits of a study.
+
+    Attributes:
+        classes: number of classes.
+        image_shape: height, width, channels.
+        chunk: images per chunk, fixed for the study.
+        reserved: images per class of the reserved test stream (0 = none).
+    """
+
+    classes: int
+    image_shape: tuple[int, int, int]
+    chunk: int
+    reserved: int
+
+
+def fit_request(
+    session: Session, component: Component, unit: FitUnit, data: DataKeys
+) -> StageRequest:
+    """Ask for one generator fit."""
+    resolved: Resolved = resolve_component("generators", component)
+    return StageRequest(
+        stage="fit",
+        function=f"{_STAGES}:fit",
+        config={"generator": resolved, "draw": unit.draw, "monitor": "copying"},
+        inputs=dict(data),  # type: ignore[arg-type]
+        seed=seed_for(session.study.seed, "fit", component.title, unit.index),
+        numerics=session.numerics,
+        label=f"fit {component.title}, fit {unit.index + 1}",
+        device=session.device,
+        local={"plugins": session.plugin_paths()},
+    )
+
+
+def _sample_request(
+    session: Session, pool: Pool, plan: GenerationPlan, *, label: int, chunk: int, stream: str
+) -> StageRequest:
+    size = plan.chunk if stream == "train" else plan.reserved
+    return StageRequest(
+        stage="sample",
+        function=f"{_STAGES}:sample",
+        config={
+            "label": label,
+            "chunk": chunk,
+            "size": size,
+            "stream": stream,
+            "image_shape": list(plan.image_shape),
+        },
+        inputs={"fit": pool.fitted.key},
+        seed=pool.fitted.record["seed"],
+        numerics={**session.numerics, "chunk": size},
+        label=f"sample {pool.generator}, fit {pool.unit.index + 1}",
+        device=session.device,
+        local={"plugins": session.plugin_paths()},
+    )
+
+
+def _judge_request(
+    session: Session, pool: Pool, chunk: StageRequest, reference: Sequence[StageRequest]
+) -> StageRequest:
+    filters = [resolve_component("filters", c) for c in session.study.curation]
+    return StageRequest(
+        stage="judge",
+        function=f"{_STAGES}:judge",
+        config={"draw": pool.unit.draw, "filters": filters},
+        inputs={
+            **pool.data,  # type: ignore[dict-item]
+            "scorer": pool.scorer,
+            "reference": [request.key for request in reference],
+            "chunk": chunk.key,
+        },
+        numerics=session.numerics,
+        label=f"judge {pool.generator}, fit {pool.unit.index + 1}",
+        local={"plugins": session.plugin_paths()},
+    )
+
+
+def fill(session: Session, pools: Sequence[Pool], plan: GenerationPlan) -> None:
+    """Sample and judge until every pool holds what is wanted, or 3 × that was requested."""
+    while True:
+        batch: list[tuple[Pool, Stream, StageRequest, StageRequest]] = []
+        for pool in pools:
+            reference = [
+                _sample_request(session, pool, plan, label=k, chunk=0, stream="train")
+                for k in range(plan.classes)
+            ]
+            for stream in pool.streams.values():
+                first = len(stream.chunks)
+                for chunk in range(first, first + _more(pool, stream, plan)):
+                    wanted = _sample_request(
+                        session, pool, plan, label=stream.label, chunk=chunk, stream="train"
+                    )
+                    verdict = _judge_request(session, pool, wanted, reference)
+                    batch.append((pool, stream, wanted, verdict))
+        if not batch:
+            break
+        # All chunks before all verdicts: the first chunks of every class calibrate the filters.
+        session.ask([wanted for _, _, wanted, _ in batch] + [verdict for *_, verdict in batch])
+        for _, stream, wanted, verdict in batch:
+            stream.chunks.append(session.store.open(wanted.key))
+            stream.verdicts.append(session.store.open(verdict.key))
+    _reserve(session, pools, plan)
+    for pool in pools:
+        _report(session, pool)
+
+
+def _more(pool: Pool, stream: Stream, plan: GenerationPlan) -> int:
+    """How many further chunks to ask for now."""
+    wanted = pool.wanted[stream.label]
+    if not stream.chunks:
+        return max(1, -(-round(wanted * MARGIN) // plan.chunk))
+    kept, asked = len(stream.kept()), len(stream.chunks) * plan.chunk
+    if kept >= wanted or asked >= max(REFILL_LIMIT * wanted, plan.chunk):
+        return 0
+    rate = max(kept / asked, 1 / REFILL_LIMIT)
+    needed = -(-int((wanted - kept) / rate + 1) // plan.chunk)
+    limit = -(-REFILL_LIMIT * wanted // plan.chunk) - len(stream.chunks)
+    return max(1, min(needed, limit))
+
+
+def _reserve(session: Session, pools: Sequence[Pool], plan: GenerationPlan) -> None:
+    if not plan.reserved:
+        return
+    for pool in pools:
+        if pool.test_chunks:
+            continue
+        pool.test_chunks = session.ask(
+            _sample_request(session, pool, plan, label=k, chunk=0, stream="test")
+            for k in range(plan.classes)
+        )
+
+
+def _report(session: Session, pool: Pool) -> None:
+    session.log(
+        "curated",
+        generator=pool.generator,
+        fit=pool.unit.index,
+        generated=sum(len(s.chunks) for s in pool.streams.values()),
+        rejected=dict(pool.rejected()),
+        fell_short=pool.fell_short(),
+    )
+
+
+def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
+    """One row per generated image for ``verdicts.parquet``."""
+    for label, stream in sorted(pool.streams.items()):
+        scores = {
+            verdict.record["inputs"]["chunk"]: verdict.summary["scores"]
+            for verdict in stream.verdicts
+        }
+        for index, ((chunk, row), reason) in enumerate(stream.judged()):
+            yield {
+                "generator": pool.generator,
+                "fit": pool.unit.index,
+                "label": label,
+                "index": index,
+                "chunk": chunk,
+                "row": row,
+                "kept": not reason,
+                "reason": reason,
+                **{f"score_{name}": values[row] for name, values in scores[chunk].items()},
+            }

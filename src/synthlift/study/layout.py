@@ -1,0 +1,113 @@
+"""Which replicate uses which training set and which generator fit (METHOD §1, §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from synthlift.spec.arms import Arm
+
+Design = Literal["fixed", "redrawn", "cross_validated"]
+
+
+@dataclass(frozen=True)
+class FitUnit:
+    """One generator fit: its index and the draw (training set or fold) it belongs to."""
+
+    index: int
+    draw: int
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One paired repetition."""
+
+    index: int
+    draw: int
+    fit: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All replicates and fits of a study.
+
+    Attributes:
+        design: see METHOD §2.
+        units: generator fits.
+        replicates: in order of work; whole rounds.
+        round_size: replicates in one round (every fit once, or every fold once).
+    """
+
+    design: Design
+    units: tuple[FitUnit, ...]
+    replicates: tuple[Replicate, ...]
+    round_size: int
+
+    def rounds(self) -> Iterator[tuple[Replicate, ...]]:
+        """Whole rounds in order."""
+        for start in range(0, len(self.replicates), self.round_size):
+            yield self.replicates[start : start + self.round_size]
+
+    def units_of(self, replicates: tuple[Replicate, ...]) -> tuple[FitUnit, ...]:
+        """The fits that these replicates use, in order."""
+        wanted = {replicate.fit for replicate in replicates}
+        return tuple(unit for unit in self.units if unit.index in wanted)
+
+
+def make_layout(
+    design: Design, *, replicates: int, fits: int, draws: int = 1, folds: int = 5
+) -> Layout:
+    """Lay a study out in whole rounds; a broken last round is completed.
+
+    Args:
+        design: see METHOD §2.
+        replicates: wanted; rounded up to whole rounds.
+        fits: generator fits per training set (design A).
+        draws: training sets (design B).
+        folds: folds of one repeat (design C).
+    """
+    if design == "cross_validated":
+        rounds = max(1, -(-replicates // folds))
+        units = tuple(FitUnit(j, j) for j in range(rounds * folds))
+        members = tuple(Replicate(j, j, j) for j in range(rounds * folds))
+        return Layout(design, units, members, folds)
+    size = min(draws if design == "redrawn" else fits, replicates)
+    total = -(-replicates // size) * size
+    redrawn = design == "redrawn"
+    units = tuple(FitUnit(i, i if redrawn else 0) for i in range(size))
+    members = tuple(Replicate(r, units[r % size].draw, r % size) for r in range(total))
+    return Layout(design, units, members, size)
+
+
+def wanted_images(arm: Arm, counts: Mapping[int, int]) -> dict[int, int]:
+    """Kept synthetic images per class that an arm needs (METHOD §1, "Multiple").
+
+    Args:
+        arm: a generative arm or the uniform-fraction control.
+        counts: real training images per class index.
+    """
+    if not arm.uses_synthetic:
+        return dict.fromkeys(counts, 0)
+    level = {
+        "all": None,
+        "fill_to_largest": max(counts.values()),
+        "fill_to_median": int(np.median(list(counts.values()))),
+    }[arm.target]
+    wanted = {
+        k: round(arm.multiple * (n if level is None else max(0, level - n)))
+        for k, n in counts.items()
+    }
+    return _in_proportion(sum(wanted.values()), counts) if arm.spread_evenly else wanted
+
+
+def _in_proportion(total: int, counts: Mapping[int, int]) -> dict[int, int]:
+    everything = sum(counts.values())
+    exact = {k: total * n / everything for k, n in counts.items()}
+    shares = {k: int(value) for k, value in exact.items()}
+    by_remainder = sorted(counts, key=lambda k: (shares[k] - exact[k], k))
+    for k in by_remainder[: total - sum(shares.values())]:
+        shares[k] += 1
+    return shares

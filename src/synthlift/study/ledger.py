@@ -1,0 +1,78 @@
+"""The ledger of openings: which model of which study saw which test set, kept for good.
+
+It lies in the user's data folder, not in the store, so that clearing the store does not make a
+test set look unused. One JSON line per (model, test set); writing a line twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+
+def ledger_path() -> Path:
+    """``$SYNTHLIFT_DATA_HOME``, else the user's data folder."""
+    import platformdirs
+
+    given = os.environ.get("SYNTHLIFT_DATA_HOME")
+    home = Path(given) if given else Path(platformdirs.user_data_dir("synthlift"))
+    return home / "openings.jsonl"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Openings of one test set: differing studies and models, this study's among them."""
+
+    studies: int
+    models: int
+    this_study: int
+
+
+class Ledger:
+    """Append-only file of openings, safe for several processes."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or ledger_path()
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _entries(self) -> list[dict[str, str]]:
+        if not self.path.is_file():
+            return []
+        # A line cut short by a crash is no opening: it was never acknowledged.
+        lines = self.path.read_text().split("\n")[:-1]
+        return [json.loads(line) for line in lines if line.strip()]
+
+    def record(self, *, test_hash: str, study: str, models: Iterable[str]) -> None:
+        """Add the openings that are not in the ledger yet."""
+        with filelock.FileLock(f"{self.path}.lock"):
+            entries = self._entries()
+            known = {(e["test"], e["model"], e["study"]) for e in entries}
+            fresh = [m for m in models if (test_hash, m, study) not in known]
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            with self.path.open("a") as stream:
+                if stream.tell() and not self.path.read_bytes().endswith(b"\n"):
+                    stream.write("\n")
+                for model in fresh:
+                    entry = {"test": test_hash, "study": study, "model": model, "at": now}
+                    stream.write(json.dumps(entry) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def opened(self, *, test_hash: str, model: str) -> bool:
+        """Whether ``model`` may read this test set."""
+        return any(e["test"] == test_hash and e["model"] == model for e in self._entries())
+
+    def tally(self, *, test_hash: str, study: str) -> Tally:
+        """Count the openings of a test set."""
+        entries = [e for e in self._entries() if e["test"] == test_hash]
+        return Tally(
+            studies=len({e["study"] for e in entries}),
+            models=len({e["model"] for e in entries}),
+            this_study=len({e["model"] for e in entries if e["study"] == study}),
+        )

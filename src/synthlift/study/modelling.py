@@ -1,0 +1,119 @@
+"""Requests for classifiers: which images, which recipe, which seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthlift.seeds import seed_for
+from synthlift.spec.arms import Arm, Recipe
+from synthlift.store import StageRequest
+from synthlift.store.images import DataKeys, ManifestEntry
+from synthlift.study.components import Resolved
+from synthlift.study.generation import Pool
+from synthlift.study.layout import FitUnit, Replicate, wanted_images
+from synthlift.study.session import Session
+from synthlift.study.stages.models import model_seed
+
+_STAGES = "synthlift.study.stages.models"
+SCORER = Arm(
+    name="scorer",
+    role="control",
+    recipe=Recipe(augmentation="medium", sampler="class_balanced"),
+)
+
+
+@dataclass(frozen=True)
+class Modelling:
+    """What all models of a study share.
+
+    Attributes:
+        data: the data set's artefacts.
+        classifier: the component with defaults.
+        training: resolved training settings per draw, as JSON.
+        counts: real training images per class index, per draw.
+    """
+
+    data: DataKeys
+    classifier: Resolved
+    training: Mapping[int, Mapping[str, Any]]
+    counts: Mapping[int, Mapping[int, int]]
+
+
+def _request(
+    session: Session,
+    shared: Modelling,
+    arm: Arm,
+    *,
+    draw: int,
+    seed: int,
+    label: str,
+    manifest: Sequence[ManifestEntry] = (),
+) -> StageRequest:
+    # Names and targets stay out of the key: two arms that train alike are one model.
+    recipe = arm.model_dump(
+        mode="json",
+        include={"recipe", "duplicate", "regime", "synthetic_share", "posing"},
+    )
+    posing = wanted_images(arm, shared.counts[draw]) if arm.posing else {}
+    return StageRequest(
+        stage="model",
+        function=f"{_STAGES}:train_model",
+        config={
+            "arm": recipe,
+            "classifier": shared.classifier,
+            "training": dict(shared.training[draw]),
+            "draw": draw,
+            "manifest": [dict(entry) for entry in manifest],
+            "posing": {str(k): n for k, n in posing.items()},
+        },
+        inputs={**shared.data, "chunks": [entry["chunk"] for entry in manifest]},  # type: ignore[dict-item]
+        seed=seed,
+        numerics=session.numerics,
+        label=label,
+        device=session.device,
+        local={"plugins": session.plugin_paths()},
+    )
+
+
+def scorer_request(session: Session, shared: Modelling, unit: FitUnit) -> StageRequest:
+    """The classifier behind the agreement filter: real training images only."""
+    seed = seed_for(session.study.seed, "scorer", unit.draw)
+    return _request(
+        session, shared, SCORER, draw=unit.draw, seed=seed, label="classifier for curation"
+    )
+
+
+def model_request(
+    session: Session, shared: Modelling, arm: Arm, replicate: Replicate, pool: Pool | None
+) -> StageRequest:
+    """One model of one arm and replicate; ``pool`` for arms with a generator."""
+    manifest: list[ManifestEntry] = []
+    if pool is not None:
+        counts = wanted_images(arm, shared.counts[replicate.draw])
+        manifest = pool.manifest(counts, curated=arm.curated)
+    return _request(
+        session,
+        shared,
+        arm,
+        draw=replicate.draw,
+        seed=model_seed(session.study.seed, replicate.index),
+        label=f"train {arm.name}, replicate {replicate.index + 1}",
+        manifest=manifest,
+    )
+
+
+def generated_request(
+    session: Session, model: str, manifest: Sequence[ManifestEntry]
+) -> StageRequest:
+    """One model's predictions on the reserved generated images of its fit."""
+    return StageRequest(
+        stage="predict",
+        function=f"{_STAGES}:predict_generated",
+        config={"manifest": [dict(entry) for entry in manifest]},
+        inputs={"model": model, "chunks": [entry["chunk"] for entry in manifest]},
+        numerics=session.numerics,
+        label="predict generated images",
+        local={"plugins": session.plugin_paths()},
+    )

@@ -1,0 +1,77 @@
+"""What every step of the driver has at hand: the study, the store, the executor, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from synthlift.spec.arms import Arm, expand_arms
+from synthlift.spec.study import Study
+from synthlift.store import Artefact, StageRequest, Store, digest
+from synthlift.study.executors.local import LocalExecutor
+from synthlift.study.ledger import Ledger
+
+NUMERICS = {"device": "cpu", "dtype": "float32", "threads": 1}
+
+
+def study_key(study: Study, content: str) -> str:
+    """The identity of a study: everything in its file but the name, and the data's content."""
+    return digest({"study": study.model_dump(mode="json", exclude={"name"}), "content": content})
+
+
+@dataclass
+class Session:
+    """One run of one study.
+
+    Attributes:
+        study: the resolved study file.
+        store, executor, ledger: see their modules.
+        base: folder that relative paths of the study start from.
+        device: where heavy stages run.
+        preset: decisions brought along by a resolved study file.
+        log: ``log(event, **fields)``.
+        key: the study's identity; known once the data are read.
+        asked: every request made, by key: the roots for ``gc`` and the source of the cost table.
+    """
+
+    study: Study
+    store: Store
+    executor: LocalExecutor
+    ledger: Ledger
+    base: Path
+    device: str = "cpu"
+    preset: dict[str, Any] = field(default_factory=dict)
+    log: Callable[..., None] = lambda *_a, **_k: None
+    key: str = ""
+    asked: dict[str, StageRequest] = field(default_factory=dict)
+
+    def ask(self, requests: Iterable[StageRequest]) -> list[Artefact]:
+        """Compute what is missing and open the artefacts, in the order of the requests."""
+        wanted = list(requests)
+        self.asked.update({request.key: request for request in wanted})
+        self.executor.run(wanted)
+        return [self.store.open(request.key) for request in wanted]
+
+    def decide(self, name: str, make: Callable[[], tuple[Any, str]]) -> Any:
+        """Take a decision once, or reuse the recorded one (or the study file's own)."""
+        if name in self.preset:
+            given = self.preset[name]
+            return self.store.decide(
+                self.key, name, lambda: (given["value"], given.get("reason", ""))
+            )
+        return self.store.decide(self.key, name, make)
+
+    def arms(self) -> tuple[Arm, ...]:
+        """The study's arms, expanded."""
+        return expand_arms(self.study.arms, generators=[g.title for g in self.study.generators])
+
+    @property
+    def numerics(self) -> dict[str, Any]:
+        """What changes results besides the configuration; part of every key."""
+        return {**NUMERICS, "device": self.device.partition(":")[0]}
+
+    def plugin_paths(self) -> list[str]:
+        """The study's plug-in files as absolute paths."""
+        return [str((self.base / path).resolve()) for path in self.study.plugins]

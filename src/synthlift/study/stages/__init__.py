@@ -1,0 +1,1 @@
+"""Stage functions: importable, JSON arguments, no closures; workers run nothing else."""

@@ -1,0 +1,137 @@
+"""Stages around a generator: fit it, sample a chunk, judge a chunk.
+
+The copying monitor (vision) and the classifier behind the agreement filter (training) meet the
+generator and the filters here, because stages may not import each other.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthlift.errors import InputError
+from synthlift.seeds import seed_for
+from synthlift.store import StageContext, StageRequest, Store, Summary
+from synthlift.store.images import PIXELS, ManifestEntry, read_generated
+from synthlift.store.keys import canonical, digest_bytes
+from synthlift.study.components import build
+from synthlift.study.stages.common import fit_inputs, load_plugins, run_context
+from synthlift.types import FittedGenerator, Generator, ImageBatch, SampleRequest
+
+SAVED = "generator"
+
+
+def fit(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: fit a generator on one training set; writes ``generator/``."""
+    from synthlift.vision.copying import CopyingMonitor
+
+    load_plugins(request)
+    inputs = fit_inputs(request, context.store)
+    generator: Generator = build("generators", request.config["generator"])
+    monitor = CopyingMonitor(train=inputs.train, held_out=inputs.validation)
+    run = replace(run_context(request, context), monitor=monitor)
+    fitted = generator.fit(inputs, run=run)
+    fitted.save(context.out / SAVED)
+    facts = getattr(fitted, "facts", dict)()
+    return {"image_shape": list(fitted.image_shape), "classes": list(inputs.train.classes), **facts}
+
+
+@functools.lru_cache(maxsize=4)
+def _fitted(root: Path, fit_key: str, component: str, device: str) -> FittedGenerator:
+    import json
+
+    generator: Generator = build("generators", json.loads(component))
+    return generator.load(Store(root).open(fit_key).folder / SAVED, device=device)
+
+
+def sample(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: one chunk of one sampling stream; writes ``pixels.npy`` uint8 [n, H, W, C].
+
+    A request's seed derives from (fit, stream, label, index), so a chunk's pixels depend on
+    nothing but its place in the stream.
+    """
+    load_plugins(request)
+    config = request.config
+    fit_key = request.one("fit")
+    component = canonical(context.store.open(fit_key).record["config"]["generator"])
+    fitted = _fitted(context.store.root, fit_key, component, request.device)
+    first = config["chunk"] * config["size"]
+    requests = [
+        SampleRequest(
+            index=index,
+            label=config["label"],
+            seed=seed_for(request.seed, config["stream"], config["label"], index),
+        )
+        for index in range(first, first + config["size"])
+    ]
+    pixels = np.concatenate([batch.pixels for batch in fitted.sample(requests)])
+    wanted = (config["size"], *config["image_shape"])
+    if pixels.shape != wanted:
+        raise InputError(
+            f"the generator gave images of shape {pixels.shape[1:]}, the study works at {wanted[1:]}",
+            rule="a generator's native size equals the study's image size",
+            remedy=f"set data.image_size to {pixels.shape[1]}, or the generator's own size",
+        )
+    np.save(context.out / PIXELS, pixels)
+    return {"hashes": [digest_bytes(np.ascontiguousarray(image).data) for image in pixels]}
+
+
+@functools.lru_cache(maxsize=8)
+def _judges(root: Path, spec: str) -> Any:
+    """Filters calibrated on (training set, validation, first chunks); cached per worker."""
+    import json
+
+    from synthlift.curation.apply import calibrate
+    from synthlift.types import FilterInputs
+    from synthlift.vision.encoders import default_encoder
+    from synthlift.vision.prediction import load_classifier
+
+    parts = json.loads(spec)
+    store = Store(root)
+    request = StageRequest(stage="judge", function="", config=parts, inputs=parts["inputs"])
+    inputs = fit_inputs(request, store)
+    scorer = load_classifier(store.open(parts["inputs"]["scorer"]).folder)
+    pixels, labels = read_generated(store, _whole_chunks(store, parts["inputs"]["reference"]))
+    filters = [build("filters", component) for component in parts["filters"]]
+    calibrate(
+        filters,
+        FilterInputs(
+            train=inputs.train,
+            validation=inputs.validation,
+            test=inputs.test,
+            encoder=default_encoder(inputs.train, scorer.features),
+            reference=ImageBatch(pixels=pixels, labels=labels),
+            scorer=scorer.probabilities,
+        ),
+    )
+    return filters
+
+
+def _whole_chunks(store: Store, keys: list[str]) -> list[ManifestEntry]:
+    records = [store.open(key).record["config"] for key in keys]
+    return [
+        {"chunk": key, "label": config["label"], "rows": list(range(config["size"]))}
+        for key, config in zip(keys, records, strict=True)
+    ]
+
+
+def judge(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: one verdict per image and filter for one chunk; kept in the record's summary."""
+    from synthlift.curation.apply import judge_chunk
+
+    load_plugins(request)
+    inputs: Mapping[str, Any] = {k: v for k, v in request.inputs.items() if k != "chunk"}
+    spec = canonical(
+        {"draw": request.config["draw"], "filters": request.config["filters"], "inputs": inputs}
+    )
+    filters = _judges(context.store.root, spec)
+    pixels, labels = read_generated(
+        context.store, _whole_chunks(context.store, [request.one("chunk")])
+    )
+    table = judge_chunk(filters, ImageBatch(pixels=pixels, labels=labels))
+    return {"flagged": table.flagged, "reasons": table.reasons, "scores": table.scores}

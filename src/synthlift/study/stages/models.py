@@ -1,0 +1,120 @@
+"""Stages around a classifier: train one model, let it predict generated images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synthlift.errors import InputError
+from synthlift.seeds import generator_for, seed_for
+from synthlift.spec.arms import Arm
+from synthlift.store import StageContext, StageRequest, Store, Summary
+from synthlift.store.images import read_generated
+from synthlift.study.components import rebuild
+from synthlift.study.open_test import PREDICTIONS
+from synthlift.study.stages.common import load_plugins, part, run_context
+from synthlift.types import ImageSet, Int64, UInt8
+
+Images = tuple[UInt8, Int64]
+
+
+def train_model(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: train one model of one arm and replicate; also predicts the validation images."""
+    from synthlift.training.settings import ResolvedTraining
+    from synthlift.training.trainer import TrainingJob, train
+    from synthlift.vision.prediction import load_classifier, save_classifier
+
+    load_plugins(request)
+    arm = Arm.model_validate({"name": "model", "role": "rival", **request.config["arm"]})
+    real, validation = (part(request, context.store, name) for name in ("train", "validation"))
+    descriptor, config = rebuild("classifiers", request.config["classifier"])
+    trained = train(
+        TrainingJob(
+            real=real,
+            synthetic=_beside(request, context.store, arm, real),
+            validation=validation,
+            arm=arm,
+            classifier=descriptor,
+            classifier_config=config,
+            settings=ResolvedTraining.model_validate(request.config["training"]),
+            seed=request.seed,
+        ),
+        run=run_context(request, context),
+    )
+    save_classifier(context.out, trained)
+    classifier = load_classifier(context.out)
+    probabilities = classifier.probabilities(validation.pixels())
+    _save(context, validation, probabilities)
+    correct = probabilities.argmax(1) == validation.labels if len(validation) else np.array([])
+    return {
+        "steps": trained.steps,
+        "train_images": len(real),
+        "validation_accuracy": float(correct.mean()) if len(correct) else None,
+        "history": trained.history,
+    }
+
+
+def _beside(request: StageRequest, store: Store, arm: Arm, real: ImageSet) -> Images | None:
+    """What is trained on beside the real images: generated, or posing as generated."""
+    if request.config["manifest"]:
+        return read_generated(store, request.config["manifest"])
+    if arm.posing is None:
+        return None
+    source = real if arm.posing == "resampled" else part(request, store, "pool")
+    return _posing(arm, source, {int(k): n for k, n in request.config["posing"].items()}, request)
+
+
+def _posing(arm: Arm, source: ImageSet, wanted: dict[int, int], request: StageRequest) -> Images:
+    rng = generator_for(request.seed, "posing", arm.posing)
+    rows: list[np.ndarray] = []
+    for label, count in wanted.items():
+        members = rng.permutation(np.flatnonzero(source.labels == label))
+        if arm.posing != "resampled" and len(members) < count:
+            raise InputError(
+                f"arm '{arm.posing}' wants {count} fresh images of class "
+                f"'{source.classes[label]}', the pool holds {len(members)}",
+                rule="fresh images come from the part of the pool that no training set uses",
+                remedy="lower the multiple, or use design 'redrawn' with smaller training sets",
+            )
+        rows.append(np.resize(members, count))
+    chosen = np.concatenate(rows).astype(np.intp)
+    labels = source.labels[chosen]
+    return source.pixels(chosen), rng.permutation(labels) if arm.posing == "shuffled" else labels
+
+
+def predict_generated(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: one model's probabilities on generated images of the reserved test stream."""
+    from synthlift.vision.prediction import load_classifier
+
+    load_plugins(request)
+    pixels, labels = read_generated(context.store, request.config["manifest"])
+    classifier = load_classifier(context.store.open(request.one("model")).folder)
+    ids = np.array(
+        [
+            f"{entry['chunk'][:20]}/{row}"
+            for entry in request.config["manifest"]
+            for row in entry["rows"]
+        ]
+    )
+    np.savez(
+        context.out / PREDICTIONS,
+        ids=ids,
+        groups=ids,
+        labels=labels,
+        probabilities=classifier.probabilities(pixels),
+    )
+    return {"images": len(labels)}
+
+
+def _save(context: StageContext, images: ImageSet, probabilities: np.ndarray) -> None:
+    np.savez(
+        context.out / PREDICTIONS,
+        ids=images.ids,
+        groups=images.groups,
+        labels=images.labels,
+        probabilities=probabilities,
+    )
+
+
+def model_seed(study_seed: int, replicate: int) -> int:
+    """The seed that all arms of a replicate share (METHOD §1, "Replicate")."""
+    return seed_for(study_seed, "replicate", replicate)

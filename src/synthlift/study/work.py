@@ -1,0 +1,51 @@
+"""The state of a running study: what was planned, and what has been made of it so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from synthlift.spec.arms import Arm
+from synthlift.store import Artefact
+from synthlift.study.choices import Contrast, Selection
+from synthlift.study.generation import GenerationPlan, Pool
+from synthlift.study.layout import Replicate
+from synthlift.study.modelling import Modelling
+from synthlift.study.preparation import Prepared
+from synthlift.study.session import Session
+
+
+@dataclass
+class Work:
+    """Everything a step of the driver reads or adds to.
+
+    Attributes:
+        session, prepared, shared, generation: fixed once the study is planned.
+        arms: the planned arms; those of base ``best_rival`` without their recipe yet.
+        unbalanced, selection: see ``choices``.
+        final_arms: the arms as trained, recipes filled in, by name.
+        models: committed models by (arm name, replicate index).
+        pools: generator fits by (generator name, fit index).
+        stopped: generators that the memorisation gate stopped, with the reason.
+        replicates: replicates of which every arm is trained.
+        dropped: planned replicates that the budget gave up.
+        contrast: the declared pair, once known.
+        tests, generated: test predictions, and predictions on reserved generated images, by
+            (arm name, replicate index), after the opening.
+    """
+
+    session: Session
+    prepared: Prepared
+    shared: Modelling
+    generation: GenerationPlan
+    arms: tuple[Arm, ...]
+    unbalanced: bool
+    selection: Selection
+    final_arms: dict[str, Arm] = field(default_factory=dict)
+    models: dict[tuple[str, int], Artefact] = field(default_factory=dict)
+    pools: dict[tuple[str, int], Pool] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+    replicates: list[Replicate] = field(default_factory=list)
+    dropped: int = 0
+    contrast: Contrast | None = None
+    tests: dict[tuple[str, int], Artefact] = field(default_factory=dict)
+    generated: dict[tuple[str, int], Artefact] = field(default_factory=dict)
