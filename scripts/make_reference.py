@@ -19,6 +19,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from synthlift.spec.meanings import meanings, summary
+from synthlift.spec.problems import models_in
+
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MARK = "<!-- made by scripts/make_reference.py; change the code, then run `make docs` -->\n"
 
@@ -58,42 +61,30 @@ def sections(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type
                 yield from sections(inner, f"{path}{'.' if path else ''}{name}{'[]' * repeated}")
 
 
-def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """All pydantic models that an annotation mentions."""
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in typing.get_args(annotation) for model in models_in(part)]
-
-
 def section(title: str, model: type[BaseModel]) -> str:
     """One heading with the model's first sentence and a table of its keys."""
     heading = title if title == "The whole file" else f"`{title}`"
-    words = inspect.cleandoc(model.__doc__ or "").split("\n\n")[0].replace("\n", " ")
-    return f"## {heading}\n\n{markdown(words)}\n\n{table(model)}"
+    return f"## {heading}\n\n{markdown(summary(model))}\n\n{table(model)}"
 
 
 def table(model: type[BaseModel]) -> str:
     """The keys of a model as a Markdown table."""
-    meanings = attribute_docs(model)
+    explained = meanings(model)
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        cells = (f"`{name}`", type_words(field), default_words(field), meanings.get(name, ""))
+        cells = (
+            f"`{name}`",
+            type_words(field),
+            default_words(field),
+            markdown(explained.get(name, "")),
+        )
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"
 
 
-def attribute_docs(model: type[BaseModel]) -> dict[str, str]:
-    """Key → meaning, from the ``Attributes:`` part of the docstring or ``Field(description=)``."""
-    found = {name: f.description for name, f in model.model_fields.items() if f.description}
-    _, _, block = inspect.cleandoc(model.__doc__ or "").partition("Attributes:\n")
-    for names, text in re.findall(r"^ {4}(\w[\w, ]*): (.+(?:\n {8}.+)*)", block, re.MULTILINE):
-        words = markdown(re.sub(r"\s+", " ", text))
-        found.update({name.strip(): words for name in names.split(",")})
-    return found
-
-
 def markdown(text: str) -> str:
     """Docstring text with single back-quotes, as Markdown has them."""
+    text = text.replace("docs/method.md §", "[method](../method.md) §")
     return re.sub(r":\w+:`~?\.?([^`]+)`", r"`\1`", text).replace("``", "`")
 
 

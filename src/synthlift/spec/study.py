@@ -39,7 +39,7 @@ class Split(_Section):
         design: auto follows METHOD §2; fixed = A, redrawn = B, cross_validated = C.
         test: share of groups in the locked test set (A and B).
         validation: share of the remaining groups kept for validation.
-        folds, repeats: design C.
+        folds, repeats: design C: the folds of one round, and how many rounds.
         draws: training sets drawn in design B.
         long_tail, per_class: how each draw of design B is subsampled from the pool.
     """
@@ -60,11 +60,11 @@ class Data(_Section):
     Attributes:
         source: a folder with one sub-folder a class, or ``sklearn:digits``.
         names: class name → words for people.
+        split: how train, validation and test are separated.
         image_size: training size in pixels (square); auto chooses and states it.
         fit: how an image becomes square: pad, crop or stretch.
         channels: auto = grey when every image is grey.
         max_pixels: larger images are skipped and listed (a guard against bombs).
-        seed_of_split: None = the study's seed.
     """
 
     source: str = "sklearn:digits"
@@ -138,7 +138,7 @@ class Primary(_Section):
     Attributes:
         metric: what is compared.
         margin: the smallest difference worth having (0.01 = 1 point).
-        generative, rival: arm names; auto = METHOD §4.
+        generative, rival: names of arms; auto chooses as METHOD §3 says.
     """
 
     metric: str = "balanced_accuracy"
@@ -181,7 +181,7 @@ class Study(_Section):
         data: where the images are and how they are split.
         generators: components of group ``generators``; the first is the default.
         curation: components of group ``filters``, applied in order.
-        arms: see ``ArmSpec``.
+        arms: what is compared: names of presets, or each with its own settings.
         classifier: a component of group ``classifiers``.
         training: equal for all arms.
         replicates: paired repetitions; a verdict needs at least 10.
