@@ -188,6 +188,7 @@ class Study(_Section):
         generator_fits: fits per training set in design A (≥ 5 for a verdict).
         selection: auto follows METHOD §2 (validation, else predeclared).
         primary: the declared contrast.
+        budget: time that the run may take, such as 90s, 30m or 2h; None = as long as it takes.
         seed: everything random derives from it.
         plugins: Python files that register further components.
     """
@@ -209,6 +210,7 @@ class Study(_Section):
     generator_fits: int = Field(default=5, ge=1)
     selection: Literal["auto", "validation", "predeclared"] = "auto"
     primary: Primary = Primary()
+    budget: str | None = Field(default=None, pattern=r"^\s*\d+(\.\d+)?\s*[smh]\s*$")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     plugins: tuple[str, ...] = ()
 
