@@ -1,0 +1,308 @@
+"""Per-model metrics.
+
+Those made of counts take image weights [B, n], so that one code serves estimates and bootstrap:
+row b holds one resample's multiplicities of the n images; the estimate itself is the row of ones.
+
+Undefined cases, everywhere the same: a class without test images has no recall and is left out of
+every average; precision, PPV and F1 of a class that is never predicted are 0 (as in scikit-learn's
+default); AUROC, average precision and sensitivity at a specificity need both kinds of images and
+are NaN, and left out of averages, otherwise.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from synthlift.types import Float32, Float64, Int64
+
+BINS = 15
+SPECIFICITY = 0.9
+FROM_RANKS = ("auroc", "average_precision")
+PER_CLASS_RANKS = ("auroc", "average_precision", "sensitivity_at_90_specificity")
+# The class counted as positive when there are two: the second by name.
+POSITIVE = 1
+
+
+def confusion(
+    labels: Int64, predicted: Int64, *, classes: int, weights: Float32 | None = None
+) -> Float64:
+    """Weighted confusion matrices, float64 [B, K, K]; rows = true class."""
+    n = len(labels)
+    cells = sparse.csr_matrix(
+        (np.ones(n, np.float32), (np.arange(n), labels * classes + predicted)),
+        shape=(n, classes * classes),
+    )
+    rows = np.ones((1, n)) if weights is None else weights
+    counts: Float64 = np.asarray(cells.T @ rows.T, dtype=np.float64).T
+    return counts.reshape(len(rows), classes, classes)
+
+
+def class_scores(matrix: Float64) -> dict[str, Float64]:
+    """One-vs-rest scores from confusion matrices [B, K, K]: recall, precision, f1 … [B, K].
+
+    Recall is the class's sensitivity, precision its PPV.
+    """
+    hits = np.diagonal(matrix, axis1=1, axis2=2)
+    support, called = matrix.sum(axis=2), matrix.sum(axis=1)
+    total = matrix.sum(axis=(1, 2))[:, None]
+    correct_rest = total - support - called + hits
+    absent = support == 0
+    recall = _divide(hits, support, empty=np.nan)
+    return {
+        "recall": recall,
+        "precision": np.where(absent, np.nan, _divide(hits, called)),
+        "f1": np.where(absent, np.nan, _divide(2 * hits, support + called)),
+        "specificity": _divide(correct_rest, total - support, empty=np.nan),
+        "npv": _divide(correct_rest, total - called),
+    }
+
+
+def confusion_metrics(matrix: Float64) -> dict[str, Float64]:
+    """Overall metrics from confusion matrices [B, K, K], each [B]."""
+    scores = class_scores(matrix)
+    support = matrix.sum(axis=2)
+    share = support / support.sum(axis=1, keepdims=True)
+
+    def weighted(name: str) -> Float64:
+        result: Float64 = np.nansum(share * scores[name], axis=1)
+        return result
+
+    accuracy = weighted("recall")
+    balanced = _mean(scores["recall"])
+    return {
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced,
+        "macro_recall": balanced,
+        "macro_precision": _mean(scores["precision"]),
+        "macro_f1": _mean(scores["f1"]),
+        "weighted_precision": weighted("precision"),
+        "weighted_recall": accuracy,
+        "weighted_f1": weighted("f1"),
+    }
+
+
+def rank_scores(positive: NDArray[np.bool_], score: Float32) -> dict[str, float]:
+    """Threshold-free scores of one class against the rest.
+
+    AUROC counts ties as one half (Mann–Whitney); average precision is Σ (R_i − R_{i−1}) P_i over
+    distinct thresholds, without interpolation; sensitivity at 90 % specificity is the largest
+    over the observed thresholds whose specificity is at least 0.9.
+
+    Args:
+        positive: whether an image belongs to the class [n].
+        score: its probability for the class [n].
+    """
+    curve = _Ranking.of(positive, score)
+    positives, negatives = curve.true[-1], curve.false[-1]
+    if not positives or not negatives:
+        return dict.fromkeys(PER_CLASS_RANKS, np.nan)
+    below = negatives - curve.false + curve.misses / 2
+    enough = curve.false <= (1 - SPECIFICITY) * negatives + 1e-9
+    return {
+        "auroc": float(curve.hits @ below / (positives * negatives)),
+        "average_precision": float(curve.hits @ curve.precision / positives),
+        "sensitivity_at_90_specificity": float(np.where(enough, curve.true, 0).max() / positives),
+    }
+
+
+def rank_influences(positive: NDArray[np.bool_], score: Float32) -> dict[str, Float64]:
+    """How much each image moves AUROC and average precision, float64 [n], adding up to 0.
+
+    The derivative with respect to the image's weight (infinitesimal jackknife, Jaeckel 1972). For
+    AUROC these are the structural components of DeLong et al. 1988; for average precision
+    AP = Σ_pos prec(s_i) / P, an image at score s moves every precision at thresholds ≤ s.
+    Zeros where the metric is undefined.
+    """
+    curve = _Ranking.of(positive, score)
+    positives, negatives = curve.true[-1], curve.false[-1]
+    if not positives or not negatives:
+        return {name: np.zeros(len(score)) for name in FROM_RANKS}
+    value = rank_scores(positive, score)
+    below = (negatives - curve.false + curve.misses / 2) / negatives
+    above = (curve.true - curve.hits / 2) / positives
+    placed = np.where(positive, below[curve.run] / positives, above[curve.run] / negatives)
+    auroc = placed - value["auroc"] / np.where(positive, positives, negatives)
+    called = curve.true + curve.false
+    tail_one = _sum_from(curve.hits / called)[curve.run]
+    tail_precision = _sum_from(curve.hits * curve.precision / called)[curve.run]
+    moved = np.where(positive, tail_one, 0.0) - tail_precision
+    own = np.where(positive, curve.precision[curve.run] - value["average_precision"], 0.0)
+    return {"auroc": auroc, "average_precision": (own + moved) / positives}
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """Runs of equal scores, highest first: positives, negatives, their running sums."""
+
+    run: Int64
+    hits: Float64
+    misses: Float64
+    true: Float64
+    false: Float64
+    precision: Float64
+
+    @classmethod
+    def of(cls, positive: NDArray[np.bool_], score: Float32) -> _Ranking:
+        distinct, ascending = np.unique(score, return_inverse=True)
+        run = len(distinct) - 1 - ascending
+        hits = np.bincount(run[positive], minlength=len(distinct)).astype(np.float64)
+        misses = np.bincount(run[~positive], minlength=len(distinct)).astype(np.float64)
+        true, false = np.cumsum(hits), np.cumsum(misses)
+        return cls(run, hits, misses, true, false, true / (true + false))
+
+
+def calibration_error(
+    labels: Int64, probabilities: Float32, *, weights: Float32 | None = None
+) -> Float64:
+    """Expected calibration error [B]: Σ_bins share · |accuracy − confidence|, 15 equal bins.
+
+    Guo et al. 2017, eq. 3; bins (i/15, (i+1)/15] over the largest probability.
+    """
+    n = len(labels)
+    rows = np.ones((1, n)) if weights is None else weights
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    gap = (probabilities.argmax(axis=1) == labels) - confidence
+    cells = sparse.csr_matrix((gap, (np.arange(n), _bins(confidence))), shape=(n, BINS))
+    result: Float64 = np.abs(np.asarray(cells.T @ rows.T)).sum(axis=0) / rows.sum(axis=1)
+    return result
+
+
+def reliability(labels: Int64, probabilities: Float32) -> list[dict[str, float]]:
+    """Reliability diagram: per bin its borders, count, mean confidence and accuracy.
+
+    Args:
+        labels: [n].
+        probabilities: [n, K], or [R, n, K] pooled over replicates.
+    """
+    flat = probabilities.reshape(-1, probabilities.shape[-1])
+    truth = np.tile(labels, len(flat) // len(labels))
+    confidence = flat.max(axis=1).astype(np.float64)
+    right = flat.argmax(axis=1) == truth
+    bins = _bins(confidence)
+    count = np.bincount(bins, minlength=BINS)
+    mean_confidence = np.bincount(bins, confidence, minlength=BINS)
+    mean_right = np.bincount(bins, right, minlength=BINS)
+    return [
+        {
+            "low": i / BINS,
+            "high": (i + 1) / BINS,
+            "count": float(count[i]),
+            "confidence": float(mean_confidence[i] / count[i]),
+            "accuracy": float(mean_right[i] / count[i]),
+        }
+        for i in range(BINS)
+        if count[i]
+    ]
+
+
+def image_losses(labels: Int64, probabilities: Float32) -> dict[str, Float64]:
+    """Per-image scores whose mean is a metric, each [..., n].
+
+    ``nll`` is −log p(true class), p not below 1e-7; ``brier`` is Σ_k (p_k − y_k)² over all
+    classes (Brier 1950; in [0, 2]).
+    """
+    chosen = probabilities[..., np.arange(len(labels)), labels].astype(np.float64)
+    squares = (probabilities.astype(np.float64) ** 2).sum(axis=-1)
+    return {
+        "nll": -np.log(np.maximum(chosen, 1e-7)),
+        "brier": squares - 2 * chosen + 1,
+    }
+
+
+def model_metrics(
+    labels: Int64, probabilities: Float32
+) -> tuple[dict[str, float], dict[str, Float64]]:
+    """All metrics of one model.
+
+    Args:
+        labels: [n].
+        probabilities: [n, K].
+
+    Returns:
+        Metrics by name, and per-class metrics by name, each [K].
+    """
+    classes = probabilities.shape[1]
+    drawn, drawn_per_class = resampled_metrics(labels, probabilities, weights=None)
+    overall = {name: float(values[0]) for name, values in drawn.items()}
+    per_class = {name: values[0] for name, values in drawn_per_class.items()}
+    ranks = [rank_scores(labels == k, probabilities[:, k]) for k in range(classes)]
+    per_class |= {name: np.array([r[name] for r in ranks]) for name in PER_CLASS_RANKS}
+    for name in FROM_RANKS:
+        values = per_class[name]
+        overall[name] = float(values[POSITIVE] if classes == 2 else _mean(values[None])[0])
+    if classes == 2:
+        overall |= _binary(per_class)
+    for name, losses in image_losses(labels, probabilities).items():
+        overall[name] = float(losses.mean())
+    return overall, per_class
+
+
+def resampled_metrics(
+    labels: Int64, probabilities: Float32, *, weights: Float32 | None
+) -> tuple[dict[str, Float64], dict[str, Float64]]:
+    """The metrics without a linear form, over resamples of the test set.
+
+    Args:
+        labels: [n].
+        probabilities: [n, K].
+        weights: [B, n]; None = one row of ones.
+
+    Returns:
+        Metrics by name, each [B], and per-class metrics by name, each [B, K].
+    """
+    classes = probabilities.shape[1]
+    matrix = confusion(labels, probabilities.argmax(axis=1), classes=classes, weights=weights)
+    overall, per_class = confusion_metrics(matrix), class_scores(matrix)
+    if classes == 2:
+        overall |= {
+            "ppv": per_class["precision"][:, POSITIVE],
+            "npv": per_class["precision"][:, 1 - POSITIVE],
+        }
+    overall["ece"] = calibration_error(labels, probabilities, weights=weights)
+    return overall, per_class
+
+
+def mean_rank_influences(labels: Int64, probabilities: Float32) -> dict[str, Float64]:
+    """Influences [n] on the AUROC and average precision that :func:`model_metrics` reports."""
+    classes = probabilities.shape[1]
+    chosen = [POSITIVE] if classes == 2 else list(np.unique(labels))
+    parts = [rank_influences(labels == k, probabilities[:, k]) for k in chosen]
+    return {name: np.mean([part[name] for part in parts], axis=0) for name in FROM_RANKS}
+
+
+def _binary(per_class: Mapping[str, Float64]) -> dict[str, float]:
+    chosen = {
+        "sensitivity": per_class["recall"][POSITIVE],
+        "specificity": per_class["recall"][1 - POSITIVE],
+        "sensitivity_at_90_specificity": per_class["sensitivity_at_90_specificity"][POSITIVE],
+    }
+    return {name: float(value) for name, value in chosen.items()}
+
+
+def _bins(confidence: Float64) -> Int64:
+    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+
+
+def _sum_from(values: Float64) -> Float64:
+    """Sum of this and all later entries."""
+    result: Float64 = np.cumsum(values[::-1])[::-1]
+    return result
+
+
+def _divide(top: Float64, bottom: Float64, *, empty: float = 0.0) -> Float64:
+    result: Float64 = np.full(np.broadcast_shapes(top.shape, bottom.shape), empty)
+    np.divide(top, bottom, out=result, where=bottom > 0)
+    return result
+
+
+def _mean(values: Float64) -> Float64:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        result: Float64 = np.nanmean(values, axis=1)
+    return result

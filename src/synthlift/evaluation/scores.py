@@ -1,0 +1,370 @@
+"""Intervals for any metric of any arm, or of any linear combination of arms.
+
+A contrast is a mapping from arm to coefficient, such as ``{"mixed@1": 1, "augmented": -1}``; an
+arm's own level is ``{arm: 1}``. Designs A and B share one test set (:class:`SharedTest`), design C
+has one per fold (:class:`FoldTests`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+
+from synthlift.evaluation.crossed import (
+    Layout,
+    bootstrap_interval,
+    crossed_interval,
+    draw_groups,
+    image_influences,
+    influence_interval,
+    layout,
+    row_means,
+    whole_rounds,
+)
+from synthlift.evaluation.crossvalidated import nadeau_bengio
+from synthlift.evaluation.intervals import Interval
+from synthlift.evaluation.metrics import (
+    FROM_RANKS,
+    POSITIVE,
+    image_losses,
+    mean_rank_influences,
+    model_metrics,
+    rank_influences,
+    resampled_metrics,
+)
+from synthlift.evaluation.panels import Panel
+from synthlift.types import Float32, Float64, Int64
+
+Coefficients = Mapping[str, float]
+Results = tuple[dict[str, Float64], dict[str, Float64]]
+LINEAR: dict[str, str | int] = {
+    "accuracy": "images",
+    "weighted_recall": "images",
+    "balanced_accuracy": "classes",
+    "macro_recall": "classes",
+    "sensitivity": POSITIVE,
+    "specificity": 1 - POSITIVE,
+}
+LOSSES = ("nll", "brier")
+MAXIMUM_DRAWS, MINIMUM_DRAWS = 1000, 200
+# Weighted predictions that may be counted in all; above it draws are saved, to the minimum.
+WORK = 2e9
+
+
+class Scores(ABC):
+    """What the outcome asks of a design."""
+
+    panels: tuple[Panel, ...]
+
+    @abstractmethod
+    def values(self, arm: str, metric: str, *, of_class: int | None = None) -> Float64:
+        """The metric of each model of ``arm``: per replicate [R], or per fold [J]."""
+
+    @abstractmethod
+    def interval(
+        self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
+    ) -> Interval:
+        """Interval of a linear combination of arms in one metric (of one class)."""
+
+    @abstractmethod
+    def signature(
+        self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
+    ) -> Float64:
+        """A vector; two contrasts' estimates covary (about) as their vectors' product."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """Independent rows: fits, draws, replicates given a pool, or folds."""
+
+    @property
+    @abstractmethod
+    def replicates(self) -> int:
+        """Models of each arm that count."""
+
+    @cached_property
+    def class_groups(self) -> Int64:
+        """Distinct test groups of each class, int64 [K]."""
+        return self.whole.class_groups()
+
+    @cached_property
+    def class_images(self) -> Int64:
+        """Distinct test images of each class, int64 [K]."""
+        return self.whole.class_images()
+
+    @property
+    @abstractmethod
+    def whole(self) -> Panel:
+        """All distinct test images as one panel (without predictions in design C)."""
+
+
+@final
+class SharedTest(Scores):
+    """Designs A and B.
+
+    Args:
+        panel: all arms on the one test set.
+        seed: of the bootstrap.
+        draws: of test groups; None = 1,000, fewer where that would take minutes.
+    """
+
+    def __init__(self, panel: Panel, *, seed: int, draws: int | None = None) -> None:
+        self.panels, self._panel, self._seed = (panel,), panel, seed
+        self._rows = whole_rounds(panel.fits)
+        work = len(panel.labels) * len(panel.probabilities)
+        affordable = int(WORK / (work * len(panel.replicates)))
+        self._draws = draws or min(MAXIMUM_DRAWS, max(MINIMUM_DRAWS, affordable))
+        self._layouts: dict[str | int, Layout] = {}
+        self._cache: dict[str, Results] = {}
+
+    @property
+    def rows(self) -> int:
+        """Fits, draws, or replicates given a pool."""
+        return len(self._rows)
+
+    @property
+    def replicates(self) -> int:
+        """Replicates in whole rounds of fits."""
+        return int(self._rows.size)
+
+    @property
+    def whole(self) -> Panel:
+        """The test set."""
+        return self._panel
+
+    def values(self, arm: str, metric: str, *, of_class: int | None = None) -> Float64:
+        """See :class:`Scores`."""
+        overall, per_class = self._models[arm]
+        return overall[metric] if of_class is None else per_class[metric][:, of_class]
+
+    def interval(
+        self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
+    ) -> Interval:
+        """See :class:`Scores`."""
+        by = _linear(metric, of_class)
+        if by is not None:
+            scores = self._scores(coefficients, metric)
+            return crossed_interval(scores, self._layout(by), floor=metric not in LOSSES)
+        design = self._layout("classes")
+        if metric in FROM_RANKS:
+            return influence_interval(
+                self._estimates(coefficients, metric, of_class),
+                self._rank_influences(coefficients, metric, of_class)[:, design.images],
+                design,
+                floor=design.variance_floor,
+                method="crossed components of influences, t",
+            )
+        return bootstrap_interval(
+            self._estimates(coefficients, metric, of_class),
+            self._resampled(coefficients, metric, of_class),
+            design,
+            seed=self._seed,
+        )
+
+    def signature(
+        self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
+    ) -> Float64:
+        """See :class:`Scores`."""
+        estimates = self._estimates(coefficients, metric, of_class)
+        rows = len(estimates)
+        fit = (estimates - estimates.mean()) / np.sqrt(max(rows * (rows - 1), 1))
+        by = _linear(metric, of_class)
+        if by is None and metric not in FROM_RANKS:
+            mean = self._resampled(coefficients, metric, of_class).mean(axis=0)
+            return np.concatenate([fit, (mean - mean.mean()) / np.sqrt(len(mean) - 1)])
+        groups = self._panel.groups
+        if by is None:
+            influences = self._rank_influences(coefficients, metric, of_class)
+        else:
+            design = self._layout(by)
+            groups = groups[design.images]
+            _, influences = image_influences(self._scores(coefficients, metric), design)
+        test = np.bincount(groups, influences.mean(axis=0), minlength=self._panel.group_count)
+        return np.concatenate([fit, test])
+
+    def _estimates(self, coefficients: Coefficients, metric: str, of_class: int | None) -> Float64:
+        """The metric per row, combined over arms [F]."""
+        total = np.zeros(self.rows)
+        for arm, coefficient in coefficients.items():
+            values = self.values(arm, metric, of_class=of_class)
+            total += coefficient * row_means(values, self._rows)
+        return total
+
+    def _scores(self, coefficients: Coefficients, metric: str) -> Float64:
+        """Per-image scores combined over arms, averaged over the seeds of each row [F, n]."""
+        labels = self._panel.labels
+        total = np.zeros((len(self._panel.replicates), len(labels)))
+        for arm, coefficient in coefficients.items():
+            probabilities = self._panel.probabilities[arm]
+            if metric in LOSSES:
+                total += coefficient * image_losses(labels, probabilities)[metric]
+            else:
+                total += coefficient * (probabilities.argmax(axis=2) == labels)
+        return row_means(total, self._rows)
+
+    def _rank_influences(
+        self, coefficients: Coefficients, metric: str, of_class: int | None
+    ) -> Float64:
+        """Influences on a rank metric, combined over arms and averaged over seeds [F, n]."""
+        labels = self._panel.labels
+        total = np.zeros((len(self._panel.replicates), len(labels)))
+        for arm, coefficient in coefficients.items():
+            for index, one in enumerate(self._panel.probabilities[arm]):
+                found = (
+                    mean_rank_influences(labels, one)
+                    if of_class is None
+                    else rank_influences(labels == of_class, one[:, of_class])
+                )
+                total[index] += coefficient * found[metric]
+        return row_means(total, self._rows)
+
+    def _resampled(self, coefficients: Coefficients, metric: str, of_class: int | None) -> Float64:
+        """The metric per row and draw of test groups, combined over arms [F, B]."""
+        total = np.zeros((self.rows, self._draws))
+        for arm, coefficient in coefficients.items():
+            overall, per_class = self._resample(arm)
+            drawn = overall[metric] if of_class is None else per_class[metric][..., of_class]
+            total += coefficient * drawn
+        return total
+
+    def _layout(self, by: str | int) -> Layout:
+        if by not in self._layouts:
+            self._layouts[by] = layout(self._panel.labels, self._panel.groups, by=by)
+        return self._layouts[by]
+
+    @cached_property
+    def _models(self) -> dict[str, Results]:
+        return {
+            arm: _stack([model_metrics(self._panel.labels, one) for one in probabilities])
+            for arm, probabilities in self._panel.probabilities.items()
+        }
+
+    @cached_property
+    def _weights(self) -> Float32:
+        return draw_groups(
+            self._layout("classes"),
+            images=len(self._panel.labels),
+            draws=self._draws,
+            seed=self._seed,
+        )
+
+    def _resample(self, arm: str) -> Results:
+        """Every count metric of one arm per row and draw: [F, B], per class [F, B, K]."""
+        if arm not in self._cache:
+            labels, probabilities = self._panel.labels, self._panel.probabilities[arm]
+            rows = []
+            for row in self._rows:
+                drawn = [
+                    resampled_metrics(labels, probabilities[r], weights=self._weights) for r in row
+                ]
+                rows.append(_merge(drawn, np.mean))
+            self._cache[arm] = _stack(rows)
+        return self._cache[arm]
+
+
+@final
+class FoldTests(Scores):
+    """Design C.
+
+    Args:
+        panels: one per fold, one model an arm in each.
+        test_train_ratio: images tested over images trained on, per fold.
+    """
+
+    def __init__(self, panels: tuple[Panel, ...], *, test_train_ratio: float) -> None:
+        self.panels, self._ratio = panels, test_train_ratio
+
+    @property
+    def rows(self) -> int:
+        """Folds."""
+        return len(self.panels)
+
+    @property
+    def replicates(self) -> int:
+        """Folds."""
+        return len(self.panels)
+
+    @cached_property
+    def whole(self) -> Panel:
+        """All distinct test images, without predictions."""
+        identifiers = np.concatenate([panel.image_ids for panel in self.panels])
+        _, first = np.unique(identifiers, return_index=True)
+        names = np.concatenate([panel.group_names[panel.groups] for panel in self.panels])[first]
+        group_names, groups = np.unique(names, return_inverse=True)
+        return Panel(
+            classes=self.panels[0].classes,
+            image_ids=identifiers[first],
+            labels=np.concatenate([panel.labels for panel in self.panels])[first],
+            groups=groups.astype(np.int64),
+            group_names=group_names,
+            replicates=np.zeros(0, dtype=np.int64),
+            fits=np.zeros(0, dtype=np.int64),
+            probabilities={},
+        )
+
+    def values(self, arm: str, metric: str, *, of_class: int | None = None) -> Float64:
+        """See :class:`Scores`."""
+        overall, per_class = self._models[arm]
+        return overall[metric] if of_class is None else per_class[metric][:, of_class]
+
+    def interval(
+        self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
+    ) -> Interval:
+        """See :class:`Scores`."""
+        by = _linear(metric, of_class)
+        design = layout(self.whole.labels, self.whole.groups, by="classes" if by is None else by)
+        return nadeau_bengio(
+            self._combined(coefficients, metric, of_class),
+            test_train_ratio=self._ratio,
+            floor=0.0 if metric in LOSSES else design.variance_floor,
+        )
+
+    def signature(
+        self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
+    ) -> Float64:
+        """See :class:`Scores`."""
+        values = self._combined(coefficients, metric, of_class)
+        return np.nan_to_num(values - np.nanmean(values))
+
+    def _combined(self, coefficients: Coefficients, metric: str, of_class: int | None) -> Float64:
+        total = np.zeros(len(self.panels))
+        for arm, coefficient in coefficients.items():
+            total += coefficient * self.values(arm, metric, of_class=of_class)
+        return total
+
+    @cached_property
+    def _models(self) -> dict[str, Results]:
+        return {
+            arm: _stack(
+                [
+                    model_metrics(panel.labels, panel.probabilities[arm].mean(axis=0))
+                    for panel in self.panels
+                ]
+            )
+            for arm in self.panels[0].probabilities
+        }
+
+
+def _linear(metric: str, of_class: int | None) -> str | int | None:
+    if of_class is not None:
+        return of_class if metric == "recall" else None
+    return "images" if metric in LOSSES else LINEAR.get(metric)
+
+
+def _stack(results: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Results:
+    return _merge(results, np.stack)
+
+
+def _merge(
+    results: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    function: Callable[..., Any],
+) -> Results:
+    """Join the same metric of several models along a new first axis (stack), or average it."""
+    return (
+        {name: function([r[0][name] for r in results], axis=0) for name in results[0][0]},
+        {name: function([r[1][name] for r in results], axis=0) for name in results[0][1]},
+    )
