@@ -1,0 +1,1 @@
+"""Generators: one file or folder a kind, one contract (``synthlift.types.Generator``)."""

@@ -1,0 +1,15 @@
+"""Descriptors of the built-in generators; no torch."""
+
+from __future__ import annotations
+
+from synthlift.generators.flow.config import FlowConfig
+from synthlift.registry import Descriptor
+
+FLOW = Descriptor(
+    kind="flow",
+    config=FlowConfig,
+    version="1",
+    target="synthlift.generators.flow.generator:FlowGenerator",
+    summary="class-conditional flow matching in pixel space, trained from scratch",
+    needs=frozenset({"labels"}),
+)

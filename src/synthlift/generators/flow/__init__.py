@@ -1,0 +1,1 @@
+"""Class-conditional flow matching in pixel space, trained from scratch."""

@@ -1,0 +1,74 @@
+"""Settings of the flow matching generator. No torch here: descriptors and planners read it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from synthlift.registry import ComponentConfig
+
+SMALL_SIDE = 16
+"""Up to this many pixels on the longer side, ``network: auto`` is the residual MLP."""
+
+
+class FlowConfig(ComponentConfig):
+    """Settings of kind ``flow``.
+
+    Attributes:
+        steps: optimiser steps; auto is chosen from the number and size of the images.
+        batch_size: training examples per step.
+        learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
+        network: ``mlp`` (residual, for tiny images) or ``unet``; auto goes by image size.
+        width: features of the MLP, or channels of the U-Net's first level; auto goes by size.
+        depth: residual blocks of the MLP, or per level of the U-Net.
+        times: how training times are drawn: uniform, or logit-normal (Esser 2024, eq. 19).
+        class_balance: 0 = classes as they come, 1 = equally often; probability of class k is
+            proportional to n_k^(1 − class_balance).
+        label_dropout: share of examples that train the unconditional model.
+        augmentation: share of examples that are shifted, turned and scaled a little; the network
+            is told, so that nothing of it leaks into samples (Karras 2022, §5).
+        ema: horizon of the averaged weights as a share of all steps.
+        guidance_scale: classifier-free guidance (Ho & Salimans 2022); 1 = off.
+        sampler: Heun (two evaluations a step) or Euler.
+        sampler_steps: steps from noise to image.
+        micro_batch: images computed together when sampling; fixed, so that pixels never depend
+            on how requests are batched.
+        readings: how often the training monitor looks at samples; 0 = never.
+        monitor_images: samples per reading.
+        checkpoint_seconds: time between check-points from which a killed fit goes on.
+    """
+
+    steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    network: Literal["auto", "mlp", "unet"] = "auto"
+    width: Annotated[int, Field(ge=8, multiple_of=8)] | Literal["auto"] = "auto"
+    depth: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    times: Literal["uniform", "logit_normal"] = "uniform"
+    class_balance: float = Field(default=0.5, ge=0, le=1)
+    label_dropout: float = Field(default=0.2, ge=0, le=1)
+    augmentation: float = Field(default=0.8, ge=0, le=1)
+    ema: float = Field(default=0.1, gt=0, le=1)
+    guidance_scale: float = Field(default=1.25, ge=0, le=20)
+    sampler: Literal["heun", "euler"] = "heun"
+    sampler_steps: int = Field(default=10, ge=1, le=50)
+    micro_batch: int = Field(default=64, ge=1, le=1024)
+    readings: int = Field(default=8, ge=0)
+    monitor_images: int = Field(default=256, ge=1)
+    checkpoint_seconds: float = Field(default=20.0, gt=0)
+
+
+def choose_steps(config: FlowConfig, *, examples: int) -> int:
+    """Optimiser steps: those of the Config, or 600 to 2,500 by the number of images.
+
+    Measured on 8 × 8 digits: 150 images are copied from about 1,000 steps on, 1,000 images gain
+    up to about 2,500. Larger images want more than a processor can give; planners set them.
+
+    Args:
+        config: the settings.
+        examples: number of training images.
+    """
+    if config.steps != "auto":
+        return config.steps
+    return int(min(2500, max(600, 2 * examples)))

@@ -1,0 +1,245 @@
+"""The flow matching generator: fit, sample, save, load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from synthlift.errors import InputError
+from synthlift.generators.flow.batches import load_examples
+from synthlift.generators.flow.checkpoints import Progress
+from synthlift.generators.flow.config import FlowConfig, choose_steps
+from synthlift.generators.flow.network import FlowNetwork, build_network, plan_network
+from synthlift.generators.flow.sampling import (
+    deterministic_kernels,
+    draw_images,
+    explained_loss,
+)
+from synthlift.generators.flow.saving import read_folder, write_folder
+from synthlift.generators.flow.training import Probe, train
+from synthlift.seeds import seed_for
+from synthlift.types import (
+    FitInputs,
+    FittedGenerator,
+    Float32,
+    Generator,
+    ImageBatch,
+    ImageSet,
+    MonitorReading,
+    RunContext,
+    SampleRequest,
+)
+
+PARAMS = ("guidance_scale", "sampler_steps")
+
+
+class FlowGenerator(Generator):
+    """Class-conditional flow matching in pixel space, from scratch (Lipman 2023; Liu 2023)."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        self.config = config
+
+    def fit(self, inputs: FitInputs, *, run: RunContext) -> FlowFitted:
+        """Learn the training images; see :class:`~synthlift.types.Generator`.
+
+        Raises:
+            InputError: no training image, or none with a label.
+            SynthliftError: the loss is not finite.
+        """
+        data, config = inputs.train, self.config
+        if not data.counts().sum():
+            raise InputError(
+                f"{len(data)} training images, none of them labelled",
+                rule="the flow generator is class-conditional and needs labelled images",
+                remedy="label some images, or check the split",
+            )
+        counts = [int(n) for n in data.counts()]
+        plan = plan_network(
+            config, image_shape=data.image_shape, classes=len(data.classes), examples=len(data)
+        )
+        network = build_network(plan, seed=seed_for(run.seed, "network")).to(run.device)
+        probe = _probe(plan, config, counts=counts, run=run)
+        steps = choose_steps(config, examples=len(data))
+        with deterministic_kernels():
+            weights, progress = train(
+                network,
+                examples=load_examples(data, class_balance=config.class_balance, device=run.device),
+                config=config,
+                steps=steps,
+                run=run,
+                probe=probe,
+            )
+        history = _facts(progress, classes=data.classes, counts=counts, steps=steps, config=config)
+        return FlowFitted(plan=plan, weights=weights, history=history, device=run.device)
+
+    def load(self, folder: Path, *, device: str = "cpu") -> FlowFitted:
+        """Read a saved generator; what it was fitted with counts, not this Config."""
+        plan, weights, facts = read_folder(folder)
+        return FlowFitted(plan=plan, weights=weights, history=facts, device=device)
+
+
+class FlowFitted(FittedGenerator):
+    """A fitted flow generator.
+
+    Args:
+        plan: the network's plan.
+        weights: tensors by parameter name.
+        history: settings, classes and what happened in training, JSON-able.
+        device: torch device string.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: Mapping[str, Any],
+        weights: Mapping[str, Tensor],
+        history: Mapping[str, Any],
+        device: str = "cpu",
+    ) -> None:
+        self._plan, self._history = dict(plan), dict(history)
+        self._config = FlowConfig.model_validate(history["config"])
+        self._network = _network_with(plan, weights, device=device)
+        self._device = device
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Native height, width and channels: those of the training images."""
+        height, width, channels = self._plan["image_shape"]
+        return height, width, channels
+
+    def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
+        """Yield batches of at most ``micro_batch`` images, in order of the requests.
+
+        A request may set ``guidance_scale`` and ``sampler_steps`` in its ``params``.
+
+        Raises:
+            InputError: a class without training images, or an unknown parameter.
+        """
+        for request in requests:
+            self._check(request)
+        size = self._config.micro_batch
+        for params, group in groupby(requests, key=self._settings):
+            members = list(group)
+            for start in range(0, len(members), size):
+                yield self._chunk(members[start : start + size], *params)
+
+    def save(self, folder: Path) -> None:
+        """Write the folder format of diffusers, see ``saving``."""
+        weights = dict(self._network.named_parameters())
+        write_folder(folder, plan=self._plan, weights=weights, facts=self._history)
+
+    def loss(self, images: ImageSet, *, seed: int) -> Float32:
+        """Flow matching loss per image at fixed times and noises, float32 [N].
+
+        The mean squared error of the velocity over 16 evenly spaced times, each with one noise
+        that all images share: differences between images are then theirs. Lower = better
+        explained. Images without a label are scored without a class.
+        """
+        return explained_loss(
+            self._network,
+            images,
+            seed=seed,
+            classes=self._plan["classes"],
+            chunk=self._config.micro_batch,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Settings, parameters, training history and readings, for the report."""
+        parameters = sum(weight.numel() for weight in self._network.parameters())
+        return {**self._history, "network": dict(self._plan), "parameters": parameters}
+
+    def _chunk(
+        self, requests: Sequence[SampleRequest], guidance_scale: float, sampler_steps: int
+    ) -> ImageBatch:
+        labels = [request.label for request in requests]
+        pixels = draw_images(
+            self._network,
+            labels=labels,
+            seeds=[request.seed for request in requests],
+            image_shape=self.image_shape,
+            classes=self._plan["classes"],
+            guidance_scale=guidance_scale,
+            sampler=self._config.sampler,
+            sampler_steps=sampler_steps,
+            chunk=self._config.micro_batch,
+        )
+        return ImageBatch(pixels=pixels, labels=np.asarray(labels, dtype=np.int64))
+
+    def _settings(self, request: SampleRequest) -> tuple[float, int]:
+        scale = request.params.get("guidance_scale", self._config.guidance_scale)
+        return float(scale), int(request.params.get("sampler_steps", self._config.sampler_steps))
+
+    def _check(self, request: SampleRequest) -> None:
+        classes, counts = self._history["classes"], self._history["counts"]
+        if not 0 <= request.label < len(classes) or not counts[request.label]:
+            known = ", ".join(f"{k} ({classes[k]})" for k, n in enumerate(counts) if n)
+            raise InputError(
+                f"request {request.index} wants class {request.label}",
+                rule=f"the generator was fitted on images of the classes {known}",
+                remedy="ask for one of these, or fit again with images of that class",
+            )
+        for name in request.params:
+            if name not in PARAMS:
+                raise InputError(
+                    f"request {request.index} sets '{name}'",
+                    rule=f"a request to a flow generator may set: {', '.join(PARAMS)}",
+                    remedy="remove it",
+                )
+
+
+def _network_with(
+    plan: Mapping[str, Any], weights: Mapping[str, Tensor], *, device: str
+) -> FlowNetwork:
+    network = build_network(plan, seed=0)
+    network.load_state_dict(dict(weights))
+    return network.to(device).eval().requires_grad_(False)
+
+
+def _probe(
+    plan: Mapping[str, Any], config: FlowConfig, *, counts: Sequence[int], run: RunContext
+) -> Probe | None:
+    """How the training monitor sees samples: the classes evenly, the same seeds at each look."""
+    monitor = run.monitor
+    if monitor is None:
+        return None
+    present = [label for label, count in enumerate(counts) if count]
+    labels = [present[i % len(present)] for i in range(config.monitor_images)]
+    requests = [
+        SampleRequest(index=i, label=label, seed=seed_for(run.seed, "monitor", i))
+        for i, label in enumerate(labels)
+    ]
+    facts = {"config": config.model_dump(), "classes": [""] * len(counts), "counts": counts}
+
+    def look(step: int, weights: dict[str, Tensor]) -> MonitorReading:
+        fitted = FlowFitted(plan=plan, weights=weights, history=facts, device=run.device)
+        pixels = np.concatenate([batch.pixels for batch in fitted.sample(requests)])
+        return monitor(step, ImageBatch(pixels=pixels, labels=np.asarray(labels, np.int64)))
+
+    return look
+
+
+def _facts(
+    progress: Progress,
+    *,
+    classes: Sequence[str],
+    counts: Sequence[int],
+    steps: int,
+    config: FlowConfig,
+) -> dict[str, Any]:
+    return {
+        "config": config.model_dump(),
+        "classes": list(classes),
+        "counts": list(counts),
+        "steps_planned": steps,
+        "steps_done": progress.step,
+        "kept_step": progress.kept_step or progress.step,
+        "copying_watched": bool(progress.readings),
+        "copying_acceptable": progress.kept_acceptable if progress.readings else None,
+        "losses": progress.losses,
+        "readings": progress.readings,
+    }

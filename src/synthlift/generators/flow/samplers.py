@@ -1,0 +1,50 @@
+"""Samplers: plain functions ``(velocity, x, times) -> x``.
+
+The path is x_t = (1 − t)·image + t·noise, hence dx/dt = noise − image: t = 1 is noise, t = 0 the
+image (Lipman 2023, eq. 22 with σ_min = 0, time reversed; the convention of diffusers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from torch import Tensor
+
+Velocity = Callable[[Tensor, float], Tensor]
+Sampler = Callable[[Velocity, Tensor, Sequence[float]], Tensor]
+
+
+def even_times(steps: int) -> list[float]:
+    """``steps + 1`` evenly spaced times from 1 (noise) to 0 (image)."""
+    return [1.0 - i / steps for i in range(steps + 1)]
+
+
+def euler(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
+    """First order: one evaluation a step.
+
+    Args:
+        velocity: dx/dt at (x, t), same shape as x.
+        x: the state at ``times[0]``, any shape.
+        times: falling times, the last one where the result is wanted.
+    """
+    for now, then in pairwise(times):
+        x = x + (then - now) * velocity(x, now)
+    return x
+
+
+def heun(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
+    """Second order: two evaluations a step, the last one included (Karras 2022, algorithm 1)."""
+    for now, then in pairwise(times):
+        slope = velocity(x, now)
+        ahead = velocity(x + (then - now) * slope, then)
+        x = x + (then - now) * (slope + ahead) / 2
+    return x
+
+
+SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun}
+
+
+def guided(conditional: Tensor, unconditional: Tensor, *, scale: float) -> Tensor:
+    """Classifier-free guidance: u + s·(c − u) (Ho & Salimans 2022, eq. 6 with s = 1 + w)."""
+    return unconditional + scale * (conditional - unconditional)

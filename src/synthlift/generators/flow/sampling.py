@@ -1,0 +1,122 @@
+"""From requests to pixels: noise per image, chunks of one fixed size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthlift.generators.flow.batches import to_pixels, to_unit
+from synthlift.generators.flow.network import FlowNetwork
+from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided
+from synthlift.seeds import generator_for
+from synthlift.types import Float32, ImageSet, UInt8
+
+LOSS_TIMES = 16
+
+
+@contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """Fixed convolution kernels on a GPU, so that equal inputs give equal bits."""
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
+
+
+def noise_for(seeds: Sequence[int], *, image_shape: tuple[int, int, int]) -> Tensor:
+    """Standard normal noise, float32 [n, C, H, W], each image from its own seed, on the CPU."""
+    height, width, channels = image_shape
+    shape = (channels, height, width)
+    drawn = [np.random.default_rng(s).standard_normal(shape, dtype=np.float32) for s in seeds]
+    return torch.from_numpy(np.stack(drawn))
+
+
+@torch.inference_mode()
+def draw_images(
+    network: FlowNetwork,
+    *,
+    labels: Sequence[int],
+    seeds: Sequence[int],
+    image_shape: tuple[int, int, int],
+    classes: int,
+    guidance_scale: float,
+    sampler: str,
+    sampler_steps: int,
+    chunk: int,
+) -> UInt8:
+    """Draw one chunk of images.
+
+    Args:
+        network: the velocity network, on its device.
+        labels: class per image, at most ``chunk`` of them.
+        seeds: seed per image.
+        image_shape: height, width, channels.
+        classes: number of classes; this index stands for "no class".
+        guidance_scale: 1 = off.
+        sampler: a name in ``SAMPLERS``.
+        sampler_steps: steps from noise to image.
+        chunk: the number of images that is always computed: kernels round differently at other
+            batch shapes, so missing images are filled in and thrown away.
+
+    Returns:
+        uint8 [n, H, W, C].
+    """
+    count = len(labels)
+    assert 0 < count <= chunk == max(chunk, len(seeds))
+    device = next(network.parameters()).device
+    x = torch.zeros(chunk, image_shape[2], *image_shape[:2])
+    x[:count] = noise_for(seeds, image_shape=image_shape)
+    wanted = torch.zeros(chunk, dtype=torch.int64)
+    wanted[:count] = torch.as_tensor(list(labels))
+    velocity = guided_velocity(network, wanted.to(device), classes=classes, scale=guidance_scale)
+    with deterministic_kernels():
+        x = SAMPLERS[sampler](velocity, x.to(device), even_times(sampler_steps))
+    return np.ascontiguousarray(to_pixels(x[:count]).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def guided_velocity(
+    network: FlowNetwork, labels_n: Tensor, *, classes: int, scale: float
+) -> Velocity:
+    """The velocity under classifier-free guidance; one pass of twice the size unless off."""
+    if scale == 1:
+        return lambda x, t: network(x, x.new_full((len(x),), t), labels_n)
+    both = torch.cat([labels_n, torch.full_like(labels_n, classes)])
+
+    def velocity(x: Tensor, t: float) -> Tensor:
+        out = network(torch.cat([x, x]), x.new_full((2 * len(x),), t), both)
+        conditional, unconditional = out.chunk(2)
+        return guided(conditional, unconditional, scale=scale)
+
+    return velocity
+
+
+@torch.inference_mode()
+def explained_loss(
+    network: FlowNetwork, images: ImageSet, *, seed: int, classes: int, chunk: int
+) -> Float32:
+    """Mean squared error of the velocity per image over fixed times and noises, float32 [N]."""
+    device = next(network.parameters()).device
+    height, width, channels = images.image_shape
+    shape = (LOSS_TIMES, channels, height, width)
+    noise = generator_for(seed, "loss_noise").standard_normal(shape, dtype=np.float32)
+    noises = torch.from_numpy(noise).to(device)
+    times = (torch.arange(LOSS_TIMES, device=device) + 0.5) / LOSS_TIMES
+    losses = np.zeros(len(images), dtype=np.float32)
+    for start in range(0, len(images), chunk):
+        rows = np.arange(start, min(start + chunk, len(images)))
+        pixels = torch.from_numpy(images.pixels(rows)).permute(0, 3, 1, 2)
+        x0 = torch.zeros(chunk, channels, height, width)
+        x0[: len(rows)] = to_unit(pixels)
+        labels = torch.full((chunk,), classes)
+        labels[: len(rows)] = torch.from_numpy(images.labels[rows])
+        labels = torch.where(labels < 0, classes, labels).to(device)
+        x0, total = x0.to(device), torch.zeros(chunk, device=device)
+        for t, eps in zip(times, noises, strict=True):
+            predicted = network((1 - t) * x0 + t * eps, t.expand(chunk), labels)
+            total += (predicted - (eps - x0)).square().mean(dim=(1, 2, 3))
+        losses[rows] = (total / LOSS_TIMES)[: len(rows)].cpu().numpy()
+    return losses

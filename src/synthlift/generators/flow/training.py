@@ -1,0 +1,163 @@
+"""The training loop: resumable, watched, refusing to go on with numbers that are not finite."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from synthlift.errors import SynthliftError
+from synthlift.generators.flow.batches import Examples, training_batch
+from synthlift.generators.flow.checkpoints import (
+    Progress,
+    TrainingState,
+    read_checkpoint,
+    write_checkpoint,
+)
+from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.flow.network import FlowNetwork
+from synthlift.types import MonitorReading, RunContext
+
+Probe = Callable[[int, dict[str, Tensor]], MonitorReading]
+
+WARM_UP = 0.05
+PATIENCE = 2
+CLIP = 1.0
+LONGEST_WINDOW = 25
+
+
+def train(
+    network: FlowNetwork,
+    *,
+    examples: Examples,
+    config: FlowConfig,
+    steps: int,
+    run: RunContext,
+    probe: Probe | None,
+) -> tuple[dict[str, Tensor], Progress]:
+    """Train with the conditional flow matching loss (Lipman 2023, eq. 23).
+
+    Args:
+        network: changed in place.
+        examples: what is learnt from.
+        config: the settings.
+        steps: optimiser steps in all.
+        run: folder for check-points, seed, progress, log.
+        probe: draws samples with the averaged weights after a step and has them judged.
+
+    Returns:
+        The weights to keep – the average at the last reading that was accepted; at the first one
+        if none was; at the end without a monitor – and the history.
+
+    Raises:
+        SynthliftError: the loss is not finite.
+    """
+    state = _start(network, config)
+    fingerprint = _fingerprint(config, steps=steps, seed=run.seed, examples=examples)
+    if read_checkpoint(run.folder, state, fingerprint=fingerprint):
+        run.log("flow.resumed", step=state.progress.step)
+    progress, looks = state.progress, _reading_steps(steps, config if probe else None)
+    window = max(1, min(LONGEST_WINDOW, steps // 100))
+    saved = time.monotonic()
+    total = torch.zeros((), device=examples.pixels_nchw.device)
+    while progress.step < steps and progress.refused < PATIENCE:
+        total += _step(network, state, examples=examples, config=config, steps=steps, run=run)
+        progress.step += 1
+        if progress.step % window and progress.step not in looks and progress.step < steps:
+            continue
+        _note_loss(progress, total, config)
+        total.zero_()
+        if probe and progress.step in looks:
+            _look(state, probe, run)
+        if time.monotonic() - saved > config.checkpoint_seconds:
+            write_checkpoint(run.folder, state, fingerprint=fingerprint)
+            saved = time.monotonic()
+        run.progress(progress.step, steps, f"loss {progress.losses[-1][1]:.3f}")
+    return (state.kept or state.average), progress
+
+
+def _start(network: FlowNetwork, config: FlowConfig) -> TrainingState:
+    weights: dict[str, Tensor] = dict(network.named_parameters())
+    device = next(iter(weights.values())).device.type
+    optimizer = torch.optim.AdamW(
+        weights.values(),
+        lr=config.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=0.0,
+        fused=device in ("cpu", "cuda"),
+    )
+    average = {name: weight.detach().clone() for name, weight in weights.items()}
+    return TrainingState(weights=weights, average=average, optimizer=optimizer)
+
+
+def _step(
+    network: FlowNetwork,
+    state: TrainingState,
+    *,
+    examples: Examples,
+    config: FlowConfig,
+    steps: int,
+    run: RunContext,
+) -> Tensor:
+    step = state.progress.step
+    batch = training_batch(examples, config, seed=run.seed, step=step)
+    for group in state.optimizer.param_groups:
+        group["lr"] = config.learning_rate * learning_rate_factor(step, steps)
+    predicted = network(batch.x_nchw, batch.times_n, batch.labels_n, batch.augment_n4)
+    loss: Tensor = (predicted - batch.target_nchw).square().mean()
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.weights.values(), CLIP)
+    state.optimizer.step()
+    decay = min(1 - 1 / max(1.0, config.ema * steps), (1 + step) / (10 + step))
+    averages, weights = list(state.average.values()), list(state.weights.values())
+    torch._foreach_lerp_(averages, [w.detach() for w in weights], 1 - decay)
+    return loss.detach()
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Share of the peak learning rate: a linear rise over 5 %, then half a cosine to zero."""
+    rise = max(1.0, WARM_UP * steps)
+    return min(1.0, (step + 1) / rise) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def _reading_steps(steps: int, config: FlowConfig | None) -> frozenset[int]:
+    if config is None or config.readings == 0:
+        return frozenset()
+    return frozenset(math.ceil(steps * (i + 1) / config.readings) for i in range(config.readings))
+
+
+def _note_loss(progress: Progress, total: Tensor, config: FlowConfig) -> None:
+    since = int(progress.losses[-1][0]) if progress.losses else 0
+    mean = float(total) / (progress.step - since)
+    if not math.isfinite(mean):
+        raise SynthliftError(
+            f"training the flow generator failed: the loss is not finite at step {progress.step}. "
+            f"Remedy: lower 'learning_rate' (now {config.learning_rate:g}), for instance to "
+            f"{config.learning_rate / 4:g}"
+        )
+    progress.losses.append([progress.step, mean])
+
+
+def _look(state: TrainingState, probe: Probe, run: RunContext) -> None:
+    """Have samples judged; keep these weights if they are accepted, or are the first ones."""
+    progress = state.progress
+    reading = probe(progress.step, state.average)
+    record = {"step": progress.step, "value": reading.value, "acceptable": reading.acceptable}
+    progress.readings.append({**record, "detail": dict(reading.detail)})
+    run.log("flow.reading", **record)
+    if reading.acceptable or not state.kept:
+        state.kept = {name: tensor.clone() for name, tensor in state.average.items()}
+        progress.kept_step, progress.kept_acceptable = progress.step, reading.acceptable
+    progress.refused = 0 if reading.acceptable else progress.refused + 1
+
+
+def _fingerprint(config: FlowConfig, *, steps: int, seed: int, examples: Examples) -> str:
+    sha = hashlib.sha256(f"{config.model_dump_json()}:{steps}:{seed}".encode())
+    sha.update(examples.labels_n.cpu().numpy().tobytes())
+    sha.update(examples.pixels_nchw.cpu().numpy().tobytes())
+    return sha.hexdigest()
