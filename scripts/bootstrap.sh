@@ -99,7 +99,11 @@ uv=$(find_uv) || {
     uv=$(find_uv) || { say "uv was fetched but does not run; see .tools/uv.log"; exit 1; }
 }
 [ "$wanted" != uv ] || { printf '%s\n' "$uv"; exit 0; }
-is_new_enough .venv/bin/python || "$uv" venv --quiet --clear --python "$python" .venv
+# Commands in .venv/bin name their interpreter by its full path: a moved folder needs a new one.
+if ! is_new_enough .venv/bin/python || [ "$(cat .venv/.synthlift-place 2>/dev/null)" != "$(pwd)" ]; then
+    "$uv" venv --quiet --clear --python "$python" .venv
+    pwd >.venv/.synthlift-place
+fi
 say "Installing the pinned packages of requirements/$wanted.txt into .venv ..."
 rm -f .venv/.synthlift-stamp
 "$uv" pip sync --python .venv/bin/python --require-hashes --strict "requirements/$wanted.txt" >&2
