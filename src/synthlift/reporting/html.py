@@ -1,0 +1,147 @@
+"""The report: one self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthlift.reporting import text
+from synthlift.reporting.glossary import Glossary
+from synthlift.reporting.reading import Reading
+from synthlift.reporting.sections import (
+    arms,
+    classes,
+    crossings,
+    facts,
+    generators,
+    images,
+    verdict,
+)
+from synthlift.spec.results import Results
+from synthlift.store.files import write_bytes_atomic
+
+if TYPE_CHECKING:
+    import jinja2
+
+NAME = "report.html"
+REFRESH_SECONDS = 20
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(results: Results, folder: Path) -> Path:
+    """Write ``folder/report.html`` in one step and return its path.
+
+    Thumbnails are read from ``folder/gallery``.
+    """
+    path = folder / NAME
+    write_bytes_atomic(path, render(results, folder=folder).encode())
+    return path
+
+
+def render(results: Results, *, folder: Path | None) -> str:
+    """The report as HTML text that needs no network, no script and no other file.
+
+    Args:
+        results: everything that is shown. Without a verdict and before the test was opened, the
+            report shows validation figures only, says so, and reloads itself.
+        folder: the run folder with ``gallery/``; None leaves the pictures out.
+    """
+    reading = Reading(results, folder)
+    parts = _parts(reading)
+    style, script = _asset("style.css"), _asset("script.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            results=results,
+            study=results.study,
+            reading=reading,
+            state=reading.state,
+            refresh=REFRESH_SECONDS,
+            tag=reading.numbers.tag,
+            term=Glossary(),
+            style=_trusted(style),
+            script=_trusted(script),
+            script_hash=digest,
+            sections=[(name, title) for name, title in _SECTIONS if parts[name]],
+            parts=parts,
+            text=text,
+        )
+    )
+
+
+_SECTIONS = (
+    ("arms", "All arms compared"),
+    ("curve", "How many synthetic images?"),
+    ("classes", "Class by class"),
+    ("confusions", "What is taken for what"),
+    ("images", "The images"),
+    ("pairs", "Are images copied?"),
+    ("crossings", "Where the gain comes from"),
+    ("calibration", "Can the confidence be trusted?"),
+    ("generators", "The generators"),
+    ("limitations", "Limitations"),
+    ("funnel", "Where every image went"),
+    ("cost", "Cost"),
+    ("method", "How this was decided"),
+    ("repeat", "Repeat this study"),
+)
+
+
+def _parts(reading: Reading) -> dict[str, Any]:
+    """What each section shows; a false value leaves the section out."""
+    pictures = images.view(reading)
+    crossing = {
+        "three": crossings.three_by_three(reading),
+        "interaction": crossings.interaction(reading),
+    }
+    return {
+        "verdict": verdict.view(reading),
+        "arms": arms.forest(reading),
+        "metrics": arms.metrics(reading),
+        "curve": arms.curve(reading),
+        "classes": classes.view(reading),
+        "confusions": classes.confusions(reading),
+        "images": pictures if pictures and pictures.grids else None,
+        "pairs": pictures.pairs if pictures else None,
+        "crossings": crossing if any(crossing.values()) else None,
+        "calibration": crossings.calibration(reading),
+        "generators": generators.views(reading),
+        "limitations": reading.results.limitations,
+        "funnel": facts.funnel(reading),
+        "cost": facts.costs(reading),
+        "method": {
+            "facts": facts.study_facts(reading),
+            "decisions": facts.decisions(reading),
+        },
+        "repeat": facts.environment(reading),
+    }
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _trusted(own: str) -> Any:
+    """Our own style and script, which must not be escaped; nothing else passes here."""
+    from markupsafe import Markup
+
+    return Markup(own)

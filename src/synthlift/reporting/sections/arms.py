@@ -1,0 +1,232 @@
+"""Arms: the forest chart with its numbers, the further metrics, the multiple curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from synthlift.reporting import plots, svg, text
+from synthlift.reporting.reading import ROLE_ORDER, SHAPES, Reading
+from synthlift.spec.results import ArmResult, CurvePoint
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm."""
+
+    name: str
+    role: str
+    key: Markup
+    recipe: str
+    note: str
+    real: str
+    synthetic: str
+    replicates: int
+    n: str
+    strip: Markup
+    value: Markup
+    sort: float
+    difference: Markup
+    difference_sort: float
+    p: str
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The chart of arms."""
+
+    metric: str
+    rival: str
+    rows: Sequence[Row]
+    axis: Markup
+    roles: Sequence[tuple[str, Markup]]
+
+
+def forest(reading: Reading) -> Forest | None:
+    """All arms on the primary metric; None while none has a figure."""
+    metric, verdict = reading.metric, reading.results.verdict
+    estimates = [reading.metrics_of(arm).get(metric) for arm in reading.arms]
+    known = [e for e in estimates if e is not None]
+    if not known:
+        return None
+    limits = (-math.inf, math.inf) if metric in text.NOT_SHARES else (0.0, 1.0)
+    scale = svg.scale_for(
+        [v for e in known for v in (e.value, e.low, e.high)],
+        label=lambda v: text.metric_value(metric, v).replace(".0", ""),
+        limits=limits,
+    )
+    rival = reading.arm(verdict.rival) if verdict else None
+    base = reading.metrics_of(rival).get(metric) if rival else None
+    level = base.value if base else None
+    roles = [r for r in ROLE_ORDER if any(arm.role == r for arm in reading.arms)]
+    return Forest(
+        metric=text.metric_words(metric),
+        rival=verdict.rival if verdict else "",
+        rows=[_row(reading, arm, scale, level) for arm in reading.arms],
+        axis=svg.axis_row(scale),
+        roles=[(role, _key(role)) for role in roles],
+    )
+
+
+def _key(role: str) -> Markup:
+    return svg.key_mark(SHAPES[role], role)
+
+
+def _row(reading: Reading, arm: ArmResult, scale: svg.Scale, level: float | None) -> Row:
+    estimate = reading.metrics_of(arm).get(reading.metric)
+    verdict = reading.results.verdict
+    contrast = reading.contrast(arm.name, verdict.rival) if verdict else None
+    strip = svg.empty_strip(scale, reference=level)
+    if estimate is not None:
+        strip = svg.strip(
+            scale,
+            series=arm.role,
+            shape=SHAPES[arm.role],
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            reference=level,
+        )
+    note = ""
+    if verdict and arm.name in (verdict.arm, verdict.rival):
+        note = "primary arm" if arm.name == verdict.arm else "its rival"
+    return Row(
+        name=arm.name,
+        role=arm.role,
+        key=_key(arm.role),
+        recipe=text.recipe_words(arm.recipe),
+        note=note,
+        real=text.count(sum(arm.real.values())),
+        synthetic=text.count(sum(arm.synthetic.values())),
+        replicates=arm.replicates,
+        n=text.count(estimate.n) if estimate and estimate.n else text.MISSING,
+        strip=strip,
+        value=reading.numbers.value(reading.metric, estimate),
+        sort=estimate.value if estimate else -math.inf,
+        difference=reading.numbers.difference(contrast),
+        difference_sort=contrast.difference.value if contrast else -math.inf,
+        p=_p(contrast.p_holm if contrast else None),
+    )
+
+
+def _p(value: float | None) -> str:
+    return text.p_value(value)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Every further metric of every arm."""
+
+    names: Sequence[str]
+    rows: Sequence[tuple[str, Markup, Sequence[tuple[Markup, float]]]]
+
+
+def metrics(reading: Reading) -> Metrics | None:
+    """None when arms have no metric besides the primary one."""
+    names = list(dict.fromkeys(n for a in reading.arms for n in reading.metrics_of(a)))
+    others = [name for name in names if name != reading.metric]
+    if not others:
+        return None
+    rows = []
+    for arm in reading.arms:
+        found = reading.metrics_of(arm)
+        cells = [
+            (reading.numbers.value(n, found.get(n)), found[n].value if n in found else -math.inf)
+            for n in others
+        ]
+        rows.append((arm.name, _key(arm.role), cells))
+    return Metrics([_direction(name) for name in others], rows)
+
+
+def _direction(name: str) -> str:
+    better = " (lower is better)" if name in text.LOWER_IS_BETTER else ""
+    return text.metric_words(name) + better
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The multiple curve and its numbers."""
+
+    plot: Markup
+    legend: Markup
+    rows: Sequence[tuple[str, str, str, Markup]]
+
+
+_CURVE_COLOURS = ("a", "b", "c", "d")
+_CURVE_SHAPES = ("circle", "diamond", "square", "triangle")
+_TARGETS = {
+    "all": "all classes",
+    "fill_to_largest": "targeted, filling to the largest class",
+    "fill_to_median": "targeted, filling to the median class",
+}
+_BASES = {"plain": "plain recipe", "best_rival": "best rival's recipe"}
+
+
+def curve(reading: Reading) -> Curve | None:
+    """The primary metric against the multiple; None below two multiples."""
+    found = reading.results.curve
+    if len({p.multiple for p in found}) < 2:
+        return None
+    metric = reading.metric
+    targets = list(dict.fromkeys(p.target for p in found if p.multiple > 0))
+    bases = [b for b in _BASES if any(p.base == b for p in found)]
+    groups = [(t, b) for t in targets for b in bases]
+    series = [s for i, g in enumerate(groups) if (s := _curve_series(found, g, i, metric)).points]
+    multiples = sorted({p.multiple for p in found})
+    x = svg.Scale(
+        0, max(multiples), tuple(multiples), "{:g} ×".format, warp=lambda v: math.log2(1 + v)
+    )
+    y = svg.scale_for(
+        [v for p in found for v in (p.estimate.value, p.estimate.low, p.estimate.high)],
+        label=lambda v: text.metric_value(metric, v).replace(".0", ""),
+        flip=True,
+    )
+    plot = plots.plot(
+        series,
+        x=x,
+        y=y,
+        x_label="synthetic images kept per real training image (axis compressed to the right)",
+        y_label=text.metric_words(metric),
+        description=f"{text.metric_words(metric)} against the multiple; the table has the numbers",
+    )
+    ordered = sorted(found, key=lambda p: (p.target, p.base, p.multiple))
+    rows = [
+        (
+            _TARGETS.get(p.target, p.target) if p.multiple else "no synthetic images",
+            _BASES.get(p.base, p.base),
+            text.multiple(p.multiple),
+            reading.numbers.value(metric, p.estimate),
+        )
+        for p in ordered
+    ]
+    return Curve(plot, plots.legend(series), list(dict.fromkeys(rows)))
+
+
+def _curve_series(
+    found: Sequence[CurvePoint], group: tuple[str, str], index: int, metric: str
+) -> plots.Series:
+    target, base = group
+    mine = [p for p in found if p.base == base and p.target == target and p.multiple > 0]
+    start = [p for p in found if p.base == base and p.multiple == 0][:1] if mine else []
+    chosen = sorted([*start, *mine], key=lambda p: p.multiple)
+    plotted = tuple(
+        plots.Point(
+            p.multiple,
+            p.estimate.value,
+            p.estimate.low,
+            p.estimate.high,
+            f"{p.arm}: {text.metric_value(metric, p.estimate.value)}",
+        )
+        for p in chosen
+    )
+    return plots.Series(
+        f"{_TARGETS.get(target, target)}, {_BASES.get(base, base)}",
+        plotted,
+        _CURVE_COLOURS[index % 4],
+        _CURVE_SHAPES[index % 4],
+        dashed=base == "plain",
+        shift=5 * (index % 4) - 7,
+    )

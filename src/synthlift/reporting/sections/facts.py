@@ -1,0 +1,201 @@
+"""Facts: where the images went, what it cost, what was decided, with what it can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from synthlift.reporting import svg, text
+from synthlift.reporting.reading import Reading
+from synthlift.spec.results import Cost, Counts
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the funnel: depth 0 is a whole, depth 1 a part of the line above it."""
+
+    words: str
+    count: str
+    bar: Markup
+    depth: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """Real images, then generated ones; and both by class."""
+
+    real: Sequence[Step]
+    generated: Sequence[Step]
+    fell_short: Sequence[tuple[str, int]]
+    lost: Sequence[str]
+    columns: Sequence[str]
+    per_class: Sequence[tuple[str, Sequence[tuple[str, float]]]]
+
+
+def funnel(reading: Reading) -> Funnel:
+    """Read → excluded → train / validation / test → generated → kept / rejected."""
+    counts = reading.results.counts
+    columns = list(dict.fromkeys(k for row in counts.per_class.values() for k in row))
+    per_class = [
+        (
+            reading.display(name),
+            [(text.count(v), v) for v in (counts.per_class[name].get(c, 0.0) for c in columns)],
+        )
+        for name in reading.class_order(list(counts.per_class))
+    ]
+    return Funnel(
+        real=_real_steps(counts),
+        generated=_generated_steps(counts),
+        fell_short=[(reading.display(n), k) for n, k in counts.fell_short.items()],
+        lost=_lost(counts),
+        columns=[c.replace("_", " ") for c in columns],
+        per_class=per_class,
+    )
+
+
+def _step(words: str, value: float, whole: float, depth: int, kind: str) -> Step:
+    share = value / whole if whole else 0.0
+    return Step(words, text.count(value), svg.bar(share, series=kind), depth, kind)
+
+
+def _real_steps(counts: Counts) -> list[Step]:
+    whole = counts.read
+    steps = [_step("read", whole, whole, 0, "whole")]
+    steps += [_step(f"excluded: {why}", n, whole, 1, "gone") for why, n in counts.excluded.items()]
+    if not counts.excluded:
+        steps.append(_step("excluded", 0, whole, 1, "gone"))
+    parts = [("training", counts.train), ("validation", counts.validation)]
+    parts += [("test (locked)", counts.test), ("left over in the pool", counts.pool)]
+    steps += [_step(words, n, whole, 1, "rival") for words, n in parts if n]
+    return steps
+
+
+def _generated_steps(counts: Counts) -> list[Step]:
+    whole = counts.generated
+    if not whole:
+        return []
+    steps = [_step("generated", whole, whole, 0, "whole")]
+    steps.append(_step("kept", counts.kept, whole, 1, "generative"))
+    reasons = sorted(counts.rejected.items(), key=lambda item: -item[1])
+    return steps + [_step(f"rejected: {why}", n, whole, 1, "gone") for why, n in reasons]
+
+
+def _lost(counts: Counts) -> list[str]:
+    """Counts that do not add up are said aloud instead of being smoothed over."""
+    told = []
+    used = counts.train + counts.validation + counts.test + counts.pool
+    missing = counts.read - sum(counts.excluded.values()) - used
+    if used and abs(missing) > 0.5:
+        told.append(f"{text.count(abs(missing))} read images are not accounted for above")
+    gap = counts.generated - counts.kept - sum(counts.rejected.values())
+    if gap:
+        told.append(f"{text.count(abs(gap))} generated images are not accounted for above")
+    return told
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """One kind of stage."""
+
+    cost: Cost
+    time: str
+    cpu: str
+    bar: Markup
+    memory: str
+    energy: str
+    disk: str
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Every stage and the sum."""
+
+    rows: Sequence[CostRow]
+    total: CostRow
+    methods: Sequence[str]
+
+
+def costs(reading: Reading) -> Costs | None:
+    """None before anything was measured."""
+    found = reading.results.cost
+    if not found:
+        return None
+    known = [c.energy_kwh for c in found if c.energy_kwh is not None]
+    total = Cost(
+        stage="all stages",
+        tasks=sum(c.tasks for c in found),
+        seconds=sum(c.seconds for c in found),
+        cpu_seconds=sum(c.cpu_seconds for c in found),
+        peak_memory_mib=max(c.peak_memory_mib for c in found),
+        energy_kwh=sum(known) if known else None,
+        disk_mib=sum(c.disk_mib for c in found),
+    )
+    longest = max(c.seconds for c in found) or 1.0
+    methods = dict.fromkeys(c.energy_method for c in found if c.energy_method)
+    partial = len(known) < len(found) and bool(known)
+    notes = [*methods, *(["stages without an energy figure are not in the sum"] if partial else [])]
+    return Costs([_cost_row(c, longest) for c in found], _cost_row(total, 0), notes)
+
+
+def _cost_row(cost: Cost, longest: float) -> CostRow:
+    return CostRow(
+        cost,
+        text.duration(cost.seconds),
+        text.duration(cost.cpu_seconds),
+        svg.bar(cost.seconds / longest, series="whole") if longest else Markup(""),
+        text.memory(cost.peak_memory_mib),
+        text.energy(cost.energy_kwh),
+        text.memory(cost.disk_mib),
+    )
+
+
+def decisions(reading: Reading) -> list[tuple[str, str, str]]:
+    """Name, value, reason of every recorded choice."""
+    found = reading.results.decisions
+    return [(d.name.replace("_", " "), text.plain_value(d.value), d.reason) for d in found]
+
+
+_DESIGNS = {
+    "fixed": "fixed: one training set, one locked test set; the answer is for this training set",
+    "redrawn": "re-drawn: several training sets from a larger pool, one locked test set; the "
+    "answer is for training sets of this size",
+    "cross_validated": "cross-validated: every image is tested once per repeat by models that "
+    "never saw it; the answer is for data like these",
+}
+
+
+def study_facts(reading: Reading) -> list[tuple[str, str]]:
+    """How the study was made, as pairs for a definition list."""
+    study = reading.results.study
+    channels = "grey" if study.channels == 1 else "colour"
+    size = f"{study.image_size} × {study.image_size} pixels, {channels}"
+    if study.shrunk > 1.05:
+        size += f", shrunk {study.shrunk:.1f} × from {study.original_size}"
+    else:
+        size += f" (original size {study.original_size})"
+    return [
+        ("source", study.source),
+        ("classes", text.count(len(study.classes))),
+        ("design", _DESIGNS[study.design]),
+        ("classifier", f"{study.classifier}, {study.initialisation}"),
+        ("image size", size),
+        ("selection", study.selection),
+        ("complete", "yes" if study.complete else "no: some planned models are missing"),
+    ]
+
+
+def environment(reading: Reading) -> list[tuple[str, str]]:
+    """Seed, key and what the study ran on, nested records flattened."""
+    study = reading.results.study
+    pairs = [("seed", str(study.seed)), ("study key", study.key)]
+    pairs += [("written", reading.results.created)]
+    pairs += [("schema version", str(reading.results.schema_version))]
+    for key, value in reading.results.environment.items():
+        if isinstance(value, dict):
+            pairs += [(f"{key}: {k}", text.plain_value(v)) for k, v in value.items()]
+        else:
+            pairs.append((key.replace("_", " "), text.plain_value(value)))
+    return pairs

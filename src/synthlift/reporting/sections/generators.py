@@ -1,0 +1,144 @@
+"""Generators: how they learnt, whether they copy, whether they were stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from synthlift.reporting import plots, svg, text
+from synthlift.reporting.reading import Reading
+from synthlift.spec.results import GeneratorResult
+
+_MOST_POINTS = 120
+
+
+@dataclass(frozen=True)
+class View:
+    """One generator."""
+
+    result: GeneratorResult
+    facts: Sequence[tuple[str, Markup | str]]
+    warnings: Sequence[str]
+    ratio_rows: Sequence[tuple[str, Markup, Markup]]
+    ratio_axis: Markup
+    curves: Sequence[tuple[str, Markup, Markup]]
+    config: Sequence[tuple[str, str]]
+
+
+def views(reading: Reading) -> list[View]:
+    """All generators of the study."""
+    return [_view(reading, result) for result in reading.results.generators]
+
+
+def _view(reading: Reading, result: GeneratorResult) -> View:
+    rows, axis = _ratios(reading, result)
+    facts: list[tuple[str, Markup | str]] = [
+        ("kind", result.kind),
+        ("fits", text.count(result.fits)),
+    ]
+    if result.parameters:
+        facts.append(("parameters", text.count(result.parameters)))
+    if result.images_per_second is not None:
+        facts.append(("speed", f"{result.images_per_second:.3g} images per second"))
+    facts.append(("copying gate", "stopped this generator" if result.gate_stopped else "passed"))
+    return View(
+        result=result,
+        facts=facts,
+        warnings=_warnings(result),
+        ratio_rows=rows,
+        ratio_axis=axis,
+        curves=_curves(result),
+        config=[(key, text.plain_value(value)) for key, value in sorted(result.config.items())],
+    )
+
+
+def _warnings(result: GeneratorResult) -> list[str]:
+    told = []
+    if result.gate_stopped:
+        told.append(
+            "The copying gate stopped this generator: too many of its images are near-copies of "
+            "training images."
+        )
+    if result.under_trained:
+        told.append(
+            "Under-trained: the time given ended before this generator stopped improving. A longer "
+            "training may change the answer."
+        )
+    return told
+
+
+def _ratios(
+    reading: Reading, result: GeneratorResult
+) -> tuple[list[tuple[str, Markup, Markup]], Markup]:
+    """The copying ratio and its controls as a small forest chart around 1."""
+    ratio, controls = result.copying_ratio, result.copying_controls
+    if ratio is None:
+        return [], Markup("")
+    values = [ratio.value, ratio.low, ratio.high, *controls.values()]
+    scale = svg.scale_for(values, include=(0.8, 1.2), label="{:g}".format)
+    drawing = svg.strip(
+        scale,
+        series="generative",
+        shape="diamond",
+        value=ratio.value,
+        low=ratio.low,
+        high=ratio.high,
+        reference=1.0,
+    )
+    rows = [("generated images", drawing, reading.numbers.plain(ratio))]
+    for name, value in controls.items():
+        control = svg.strip(scale, series="control", shape="triangle", value=value, reference=1.0)
+        words = f"control: {name.replace('_', ' ')} held-out images"
+        rows.append((words, control, Markup("<b>{}</b>").format(text.number(value, 2))))
+    return rows, svg.axis_row(scale)
+
+
+def _curves(result: GeneratorResult) -> list[tuple[str, Markup, Markup]]:
+    """Loss and copying ratio against training step, each with its own axis."""
+    names = list(dict.fromkeys(k for r in result.history for k in r if k != "step"))
+    copying = [n for n in names if "copy" in n or "ratio" in n]
+    loss = [n for n in names if "loss" in n]
+    panels = [("Training loss", loss, None), ("Copying ratio while training", copying, 1.0)]
+    found = []
+    for title, keys, level in panels:
+        series = [_line(result, key, index) for index, key in enumerate(keys)]
+        series = [s for s in series if len(s.points) > 1]
+        if series:
+            found.append((title, _panel(series, title, level), plots.legend(series)))
+    return found
+
+
+def _line(result: GeneratorResult, key: str, index: int) -> plots.Series:
+    readings = [(r["step"], r[key]) for r in result.history if "step" in r and key in r]
+    every = max(1, len(readings) // _MOST_POINTS)
+    kept = [*readings[::every], *(readings[-1:] if (len(readings) - 1) % every else [])]
+    found = tuple(plots.Point(x, y, title=f"step {x:,.0f}: {y:.3g}") for x, y in kept)
+    shapes = ("circle", "diamond", "square", "triangle")
+    return plots.Series(
+        key.replace("_", " "),
+        found,
+        "abcd"[index % 4],
+        shapes[index % 4],
+        dashed=index % 2 == 1,
+        marks=len(found) <= 25,
+    )
+
+
+def _panel(series: Sequence[plots.Series], title: str, level: float | None) -> Markup:
+    everything = [p for s in series for p in s.points]
+    last = max(p.x for p in everything)
+    include = () if level is None else (level,)
+    return plots.plot(
+        series,
+        x=svg.Scale(0, last, svg.nice_ticks(0, last, wanted=4), "{:,.0f}".format),
+        y=svg.scale_for(
+            [p.y for p in everything], include=include, label="{:g}".format, flip=True, wanted=4
+        ),
+        x_label="training step",
+        y_label="",
+        description=f"{title} against training step",
+        height=180,
+        level=level,
+    )
