@@ -1,0 +1,1 @@
+"""Contract suites that built-in and third-party components must pass."""

@@ -1,0 +1,1 @@
+"""Classifiers by kind; each module builds one network from its Config."""

@@ -1,0 +1,198 @@
+"""Batched augmentation in torch: every image's parameters come from its own row of draws.
+
+The draws depend on a seed and on the position in an image stream, never on the batch, the arm or
+the strength, so that paired arms see the same ones. Sizes are relative to the image.
+
+Shape letters: n images, c channels, h height, w width, k classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from synthlift.seeds import seed_for
+from synthlift.spec.arms import Augmentation
+
+COLUMNS = 16
+_BLOCK = 4096
+# Columns of the draws, each uniform in [0, 1).
+_X, _Y, _ANGLE, _SCALE, _FLIP, _LIGHT, _CONTRAST, _COLOUR, _CUT, _CUT_X, _CUT_Y = range(11)
+_MIX, _MIX_LAMBDA, _MIX_X, _MIX_Y = range(11, 15)
+
+
+@dataclass(frozen=True)
+class Strength:
+    """Ranges of one strength; 0 switches a part off.
+
+    Attributes:
+        shift: largest shift as a share of the side.
+        angle: largest rotation in degrees.
+        scale: largest relative enlargement or reduction.
+        light: largest change of brightness on the scale [0, 1].
+        contrast, colour: largest relative change of contrast and saturation.
+        cut: side of the cut-out square as a share of the image's side.
+        cut_rate: share of images with a cut-out (DeVries & Taylor 2017).
+        mix_rate: share of images mixed with another one (half mixup, half CutMix).
+    """
+
+    shift: float = 0.0
+    angle: float = 0.0
+    scale: float = 0.0
+    light: float = 0.0
+    contrast: float = 0.0
+    colour: float = 0.0
+    cut: float = 0.0
+    cut_rate: float = 0.0
+    mix_rate: float = 0.0
+
+
+STRENGTHS: dict[Augmentation, Strength] = {
+    "none": Strength(),
+    "light": Strength(shift=0.1),
+    "medium": Strength(
+        shift=0.1, angle=10, scale=0.1, light=0.1, contrast=0.2, colour=0.2, cut=0.25, cut_rate=0.5
+    ),
+    "strong": Strength(
+        shift=0.125,
+        angle=15,
+        scale=0.2,
+        light=0.2,
+        contrast=0.4,
+        colour=0.4,
+        cut=0.375,
+        cut_rate=0.5,
+        mix_rate=0.5,
+    ),
+}
+
+
+class Draws:
+    """An endless table of uniform draws, one row a stream position; any part can be asked for."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._blocks: dict[int, Tensor] = {}
+
+    def take(self, start: int, count: int) -> Tensor:
+        """Rows ``start`` … ``start + count - 1``, float32 [count, COLUMNS] in [0, 1)."""
+        first, last = start // _BLOCK, (start + max(count, 1) - 1) // _BLOCK
+        wanted = range(first, last + 1)
+        self._blocks = {b: self._blocks[b] if b in self._blocks else self._make(b) for b in wanted}
+        table = torch.cat([self._blocks[b] for b in wanted])
+        return table[start - first * _BLOCK :][:count]
+
+    def _make(self, block: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed_for(self._seed, "draws", block))
+        return torch.rand(_BLOCK, COLUMNS, generator=generator)
+
+
+def augment(
+    images_nchw: Tensor, draws: Tensor, *, strength: Augmentation, flip: bool = False
+) -> Tensor:
+    """Shift, turn, scale, flip, change light and colour, cut out.
+
+    Args:
+        images_nchw: float32 [n, c, h, w] in [0, 1].
+        draws: float32 [n, COLUMNS] in [0, 1), a row per image (:class:`Draws`).
+        strength: name in :data:`STRENGTHS`; ``none`` returns the images unchanged.
+        flip: also flip half of the images horizontally.
+
+    Returns:
+        float32 [n, c, h, w] in [0, 1].
+    """
+    if strength == "none" or not len(images_nchw):
+        return images_nchw
+    sizes = STRENGTHS[strength]
+    images = _move(images_nchw, draws, sizes, flip)
+    if sizes.light or sizes.contrast:
+        images = _shade(images, draws, sizes)
+    return _cut(images, draws, sizes) if sizes.cut_rate else images
+
+
+def _centred(draws: Tensor, column: int) -> Tensor:
+    return draws[:, column] * 2 - 1
+
+
+def _move(images: Tensor, draws: Tensor, sizes: Strength, flip: bool) -> Tensor:
+    height, width = images.shape[-2:]
+    x = _centred(draws, _X) * 2 * sizes.shift
+    y = _centred(draws, _Y) * 2 * sizes.shift
+    exact = not (sizes.angle or sizes.scale)
+    if exact:
+        # Whole pixels, at least one either way, so that nothing is blurred.
+        across, down = max(1, round(width * sizes.shift)), max(1, round(height * sizes.shift))
+        x = torch.floor(draws[:, _X] * (2 * across + 1)).sub_(across) * (2 / width)
+        y = torch.floor(draws[:, _Y] * (2 * down + 1)).sub_(down) * (2 / height)
+    angle = _centred(draws, _ANGLE) * (sizes.angle * math.pi / 180)
+    scale = torch.exp(_centred(draws, _SCALE) * math.log1p(sizes.scale))
+    mirror = torch.where(draws[:, _FLIP] < 0.5, -1.0, 1.0) if flip else torch.ones_like(x)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    theta = torch.stack([cos * mirror, -sin, x, sin * mirror, cos, y], dim=1).view(-1, 2, 3)
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    mode = "nearest" if exact else "bilinear"
+    return functional.grid_sample(
+        images, grid, mode=mode, padding_mode="border", align_corners=False
+    )
+
+
+def _shade(images: Tensor, draws: Tensor, sizes: Strength) -> Tensor:
+    column = (-1, 1, 1, 1)
+    if images.shape[1] == 3 and sizes.colour:
+        grey = images.mean(dim=1, keepdim=True)
+        colour = 1 + (_centred(draws, _COLOUR) * sizes.colour).view(column)
+        images = torch.lerp(grey, images, colour)
+    centre = images.mean(dim=(1, 2, 3), keepdim=True)
+    contrast = 1 + (_centred(draws, _CONTRAST) * sizes.contrast).view(column)
+    light = (_centred(draws, _LIGHT) * sizes.light).view(column)
+    return torch.addcmul(centre * (1 - contrast) + light, images, contrast).clamp_(0, 1)
+
+
+def _box(centre_x: Tensor, centre_y: Tensor, side: Tensor, shape: torch.Size) -> Tensor:
+    """Boolean [n, 1, h, w]: pixels inside a square; centres and sides are shares of the image."""
+    height, width = shape[-2:]
+    rows = (torch.arange(height, device=side.device) + 0.5) / height
+    columns = (torch.arange(width, device=side.device) + 0.5) / width
+    inside_y = (rows - centre_y[:, None]).abs() < side[:, None] / 2
+    inside_x = (columns - centre_x[:, None]).abs() < side[:, None] / 2
+    return (inside_y[:, :, None] & inside_x[:, None, :])[:, None]
+
+
+def _cut(images: Tensor, draws: Tensor, sizes: Strength) -> Tensor:
+    side = torch.where(draws[:, _CUT] < sizes.cut_rate, sizes.cut, 0.0)
+    inside = _box(draws[:, _CUT_X], draws[:, _CUT_Y], side, images.shape)
+    return torch.where(inside, images.mean(dim=(1, 2, 3), keepdim=True), images)
+
+
+def mix(
+    images_nchw: Tensor, targets_nk: Tensor, draws: Tensor, *, strength: Augmentation
+) -> tuple[Tensor, Tensor]:
+    """Mix images with their neighbours in the batch: mixup or CutMix, both with α = 1.
+
+    Zhang 2018 (mixup, eq. 1) and Yun 2019 (CutMix, eq. 1): λ is uniform in [0, 1].
+
+    Args:
+        images_nchw: float32 [n, c, h, w].
+        targets_nk: float32 [n, k], rows sum to 1.
+        draws: float32 [n, COLUMNS].
+        strength: name in :data:`STRENGTHS`; only ``strong`` mixes.
+
+    Returns:
+        Images and targets, the latter mixed by the share of each image that is visible.
+    """
+    rate = STRENGTHS[strength].mix_rate
+    if not rate:
+        return images_nchw, targets_nk
+    chosen, weight = draws[:, _MIX], draws[:, _MIX_LAMBDA]
+    blended = torch.where(chosen < rate / 2, weight, 1.0)
+    pasted = torch.where((chosen >= rate / 2) & (chosen < rate), (1 - weight).sqrt(), 0.0)
+    inside = _box(draws[:, _MIX_X], draws[:, _MIX_Y], pasted, images_nchw.shape)
+    partner = images_nchw.roll(1, dims=0)
+    images = torch.lerp(partner, images_nchw, blended.view(-1, 1, 1, 1))
+    images = torch.where(inside, partner, images)
+    own = (blended * (1 - inside.float().mean(dim=(1, 2, 3))))[:, None]
+    return images, torch.lerp(targets_nk.roll(1, dims=0), targets_nk, own)
