@@ -106,7 +106,7 @@ def read_image(path: Path, *, max_pixels: int, white: int = WHITE_16_BIT) -> Dec
         InputError: no such file, no image, truncated, too large, or unsupported pixels.
     """
     try:
-        with quiet_about_size():
+        with without_pillow_warnings():
             return decode_file(path, max_pixels=max_pixels, white=white)
     except UnusableImageError as error:
         raise InputError(
@@ -138,15 +138,13 @@ def decode_file(path: Path, *, max_pixels: int, white: int = WHITE_16_BIT) -> De
 
 
 @contextmanager
-def quiet_about_size() -> Iterator[None]:
-    """Silence Pillow's warning about large images: the limit here is ``max_pixels``.
+def without_pillow_warnings() -> Iterator[None]:
+    """Silence Pillow on large images and odd headers: what matters becomes a reason instead.
 
     To be entered once around a pool of threads: warning filters belong to the whole process.
     """
-    from PIL import Image
-
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\..*")
         yield
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 from synthlift.data.sources import require_three
 from synthlift.errors import InputError
@@ -122,6 +120,23 @@ def groups_per_class(
     return counts
 
 
+def test_groups_per_class(design: Design, counts: Mapping[str, int]) -> dict[str, int]:
+    """Groups by class in one locked test set; in design C of the smallest fold.
+
+    Args:
+        design: a resolved design.
+        counts: all groups by class, each of one class only.
+    """
+    if design.kind == "cross_validated":
+        return {name: n // design.folds for name, n in counts.items()}
+    return {name: test_quota(design.test, n) for name, n in counts.items()}
+
+
+def test_quota(share: float, groups: int) -> int:
+    """Groups of a class to lock away: its share, at least 1, leaving 2 to train and choose with."""
+    return max(1, min(round(share * groups), groups - 2))
+
+
 def _choose_kind(split: Split, *, images: int, counts: dict[str, int]) -> tuple[Kind, str]:
     subsampled = split.long_tail is not None or split.per_class is not None
     if split.long_tail is not None and split.per_class is not None:
@@ -143,7 +158,7 @@ def _choose_kind(split: Split, *, images: int, counts: dict[str, int]) -> tuple[
         return "redrawn", "redrawn, since each training set is subsampled from the pool"
     if images < FEW_IMAGES:
         return "cross_validated", f"cross-validated, since {images:,} images are below 3,000"
-    small = {name: max(1, int(np.rint(split.test * n))) for name, n in counts.items()}
+    small = {name: test_quota(split.test, n) for name, n in counts.items()}
     name = min(small, key=lambda key: (small[key], key))
     if small[name] < FEW_TEST_GROUPS:
         return "cross_validated", (

@@ -16,7 +16,7 @@ from synthlift.data.decode import (
     CONVERSIONS,
     WHITE_16_BIT,
     UnusableImageError,
-    quiet_about_size,
+    without_pillow_warnings,
 )
 from synthlift.data.integrity import category, count_by_category, find_duplicates, pixel_hash
 from synthlift.data.sources import Item, Source
@@ -90,7 +90,7 @@ def take_inventory(
         return _read(source, item, max_pixels=max_pixels, white=white)
 
     items = sorted(source.items, key=lambda item: item.id)
-    with quiet_about_size():
+    with without_pillow_warnings():
         readings = list(in_order(read, items, progress))
         white = _white([reading.peak for reading in readings])
         if white != WHITE_16_BIT:

@@ -205,8 +205,8 @@ def _walk(root: Path, *, given: str) -> _Listing:
         raise InputError(
             f"the sub-folders of '{given}' are {', '.join(classes)}: parts of a split, not classes",
             rule="a source is a folder with " + LAYOUT,
-            remedy=f"give the part with the most images (`{given}/{classes[0]}`), or merge the "
-            "parts: Synthlift makes its own split",
+            remedy=f"give one part (`{given}/{classes[-1]}`), or merge the parts: Synthlift makes "
+            "its own split",
         )
     ignored: Counter[str] = Counter()
     if outside := sum(map(_is_image, top_files)):

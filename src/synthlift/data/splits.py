@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from synthlift.data.designs import Design
+from synthlift.data.designs import Design, test_quota
 from synthlift.errors import InputError
 from synthlift.seeds import generator_for
 from synthlift.types import Int64, Strings
@@ -155,11 +155,9 @@ def _label(units: _Groups, *, test: Mask, validation: Mask) -> NDArray[np.int8]:
 def _test_groups(units: _Groups, design: Design, seed: int) -> Mask:
     everything = np.ones(len(units.images), dtype=bool)
     counts = units.per_class(everything)
-    quota = np.clip(np.rint(design.test * counts), 1, None).astype(np.int64)
-    # Two groups a class stay behind: one to train on, one to choose with.
-    return _take(
-        units, everything, quota=quota, keep=0 * quota + 2, rng=generator_for(seed, "split", "test")
-    )
+    quota = np.array([test_quota(design.test, int(n)) for n in counts], dtype=np.int64)
+    rng = generator_for(seed, "split", "test")
+    return _take(units, everything, quota=quota, keep=0 * quota + 2, rng=rng)
 
 
 def _validation(units: _Groups, among: Mask, share: float, seed: int, name: str) -> Mask:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synthlift.data.decode import UnusableImageError, quiet_about_size
+from synthlift.data.decode import UnusableImageError, without_pillow_warnings
 from synthlift.data.designs import Design
 from synthlift.data.integrity import pixel_hash
 from synthlift.data.inventory import (
@@ -146,7 +146,7 @@ def pixels(request: StageRequest, context: StageContext) -> Summary:
 
     shape = (len(rows), size, size, channels)
     # Plain writes, since a full disk kills a process that writes through a memory map.
-    with (context.out / PIXELS).open("wb") as stream, quiet_about_size():
+    with (context.out / PIXELS).open("wb") as stream, without_pillow_warnings():
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
         for image in in_order(prepare, rows, context.progress):
