@@ -15,7 +15,8 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +29,11 @@ class ComponentConfig(BaseModel):
     """Base of every component's Config: unknown keys are refused, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def automatic_steps(self, *, examples: int, image_shape: tuple[int, int, int]) -> int | None:
+        """Training steps that ``steps: auto`` stands for; None = cannot be cut to a budget."""
+        del examples, image_shape
+        return None
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,12 @@ def descriptor(group: Group, kind: str) -> Descriptor:
 def load_plugin(path: Path) -> None:
     """Import a plug-in file; its ``SYNTHLIFT = {"generators": [Descriptor, …]}`` is registered.
 
-    The file's SHA-256 becomes part of every key that uses it.
+    The file's SHA-256 becomes part of every key that uses it. A file that was loaded before and
+    has not changed is not run again.
+
+    Raises:
+        InputError: no such file, it fails while it is imported, or what it offers has no known
+            form.
     """
     if not path.is_file():
         raise InputError(
@@ -116,19 +127,43 @@ def load_plugin(path: Path) -> None:
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     name = f"synthlift_plugin_{path.stem}_{digest[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    offered = getattr(module, "SYNTHLIFT", None)
-    if not isinstance(offered, dict):
-        raise InputError(
-            f"plug-in file '{path}' offers nothing",
-            rule="it must define SYNTHLIFT = {'generators': [Descriptor(...)], ...}",
-            remedy="see docs/extending.md",
-        )
-    for group, descriptors in offered.items():
+    module = sys.modules.get(name) or _import_file(name, path)
+    for group, descriptors in _offered(module, path).items():
         for item in descriptors:
             _plugins.setdefault(group, {})[item.kind] = _with_origin(item, f"file-{digest}")
+
+
+def _import_file(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise _unusable(path, "is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise _unusable(path, f"cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _offered(module: ModuleType, path: Path) -> dict[Group, list[Descriptor]]:
+    offered = getattr(module, "SYNTHLIFT", None)
+    if not isinstance(offered, dict) or not offered:
+        raise _unusable(path, "offers nothing")
+    groups: tuple[str, ...] = get_args(Group)
+    for group, descriptors in offered.items():
+        if group not in groups:
+            raise _unusable(path, f"offers '{group}'{nearest_name(str(group), groups)}")
+        if not all(isinstance(item, Descriptor) for item in descriptors):
+            raise _unusable(path, f"offers something under '{group}' that is no Descriptor")
+    return offered
+
+
+def _unusable(path: Path, why: str) -> InputError:
+    return InputError(
+        f"plug-in file '{path}' {why}",
+        rule="it must define SYNTHLIFT = {'generators': [Descriptor(...)]}, or the same for "
+        "'filters' and 'classifiers'",
+        remedy="compare it with docs/examples/my_generator.py",
+    )

@@ -25,16 +25,26 @@ Strings = NDArray[np.str_]
 UNLABELLED = -1
 
 
+def as_positions(rows: NDArray[Any] | Sequence[int], *, length: int) -> NDArray[np.intp]:
+    """Row positions, whether given as positions or as a mask of ``length`` booleans."""
+    given = np.asarray(rows)
+    if given.dtype == np.bool_:
+        assert given.shape == (length,), f"a mask of {given.shape} for {length} rows"
+        return np.flatnonzero(given)
+    assert given.size == 0 or given.dtype.kind in "iu", f"rows are {given.dtype}, not whole numbers"
+    return given.astype(np.intp)
+
+
 class GuardedPixels:
     """Pixels of which only the allowed rows can be read; any other row raises ``LeakageError``.
 
     Args:
         base: uint8 array [N, H, W, C], often a memory map over the whole data set.
-        allowed: the rows of ``base`` that may be read.
+        allowed: the rows of ``base`` that may be read, as positions or as a mask [N].
     """
 
-    def __init__(self, base: UInt8, allowed: NDArray[np.intp]) -> None:
-        rows = np.array(allowed, dtype=np.intp)
+    def __init__(self, base: UInt8, allowed: NDArray[np.intp] | NDArray[np.bool_]) -> None:
+        rows = as_positions(allowed, length=len(base)).copy()
         rows.setflags(write=False)
 
         # The array lives in a closure: no attribute, public or private, leads to the other rows.
@@ -47,9 +57,9 @@ class GuardedPixels:
         self._read = read
         self.shape: tuple[int, int, int, int] = (len(rows), *base.shape[1:])
 
-    def read(self, index: NDArray[np.intp]) -> UInt8:
+    def read(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> UInt8:
         """Copy the images at ``index`` (positions among the allowed rows), uint8 [n, H, W, C]."""
-        return self._read(np.asarray(index, dtype=np.intp))
+        return self._read(as_positions(index, length=self.shape[0]))
 
 
 @dataclass(frozen=True)
@@ -83,13 +93,13 @@ class ImageSet:
         """Height, width, channels."""
         return self.source.shape[1:]
 
-    def pixels(self, rows: NDArray[np.intp] | None = None) -> UInt8:
+    def pixels(self, rows: NDArray[np.intp] | NDArray[np.bool_] | None = None) -> UInt8:
         """Copy pixels, uint8 [n, H, W, C] in [0, 255]; all rows when ``rows`` is None."""
         return self.source.read(np.arange(len(self)) if rows is None else rows)
 
-    def subset(self, rows: NDArray[np.intp]) -> ImageSet:
-        """The same set restricted to ``rows``, in that order."""
-        rows = np.asarray(rows, dtype=np.intp)
+    def subset(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> ImageSet:
+        """The same set restricted to ``rows`` (positions, in that order, or a mask)."""
+        rows = as_positions(rows, length=len(self))
         return ImageSet(
             ids=self.ids[rows],
             labels=self.labels[rows],
@@ -135,13 +145,18 @@ class LockedTest:
     __slots__ = ("groups", "hashes", "ids")
 
     def __init__(self, *, ids: Strings, groups: Strings, hashes: Strings) -> None:
-        object.__setattr__(self, "ids", ids)
-        object.__setattr__(self, "groups", groups)
-        object.__setattr__(self, "hashes", hashes)
+        assert len(ids) == len(groups) == len(hashes)
+        for name, column in (("ids", ids), ("groups", groups), ("hashes", hashes)):
+            own = column.copy()
+            own.setflags(write=False)
+            object.__setattr__(self, name, own)
 
     ids: Strings
     groups: Strings
     hashes: Strings
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_lock, (self.ids, self.groups, self.hashes))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -157,8 +172,15 @@ class LockedTest:
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise LeakageError(f"the locked test set cannot be changed ('{name}')")
 
+    def __delattr__(self, name: str) -> NoReturn:
+        raise LeakageError(f"the locked test set cannot be changed ('{name}')")
+
     def __getitem__(self, key: object) -> NoReturn:
         raise LeakageError("the locked test set cannot be indexed before the test is opened")
+
+
+def _rebuild_lock(ids: Strings, groups: Strings, hashes: Strings) -> LockedTest:
+    return LockedTest(ids=ids, groups=groups, hashes=hashes)
 
 
 # ── generators ────────────────────────────────────────────────────────────────────────────────

@@ -85,13 +85,17 @@ class Store:
         """Open a committed artefact.
 
         Raises:
-            SynthliftError: it is not there (deleted by hand, or never made).
+            SynthliftError: it is not there (deleted by hand, or never made), or is damaged.
         """
         folder = self.folder(key)
         try:
-            record = json.loads((folder / RECORD).read_text())
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise SynthliftError(f"the store holds no '{key}'; run the study again") from None
+        except ValueError:
+            raise SynthliftError(
+                f"the record of '{key}' is damaged; delete the folder {folder} and run again"
+            ) from None
         return Artefact(key, folder, record)
 
     # ── computing ─────────────────────────────────────────────────────────────────────────────
@@ -131,13 +135,9 @@ class Store:
                 return "busy"
             if self.has(request.key):
                 return "present"
-            self._check_disk()
-            try:
-                self._run(request, log)
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise DiskFullError(_full(self.root)) from error
-                raise
+            if shutil.disk_usage(self.root).free < MINIMUM_FREE_BYTES:
+                raise DiskFullError(_full(self.root))
+            self._run(request, log)
         return "computed"
 
     def _run(self, request: StageRequest, log: Callable[..., None]) -> None:
@@ -147,22 +147,16 @@ class Store:
         out.mkdir(parents=True)
         meter = _Meter()
         context = StageContext(self, out, work, _progress_writer(work, request.label), log)
-        summary = resolve(request.function)(request, context)
-        record = {
-            "key": request.key,
-            "stage": request.stage,
-            "function": request.function,
-            "config": dict(request.config),
-            "inputs": dict(request.inputs),
-            "seed": request.seed,
-            "numerics": dict(request.numerics),
-            "version": request.version,
-            "files": hash_files(out),
-            "summary": summary,
-            "cost": meter.read(),
-        }
-        write_json_atomic(out / RECORD, record)
-        self._commit(request.key, out)
+        try:
+            summary = resolve(request.function)(request, context)
+            write_json_atomic(out / RECORD, _record(request, out, summary, meter))
+            self._commit(request.key, out)
+        except BaseException as error:
+            full = _is_disk_full(error, self.root)
+            shutil.rmtree(out, ignore_errors=True)
+            if full:
+                raise DiskFullError(_full(self.root)) from error
+            raise
         shutil.rmtree(work, ignore_errors=True)
 
     def _commit(self, key: str, out: Path) -> None:
@@ -170,11 +164,10 @@ class Store:
             out.rename(self.folder(key))
         except OSError as error:
             if not self.has(key):
-                raise StageError(f"could not commit {key}: {error}") from error
-
-    def _check_disk(self) -> None:
-        if shutil.disk_usage(self.root).free < MINIMUM_FREE_BYTES:
-            raise DiskFullError(_full(self.root))
+                raise StageError(
+                    f"could not commit {key}: {error}. If {self.folder(key)} is a left-over "
+                    "without a record, 'synthlift gc' removes it"
+                ) from error
 
     # ── decisions ─────────────────────────────────────────────────────────────────────────────
 
@@ -197,7 +190,12 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             value, reason = make()
             record = {"name": name, "value": value, "reason": reason, "at": time.time()}
-            _create_once(path, json.dumps(record, indent=1))
+            try:
+                _create_once(path, json.dumps(record, indent=1))
+            except OSError as error:
+                if _is_disk_full(error, self.root):
+                    raise DiskFullError(_full(self.root)) from error
+                raise
         return json.loads(path.read_text())["value"]
 
     def forget_decisions(self, study: str) -> None:
@@ -232,8 +230,14 @@ class Store:
                         count += 1
                         size += sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
                         if not dry_run:
-                            shutil.rmtree(folder)
+                            self._remove(folder)
         return count, size
+
+    def _remove(self, folder: Path) -> None:
+        """Delete in two steps: an artefact is whole or gone, even if this process is killed."""
+        doomed = self.root / "work" / f"deleted-{uuid.uuid4().hex}"
+        folder.rename(doomed)
+        shutil.rmtree(doomed)
 
     def _live_keys(self) -> set[str]:
         waiting = [key for root in self.roots().values() for key in root["keys"]]
@@ -243,10 +247,36 @@ class Store:
             if key in live:
                 continue
             live.add(key)
-            if self.has(key):
+            with contextlib.suppress(SynthliftError):  # not made yet, or its record is damaged
                 for value in self.open(key).record["inputs"].values():
                     waiting.extend([value] if isinstance(value, str) else value)
         return live
+
+
+def _record(
+    request: StageRequest, out: Path, summary: Mapping[str, Any], meter: _Meter
+) -> dict[str, Any]:
+    return {
+        "key": request.key,
+        "stage": request.stage,
+        "function": request.function,
+        "config": dict(request.config),
+        "inputs": dict(request.inputs),
+        "seed": request.seed,
+        "numerics": dict(request.numerics),
+        "version": request.version,
+        "files": hash_files(out),
+        "summary": summary,
+        "cost": meter.read(),
+    }
+
+
+def _is_disk_full(error: BaseException, root: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # NumPy, torch and safetensors report a failed write without the system's error number.
+    foreign = isinstance(error, Exception) and not isinstance(error, SynthliftError)
+    return foreign and shutil.disk_usage(root).free < MINIMUM_FREE_BYTES
 
 
 def _full(root: Path) -> str:
