@@ -30,7 +30,11 @@ def nadeau_bengio(values: Float64, *, test_train_ratio: float, floor: float = 0.
         value=float(known.mean()),
         standard_error=sqrt(variance),
         degrees_of_freedom=folds - 1,
-        method=f"corrected resampled t over {folds} folds",
+        method=(
+            f"corrected resampled t over {folds} folds"
+            if test_train_ratio
+            else f"t over {folds} rows"
+        ),
         components={
             "between_folds": spread,
             "test_train_ratio": test_train_ratio,

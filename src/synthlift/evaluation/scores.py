@@ -268,11 +268,11 @@ class SharedTest(Scores):
 
 @final
 class FoldTests(Scores):
-    """Design C.
+    """Design C, and other sets that differ from row to row (validation, synthetic tests).
 
     Args:
-        panels: one per fold, one model an arm in each.
-        test_train_ratio: images tested over images trained on, per fold.
+        panels: one per fold or row; several models of an arm in one panel are averaged.
+        test_train_ratio: images tested over images trained on, per fold; 0 for plain t.
     """
 
     def __init__(self, panels: tuple[Panel, ...], *, test_train_ratio: float) -> None:
@@ -339,14 +339,15 @@ class FoldTests(Scores):
     @cached_property
     def _models(self) -> dict[str, Results]:
         return {
-            arm: _stack(
-                [
-                    model_metrics(panel.labels, panel.probabilities[arm].mean(axis=0))
-                    for panel in self.panels
-                ]
-            )
+            arm: _stack([_panel_means(panel, arm) for panel in self.panels])
             for arm in self.panels[0].probabilities
         }
+
+
+def _panel_means(panel: Panel, arm: str) -> Results:
+    """A panel's metrics, averaged over its replicates."""
+    models = [model_metrics(panel.labels, one) for one in panel.probabilities[arm]]
+    return _merge(models, np.mean)
 
 
 def _linear(metric: str, of_class: int | None) -> str | int | None:

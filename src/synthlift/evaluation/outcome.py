@@ -1,0 +1,345 @@
+"""The whole answer: from a predictions table and a plan to the parts of ``results.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from synthlift.errors import InputError
+from synthlift.evaluation.actions import actions
+from synthlift.evaluation.contrasts import Question, contrast, family
+from synthlift.evaluation.levels import arm_results, class_level
+from synthlift.evaluation.mcnemar import mcnemar
+from synthlift.evaluation.multiplicity import holm
+from synthlift.evaluation.panels import fold_panels, shared_panel
+from synthlift.evaluation.plan import EvaluationPlan
+from synthlift.evaluation.predictions import Predictions
+from synthlift.evaluation.scores import FoldTests, Scores, SharedTest
+from synthlift.evaluation.tables import curve, table_3x3
+from synthlift.evaluation.verdict import (
+    MINIMUM_GROUPS,
+    exploratory_reasons,
+    judge,
+    judge_adjusted,
+    worth_having,
+)
+from synthlift.evaluation.words import NAMES, detail, sentence
+from synthlift.spec.results import (
+    Action,
+    ArmResult,
+    Cell,
+    ClassVerdict,
+    Contrast,
+    CurvePoint,
+    Verdict,
+)
+
+OTHER_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_precision", "auroc")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Parts of ``spec.results.Results``, under the same names."""
+
+    verdict: Verdict
+    actions: list[Action]
+    contrasts: list[Contrast]
+    arms: list[ArmResult]
+    classes: list[ClassVerdict]
+    interaction: Contrast | None
+    table_3x3: list[Cell]
+    curve: list[CurvePoint]
+    limitations: list[str]
+
+
+def evaluate_study(predictions: Predictions, plan: EvaluationPlan) -> Outcome:
+    """Evaluate a finished study, or models trained elsewhere.
+
+    Raises:
+        InputError: an arm has no test predictions, models were tested on different images, or
+            the table does not fit the design.
+    """
+    scores = open_scores(predictions, plan)
+    question = Question(plan.generative, plan.rival, plan.metric)
+    interval = question.interval(scores)
+    n = scores.whole.group_count
+    primary = contrast(question, interval, n=n, family="primary")
+    primary.components.update(_one_pair(scores, plan))
+    classes = class_verdicts(scores, plan)
+    verdict = _verdict(scores, plan, primary)
+    return Outcome(
+        verdict=verdict,
+        actions=actions(verdict, interval, classes, plan),
+        contrasts=[primary, *_secondary(scores, plan)],
+        arms=arm_results(predictions, scores, plan),
+        classes=classes,
+        interaction=_interaction(scores, plan),
+        table_3x3=table_3x3(predictions, scores, plan),
+        curve=curve(scores, plan),
+        limitations=_limitations(scores, plan),
+    )
+
+
+def open_scores(predictions: Predictions, plan: EvaluationPlan) -> Scores:
+    """The test predictions of all planned arms, in the form that the design asks for."""
+    test = predictions.select(evaluation_set="test", variant="clean")
+    arms = [arm.name for arm in plan.arms]
+    if plan.design == "cross_validated":
+        return _open_folds(test, plan, arms)
+    panel = shared_panel(test, arms=arms)
+    if plan.fits is not None:
+        missing = [int(r) for r in panel.replicates if int(r) not in plan.fits]
+        assert not missing, f"the plan names no fit for replicates {missing}"
+        fits = np.array([plan.fits[int(r)] for r in panel.replicates], dtype=np.int64)
+        panel = replace(panel, fits=fits)
+    return SharedTest(panel, seed=plan.seed, draws=plan.draws)
+
+
+def _open_folds(test: Predictions, plan: EvaluationPlan, arms: Sequence[str]) -> FoldTests:
+    panels = fold_panels(test, arms=arms)
+    if len(panels) < 2 or (test.whole("fold") < 0).any():
+        raise InputError(
+            f"the table has {len(panels)} fold(s)",
+            rule="a cross-validated study numbers its folds 0 … J−1 in column 'fold', J ≥ 2",
+            remedy="number the folds, or evaluate as one common test set (fold -1)",
+        )
+    ratio = plan.test_train_ratio
+    if ratio is None:
+        tested = sum(len(panel.labels) for panel in panels)
+        distinct = len(np.unique(np.concatenate([panel.image_ids for panel in panels])))
+        folds = len(panels) / (tested / distinct)
+        ratio = 1 / max(folds - 1, 1)
+    return FoldTests(panels, test_train_ratio=ratio)
+
+
+def row_name(scores: Scores, plan: EvaluationPlan) -> str:
+    """What a row of the analysis is, in the plural."""
+    if plan.design == "cross_validated":
+        return "folds"
+    if scores.rows == len(scores.panels[0].replicates) and not _has_rows(scores):
+        return "replicates"
+    return "training draws" if plan.design == "redrawn" else "generator fits"
+
+
+def _has_rows(scores: Scores) -> bool:
+    return len(np.unique(scores.panels[0].fits)) > 1
+
+
+def _verdict(scores: Scores, plan: EvaluationPlan, primary: Contrast) -> Verdict:
+    question = Question(plan.generative, plan.rival, plan.metric)
+    interval = question.interval(scores)
+    word = judge(interval, margin=plan.margin)
+    reasons = exploratory_reasons(
+        rows=_fits_that_count(scores, plan),
+        row_name=row_name(scores, plan),
+        replicates=scores.replicates,
+        further=plan.exploratory,
+    )
+    return Verdict(
+        word=word,
+        worth_having=worth_having(interval, margin=plan.margin),
+        exploratory=bool(reasons),
+        exploratory_reasons=reasons,
+        sentence=sentence(word, interval, metric=plan.metric, margin=plan.margin),
+        detail=detail(
+            interval,
+            arm=plan.generative,
+            rival=plan.rival,
+            metric=plan.metric,
+            margin=plan.margin,
+        ),
+        scope=_scope(scores, plan),
+        warnings=[*plan.warnings, *_small_class_warnings(scores, plan)],
+        arm=plan.generative,
+        rival=plan.rival,
+        metric=plan.metric,
+        margin=plan.margin,
+        contrast=primary,
+        selected=plan.selected,
+    )
+
+
+def _fits_that_count(scores: Scores, plan: EvaluationPlan) -> int:
+    """Rows for the rule of five; one fit alone is one, though replicates are its rows."""
+    if plan.design != "cross_validated":
+        distinct = np.unique(scores.panels[0].fits)
+        if len(distinct) == 1 and distinct[0] >= 0:
+            return 1
+    return scores.rows
+
+
+def _scope(scores: Scores, plan: EvaluationPlan) -> str:
+    if plan.design == "cross_validated":
+        about = "for data like yours"
+    elif plan.design == "redrawn":
+        about = "for training sets of this size"
+    else:
+        about = "for this training set"
+        fits = np.unique(scores.panels[0].fits)
+        if len(fits) == 1 and plan.run:
+            about += ", given this pool of synthetic images"
+    return f"{about}; {plan.scope}" if plan.scope else about
+
+
+def _small_classes(scores: Scores) -> list[tuple[str, int]]:
+    return [
+        (name, int(groups))
+        for name, groups in zip(scores.whole.classes, scores.class_groups, strict=True)
+        if groups < MINIMUM_GROUPS
+    ]
+
+
+def _small_class_warnings(scores: Scores, plan: EvaluationPlan) -> list[str]:
+    small = _small_classes(scores)
+    if not small or plan.metric in ("accuracy", "weighted_f1"):
+        return []
+    listed = ", ".join(f"'{name}' ({groups})" for name, groups in small)
+    text = (
+        f"{NAMES[plan.metric].capitalize()} averages over classes with fewer than "
+        f"{MINIMUM_GROUPS} test groups: {listed}; each weighs as much as the large ones."
+    )
+    return [text]
+
+
+def _one_pair(scores: Scores, plan: EvaluationPlan) -> dict[str, float]:
+    """McNemar's p-values where two single models meet on ungrouped images."""
+    panel = scores.panels[0]
+    if len(scores.panels) > 1 or scores.replicates > 1 or panel.group_count < len(panel.labels):
+        return {}
+    first, second = (
+        panel.probabilities[arm][0].argmax(axis=1) == panel.labels
+        for arm in (plan.generative, plan.rival)
+    )
+    result = mcnemar(first, second)
+    return {
+        "mcnemar_gained": float(result.gained),
+        "mcnemar_lost": float(result.lost),
+        "mcnemar_p": result.p_value,
+        "mcnemar_mid_p": result.p_mid,
+    }
+
+
+def _secondary(scores: Scores, plan: EvaluationPlan) -> list[Contrast]:
+    """Families beside the primary contrast, each corrected in itself."""
+    groups = scores.whole.group_count
+    others = [arm for arm in plan.arms if arm.name not in (plan.generative, plan.rival)]
+    families = {
+        "generative_against_other_rivals": [
+            Question(plan.generative, arm.name, plan.metric)
+            for arm in others
+            if arm.role == "rival"
+        ],
+        "other_arms_against_rival": [
+            Question(arm.name, plan.rival, plan.metric) for arm in others if arm.role != "rival"
+        ],
+        "other_metrics": [
+            Question(plan.generative, plan.rival, metric)
+            for metric in OTHER_METRICS
+            if metric != plan.metric and np.isfinite(scores.values(plan.generative, metric)).all()
+        ],
+    }
+    return [
+        one
+        for name, questions in families.items()
+        for one in family(scores, questions, name=name, n=[groups] * len(questions), seed=plan.seed)
+    ]
+
+
+def _interaction(scores: Scores, plan: EvaluationPlan) -> Contrast | None:
+    """(best recipe: with − without synthetic) − (plain recipe: with − without synthetic)."""
+    primary = plan.arm(plan.generative)
+    twins = [
+        arm.name
+        for arm in plan.arms
+        if arm.role == "generative"
+        and arm.base == "plain"
+        and primary.base != "plain"
+        and (arm.generator, arm.target, arm.multiple, arm.regime)
+        == (primary.generator, primary.target, primary.multiple, primary.regime)
+    ]
+    if not twins or plan.plain in (None, plan.rival):
+        return None
+    assert plan.plain is not None
+    question = Question(
+        arm=f"({plan.generative} − {plan.rival})",
+        reference=f"({twins[0]} − {plan.plain})",
+        metric=plan.metric,
+        coefficients={plan.generative: 1.0, plan.rival: -1.0, twins[0]: -1.0, plan.plain: 1.0},
+    )
+    groups = scores.whole.group_count
+    return contrast(question, question.interval(scores), n=groups, family="interaction")
+
+
+def class_verdicts(scores: Scores, plan: EvaluationPlan) -> list[ClassVerdict]:
+    """Recall of each class, generative against rival, Holm-corrected among classes."""
+    indices = [k for k, groups in enumerate(scores.class_groups) if groups >= MINIMUM_GROUPS]
+    questions = [Question(plan.generative, plan.rival, "recall", of_class=k) for k in indices]
+    counts = [int(scores.class_groups[k]) for k in indices]
+    found = dict(
+        zip(
+            indices,
+            family(scores, questions, name="classes", n=counts, seed=plan.seed),
+            strict=True,
+        )
+    )
+    equivalence = dict(
+        zip(
+            indices,
+            holm([q.interval(scores).equivalence_p_value(plan.margin) for q in questions]),
+            strict=True,
+        )
+    )
+    arm = plan.arm(plan.generative)
+    results = []
+    for k, name in enumerate(scores.whole.classes):
+        one = found.get(k)
+        word = (
+            "too_small"
+            if one is None
+            else judge_adjusted(
+                one.difference.value, p_adjusted=one.p_holm or 0.0, p_equivalent=equivalence[k]
+            )
+        )
+        results.append(
+            ClassVerdict(
+                name=name,
+                train_images=arm.real.get(name, 0.0),
+                synthetic_images=arm.synthetic.get(name, 0.0),
+                test_images=int(scores.class_images[k]),
+                test_groups=int(scores.class_groups[k]),
+                rival=class_level(scores, plan.rival, "recall", of_class=k),
+                generative=class_level(scores, plan.generative, "recall", of_class=k),
+                contrast=one,
+                word=word,
+            )
+        )
+    return results
+
+
+def _limitations(scores: Scores, plan: EvaluationPlan) -> list[str]:
+    found = list(plan.limitations)
+    if plan.design == "fixed":
+        found.append(
+            "One training set: how the answer would change with other training images of the "
+            "same kind was not measured."
+        )
+    if plan.design == "cross_validated":
+        found.append(
+            "Training sets of different folds overlap; the corrected interval allows for that "
+            "approximately."
+        )
+    if not plan.selected:
+        found.append(
+            "Nothing was chosen on validation: the two arms were declared before the run and may "
+            "not be the best of their kind."
+        )
+    small = _small_classes(scores)
+    if small:
+        found.append(
+            f"{len(small)} of {len(scores.whole.classes)} classes have fewer than "
+            f"{MINIMUM_GROUPS} test groups; no verdict is given on them."
+        )
+    found.append("No images from another site, device or time were tested.")
+    return found

@@ -1,0 +1,110 @@
+"""The 3 × 3 table (trained on × tested on) and the multiple curve."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from synthlift.evaluation.contrasts import estimate
+from synthlift.evaluation.crossvalidated import nadeau_bengio
+from synthlift.evaluation.levels import level
+from synthlift.evaluation.panels import Panel, replicate_panels
+from synthlift.evaluation.plan import EvaluationPlan
+from synthlift.evaluation.predictions import Predictions
+from synthlift.evaluation.scores import FoldTests, Scores
+from synthlift.spec.results import Cell, CurvePoint, Estimate
+
+Kind = Literal["real", "synthetic", "mixed"]
+
+
+def table_3x3(predictions: Predictions, scores: Scores, plan: EvaluationPlan) -> list[Cell]:
+    """Train on real / synthetic / mixed × test on real / synthetic / mixed (source S3).
+
+    Real is the rival, mixed the generative arm, synthetic the first ``synthetic_only`` arm. The
+    mixed test is the union of both test sets. Cells that were not measured are left out.
+    """
+    trained: dict[Kind, str] = {"real": plan.rival, "mixed": plan.generative}
+    for planned in plan.arms:
+        if planned.regime == "synthetic_only" and planned.role == "generative":
+            trained.setdefault("synthetic", planned.name)
+    cells = [
+        Cell(train=kind, test="real", arm=arm, estimate=level(scores, arm, plan.metric))
+        for kind, arm in trained.items()
+    ]
+    synthetic = predictions.select(evaluation_set="synthetic", variant="clean")
+    if not len(synthetic):
+        return cells
+    real = predictions.select(evaluation_set="test", variant="clean")
+    both = predictions.where(
+        np.isin(_sets(predictions), ("test", "synthetic")) & _clean(predictions)
+    )
+    for test, rows in (("synthetic", synthetic), ("mixed", both)):
+        measured = set(synthetic.arms()) & set(real.arms())
+        for kind, arm in trained.items():
+            if arm in measured:
+                found = _cell(rows, arm, plan.metric)
+                cells.append(Cell(train=kind, test=_kind(test), arm=arm, estimate=found))
+    return cells
+
+
+def curve(scores: Scores, plan: EvaluationPlan) -> list[CurvePoint]:
+    """The primary metric against the multiple; multiple 0 is the arm without synthetic images."""
+    points = []
+    origins = {"plain": plan.plain, "best_rival": plan.rival}
+    series = dict.fromkeys(
+        (arm.target, arm.base)
+        for arm in plan.arms
+        if arm.role == "generative" and arm.regime == "joint"
+    )
+    for target, base in series:
+        members = [
+            (arm.multiple, arm.name)
+            for arm in plan.arms
+            if arm.role == "generative"
+            and (arm.regime, arm.target, arm.base) == ("joint", target, base)
+        ]
+        origin = origins.get(base)
+        for multiple, name in [*([(0.0, origin)] if origin else []), *sorted(members)]:
+            points.append(
+                CurvePoint(
+                    arm=name,
+                    target=target,
+                    base=base,
+                    multiple=multiple,
+                    estimate=level(scores, name, plan.metric),
+                )
+            )
+    return points
+
+
+def _cell(rows: Predictions, arm: str, metric: str) -> Estimate:
+    mine = rows.select(arm=arm)
+    panels = replicate_panels(mine, arms=[arm])
+    by_fit: dict[int, list[Panel]] = {}
+    for panel in panels:
+        fit = int(panel.fits[0])
+        by_fit.setdefault(fit if fit >= 0 else -1 - int(panel.replicates[0]), []).append(panel)
+    values = [
+        float(np.mean(FoldTests(tuple(group), test_train_ratio=0.0).values(arm, metric)))
+        for group in by_fit.values()
+    ]
+    if len(values) < 2:
+        return Estimate(value=values[0], n=len(panels[0].labels), method="one row, no interval")
+    interval = nadeau_bengio(np.array(values), test_train_ratio=0.0)
+    return estimate(interval, n=len(panels[0].labels), share=True)
+
+
+def _sets(predictions: Predictions) -> np.ndarray:
+    codes, names = predictions.codes("evaluation_set")
+    return np.array(names)[codes]
+
+
+def _clean(predictions: Predictions) -> np.ndarray:
+    codes, names = predictions.codes("variant")
+    clean: np.ndarray = np.array(names)[codes] == "clean"
+    return clean
+
+
+def _kind(text: str) -> Kind:
+    return "synthetic" if text == "synthetic" else "mixed"
