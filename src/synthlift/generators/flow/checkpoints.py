@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from synthlift.generators.flow.optimizer import FlatState
 from synthlift.store.files import write_bytes_atomic
 
 FILE = "checkpoint.safetensors"
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+VECTORS = ("weights", "mean", "square", "average")
 
 
 @dataclass
@@ -41,22 +40,18 @@ class Progress:
 
 @dataclass
 class TrainingState:
-    """Everything that a step changes: weights, their average, the optimiser, the kept copy."""
+    """Everything that a step changes: the flat vectors, the kept copy, the progress."""
 
-    weights: dict[str, Tensor]
-    average: dict[str, Tensor]
-    optimizer: torch.optim.Optimizer
-    kept: dict[str, Tensor] = field(default_factory=dict)
+    flat: FlatState
+    kept: Tensor | None = None
     progress: Progress = field(default_factory=Progress)
 
 
 def write_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str) -> None:
     """Replace the check-point in ``folder``."""
-    tensors = dict(_named("weights", state.weights.items()))
-    tensors |= _named("average", state.average.items())
-    tensors |= _named("kept", state.kept.items())
-    for index, moments in state.optimizer.state_dict()["state"].items():
-        tensors |= _named(f"optimizer.{index}", ((m, moments[m]) for m in MOMENTS))
+    tensors = {name: getattr(state.flat, name) for name in VECTORS}
+    if state.kept is not None:
+        tensors["kept"] = state.kept
     facts = {"fingerprint": fingerprint, "progress": json.dumps(asdict(state.progress))}
     write_bytes_atomic(folder / FILE, save(tensors, metadata=facts))
 
@@ -76,31 +71,10 @@ def read_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str) -> 
     if facts["fingerprint"] != fingerprint:
         return False
     tensors = load(data)
-    with torch.no_grad():
-        for name, weight in state.weights.items():
-            weight.copy_(tensors[f"weights.{name}"])
-            state.average[name].copy_(tensors[f"average.{name}"])
-    device = next(iter(state.weights.values())).device
-    state.kept = {
-        name.removeprefix("kept."): tensor.to(device)
-        for name, tensor in tensors.items()
-        if name.startswith("kept.")
-    }
-    _restore_moments(state.optimizer, tensors)
+    for name in VECTORS:
+        # In place: the network's parameters are views of these vectors.
+        getattr(state.flat, name).copy_(tensors[name])
+    if "kept" in tensors:
+        state.kept = tensors["kept"].to(state.flat.weights.device)
     state.progress = Progress(**json.loads(facts["progress"]))
     return True
-
-
-def _restore_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    layout = optimizer.state_dict()
-    layout["state"] = {
-        index: {m: tensors[f"optimizer.{index}.{m}"].clone() for m in MOMENTS}
-        for group in layout["param_groups"]
-        for index in group["params"]
-        if f"optimizer.{index}.step" in tensors
-    }
-    optimizer.load_state_dict(layout)
-
-
-def _named(prefix: str, items: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": tensor.detach().contiguous() for name, tensor in items}

@@ -20,13 +20,13 @@ from synthlift.generators.flow.checkpoints import (
 )
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.flow.network import FlowNetwork
+from synthlift.generators.flow.optimizer import flatten, unflatten, update
 from synthlift.types import MonitorReading, RunContext
 
 Probe = Callable[[int, dict[str, Tensor]], MonitorReading]
 
 WARM_UP = 0.05
 PATIENCE = 2
-CLIP = 1.0
 LONGEST_WINDOW = 25
 
 
@@ -56,7 +56,7 @@ def train(
     Raises:
         SynthliftError: the loss is not finite.
     """
-    state = _start(network, config)
+    state = TrainingState(flatten(network))
     fingerprint = _fingerprint(config, steps=steps, seed=run.seed, examples=examples)
     if read_checkpoint(run.folder, state, fingerprint=fingerprint):
         run.log("flow.resumed", step=state.progress.step)
@@ -72,26 +72,13 @@ def train(
         _note_loss(progress, total, config)
         total.zero_()
         if probe and progress.step in looks:
-            _look(state, probe, run)
+            _look(network, state, probe=probe, run=run)
         if time.monotonic() - saved > config.checkpoint_seconds:
             write_checkpoint(run.folder, state, fingerprint=fingerprint)
             saved = time.monotonic()
         run.progress(progress.step, steps, f"loss {progress.losses[-1][1]:.3f}")
-    return (state.kept or state.average), progress
-
-
-def _start(network: FlowNetwork, config: FlowConfig) -> TrainingState:
-    weights: dict[str, Tensor] = dict(network.named_parameters())
-    device = next(iter(weights.values())).device.type
-    optimizer = torch.optim.AdamW(
-        weights.values(),
-        lr=config.learning_rate,
-        betas=(0.9, 0.99),
-        weight_decay=0.0,
-        fused=device in ("cpu", "cuda"),
-    )
-    average = {name: weight.detach().clone() for name, weight in weights.items()}
-    return TrainingState(weights=weights, average=average, optimizer=optimizer)
+    best = state.flat.average if state.kept is None else state.kept
+    return unflatten(network, best), progress
 
 
 def _step(
@@ -105,17 +92,15 @@ def _step(
 ) -> Tensor:
     step = state.progress.step
     batch = training_batch(examples, config, seed=run.seed, step=step)
-    for group in state.optimizer.param_groups:
-        group["lr"] = config.learning_rate * learning_rate_factor(step, steps)
     predicted = network(batch.x_nchw, batch.times_n, batch.labels_n, batch.augment_n4)
     loss: Tensor = (predicted - batch.target_nchw).square().mean()
-    state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(state.weights.values(), CLIP)
-    state.optimizer.step()
-    decay = min(1 - 1 / max(1.0, config.ema * steps), (1 + step) / (10 + step))
-    averages, weights = list(state.average.values()), list(state.weights.values())
-    torch._foreach_lerp_(averages, [w.detach() for w in weights], 1 - decay)
+    update(
+        state.flat,
+        step=step,
+        learning_rate=config.learning_rate * learning_rate_factor(step, steps),
+        decay=min(1 - 1 / max(1.0, config.ema * steps), (1 + step) / (10 + step)),
+    )
     return loss.detach()
 
 
@@ -143,15 +128,15 @@ def _note_loss(progress: Progress, total: Tensor, config: FlowConfig) -> None:
     progress.losses.append([progress.step, mean])
 
 
-def _look(state: TrainingState, probe: Probe, run: RunContext) -> None:
+def _look(network: FlowNetwork, state: TrainingState, *, probe: Probe, run: RunContext) -> None:
     """Have samples judged; keep these weights if they are accepted, or are the first ones."""
     progress = state.progress
-    reading = probe(progress.step, state.average)
+    reading = probe(progress.step, unflatten(network, state.flat.average))
     record = {"step": progress.step, "value": reading.value, "acceptable": reading.acceptable}
     progress.readings.append({**record, "detail": dict(reading.detail)})
     run.log("flow.reading", **record)
-    if reading.acceptable or not state.kept:
-        state.kept = {name: tensor.clone() for name, tensor in state.average.items()}
+    if reading.acceptable or state.kept is None:
+        state.kept = state.flat.average.clone()
         progress.kept_step, progress.kept_acceptable = progress.step, reading.acceptable
     progress.refused = 0 if reading.acceptable else progress.refused + 1
 
