@@ -1,0 +1,1 @@
+"""Filters: one file a kind, one contract (``synthlift.types.Filter``)."""
