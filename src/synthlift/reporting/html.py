@@ -81,7 +81,7 @@ _SECTIONS = (
     ("confusions", "What is taken for what"),
     ("images", "The images"),
     ("pairs", "Are images copied?"),
-    ("crossings", "Where the gain comes from"),
+    ("crossings", "Recipe or images, real or synthetic"),
     ("calibration", "Can the confidence be trusted?"),
     ("generators", "The generators"),
     ("limitations", "Limitations"),

@@ -180,7 +180,7 @@ def confusion(
         *parts,
         class_="confusion",
         viewBox=f"0 0 {side} {side}",
-        style=f"max-width:{round(side * 1.25)}px;min-width:{min(side, 560)}px;font-size:{font}px",
+        style=f"max-width:{round(side * 1.25)}px;min-width:{min(side, 460)}px;font-size:{font}px",
         role="img",
         aria_label=description,
     )
@@ -200,12 +200,12 @@ def _cell(
             width=size - 1,
             height=size - 1,
             class_="cell-hit" if hit else "cell-miss",
-            fill_opacity=f"{share**0.7:.2f}",
+            fill_opacity=f"{share**0.5:.2f}",
         ),
     ]
     if value:
         place = {"x": x + (size - 1) / 2, "y": y + (size - 1) / 2, "dy": "0.35em"}
-        tone = "strong" if share > 0.45 else "weak"
+        tone = "strong" if share > 0.3 else "weak"
         if size > 20:
             written = "<1" if 0 < share < 0.005 else f"{100 * share:.0f}"
             parts.append(element("text", written, **place, class_=f"cell {tone} screen-only"))

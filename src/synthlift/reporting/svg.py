@@ -109,6 +109,18 @@ def marker(shape: Marker, *, x: str = "50%", y: str = "50%", title: str = "") ->
     return element("svg", *parts, class_="at", x=x, y=y, overflow="visible")
 
 
+def key_dot(shape: Marker, series: str) -> Markup:
+    """A marker alone, to stand beside a name."""
+    return element(
+        "svg",
+        marker(shape, x="8", y="8"),
+        class_=f"key s-{series}",
+        width=16,
+        height=16,
+        aria_hidden="true",
+    )
+
+
 def key_mark(shape: Marker, series: str, *, dashed: bool = False) -> Markup:
     """The small drawing beside a legend entry."""
     line = element("line", x1=0, x2=28, y1=8, y2=8, class_="join dashed" if dashed else "join")

@@ -114,11 +114,14 @@ def p_value(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """ "0.4 s", "42 s", "12 min", "3 h 20 min"."""
+    """ "0.4 s", "42 s", "2 min 34 s", "12 min", "3 h 20 min"."""
     if seconds < 9.95:
         return f"{seconds:.1f}{SPACE}s"
     if seconds < 99.5:
         return f"{seconds:.0f}{SPACE}s"
+    if seconds < 599.5:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}{SPACE}min" + (f" {rest}{SPACE}s" if rest else "")
     minutes = round(seconds / 60)
     if minutes < 100:
         return f"{minutes}{SPACE}min"
@@ -188,5 +191,7 @@ def _recipe_item(key: str, value: Any) -> str:
     if key == "curated":
         return "not curated"
     if key == "multiple":
-        return multiple(float(value))
+        return f"{multiple(float(value))} synthetic"
+    if key in ("regime", "target"):
+        return words
     return f"{words} {name}" if key in ("augmentation", "sampler", "loss") else f"{name} {words}"

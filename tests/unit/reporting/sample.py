@@ -419,7 +419,9 @@ def sample_gallery(folder: Path, classes: Sequence[str]) -> list[GalleryImage]:
             reason = reasons[k % 3]
             items.append(Picture(noisy, "rejected", name, "flow", reason, 0.12 + 0.1 * k))
     for pair in range(4):
-        first, second = pixels[pair * 11], pixels[pair * 11 + 1]
+        second = pixels[pair * 11]
+        shaken = second + random.integers(-25, 25, second.shape)
+        first = np.clip(shaken, 0, 255).astype(np.uint8)
         label = classes[pair % len(classes)]
         distance = 0.31 + 0.12 * pair
         items.append(

@@ -72,7 +72,7 @@ def forest(reading: Reading) -> Forest | None:
 
 
 def _key(role: str) -> Markup:
-    return svg.key_mark(SHAPES[role], role)
+    return svg.key_dot(SHAPES[role], role)
 
 
 def _row(reading: Reading, arm: ArmResult, scale: svg.Scale, level: float | None) -> Row:
@@ -176,8 +176,13 @@ def curve(reading: Reading) -> Curve | None:
     groups = [(t, b) for t in targets for b in bases]
     series = [s for i, g in enumerate(groups) if (s := _curve_series(found, g, i, metric)).points]
     multiples = sorted({p.multiple for p in found})
+    # A logarithmic axis that includes 0, with air for the markers at both ends.
     x = svg.Scale(
-        0, max(multiples), tuple(multiples), "{:g} ×".format, warp=lambda v: math.log2(1 + v)
+        -0.07,
+        1.05 * max(multiples) + 0.05,
+        tuple(multiples),
+        "{:g} ×".format,
+        warp=lambda v: math.log2(1 + v),
     )
     y = svg.scale_for(
         [v for p in found for v in (p.estimate.value, p.estimate.low, p.estimate.high)],

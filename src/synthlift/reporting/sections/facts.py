@@ -68,8 +68,10 @@ def _real_steps(counts: Counts) -> list[Step]:
     if not counts.excluded:
         steps.append(_step("excluded", 0, whole, 1, "gone"))
     parts = [("training", counts.train), ("validation", counts.validation)]
-    parts += [("test (locked)", counts.test), ("left over in the pool", counts.pool)]
+    parts.append(("test (locked)", counts.test))
     steps += [_step(words, n, whole, 1, "rival") for words, n in parts if n]
+    if counts.pool:
+        steps.append(_step("not drawn, left in the pool", counts.pool, whole, 1, "control"))
     return steps
 
 

@@ -80,7 +80,8 @@ def _facts(reading: Reading, verdict: Verdict) -> list[Fact]:
     smallest = contrast.minimal_detectable_effect
     if smallest is not None:
         written = text.metric_difference(metric, smallest).lstrip("+")
-        facts.append(Fact("minimal detectable effect", "", f"{written}{unit}"))
+        effect = Markup("{}{}{}").format(written, unit, reading.numbers.tag)
+        facts.append(Fact("minimal detectable effect", "", effect))
     facts.append(Fact("replicate", "paired replicates", text.count(study.replicates)))
     fits = "training-set draws" if study.design == "redrawn" else "generator fits"
     facts.append(Fact("generator fit", fits, text.count(study.generator_fits)))
