@@ -12,6 +12,11 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+from hypothesis import settings
+
+# Tests share two cores: a slow example is no failure, and every run tries the same ones.
+settings.register_profile("synthlift", deadline=None, derandomize=True)
+settings.load_profile("synthlift")
 
 ROOT = Path(__file__).resolve().parent.parent
 # matplotlib's font list takes seconds to build; it depends on no test, so it is kept.

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -271,12 +272,18 @@ def _record(
     }
 
 
+# NumPy, torch and safetensors report a failed write without the system's error number.
+_FULL_WORDS = re.compile(r"no space left|not enough free space|quota exceeded", re.IGNORECASE)
+
+
 def _is_disk_full(error: BaseException, root: Path) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    # NumPy, torch and safetensors report a failed write without the system's error number.
-    foreign = isinstance(error, Exception) and not isinstance(error, SynthliftError)
-    return foreign and shutil.disk_usage(root).free < MINIMUM_FREE_BYTES
+    if not isinstance(error, Exception) or isinstance(error, SynthliftError):
+        return False
+    return bool(_FULL_WORDS.search(str(error))) or (
+        shutil.disk_usage(root).free < MINIMUM_FREE_BYTES
+    )
 
 
 def _full(root: Path) -> str:
