@@ -1,0 +1,38 @@
+"""The Python API: every verb of the command line as a function, and :class:`Run`.
+
+Nothing here needs torch until something is trained, sampled or classified.
+"""
+
+from __future__ import annotations
+
+from synthlift.api.checking import doctor
+from synthlift.api.classifying import Classification, classify
+from synthlift.api.inspecting import init, inspect
+from synthlift.api.keeping import Status, gc, report, runs, status, stop
+from synthlift.api.run_folder import Run, load
+from synthlift.api.sources import Asked, ask, demo_study
+from synthlift.api.studies import demo, plan, run
+from synthlift.spec.loading import json_schema as schema
+
+__all__ = [
+    "Asked",
+    "Classification",
+    "Run",
+    "Status",
+    "ask",
+    "classify",
+    "demo",
+    "demo_study",
+    "doctor",
+    "gc",
+    "init",
+    "inspect",
+    "load",
+    "plan",
+    "report",
+    "run",
+    "runs",
+    "schema",
+    "status",
+    "stop",
+]

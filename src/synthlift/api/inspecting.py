@@ -1,0 +1,144 @@
+"""Looking at data before a study: what was found, what can be shown, a study file for it."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from synthlift.api.sources import Source, ask, study_name
+from synthlift.errors import InputError
+from synthlift.spec.loading import dump_study, load_study
+from synthlift.spec.study import Study
+
+Progress = Callable[[int, int, str], None]
+STUDY_FILE = "study.yaml"
+
+
+def _silent(_done: int, _total: int, _note: str) -> None:
+    return None
+
+
+def inspect(source: Source, *, progress: Progress = _silent) -> dict[str, Any]:
+    """Read every image once and say what was found; nothing is written.
+
+    Args:
+        source: see :func:`synthlift.api.ask`.
+        progress: called as ``progress(done, total, note)``.
+
+    Returns:
+        Counts per class, exclusions by reason, sizes, the design and the smallest difference
+        that a study would find; see :func:`synthlift.data.inspection.inspect_inventory`.
+    """
+    from synthlift.data.inspection import inspect_inventory
+    from synthlift.data.inventory import (
+        conversion_notes,
+        describe,
+        describe_exclusions,
+        take_inventory,
+    )
+    from synthlift.data.sources import open_source
+
+    data = ask(source).study.data
+    opened = open_source(data.source, base=Path.cwd(), strict=False)
+    found = take_inventory(opened, max_pixels=data.max_pixels, progress=progress)
+    summary = {
+        **describe_exclusions(found.rows),
+        **describe(found.rows),
+        "white": found.white,
+        "notes": conversion_notes(found),
+        "ignored": dict(opened.ignored),
+    }
+    return {"source": opened.name, **inspect_inventory(found.rows, summary=summary, data=data)}
+
+
+def init(
+    data: str | Path,
+    *,
+    out: Path | str = STUDY_FILE,
+    force: bool = False,
+    progress: Progress = _silent,
+) -> Path:
+    """Write a study file for this data, every key with its default and its meaning.
+
+    Args:
+        data: a folder with one sub-folder a class, or ``sklearn:digits``.
+        out: the file to write.
+        force: replace an existing file.
+        progress: see :func:`inspect`.
+
+    Raises:
+        InputError: the file exists, or the data cannot be studied.
+    """
+    path = Path(out).expanduser()
+    if path.exists() and not force:
+        raise InputError(
+            f"'{path}' exists already",
+            rule="a file is never replaced unasked",
+            remedy="give another name with --out, or replace it with --force",
+        )
+    if not path.parent.is_dir():
+        raise InputError(
+            f"there is no folder '{path.parent}'",
+            rule="the study file is written into an existing folder",
+            remedy="make the folder first, or give another name with --out",
+        )
+    facts = inspect(data, progress=progress)
+    if facts["problem"]:
+        raise InputError(
+            f"'{data}' cannot be studied: {facts['problem']}",
+            rule="a study needs at least two classes with at least 3 usable images each",
+            remedy=f"see what was left out and why: synthlift inspect {data}",
+        )
+    path.write_text(_header(path, facts) + dump_study(_study(data, path, facts)), encoding="utf-8")
+    return path
+
+
+def _study(data: str | Path, path: Path, facts: Mapping[str, Any]) -> Study:
+    given = ask(data).study
+    source = given.data.source
+    if Path(source).is_absolute():
+        source = _relative(Path(source), path.absolute().parent)
+    names = {str(found["name"]): str(found["name"]) for found in facts["classes"]}
+    content = given.model_dump(mode="json", exclude_unset=True)
+    return load_study(
+        {
+            **content,
+            "name": study_name(Path(str(data)).name or given.name),
+            "data": {**content["data"], "source": source, "names": names},
+        }
+    )
+
+
+def _relative(source: Path, folder: Path) -> str:
+    """``./images`` where the data lie below the file's folder, so that both can move together."""
+    if source.is_relative_to(folder.resolve()):
+        return f"./{source.relative_to(folder.resolve()).as_posix()}"
+    return os.fspath(source)
+
+
+def _header(path: Path, facts: Mapping[str, Any]) -> str:
+    classes = ", ".join(f"{found['name']} {found['images']:,}" for found in facts["classes"])
+    design = facts["design"]
+    effect = facts["minimal_detectable_effect"]
+    said = [
+        f"Study file for {facts['source']}",
+        f"Found: {facts['usable']:,} usable images of {facts['read']:,} – {classes}.",
+        f"Training size: {facts['image_size']['reason']}.",
+        f"Design {design['letter']}: {design['reason']}.",
+        (
+            f"Smallest difference that a study would find: {100 * effect['value']:.1f} points, "
+            f"assuming {effect['assumes']}."
+        ),
+        "Every key below may be left out; what stands here is its default or what was found.",
+        f"What it would do and take:  synthlift plan {path}",
+        f"Run it:                     synthlift run {path}",
+    ]
+    lines = [
+        wrapped
+        for text in said
+        for wrapped in textwrap.wrap(text, 96, initial_indent="# ", subsequent_indent="#   ")
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,222 @@
+"""Keeping house: the state of a run, stopping it, its report, all runs, unused results."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from synthlift.api.run_folder import REPORT, load, read_results
+from synthlift.errors import InputError
+from synthlift.study.folder import LOG, RESULTS, STATUS, STOP
+
+if TYPE_CHECKING:
+    from synthlift.store import Store
+
+State = Literal["running", "interrupted", "failed", "done"]
+RECENT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is.
+
+    Attributes:
+        path: the run folder.
+        state: running (its process lives), interrupted, failed or done.
+        pid: the process that last wrote.
+        done, total, label: tasks of the present stage.
+        seconds: since the run was last started.
+        seconds_left: expected for the present stage, or None.
+        tasks: what is being computed right now: label, done, total.
+        last: the last lines of the log.
+    """
+
+    path: Path
+    state: State
+    pid: int | None = None
+    done: int | None = None
+    total: int | None = None
+    label: str = ""
+    seconds: float | None = None
+    seconds_left: float | None = None
+    tasks: tuple[Mapping[str, Any], ...] = ()
+    last: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+
+def status(path: Path | str) -> Status:
+    """How far a run is, from its ``status.json`` and ``log.jsonl``.
+
+    Raises:
+        InputError: ``path`` is no run folder.
+    """
+    run = load(path)
+    facts = _read_json(run.path / STATUS)
+    log = _log(run.path / LOG)
+    pid = facts.get("pid")
+    state = _state(run.path, facts)
+    running = state == "running"
+    store = run.facts.get("store")
+    return Status(
+        path=run.path,
+        state=state,
+        pid=pid if running else None,
+        done=facts.get("done"),
+        total=facts.get("total"),
+        label=str(facts.get("label", "")),
+        seconds=_since_start(log, until=time.time() if running else facts.get("at")),
+        seconds_left=facts.get("seconds_left") if running else None,
+        tasks=tuple(running_tasks(Path(store))) if running and store else (),
+        last=tuple(log[-5:]),
+    )
+
+
+def _state(folder: Path, facts: Mapping[str, Any]) -> State:
+    said = facts.get("state")
+    if said == "running":
+        return "running" if _alive(facts.get("pid")) else "interrupted"
+    ended: tuple[State, ...] = ("done", "failed", "interrupted")
+    for state in ended:
+        if said == state:
+            return state
+    return "done" if (folder / RESULTS).is_file() else "interrupted"
+
+
+def _alive(pid: object) -> bool:
+    import psutil
+
+    try:
+        return isinstance(pid, int) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def running_tasks(store: Path, *, since: float = 0.0) -> list[dict[str, Any]]:
+    """What is being computed in a store right now: label, done, total, note, seconds.
+
+    Args:
+        store: its root.
+        since: leave out tasks begun before this time (seconds since the epoch).
+    """
+    found = []
+    now = time.time()
+    for file in sorted(store.glob("work/*/progress.json")):
+        facts = _read_json(file)
+        if now - facts.get("at", 0) < RECENT_SECONDS and facts.get("began", 0) >= since:
+            found.append({**facts, "seconds": now - facts["began"]})
+    return found
+
+
+def _since_start(log: list[dict[str, Any]], *, until: float | None) -> float | None:
+    from datetime import datetime
+
+    starts = [line["at"] for line in log if line.get("event") in ("started", "resumed")]
+    if not starts or until is None:
+        return None
+    began = datetime.fromisoformat(starts[-1][:19] + "+00:00").timestamp()
+    return max(0.0, until - began)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:  # cut short by a crash
+            continue
+    return lines
+
+
+def stop(path: Path | str, *, timeout: float = 60.0) -> Status:
+    """Ask a run to end after what it can keep, and wait for it.
+
+    Args:
+        path: the run folder.
+        timeout: seconds to wait.
+
+    Returns:
+        The state afterwards; still "running" when the time was up.
+    """
+    found = status(path)
+    if found.state != "running":
+        return found
+    (found.path / STOP).touch()
+    end = time.monotonic() + timeout
+    while found.state == "running" and time.monotonic() < end:
+        time.sleep(0.2)
+        found = status(path)
+    return found
+
+
+def report(path: Path | str) -> Path:
+    """Write ``report.html`` again from ``results.json`` and the gallery; returns its path.
+
+    Raises:
+        InputError: no run folder, or nothing to report yet.
+    """
+    from synthlift.reporting import write_report
+
+    run = load(path)
+    if not (run.path / RESULTS).is_file() and (run.path / REPORT).is_file():
+        return run.path / REPORT  # refreshed by the run itself until it is done
+    return Path(write_report(read_results(run.path), run.path))
+
+
+# ── all runs ──────────────────────────────────────────────────────────────────────────────────
+
+
+def runs(store: Path | str | None = None) -> list[dict[str, Any]]:
+    """Every run that the store knows: name, state, verdict, folder."""
+    found = []
+    for name, facts in _store(store).roots().items():
+        folder = Path(str(facts.get("folder") or facts.get("path") or facts.get("out") or name))
+        found.append({"name": folder.name, **_known(folder), "folder": str(folder)})
+    return sorted(found, key=lambda run: run["folder"])
+
+
+def _known(folder: Path) -> dict[str, Any]:
+    try:
+        state: str = status(folder).state
+    except InputError:
+        return {"state": "folder is gone", "verdict": ""}
+    if state != "done":
+        return {"state": state, "verdict": ""}
+    try:
+        verdict = read_results(folder).verdict
+    except InputError:
+        return {"state": state, "verdict": ""}
+    mark = " (exploratory)" if verdict and verdict.exploratory else ""
+    word = verdict.word.replace("_", " ") + mark if verdict else "no verdict"
+    return {"state": state, "verdict": word}
+
+
+def gc(store: Path | str | None = None, *, dry_run: bool = False) -> tuple[int, int]:
+    """Delete results that no run folder refers to; runs whose folder is gone are forgotten.
+
+    Args:
+        store: its root; the usual place when None.
+        dry_run: only say what would be deleted.
+
+    Returns:
+        Number of results and bytes freed (or that would be).
+    """
+    return _store(store).collect(dry_run=dry_run)
+
+
+def _store(root: Path | str | None) -> Store:
+    from synthlift.store import Store
+
+    return Store(None if root is None else Path(root))

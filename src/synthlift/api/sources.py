@@ -1,0 +1,164 @@
+"""What a study is made of: an image folder, a study file, a run folder, or embedded data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synthlift.errors import InputError
+from synthlift.spec.loading import load_study
+from synthlift.spec.study import Data, LongTail, Split, Study
+from synthlift.study.folder import run_facts
+
+FOLDER_BUDGET = "30m"
+"""What a bare folder may take when nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A study that is ready to be run.
+
+    Attributes:
+        study: every key filled in.
+        out: the run folder.
+        store: where results are shared, or None for the usual place.
+        preset: decisions that came with a resolved study file.
+        resumed: whether ``out`` was given as the source.
+    """
+
+    study: Study
+    out: Path
+    store: Path | None = None
+    preset: Mapping[str, Any] | None = None
+    resumed: bool = False
+
+
+Source = str | Path | Mapping[str, Any] | Study | Asked
+
+
+def ask(
+    source: Source,
+    *,
+    out: Path | str | None = None,
+    store: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    budget: str | None = None,
+) -> Asked:
+    """Find out what ``source`` is and fill in everything that is left open.
+
+    Args:
+        source: a folder with one sub-folder a class, a study file, a run folder, ``scheme:name``
+            (``sklearn:digits``), the mapping that a study file holds, or a ``Study``.
+        out: run folder; by default ``runs/<study's name>``, for a run folder the folder itself.
+        store: where results are shared between studies.
+        overrides: ``"training.steps=400"``, as with ``--set``.
+        seed, budget: shorthands for the overrides ``seed=`` and ``budget=``.
+
+    Raises:
+        InputError: there is no such thing, or its content breaks a rule.
+    """
+    if isinstance(source, Asked):
+        return source
+    changes = _changes(overrides, seed, budget)
+    asked = _resolve(source, changes)
+    if store is not None:
+        asked = replace(asked, store=Path(store))
+    return asked if out is None else replace(asked, out=Path(out).absolute(), resumed=False)
+
+
+def demo_study() -> Study:
+    """Scikit-learn's digits, long-tailed: 40 down to 3 images a class, five draws, two seeds."""
+    split = Split(
+        design="redrawn",
+        test=0.5,
+        validation=0.2,
+        draws=5,
+        long_tail=LongTail(largest=40, smallest=3),
+    )
+    return Study(name="demo", data=Data(source="sklearn:digits", split=split))
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether ``path`` holds a resolved study file."""
+    return path.is_dir() and _resolved(path / "study.yaml") is not None
+
+
+def _changes(overrides: Sequence[str], seed: int | None, budget: str | None) -> list[str]:
+    changes = list(overrides)
+    if seed is not None:
+        changes.append(f"seed={seed}")
+    if budget is not None:
+        changes.append("budget=null" if budget == "none" else f"budget='{budget}'")
+    return changes
+
+
+def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str]) -> Asked:
+    if isinstance(source, Study):
+        study = load_study(source.model_dump(mode="json"), changes) if changes else source
+        return _asked(study)
+    if isinstance(source, Mapping):
+        return _from_mapping(source, changes)
+    path = Path(source).expanduser()
+    if is_run_folder(path):
+        run_facts(path)  # refuses a newer version before its unknown keys do
+        content = _resolved(path / "study.yaml")
+        assert content is not None
+        asked = _from_mapping(content, changes)
+        return replace(asked, out=path.absolute(), resumed=True)
+    if path.is_file():
+        content = _resolved(path)
+        if content is not None:
+            return _from_mapping(content, changes)
+        return _asked(load_study(path, changes))
+    if path.exists():
+        return _asked(_bare(str(path.resolve()), path.resolve().name, changes))
+    if re.fullmatch(r"[A-Za-z][\w+-]+:.+", str(source)):
+        return _asked(_bare(str(source), str(source).partition(":")[2], changes))
+    raise InputError(
+        f"there is no file or folder '{source}'",
+        rule="a source is a folder with one sub-folder a class, a study file, a run folder, or "
+        "sklearn:digits",
+        remedy=f"check the spelling; it was looked for at {path.absolute()}",
+    )
+
+
+def _asked(study: Study) -> Asked:
+    return Asked(study=study, out=Path("runs", study.name).absolute())
+
+
+def _bare(source: str, name: str, changes: list[str]) -> Study:
+    content = {"name": study_name(name), "data": {"source": source}, "budget": FOLDER_BUDGET}
+    return load_study(content, changes)
+
+
+def study_name(text: str) -> str:
+    """The nearest name that a study may have."""
+    cleaned = re.sub(r"[^A-Za-z0-9 ._-]+", "-", text).strip(" ._-")[:80]
+    return cleaned or "study"
+
+
+def _from_mapping(content: Mapping[str, Any], changes: list[str]) -> Asked:
+    """A mapping with or without the part ``run:`` that a run folder's file has."""
+    keys = dict(content)
+    facts = dict(keys.pop("run", None) or {})
+    study = load_study(keys, changes)
+    store = Path(facts["store"]) if facts.get("store") else None
+    # Recorded decisions belong to the study as it was; a changed one decides again.
+    preset = facts.get("decisions") if not changes else None
+    return replace(_asked(study), store=store, preset=preset)
+
+
+def _resolved(path: Path) -> dict[str, Any] | None:
+    """The content of a resolved study file; None for anything else."""
+    import yaml
+
+    try:
+        # Written by PyYAML, so read by it: both then agree on what is text.
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and isinstance(content.get("run"), dict) else None

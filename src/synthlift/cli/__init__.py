@@ -1,0 +1,72 @@
+"""The command line. No heavy library is imported before a command runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+from synthlift import __version__
+from synthlift.cli import (
+    classify,
+    demo,
+    doctor,
+    gc,
+    init,
+    inspect,
+    plan,
+    report,
+    run,
+    runs,
+    schema,
+    status,
+    stop,
+)
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "init": init.init,
+    "inspect": inspect.inspect,
+    "plan": plan.plan,
+    "run": run.run,
+    "status": status.status,
+    "stop": stop.stop,
+    "report": report.report,
+    "classify": classify.classify,
+    "runs": runs.runs,
+    "schema": schema.schema,
+    "doctor": doctor.doctor,
+    "gc": gc.gc,
+}
+
+app = typer.Typer(
+    name="synthlift",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    _version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Do synthetic images help my classifier? Which classes, how many, at what cost?"""
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+
+
+def main() -> None:
+    """The entry point ``synthlift``."""
+    app()

@@ -1,0 +1,45 @@
+"""``synthlift init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthlift.cli import options
+from synthlift.cli.errors import guarded
+
+Data = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="A folder with one sub-folder a class, or sklearn:digits."),
+]
+File = Annotated[Path, typer.Option("--out", metavar="FILE", help="The study file to write.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+
+
+@guarded
+def init(
+    data: Data,
+    out: File = Path("study.yaml"),
+    force: Force = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write a commented study file for this data.
+
+    It holds every key with its default and what it means.
+    """
+    from synthlift import api
+    from synthlift.cli import output
+    from synthlift.cli.progress import counting
+
+    with counting("reading images", quiet=quiet) as progress:
+        path = api.init(data, out=out, force=force, progress=progress)
+    if as_json:
+        output.say_json({"study": path})
+        return
+    output.say(str(path))
+    output.note(
+        f"Look through it, then:\n  synthlift plan {path}\n  synthlift run {path}", quiet=quiet
+    )

@@ -1,0 +1,62 @@
+"""``synthlift plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from synthlift.cli import options
+from synthlift.cli.errors import guarded
+
+
+@guarded
+def plan(
+    source: options.Source,
+    out: options.Out = None,
+    store: options.Store = None,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    workers: options.Workers = None,
+    changes: options.Set = None,
+    budget: options.Budget = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Say what a run would do and take; trains nothing."""
+    from synthlift import api
+    from synthlift.cli import output, starting
+    from synthlift.cli.progress import following
+
+    asked = api.ask(source, out=out, store=store, overrides=changes or (), seed=seed, budget=budget)
+    with following(starting.store_of(asked), quiet=quiet) as listener:
+        found = api.plan(asked, device=device, workers=workers, listener=listener)
+    if as_json:
+        output.say_json(found)
+    else:
+        output.say(_words(found))
+
+
+def _words(found: Mapping[str, Any]) -> str:
+    from synthlift.cli.output import duration, size
+
+    effect = found["minimal_detectable_effect"]
+    rows = [
+        ("design", found["design"]),
+        ("training size", f"{found['image_size']} pixels, {found['channels']} channel(s)"),
+        ("arms", f"{len(found['arms'])}: {', '.join(found['arms'])}"),
+        ("replicates", found["replicates"]),
+        ("generator fits", found["generator_fits"]),
+        ("training steps", found["steps"]),
+        ("takes at most", None if found["seconds"] is None else duration(found["seconds"])),
+        ("disk at most", None if found["disk_bytes"] is None else size(found["disk_bytes"])),
+        (
+            "smallest difference it would find",
+            None if effect is None else f"{100 * float(effect):.1f} points",
+        ),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {value}" for name, value in rows if value is not None]
+    decisions = found["decisions"].items()
+    lines += ["", "Decided:", *(f"  {name}: {d['reason']}" for name, d in decisions)]
+    lines += ["", *(f"Warning: {text}" for text in found["warnings"])] if found["warnings"] else []
+    return "\n".join(lines)
