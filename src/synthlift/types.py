@@ -269,7 +269,10 @@ class Scorer(Protocol):
 class Encoder(Protocol):
     """Maps images to features in which distances mean something."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For keys and reports."""
+        ...
 
     def __call__(self, pixels: UInt8) -> Float32:
         """Map uint8 [n, H, W, C] to features float32 [n, D]."""

@@ -22,10 +22,11 @@ Selection = Literal["validation", "predeclared"]
 
 @dataclass(frozen=True)
 class Contrast:
-    """The declared pair: generative arm against rival."""
+    """The declared pair, and the arm for use: the rival's, unless validation preferred another."""
 
     generative: str
     rival: str
+    recommended: str
 
 
 def is_unbalanced(counts: Mapping[int, int]) -> bool:
@@ -55,11 +56,8 @@ def choose_selection(
         return "validation", "asked for in the study file"
     if fewest >= SELECTABLE_GROUPS:
         return "validation", f"every class has at least {fewest} validation groups"
-    return (
-        "predeclared",
-        f"a class has only {fewest} validation groups (selection needs {SELECTABLE_GROUPS}), "
-        "so nothing is selected",
-    )
+    reason = f"a class has only {fewest} validation groups and selection needs {SELECTABLE_GROUPS}"
+    return "predeclared", f"{reason}, so nothing is selected"
 
 
 def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:

@@ -65,6 +65,7 @@ def _request(
             "classifier": shared.classifier,
             "training": dict(shared.training[draw]),
             "draw": draw,
+            "fit": session.study.data.fit,
             "manifest": [dict(entry) for entry in manifest],
             "posing": {str(k): n for k, n in posing.items()},
         },

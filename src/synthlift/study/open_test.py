@@ -55,7 +55,7 @@ def prediction_request(
         stage="predict",
         function=_FUNCTION,
         config={"draw": draw, "test_hash": test_hash},
-        inputs={"model": model, **data},
+        inputs={"model": model, **data},  # type: ignore[dict-item]
         numerics={"device": "cpu", "dtype": "float32", "threads": 1},
         label="test predictions",
         local={"ledger": str(ledger.path), "plugins": plugins},

@@ -1,15 +1,47 @@
-"""From the source to locked splits: read, decide size and design, resize, split."""
+"""From the source to locked splits: read, decide design, size and channels, resize, split."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from synthlift.seeds import seed_for
 from synthlift.store import Artefact
-from synthlift.store.images import DataKeys
-from synthlift.study.layout import Layout, make_layout
+from synthlift.store.images import DataKeys, class_names, usable_rows
+from synthlift.study.layout import Layout
 from synthlift.study.session import Session, study_key
+
+if TYPE_CHECKING:
+    from synthlift.data.designs import Design
+    from synthlift.data.sources import Source
+
+SPARE_REPEATS = 20
+"""Repeats that are laid out in design C, so that adding replicates changes no key."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The source as read: nothing is decided yet.
+
+    Attributes:
+        source: where the images are.
+        read: every image, excluded ones included.
+        inventory: the usable ones, keyed by content.
+        classes: class names in index order.
+        counts: usable images by class name.
+    """
+
+    source: Source
+    read: Artefact
+    inventory: Artefact
+    classes: tuple[str, ...]
+    counts: Mapping[str, int]
+
+    @property
+    def usable(self) -> int:
+        """Number of usable images."""
+        return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
@@ -17,19 +49,20 @@ class Prepared:
     """The data of a study, ready for training.
 
     Attributes:
+        opened: the source as read.
         data: keys of inventory, pixels and split.
-        inventory, split: their artefacts.
-        classes: class names in index order.
+        split: the split's artefact.
+        design: resolved.
         image_size, channels: training size.
         layout: replicates and fits.
         counts: training images per class index, per draw.
         validation_groups: validation groups per class, the smallest over draws.
     """
 
+    opened: Opened
     data: DataKeys
-    inventory: Artefact
     split: Artefact
-    classes: tuple[str, ...]
+    design: Design
     image_size: int
     channels: int
     layout: Layout
@@ -45,3 +78,107 @@ class Prepared:
     def test_hash(self) -> str:
         """Content hash of the locked test set (over all folds in design C)."""
         return str(self.split.summary["test_hash"])
+
+
+def open_data(session: Session) -> Opened:
+    """Read the source and give the session its identity."""
+    from synthlift.data.sources import open_source
+    from synthlift.data.stages import inventory_request, read_request
+
+    data = session.study.data
+    source = open_source(data.source, base=session.base)
+    (read,) = session.ask([read_request(source, max_pixels=data.max_pixels)])
+    (inventory,) = session.ask([inventory_request(read)])
+    session.key = study_key(session.study, read.summary["digest"])
+    return Opened(
+        source=source,
+        read=read,
+        inventory=inventory,
+        classes=class_names(session.store, inventory.key),
+        counts=dict(inventory.summary["classes"]),
+    )
+
+
+def decide_design(session: Session, opened: Opened) -> Design:
+    """Design A, B or C, as a recorded decision."""
+    from synthlift.data.designs import Design, choose_design
+
+    def choose() -> tuple[Any, str]:
+        rows = usable_rows(session.store, opened.inventory.key)
+        design = choose_design(session.study.data.split, labels=rows["label"], groups=rows["group"])
+        return design.config(), design.reason
+
+    config = session.decide("design", choose)
+    return Design.from_config(dict(config))
+
+
+def original_sizes(opened: Opened) -> tuple[list[int], list[int], list[bool]]:
+    """Original widths, heights and whether each usable image is grey."""
+    import pyarrow.parquet as pq
+
+    from synthlift.store.images import INVENTORY
+
+    table = pq.read_table(opened.inventory.path(INVENTORY), columns=["width", "height", "channels"])
+    grey = [channels == 1 for channels in table.column("channels").to_pylist()]
+    return table.column("width").to_pylist(), table.column("height").to_pylist(), grey
+
+
+def decide_channels(session: Session, opened: Opened) -> int:
+    """Grey or colour, as a recorded decision."""
+    from synthlift.data.sizes import choose_channels
+
+    grey = original_sizes(opened)[2]
+    wanted = session.study.data.channels
+    return int(session.decide("channels", lambda: choose_channels(grey, wanted=wanted)))
+
+
+def prepare(
+    session: Session,
+    opened: Opened,
+    *,
+    design: Design,
+    image_size: int,
+    channels: int,
+    layout: Layout,
+) -> Prepared:
+    """Resize and split; the test set is locked from here on."""
+    from synthlift.data.stages import pixels_request, split_request
+
+    if layout.design == "cross_validated":
+        rounds = -(-len(layout.replicates) // (SPARE_REPEATS * design.folds))
+        repeats = SPARE_REPEATS * max(1, rounds)
+        design = replace(design, repeats=repeats, draws=repeats * design.folds)
+    pixels, split = session.ask(
+        [
+            pixels_request(
+                opened.inventory.key,
+                read=opened.read,
+                source=opened.source,
+                size=image_size,
+                fit=session.study.data.fit,
+                channels=channels,
+            ),
+            split_request(
+                opened.inventory.key, design=design, seed=seed_for(session.study.seed, "split")
+            ),
+        ]
+    )
+    draws = sorted({replicate.draw for replicate in layout.replicates})
+    images, groups = split.summary["images"], split.summary["groups"]
+    index = {name: k for k, name in enumerate(opened.classes)}
+    return Prepared(
+        opened=opened,
+        data={"inventory": opened.inventory.key, "pixels": pixels.key, "split": split.key},
+        split=split,
+        design=design,
+        image_size=image_size,
+        channels=channels,
+        layout=layout,
+        counts={
+            draw: {k: images[draw]["train"].get(name, 0) for name, k in index.items()}
+            for draw in draws
+        },
+        validation_groups=tuple(
+            min(groups[draw]["validation"].get(name, 0) for draw in draws) for name in index
+        ),
+    )

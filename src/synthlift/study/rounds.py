@@ -135,13 +135,16 @@ def declare_contrast(work: Work) -> Contrast | None:
         return None
     named = work.session.study.primary.generative
 
-    def choose() -> tuple[str, str]:
+    def choose() -> tuple[dict[str, str], str]:
         if named != "auto":
-            return named_arm(arms, named, role="generative").name, "named in the study file"
+            arm = named_arm(arms, named, role="generative")
+            return {"arm": arm.name, "recommended": rival.name}, "named in the study file"
         if work.selection == "validation":
             return selected_generative(work, arms, rival)
-        arm = predeclared_generative(arms, unbalanced=work.unbalanced)
-        assert arm is not None
-        return arm.name, "predeclared: the rival's recipe plus synthetic images"
+        found = predeclared_generative(arms, unbalanced=work.unbalanced)
+        assert found is not None
+        reason = "predeclared: the rival's recipe plus synthetic images"
+        return {"arm": found.name, "recommended": rival.name}, reason
 
-    return Contrast(generative=work.session.decide("primary_arm", choose), rival=rival.name)
+    chosen = work.session.decide("primary_arm", choose)
+    return Contrast(generative=chosen["arm"], rival=rival.name, recommended=chosen["recommended"])

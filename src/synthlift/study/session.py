@@ -33,6 +33,7 @@ class Session:
         preset: decisions brought along by a resolved study file.
         log: ``log(event, **fields)``.
         key: the study's identity; known once the data are read.
+        asked_study: the study as it was given, before a budget cut generators.
         asked: every request made, by key: the roots for ``gc`` and the source of the cost table.
     """
 
@@ -46,6 +47,10 @@ class Session:
     log: Callable[..., None] = lambda *_a, **_k: None
     key: str = ""
     asked: dict[str, StageRequest] = field(default_factory=dict)
+    asked_study: Study = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.asked_study = self.study
 
     def ask(self, requests: Iterable[StageRequest]) -> list[Artefact]:
         """Compute what is missing and open the artefacts, in the order of the requests."""

@@ -22,6 +22,8 @@ class Work:
         session, prepared, shared, generation: fixed once the study is planned.
         arms: the planned arms; those of base ``best_rival`` without their recipe yet.
         unbalanced, selection: see ``choices``.
+        training_steps: classifier steps cut to a budget, or None.
+        generator_share: share of the wanted generator training, in (0, 1].
         final_arms: the arms as trained, recipes filled in, by name.
         models: committed models by (arm name, replicate index).
         pools: generator fits by (generator name, fit index).
@@ -40,6 +42,8 @@ class Work:
     arms: tuple[Arm, ...]
     unbalanced: bool
     selection: Selection
+    training_steps: int | None = None
+    generator_share: float = 1.0
     final_arms: dict[str, Arm] = field(default_factory=dict)
     models: dict[tuple[str, int], Artefact] = field(default_factory=dict)
     pools: dict[tuple[str, int], Pool] = field(default_factory=dict)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from synthlift.registry import load_plugin
 from synthlift.store import StageContext, StageRequest, Store
 from synthlift.store.images import DataKeys, Part, locked_test, read_part
-from synthlift.types import FitInputs, ImageSet, RunContext
+from synthlift.types import Encoder, FitInputs, ImageSet, RunContext
+
+if TYPE_CHECKING:
+    from synthlift.vision.prediction import Classifier
 
 
 def data_keys(request: StageRequest) -> DataKeys:
@@ -45,3 +48,18 @@ def load_plugins(request: StageRequest) -> None:
     """Register the study's plug-in files in this worker."""
     for path in request.local.get("plugins", ()):
         load_plugin(Path(path))
+
+
+def classifier(store: Store, key: str) -> Classifier:
+    """Load a committed model."""
+    from synthlift.vision.prediction import load_classifier
+
+    return load_classifier(store.open(key).folder)
+
+
+def encoder_with(scorer: Classifier, train: ImageSet) -> Encoder:
+    """Random convolutions beside the features of a classifier trained on ``train``."""
+    from synthlift.vision.encoders import CallableEncoder, RandomConvolutions, join_encoders
+
+    trained = CallableEncoder(name="classifier", features=scorer.features)
+    return join_encoders([RandomConvolutions(), trained], pixels=train.pixels())

@@ -20,25 +20,50 @@ from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import PIXELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
 from synthlift.study.components import build
-from synthlift.study.stages.common import fit_inputs, load_plugins, run_context
-from synthlift.types import FittedGenerator, Generator, ImageBatch, SampleRequest
+from synthlift.study.stages.common import (
+    classifier,
+    encoder_with,
+    fit_inputs,
+    load_plugins,
+    run_context,
+)
+from synthlift.types import (
+    FitInputs,
+    FittedGenerator,
+    Generator,
+    ImageBatch,
+    Monitor,
+    SampleRequest,
+)
 
 SAVED = "generator"
+MONITORED = 3
+"""Fewer training images than this leave nothing to compare distances with."""
 
 
 def fit(request: StageRequest, context: StageContext) -> Summary:
     """Stage: fit a generator on one training set; writes ``generator/``."""
-    from synthlift.vision.copying import CopyingMonitor
-
     load_plugins(request)
     inputs = fit_inputs(request, context.store)
     generator: Generator = build("generators", request.config["generator"])
-    monitor = CopyingMonitor(train=inputs.train, held_out=inputs.validation)
+    monitor = _copying_monitor(inputs, seed=request.seed)
     run = replace(run_context(request, context), monitor=monitor)
     fitted = generator.fit(inputs, run=run)
     fitted.save(context.out / SAVED)
-    facts = getattr(fitted, "facts", dict)()
+    facts: dict[str, Any] = getattr(fitted, "facts", dict)()
     return {"image_shape": list(fitted.image_shape), "classes": list(inputs.train.classes), **facts}
+
+
+def _copying_monitor(inputs: FitInputs, *, seed: int) -> Monitor | None:
+    from synthlift.vision.copying import CopyingMonitor, copying_reference
+    from synthlift.vision.encoders import RandomConvolutions
+
+    if len(inputs.train) < MONITORED or not len(inputs.validation):
+        return None
+    reference = copying_reference(
+        inputs.train, held_out=inputs.validation, encoder=RandomConvolutions(), seed=seed
+    )
+    return CopyingMonitor(reference, classes=inputs.train.classes)
 
 
 @functools.lru_cache(maxsize=4)
@@ -73,7 +98,7 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     wanted = (config["size"], *config["image_shape"])
     if pixels.shape != wanted:
         raise InputError(
-            f"the generator gave images of shape {pixels.shape[1:]}, the study works at {wanted[1:]}",
+            f"the generator gave images of {pixels.shape[1:]}, the study works at {wanted[1:]}",
             rule="a generator's native size equals the study's image size",
             remedy=f"set data.image_size to {pixels.shape[1]}, or the generator's own size",
         )
@@ -88,14 +113,12 @@ def _judges(root: Path, spec: str) -> Any:
 
     from synthlift.curation.apply import calibrate
     from synthlift.types import FilterInputs
-    from synthlift.vision.encoders import default_encoder
-    from synthlift.vision.prediction import load_classifier
 
     parts = json.loads(spec)
     store = Store(root)
     request = StageRequest(stage="judge", function="", config=parts, inputs=parts["inputs"])
     inputs = fit_inputs(request, store)
-    scorer = load_classifier(store.open(parts["inputs"]["scorer"]).folder)
+    scorer = classifier(store, parts["inputs"]["scorer"])
     pixels, labels = read_generated(store, _whole_chunks(store, parts["inputs"]["reference"]))
     filters = [build("filters", component) for component in parts["filters"]]
     calibrate(
@@ -104,7 +127,7 @@ def _judges(root: Path, spec: str) -> Any:
             train=inputs.train,
             validation=inputs.validation,
             test=inputs.test,
-            encoder=default_encoder(inputs.train, scorer.features),
+            encoder=encoder_with(scorer, inputs.train),
             reference=ImageBatch(pixels=pixels, labels=labels),
             scorer=scorer.probabilities,
         ),

@@ -15,10 +15,15 @@ from synthlift.study.stages.common import load_plugins, part, run_context
 from synthlift.types import ImageSet, Int64, UInt8
 
 Images = tuple[UInt8, Int64]
+SEED_PURPOSES = ("initialisation", "order", "augmentation", "synthetic_order")
 
 
 def train_model(request: StageRequest, context: StageContext) -> Summary:
-    """Stage: train one model of one arm and replicate; also predicts the validation images."""
+    """Stage: train one model of one arm and replicate; also predicts the validation images.
+
+    The four seeds derive from the replicate's; the arm's name is in none of them.
+    """
+    from synthlift.training.batches import TrainingSeeds
     from synthlift.training.settings import ResolvedTraining
     from synthlift.training.trainer import TrainingJob, train
     from synthlift.vision.prediction import load_classifier, save_classifier
@@ -27,38 +32,49 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
     arm = Arm.model_validate({"name": "model", "role": "rival", **request.config["arm"]})
     real, validation = (part(request, context.store, name) for name in ("train", "validation"))
     descriptor, config = rebuild("classifiers", request.config["classifier"])
+    pixels, labels = _beside(request, context.store, arm, real)
+    settings = ResolvedTraining.model_validate(request.config["training"])
     trained = train(
         TrainingJob(
             real=real,
-            synthetic=_beside(request, context.store, arm, real),
+            synthetic_pixels=pixels,
+            synthetic_labels=labels,
             validation=validation,
             arm=arm,
             classifier=descriptor,
-            classifier_config=config,
-            settings=ResolvedTraining.model_validate(request.config["training"]),
-            seed=request.seed,
+            config=config,
+            settings=settings,
+            seeds=TrainingSeeds(
+                *(seed_for(request.seed, purpose) for purpose in SEED_PURPOSES),
+            ),
         ),
         run=run_context(request, context),
     )
-    save_classifier(context.out, trained)
+    facts = trained.facts.model_copy(update={"fit": request.config["fit"]})
+    save_classifier(context.out, network=trained.network, facts=facts)
     classifier = load_classifier(context.out)
     probabilities = classifier.probabilities(validation.pixels())
     _save(context, validation, probabilities)
     correct = probabilities.argmax(1) == validation.labels if len(validation) else np.array([])
     return {
-        "steps": trained.steps,
-        "train_images": len(real),
+        "steps": settings.steps,
+        "temperature": facts.temperature,
+        "initialisation": facts.initialisation,
+        "real_images": len(real),
+        "synthetic_images": 0 if labels is None else len(labels),
         "validation_accuracy": float(correct.mean()) if len(correct) else None,
         "history": trained.history,
     }
 
 
-def _beside(request: StageRequest, store: Store, arm: Arm, real: ImageSet) -> Images | None:
+def _beside(
+    request: StageRequest, store: Store, arm: Arm, real: ImageSet
+) -> Images | tuple[None, None]:
     """What is trained on beside the real images: generated, or posing as generated."""
     if request.config["manifest"]:
         return read_generated(store, request.config["manifest"])
     if arm.posing is None:
-        return None
+        return None, None
     source = real if arm.posing == "resampled" else part(request, store, "pool")
     return _posing(arm, source, {int(k): n for k, n in request.config["posing"].items()}, request)
 

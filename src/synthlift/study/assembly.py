@@ -1,0 +1,290 @@
+"""Putting ``results.json`` together from committed artefacts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from synthlift.spec.results import (
+    ArmResult,
+    Counts,
+    Decision,
+    Estimate,
+    GalleryImage,
+    GeneratorResult,
+    Openings,
+    Results,
+    StudyFacts,
+)
+from synthlift.store import Artefact
+from synthlift.study.components import resolve_component
+from synthlift.study.environment import cost_table, describe_environment
+from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms
+from synthlift.study.generation import Pool
+from synthlift.study.preparation import original_sizes
+from synthlift.study.stages.evidence import OUTCOME
+from synthlift.study.work import Work
+
+SHRUNK_WARNING = 4.0
+
+
+def scope(work: Work) -> str:
+    """What a verdict speaks of: classifier, initialisation and image size."""
+    study = work.session.study
+    return f"classifier '{study.classifier.title}' {initialisation(work)}, at {_size(work)}"
+
+
+def initialisation(work: Work) -> str:
+    """Where the classifier's first weights came from, in words."""
+    first = next(iter(work.models.values()), None)
+    return str(first.summary.get("initialisation") or "trained from scratch") if first else ""
+
+
+def _size(work: Work) -> str:
+    return f"{work.prepared.image_size} × {work.prepared.image_size} pixels"
+
+
+def shrunk(work: Work) -> float:
+    """How many times smaller images are than their originals (median, 1 = not at all)."""
+    widths, heights, _ = original_sizes(work.prepared.opened)
+    longer = float(np.median(np.maximum(widths, heights)))
+    return max(1.0, longer / work.prepared.image_size)
+
+
+def warnings(work: Work) -> list[str]:
+    """What a reader must know beside the verdict."""
+    found = []
+    if "scratch" in initialisation(work):
+        found.append(
+            "The classifier was trained from scratch; with pretrained weights the answer may "
+            "differ (give a local file to classifier kind 'timm')."
+        )
+    if shrunk(work) > SHRUNK_WARNING:
+        found.append(
+            f"Images were shrunk {shrunk(work):.1f} times; details that decide a class may be lost."
+        )
+    return found
+
+
+def study_facts(work: Work, *, command: str, complete: bool) -> StudyFacts:
+    """What was asked, and on what."""
+    study, prepared = work.session.study, work.prepared
+    widths, heights, _ = original_sizes(prepared.opened)
+    return StudyFacts(
+        name=study.name,
+        key=work.session.key,
+        seed=study.seed,
+        command=command,
+        source=study.data.source,
+        design=prepared.layout.design,
+        classes=list(prepared.opened.classes),
+        class_names=study.data.names,
+        classifier=study.classifier.title,
+        initialisation=initialisation(work),
+        image_size=prepared.image_size,
+        channels=prepared.channels,
+        original_size=f"{np.median(widths):g} × {np.median(heights):g} (median)",
+        shrunk=shrunk(work),
+        replicates=len(work.replicates),
+        generator_fits=len({(p.generator, p.unit.index) for p in work.pools.values()}),
+        selection=work.selection,
+        complete=complete,
+    )
+
+
+def counts(work: Work) -> Counts:
+    """From images read to images kept; nothing vanishes."""
+    opened, split = work.prepared.opened, work.prepared.split.summary["images"]
+    read = opened.read.summary
+    draws = [replicate.draw for replicate in work.prepared.layout.replicates]
+
+    def mean(part: str) -> float:
+        return float(np.mean([sum(split[draw][part].values()) for draw in draws]))
+
+    pools = list(work.pools.values())
+    rejected: Counter[str] = Counter()
+    fell_short: Counter[str] = Counter()
+    for pool in pools:
+        rejected.update(pool.rejected())
+        fell_short.update({opened.classes[k]: n for k, n in pool.fell_short().items()})
+    generated = sum(_generated(pool) for pool in pools)
+    return Counts(
+        read=read["read"],
+        excluded=dict(read["excluded"]),
+        used=opened.usable,
+        train=mean("train"),
+        validation=mean("validation"),
+        test=mean("test"),
+        pool=mean("pool"),
+        generated=generated,
+        kept=generated - sum(rejected.values()),
+        rejected=dict(sorted(rejected.items())),
+        fell_short=dict(fell_short),
+        per_class={
+            name: {
+                part: float(np.mean([split[draw][part].get(name, 0) for draw in draws]))
+                for part in ("train", "validation", "test")
+            }
+            for name in opened.classes
+        },
+    )
+
+
+def _generated(pool: Pool) -> int:
+    return sum(
+        chunk.record["config"]["size"]
+        for stream in pool.streams.values()
+        for chunk in stream.chunks
+    )
+
+
+def generator_results(
+    work: Work, figures: Mapping[str, Sequence[Artefact]]
+) -> list[GeneratorResult]:
+    """What is known of each generator over its fits."""
+    found = []
+    for component in work.session.study.generators:
+        pools = [p for p in work.pools.values() if p.generator == component.title]
+        if not pools:
+            continue
+        fitted = [pool.fitted for pool in pools]
+        facts = fitted[0].summary
+        sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
+        seconds = sum(chunk.record["cost"]["seconds"] for chunk in sampled)
+        images = sum(chunk.record["config"]["size"] for chunk in sampled)
+        found.append(
+            GeneratorResult(
+                name=component.title,
+                kind=component.kind,
+                fits=len(pools),
+                parameters=int(facts.get("parameters", 0)),
+                copying_ratio=_ratio(figures.get(component.title, [])),
+                copying_controls=_controls(figures.get(component.title, [])),
+                gate_stopped=component.title in work.stopped,
+                under_trained=work.generator_share < 1,
+                images_per_second=images / seconds if seconds else None,
+                history=[_numbers(point) for point in facts.get("history", [])],
+                config=dict(resolve_component("generators", component)["config"]),
+            )
+        )
+    return found
+
+
+def _numbers(point: Mapping[str, Any]) -> dict[str, float]:
+    return {k: float(v) for k, v in point.items() if isinstance(v, int | float)}
+
+
+def _ratio(figures: Sequence[Artefact]) -> Estimate | None:
+    values = [a.summary["ratio"] for a in figures if np.isfinite(a.summary["ratio"])]
+    if not values:
+        return None
+    return Estimate(
+        value=float(np.mean(values)),
+        low=min(values),
+        high=max(values),
+        n=len(values),
+        method="mean and range over fits, uncurated samples",
+    )
+
+
+def _controls(figures: Sequence[Artefact]) -> dict[str, float]:
+    names = figures[0].summary["controls"] if figures else {}
+    return {name: float(np.mean([a.summary["controls"][name] for a in figures])) for name in names}
+
+
+def live_arms(work: Work) -> list[ArmResult]:
+    """Validation figures while the study runs; the test is still locked."""
+    found = []
+    for arm in planned_arms(work):
+        values = [
+            model.summary["validation_accuracy"]
+            for (name, _), model in work.models.items()
+            if name == arm.name and model.summary["validation_accuracy"] is not None
+        ]
+        estimate = Estimate(
+            value=float(np.mean(values)) if values else 0.0,
+            n=len(values),
+            method="mean over models",
+        )
+        found.append(
+            ArmResult(
+                name=arm.name,
+                role=arm.role,
+                recipe=dict(arm.recipe),
+                replicates=len(values),
+                real=dict(arm.real),
+                synthetic=dict(arm.synthetic),
+                metrics={},
+                validation={"accuracy": estimate} if values else {},
+            )
+        )
+    return found
+
+
+def assemble(
+    work: Work,
+    *,
+    command: str,
+    folder: str,
+    workers: int,
+    evaluation: Artefact | None,
+    figures: Mapping[str, Sequence[Artefact]],
+    gallery: Sequence[GalleryImage],
+    missing: str = "",
+    notes: Sequence[str] = (),
+) -> Results:
+    """The whole results file; without ``evaluation`` the live state with validation only."""
+    outcome: dict[str, Any] = {}
+    if evaluation is not None and evaluation.summary["evaluated"]:
+        text = (
+            evaluation.path(OUTCOME).read_text().replace(RUN_PLACEHOLDER, json.dumps(folder)[1:-1])
+        )
+        outcome = json.loads(text)
+    arms = [ArmResult.model_validate(arm) for arm in outcome.pop("arms", [])] or live_arms(work)
+    for arm in arms:
+        arm.seconds = sum(
+            model.record["cost"]["seconds"]
+            for (name, _), model in work.models.items()
+            if name == arm.name
+        )
+    session = work.session
+    decisions = session.store.decisions(session.key)
+    return Results.model_validate(
+        {
+            "verdict": None,
+            "verdict_missing_because": missing,
+            **outcome,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "study": study_facts(work, command=command, complete=evaluation is not None),
+            "arms": arms,
+            "counts": counts(work),
+            "generators": generator_results(work, figures),
+            "gallery": list(gallery),
+            "openings": _openings(work) if evaluation is not None else None,
+            "cost": cost_table(
+                session.store.open(key) for key in session.asked if session.store.has(key)
+            ),
+            "decisions": [
+                Decision(name=d["name"], value=d["value"], reason=d["reason"])
+                for d in decisions.values()
+            ],
+            "environment": describe_environment(session.device, workers),
+            "notes": [*work.prepared.opened.read.summary["notes"], *notes],
+        }
+    )
+
+
+def _openings(work: Work) -> Openings:
+    session, test_hash = work.session, work.prepared.test_hash
+    tally = session.ledger.tally(test_hash=test_hash, study=session.key)
+    return Openings(
+        test_hash=test_hash,
+        this_study=tally.this_study,
+        studies=tally.studies,
+        models=tally.models,
+    )

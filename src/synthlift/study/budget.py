@@ -1,0 +1,235 @@
+"""Cutting a study to a time: what is given up, in which order, and what it will take.
+
+While planning, a budget gives up multiples first, then arms, then image size, then generator and
+classifier training, and replicates below ten last (METHOD, "A study is a deterministic driver").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from synthlift.errors import InputError
+from synthlift.spec.arms import Arm
+from synthlift.study.choices import predeclared_generative, predeclared_rival
+from synthlift.study.layout import wanted_images
+
+RESERVE = 0.80
+"""Share of the budget that may be planned for; the rest covers reading, judging and reporting."""
+
+START_SECONDS = 8.0
+MODEL_SECONDS = 0.25
+FIT_SECONDS = 2.0
+UNDER_TRAINED = 0.5
+FULL_REPLICATES = 10
+
+
+def parse_budget(text: str) -> float:
+    """Seconds in ``90s``, ``30m`` or ``2h``.
+
+    Raises:
+        InputError: not of that form.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
+    if not match or float(match[1]) <= 0:
+        raise InputError(
+            f"'{text}' is no length of time",
+            rule="a budget is a positive number with s, m or h",
+            remedy="write it like 90s, 30m or 2h",
+        )
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Measured seconds, one thread, at one image size, and the steps wanted there."""
+
+    classifier_step: float
+    generator_step: float
+    sampled_image: float
+    training_steps: int
+    generator_steps: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be cut: see ``planning.describe_task``."""
+
+    sizes: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    counts: Mapping[int, int]
+    unbalanced: bool
+    design: str
+    folds: int
+    fits: int
+    replicates: int
+    test_images: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to run the study."""
+
+    image_size: int
+    arms: tuple[str, ...]
+    replicates: int
+    fits: int
+    generator_share: float
+    training_share: float
+    generator_steps: int | None = None
+    training_steps: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For the decision's record."""
+        return {**asdict(self), "arms": list(self.arms)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Option:
+        """Read back what :meth:`as_json` gave; further keys are left out."""
+        known = {name: value[name] for name in cls.__dataclass_fields__}
+        return cls(**{**known, "arms": tuple(known["arms"])})
+
+
+def arm_levels(task: Task) -> list[tuple[str, ...]]:
+    """Sets of arms from all to the floor: real, best rival, best rival + synthetic."""
+    everything = [arm.name for arm in task.arms]
+    primary = predeclared_generative(task.arms, unbalanced=task.unbalanced)
+    rival = predeclared_rival(task.arms, unbalanced=task.unbalanced)
+    floor = {"real", rival.name, *([primary.name] if primary else [])}
+    plain = {
+        arm.name
+        for arm in task.arms
+        if primary
+        and (arm.target, arm.multiple, arm.regime, arm.spread_evenly)
+        == (primary.target, primary.multiple, "joint", False)
+    }
+    rivals = {arm.name for arm in task.arms if arm.role == "rival"}
+    single = {arm.name for arm in task.arms if arm.multiple <= 1}
+    only = {arm.name for arm in task.arms if arm.regime == "synthetic_only"}
+    levels = [
+        set(everything),
+        single,
+        rivals | plain | only | floor,
+        floor | plain | {"augmented"} | only,
+        floor | plain,
+        floor,
+    ]
+    kept: list[tuple[str, ...]] = []
+    for level in levels:
+        names = tuple(name for name in everything if name in level)
+        if names not in kept:
+            kept.append(names)
+    return kept
+
+
+def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
+    """Expected wall time of an option on ``task.workers`` one-thread processes."""
+    arms = [arm for arm in task.arms if arm.name in option.arms]
+    uses_generator = any(arm.generator and arm.uses_synthetic for arm in arms)
+    fits = option.replicates if task.design == "cross_validated" else option.fits
+    fits = min(fits, option.replicates) if uses_generator else 0
+    wanted = [wanted_images(arm, task.counts) for arm in arms if arm.generator]
+    images = sum(max(need[k] for need in wanted) for k in task.counts) * 1.4 if wanted else 0
+    steps = speeds.training_steps * option.training_share
+    model = steps * speeds.classifier_step + MODEL_SECONDS
+    scorer = model if uses_generator else 0
+    fit = (
+        speeds.generator_steps * option.generator_share * speeds.generator_step * 1.15
+        + images * speeds.sampled_image * 1.2
+        + FIT_SECONDS
+        + scorer
+    )
+    # Two processes that share caches and memory are a little slower than one alone.
+    parallel = task.workers * 0.9
+    fit_rounds = -(-fits // task.workers) * task.workers
+    return START_SECONDS + (fit_rounds * fit + option.replicates * len(arms) * model) / parallel
+
+
+def _options(task: Task, size: int) -> Iterator[Option]:
+    full = max(task.replicates, 1)
+    ten = min(full, FULL_REPLICATES)
+    levels = arm_levels(task)
+    for level in levels:
+        yield Option(size, level, full, task.fits, 1.0, 1.0)
+    for share in (0.75, UNDER_TRAINED):
+        yield Option(
+            size, levels[-2] if len(levels) > 1 else levels[-1], ten, task.fits, share, 1.0
+        )
+        yield Option(size, levels[-1], ten, task.fits, share, 1.0)
+
+
+def _last_resorts(task: Task, size: int) -> Iterator[Option]:
+    floor = arm_levels(task)[-1]
+    ten = min(max(task.replicates, 1), FULL_REPLICATES)
+    for share in (0.25, 0.1):
+        yield Option(size, floor, ten, task.fits, share, max(share, 0.5))
+    block = task.folds if task.design == "cross_validated" else min(5, task.fits)
+    for replicates in dict.fromkeys((min(ten, block), min(ten, 2), 1)):
+        fits = min(task.fits, replicates)
+        yield Option(size, floor, replicates, fits, 0.1, 0.5)
+
+
+def best_option(
+    task: Task, speeds: Mapping[int, Speeds], *, budget: float
+) -> tuple[Option, float, str]:
+    """The richest option that fits the budget.
+
+    Returns:
+        The option with its steps filled in, its expected seconds, and what was given up in words.
+
+    Raises:
+        InputError: even one replicate of the floor does not fit; says the minimum.
+    """
+    room = budget * RESERVE
+    richest = Option(
+        task.sizes[0], tuple(a.name for a in task.arms), task.replicates, task.fits, 1, 1
+    )
+    candidates = [option for size in task.sizes for option in _options(task, size)]
+    candidates += list(_last_resorts(task, task.sizes[-1]))
+    seconds = 0.0
+    for option in candidates:
+        seconds = expected_seconds(task, option, speeds[option.image_size])
+        if seconds <= room:
+            found = _fill_in(option, speeds[option.image_size])
+            return found, seconds, _explain(task, richest, found, seconds, budget)
+    minimum = -int(-seconds / RESERVE // 60) + 1
+    raise InputError(
+        f"a budget of {budget:.0f} seconds is too small for one replicate",
+        rule="real, the best rival and the rival with synthetic images need one replicate each",
+        remedy=f"allow at least --budget {minimum}m on this machine, or use a smaller image_size",
+    )
+
+
+def _fill_in(option: Option, speeds: Speeds) -> Option:
+    return Option(
+        **{
+            **asdict(option),
+            "arms": option.arms,
+            "generator_steps": max(50, round(speeds.generator_steps * option.generator_share)),
+            "training_steps": max(20, round(speeds.training_steps * option.training_share)),
+        }
+    )
+
+
+def _explain(task: Task, richest: Option, option: Option, seconds: float, budget: float) -> str:
+    given_up = []
+    dropped = [name for name in richest.arms if name not in option.arms]
+    if dropped:
+        given_up.append(f"{len(dropped)} arms ({', '.join(dropped)})")
+    if option.image_size < richest.image_size:
+        given_up.append(f"image size {option.image_size} instead of {richest.image_size} pixels")
+    if option.generator_share < 1:
+        given_up.append(
+            f"generator training cut to {option.generator_share:.0%}"
+            + ("; the generator is under-trained" if option.generator_share < UNDER_TRAINED else "")
+        )
+    if option.training_share < 1:
+        given_up.append(f"classifier training cut to {option.training_share:.0%}")
+    if option.replicates < richest.replicates:
+        given_up.append(f"{option.replicates} replicates instead of {richest.replicates}")
+    what = f"given up: {'; '.join(given_up)}" if given_up else "nothing had to be given up"
+    times = f"expected {seconds / 60:.1f} of {budget / 60:g} minutes"
+    return f"{times} on {task.workers} workers; {what}"

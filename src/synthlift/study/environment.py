@@ -1,0 +1,67 @@
+"""What the numbers were made on: hardware, versions, and what the work cost."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from synthlift.spec.results import Cost
+from synthlift.store import Artefact
+
+WATTS_PER_CORE = 10.0
+"""Assumed draw of one busy core with its share of the machine, where nothing can be measured."""
+
+PACKAGES = ("synthlift", "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow")
+
+
+def describe_environment(device: str, workers: int) -> dict[str, Any]:
+    """Processor, memory, system and versions, for ``results.json``."""
+    import psutil
+
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 1024**3, 1),
+        "device": device,
+        "workers": workers,
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cost_table(artefacts: Iterable[Artefact]) -> list[Cost]:
+    """Add up what the stages of a study cost, reused ones included, in order of appearance."""
+    stages: dict[str, list[Artefact]] = {}
+    for artefact in artefacts:
+        stages.setdefault(artefact.record["stage"], []).append(artefact)
+    return [_cost(stage, members) for stage, members in stages.items()]
+
+
+def _cost(stage: str, members: Sequence[Artefact]) -> Cost:
+    costs = [artefact.record["cost"] for artefact in members]
+    cpu = sum(cost["cpu_seconds"] for cost in costs)
+    size = sum(f.stat().st_size for artefact in members for f in artefact.folder.rglob("*"))
+    return Cost(
+        stage=stage,
+        tasks=len(members),
+        seconds=sum(cost["seconds"] for cost in costs),
+        cpu_seconds=cpu,
+        peak_memory_mib=max(cost["peak_memory_mib"] for cost in costs),
+        energy_kwh=cpu * WATTS_PER_CORE / 3.6e6,
+        energy_method=f"estimated: {WATTS_PER_CORE:g} W for each second of a busy core",
+        disk_mib=size / 1024**2,
+    )

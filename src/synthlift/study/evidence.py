@@ -1,0 +1,269 @@
+"""Opening the test, and everything that is computed once it is open."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthlift.seeds import seed_for
+from synthlift.store import Artefact, StageRequest
+from synthlift.study.generation import Pool
+from synthlift.study.modelling import generated_request
+from synthlift.study.open_test import open_test, prediction_request
+from synthlift.study.tables import entries
+from synthlift.study.work import Work
+
+if TYPE_CHECKING:
+    from synthlift.evaluation.plan import PlannedArm
+
+RUN_PLACEHOLDER = "RUN-FOLDER"
+"""Stands in commands until the report is written, so that no path of a machine is in a key."""
+
+SHOWN_PER_CLASS = 6
+SHOWN_PAIRS = 12
+
+
+def predict_all(work: Work) -> None:
+    """Open the test set for all trained models, and predict it and the reserved images."""
+    session, prepared = work.session, work.prepared
+    models = sorted({artefact.key for artefact in work.models.values()})
+    open_test(
+        session.store,
+        test_hash=prepared.test_hash,
+        study=session.key,
+        models=models,
+        ledger=session.ledger,
+    )
+    session.log("test_opened", models=len(models), test_hash=prepared.test_hash)
+    by_index = {replicate.index: replicate for replicate in prepared.layout.replicates}
+    requests = {
+        place: prediction_request(
+            model.key,
+            prepared.data,
+            draw=by_index[place[1]].draw,
+            test_hash=prepared.test_hash,
+            ledger=session.ledger,
+            plugins=session.plugin_paths(),
+        )
+        for place, model in work.models.items()
+    }
+    generated = {
+        place: generated_request(session, work.models[place].key, pool.test_manifest())
+        for place, pool in _reserved(work).items()
+    }
+    session.ask([*requests.values(), *generated.values()])
+    work.tests = {place: session.store.open(r.key) for place, r in requests.items()}
+    work.generated = {place: session.store.open(r.key) for place, r in generated.items()}
+
+
+def _reserved(work: Work) -> dict[tuple[str, int], Pool]:
+    """Which models are tested on which reserved images: one arm per row of the 3 × 3 table."""
+    first = next((g.title for g in work.session.study.generators), None)
+    by_index = {replicate.index: replicate for replicate in work.replicates}
+    found = {}
+    for name, index in work.models:
+        if name in nine_arms(work).values() and index in by_index:
+            pool = work.pools.get((first or "", by_index[index].fit))
+            if pool is not None and pool.test_chunks:
+                found[name, index] = pool
+    return found
+
+
+def nine_arms(work: Work) -> dict[str, str]:
+    """The arms of the 3 × 3 table: trained on real, synthetic and mixed images, plain recipe."""
+    rows: dict[str, str] = {}
+    for arm in work.final_arms.values():
+        if arm.role == "rival" and arm.base == "plain" and not arm.uses_synthetic:
+            rows.setdefault("real", arm.name)
+        elif arm.role == "generative" and arm.regime == "synthetic_only":
+            rows.setdefault("synthetic", arm.name)
+        elif arm.role == "generative" and arm.regime == "joint" and arm.target == "all":
+            rows.setdefault("mixed", arm.name)
+    return rows
+
+
+def evaluate(work: Work, *, exploratory: list[str], scope: str, warnings: list[str]) -> Artefact:
+    """Evaluate the study; the artefact holds the predictions table and the outcome."""
+    study, prepared = work.session.study, work.prepared
+    contrast = work.contrast
+    plan = {
+        "design": prepared.layout.design,
+        "arms": [asdict(arm) for arm in planned_arms(work)],
+        "generative": contrast.generative if contrast else None,
+        "rival": contrast.rival if contrast else None,
+        "plain": "real" if "real" in work.final_arms else None,
+        "metric": study.primary.metric,
+        "margin": study.primary.margin,
+        "selected": work.selection == "validation",
+        "test_train_ratio": _ratio(work),
+        "exploratory": exploratory,
+        "scope": scope,
+        "warnings": warnings,
+        "limitations": limitations(work),
+        "run": RUN_PLACEHOLDER,
+    }
+    wanted = [
+        *entries(work, work.models, "validation"),
+        *entries(work, work.tests, "test"),
+        *entries(work, work.generated, "synthetic"),
+    ]
+    request = StageRequest(
+        stage="evaluate",
+        function="synthlift.study.stages.evidence:evaluate",
+        config={
+            "plan": plan,
+            "entries": [entry.as_json() for entry in wanted],
+            "classes": list(prepared.opened.classes),
+        },
+        inputs={"predictions": [entry.key for entry in wanted]},
+        seed=seed_for(study.seed, "evaluation"),
+        label="statistics",
+    )
+    return work.session.ask([request])[0]
+
+
+def _ratio(work: Work) -> float | None:
+    """n_test / n_train of a fold, validation left out (METHOD §2, design C)."""
+    if work.prepared.layout.design != "cross_validated":
+        return None
+    images = work.prepared.split.summary["images"]
+    draws = {replicate.draw for replicate in work.replicates}
+    tested = np.mean([sum(images[draw]["test"].values()) for draw in draws])
+    trained = np.mean([sum(images[draw]["train"].values()) for draw in draws])
+    return float(tested / trained)
+
+
+def planned_arms(work: Work) -> list[PlannedArm]:
+    """The arms as the evaluation needs to know them."""
+    from synthlift.evaluation.plan import PlannedArm
+
+    classes = work.prepared.opened.classes
+    indices = [replicate.index for replicate in work.replicates]
+    draws = [replicate.draw for replicate in work.replicates]
+    real = {
+        name: float(np.mean([work.shared.counts[draw][k] for draw in draws]))
+        for k, name in enumerate(classes)
+    }
+    return [
+        PlannedArm(
+            name=arm.name,
+            role=arm.role,
+            recipe={**arm.recipe.model_dump(), "duplicate": arm.duplicate, "regime": arm.regime},
+            base=arm.base,
+            target=arm.target,
+            multiple=arm.multiple,
+            regime=arm.regime,
+            generator=arm.generator,
+            real={} if arm.regime == "synthetic_only" else real,
+            synthetic=_synthetic(work, arm.name, indices),
+        )
+        for arm in work.final_arms.values()
+    ]
+
+
+def _synthetic(work: Work, arm: str, indices: list[int]) -> dict[str, float]:
+    classes = work.prepared.opened.classes
+    totals = dict.fromkeys(classes, 0.0)
+    for index in indices:
+        config: dict[str, Any] = work.models[arm, index].record["config"]
+        for entry in config["manifest"]:
+            totals[classes[entry["label"]]] += len(entry["rows"]) / len(indices)
+        for label, count in config["posing"].items():
+            totals[classes[int(label)]] += count / len(indices)
+    return totals
+
+
+def limitations(work: Work) -> list[str]:
+    """What was not done, known before the figures."""
+    found = [f"Generator '{name}' was stopped: {why}." for name, why in work.stopped.items()]
+    if work.dropped:
+        found.append(f"{work.dropped} planned replicates were dropped to keep to the budget.")
+    if work.generator_share < 1:
+        found.append(
+            f"The generators had {work.generator_share:.0%} of the training that they would get "
+            "without a budget."
+        )
+    short = {
+        pool.generator: sum(pool.fell_short().values())
+        for pool in work.pools.values()
+        if pool.fell_short()
+    }
+    for name, missing in short.items():
+        found.append(f"Generator '{name}' fell {missing} kept images short in a fit.")
+    return found
+
+
+def copying_figures(work: Work) -> dict[str, list[Artefact]]:
+    """Copying figures of every fit, by generator."""
+    found: dict[str, list[Artefact]] = {}
+    pools = list(work.pools.values())
+    made = work.session.ask(_copying_request(work, pool) for pool in pools)
+    for pool, artefact in zip(pools, made, strict=True):
+        found.setdefault(pool.generator, []).append(artefact)
+    return found
+
+
+def _copying_request(work: Work, pool: Pool) -> StageRequest:
+    first = [stream.chunks[0] for stream in pool.streams.values()]
+    manifest = [
+        {
+            "chunk": chunk.key,
+            "label": chunk.record["config"]["label"],
+            "rows": list(range(chunk.record["config"]["size"])),
+        }
+        for chunk in first
+    ]
+    return StageRequest(
+        stage="copying",
+        function="synthlift.study.stages.evidence:copying",
+        config={"draw": pool.unit.draw, "manifest": manifest},
+        inputs={**pool.data, "scorer": pool.scorer, "chunks": [chunk.key for chunk in first]},  # type: ignore[dict-item]
+        seed=seed_for(work.session.study.seed, "copying", pool.generator, pool.unit.index),
+        numerics=work.session.numerics,
+        label=f"copying check of {pool.generator}, fit {pool.unit.index + 1}",
+        local={"plugins": work.session.plugin_paths()},
+    )
+
+
+def pictures_of(work: Work) -> dict[str, Artefact]:
+    """Pictures for the report from the first fit of every generator."""
+    firsts = {p.generator: p for p in reversed(list(work.pools.values()))}
+    made = work.session.ask(_pictures_request(work, pool) for pool in firsts.values())
+    return dict(zip(firsts, made, strict=True))
+
+
+def _pictures_request(work: Work, pool: Pool) -> StageRequest:
+    shown: dict[str, list[dict[str, Any]]] = {"kept": [], "rejected": []}
+    for label, stream in sorted(pool.streams.items()):
+        judged = list(stream.judged())
+        for kind, members in (
+            ("kept", [item for item in judged if not item[1]]),
+            ("rejected", [item for item in judged if item[1]]),
+        ):
+            shown[kind].extend(
+                {"chunk": chunk, "row": row, "label": label, "reason": reason}
+                for (chunk, row), reason in members[:SHOWN_PER_CLASS]
+            )
+    kept = dict.fromkeys(pool.streams, 32)
+    manifest = pool.manifest(kept, curated=True)
+    chunks = sorted(
+        {item["chunk"] for items in shown.values() for item in items}
+        | {entry["chunk"] for entry in manifest}
+    )
+    return StageRequest(
+        stage="pictures",
+        function="synthlift.study.stages.evidence:pictures",
+        config={
+            "draw": pool.unit.draw,
+            "per_class": SHOWN_PER_CLASS,
+            "pairs": SHOWN_PAIRS,
+            "manifest": manifest,
+            **shown,
+        },
+        inputs={**pool.data, "scorer": pool.scorer, "chunks": chunks},  # type: ignore[dict-item]
+        numerics=work.session.numerics,
+        label=f"pictures of {pool.generator}",
+        local={"plugins": work.session.plugin_paths()},
+    )

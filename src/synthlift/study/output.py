@@ -1,0 +1,166 @@
+"""Writing the run folder: live while the study runs, whole once it is done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthlift.spec.results import GalleryImage, Results
+from synthlift.store import Artefact, digest
+from synthlift.store.files import write_bytes_atomic, write_json_atomic
+from synthlift.study.assembly import assemble, scope, warnings
+from synthlift.study.components import resolve_component
+from synthlift.study.evidence import copying_figures, evaluate, pictures_of
+from synthlift.study.folder import RESULTS, RunFolder
+from synthlift.study.refit import final_model
+from synthlift.study.stages.evidence import PICTURES, TABLE
+from synthlift.study.stages.generation import SAVED
+from synthlift.study.tables import write_splits, write_verdicts
+from synthlift.study.work import Work
+
+if TYPE_CHECKING:
+    from synthlift.reporting import Picture
+
+LIVE = "the study is still running and the test set is locked"
+
+
+def refresh(work: Work, folder: RunFolder, *, command: str, workers: int) -> None:
+    """Rewrite the live report: validation figures only, unless the run is already finished."""
+    if _finished_before(work, folder):
+        return
+    from synthlift.reporting import write_report
+
+    _write_study(work, folder, command)
+    done, planned = len(work.replicates), len(work.prepared.layout.replicates)
+    results = assemble(
+        work,
+        command=command,
+        folder=str(folder.path),
+        workers=workers,
+        evaluation=None,
+        figures={},
+        gallery=[],
+        missing=LIVE,
+        notes=[f"{done} of {planned} replicates are trained."],
+    )
+    write_report(results, folder.path)
+
+
+def _finished_before(work: Work, folder: RunFolder) -> bool:
+    found = folder.finished_results()
+    return found is not None and found["study"]["key"] == work.session.key
+
+
+def _write_study(work: Work, folder: RunFolder, command: str) -> None:
+    session = work.session
+    decisions = {
+        name: {"value": d["value"], "reason": d["reason"]}
+        for name, d in session.store.decisions(session.key).items()
+    }
+    folder.write_study(
+        session.asked_study,
+        decisions=decisions,
+        facts={"command": command, "store": str(session.store.root), "base": str(session.base)},
+    )
+
+
+def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> None:
+    """Evaluate and write everything that a user keeps; a finished run is left as it is."""
+    session = work.session
+    tally = session.ledger.tally(test_hash=work.prepared.test_hash, study=session.key)
+    exploratory = []
+    if tally.studies > 1:
+        exploratory.append(f"this test set was opened by {tally.studies} differing studies")
+    missing = ""
+    if work.contrast is None:
+        stopped = "; ".join(f"{name}: {why}" for name, why in work.stopped.items())
+        missing = f"no arm with synthetic images is left ({stopped or 'the study has none'})"
+    evaluation = evaluate(work, exploratory=exploratory, scope=scope(work), warnings=warnings(work))
+    figures = copying_figures(work)
+    pictures = pictures_of(work)
+    model, what = final_model(work)
+    evidence = digest([evaluation.key, model.key, [a.key for a in pictures.values()]])
+    before = folder.finished_results()
+    if before is not None and before["environment"].get("evidence") == evidence:
+        return
+    _write_study(work, folder, command)
+    gallery = _write_gallery(folder, pictures)
+    results = assemble(
+        work,
+        command=command,
+        folder=str(folder.path),
+        workers=workers,
+        evaluation=evaluation,
+        figures=figures,
+        gallery=gallery,
+        missing=missing,
+        notes=[f"The model in 'model/' is {what}."],
+    )
+    results.environment["evidence"] = evidence
+    _write_all(work, folder, results, evaluation=evaluation, model=model)
+
+
+def _write_all(
+    work: Work, folder: RunFolder, results: Results, *, evaluation: Artefact, model: Artefact
+) -> None:
+    """Replace the files one by one, ``results.json`` last."""
+    from synthlift.reporting import write_csv, write_report
+
+    _copy(evaluation.path(TABLE), folder.file(TABLE))
+    write_splits(work, folder.file("splits.csv"))
+    write_verdicts(work, folder.file("verdicts.parquet"))
+    _copy_folder(model.folder, folder.file("model"), only=("model.safetensors", "model.json"))
+    for pool in {p.generator: p for p in reversed(list(work.pools.values()))}.values():
+        place = folder.file("generators") / pool.generator
+        _copy_folder(pool.fitted.folder / SAVED, place)
+        write_json_atomic(place / "component.json", _component(work, pool.generator, pool.fitted))
+    write_csv(results, folder.file("results.csv"))
+    write_report(results, folder.path)
+    text = results.model_dump_json(indent=1)
+    write_bytes_atomic(folder.file(RESULTS), text.encode())
+
+
+def _component(work: Work, generator: str, fitted: Artefact) -> Mapping[str, Any]:
+    component = next(g for g in work.session.study.generators if g.title == generator)
+    return {
+        **resolve_component("generators", component),
+        "classes": list(work.prepared.opened.classes),
+        "image_shape": list(work.prepared.image_shape),
+        "fit": fitted.key,
+        "seed": fitted.record["seed"],
+    }
+
+
+def _write_gallery(folder: RunFolder, pictures: Mapping[str, Artefact]) -> list[GalleryImage]:
+    from synthlift.reporting import Picture, write_gallery
+
+    items: list[Picture] = []
+    for generator, artefact in pictures.items():
+        with np.load(artefact.path(PICTURES)) as found:
+            pixels = found["pixels"]
+        facts: Sequence[Mapping[str, Any]] = artefact.summary["items"]
+        items.extend(
+            Picture(pixels=image, generator=generator, **item)
+            for image, item in zip(pixels, facts, strict=True)
+        )
+    return write_gallery(folder.path, items)
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def _copy_folder(source: Path, target: Path, *, only: Sequence[str] = ()) -> None:
+    files = [p for p in sorted(source.rglob("*")) if p.is_file()]
+    for path in files:
+        name = path.relative_to(source)
+        if only and name.as_posix() not in only:
+            continue
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        _copy(path, target / name)

@@ -1,0 +1,189 @@
+"""What will be run: the study as it stands, or cut to a budget. Every choice is a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synthlift.spec.arms import Arm
+from synthlift.spec.study import Component
+from synthlift.store import StageRequest
+from synthlift.study.budget import Option, Speeds, Task, best_option, parse_budget
+from synthlift.study.choices import is_unbalanced
+from synthlift.study.components import resolve_component
+from synthlift.study.layout import Layout, make_layout
+from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
+from synthlift.study.session import Session
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study that is ready to be prepared.
+
+    Attributes:
+        layout: replicates and fits.
+        image_size, channels: training size.
+        arms: what is trained.
+        generators: the study's generators, steps cut to the budget where there is one.
+        training_steps: None = the automatic rule.
+        generator_share: share of the wanted generator training (1 = all of it).
+        seconds: expected wall time, or None without a budget.
+    """
+
+    layout: Layout
+    image_size: int
+    channels: int
+    arms: tuple[Arm, ...]
+    generators: tuple[Component, ...]
+    training_steps: int | None
+    generator_share: float
+    seconds: float | None
+
+
+def make_plan(session: Session, opened: Opened, *, workers: int, extra: int = 0) -> Plan:
+    """Plan the study.
+
+    Args:
+        session: with its key set.
+        opened: the data as read.
+        workers: processes that share the work.
+        extra: replicates on top of the recorded number (``--more``).
+    """
+    study = session.study
+    design = decide_design(session, opened)
+    channels = decide_channels(session, opened)
+    if study.budget is None:
+        image_size = _image_size(session, opened)
+        option = Option(
+            image_size=image_size,
+            arms=tuple(arm.name for arm in session.arms()),
+            replicates=study.replicates,
+            fits=study.generator_fits,
+            generator_share=1.0,
+            training_share=1.0,
+        )
+        seconds = None
+    else:
+        option, seconds = _within_budget(session, opened, design.kind, channels, workers)
+    layout = make_layout(
+        design.kind,
+        replicates=option.replicates + extra,
+        fits=option.fits,
+        draws=design.draws,
+        folds=design.folds,
+    )
+    return Plan(
+        layout=layout,
+        image_size=option.image_size,
+        channels=channels,
+        arms=tuple(arm for arm in session.arms() if arm.name in option.arms),
+        generators=tuple(
+            _with_steps(component, option.generator_steps) for component in study.generators
+        ),
+        training_steps=option.training_steps,
+        generator_share=option.generator_share,
+        seconds=seconds,
+    )
+
+
+def _with_steps(component: Component, steps: int | None) -> Component:
+    if steps is None:
+        return component
+    return Component.model_validate({**component.model_dump(), "steps": steps})
+
+
+def _image_size(session: Session, opened: Opened) -> int:
+    from synthlift.data.sizes import choose_size
+
+    given = session.study.data.image_size
+
+    def choose() -> tuple[int, str]:
+        if isinstance(given, int):
+            return given, "given in the study file"
+        widths, heights, _ = original_sizes(opened)
+        return choose_size(widths, heights)
+
+    return int(session.decide("image_size", choose))
+
+
+def _within_budget(
+    session: Session, opened: Opened, design: str, channels: int, workers: int
+) -> tuple[Option, float]:
+    """The richest option that fits; recorded with what it gives up."""
+
+    def choose() -> tuple[Any, str]:
+        task = describe_task(session, opened, design, workers)
+        speeds = {size: measure(session, opened, size, channels) for size in task.sizes}
+        assert session.study.budget is not None
+        option, seconds, reason = best_option(
+            task, speeds, budget=parse_budget(session.study.budget)
+        )
+        return {**option.as_json(), "seconds": seconds}, reason
+
+    value: Mapping[str, Any] = session.decide("budget", choose)
+    return Option.from_json(value), float(value["seconds"])
+
+
+def describe_task(session: Session, opened: Opened, design: str, workers: int) -> Task:
+    """What the budget planner has to know of the data and the study."""
+    from synthlift.data.sizes import CANDIDATES, choose_size
+
+    study = session.study
+    given = study.data.image_size
+    widths, heights, _ = original_sizes(opened)
+    largest = given if isinstance(given, int) else choose_size(widths, heights)[0]
+    smaller = [size for size in CANDIDATES if size <= largest]
+    split = study.data.split
+    held_out = 1 / split.folds if design == "cross_validated" else split.test
+    share = (1 - held_out) * (1 - split.validation)
+    counts = {name: max(1, round(n * share)) for name, n in opened.counts.items()}
+    return Task(
+        sizes=(largest,) if isinstance(given, int) else tuple(reversed(smaller[-4:])),
+        arms=session.arms(),
+        counts=dict(enumerate(counts[name] for name in opened.classes)),
+        unbalanced=is_unbalanced(dict(enumerate(counts.values()))),
+        design=design,
+        folds=split.folds,
+        fits=study.generator_fits,
+        replicates=study.replicates,
+        test_images=round(opened.usable * held_out),
+        workers=workers,
+    )
+
+
+def measure(session: Session, opened: Opened, size: int, channels: int) -> Speeds:
+    """Measured speeds at one size, and the steps that are wanted there without a budget."""
+    from synthlift.study.steps import generator_steps, training_settings
+
+    study = session.study
+    shape = (size, size, channels)
+    counts = {k: opened.counts[name] for k, name in enumerate(opened.classes)}
+    steps = generator_steps(study, counts=counts, image_shape=shape)
+    settings = training_settings(study, counts=counts, image_size=size, flip=False)
+    component = resolve_component("generators", study.generators[0]) if study.generators else None
+    request = StageRequest(
+        stage="measure",
+        function="synthlift.study.stages.measure:speed",
+        config={
+            "shape": list(shape),
+            "classes": len(opened.classes),
+            "classifier": resolve_component("classifiers", study.classifier),
+            "training": settings.model_dump(mode="json"),
+            "generator": component if steps else None,
+        },
+        seed=study.seed,
+        numerics=session.numerics,
+        label=f"measuring speed at {size} pixels",
+        device=session.device,
+        local={"plugins": session.plugin_paths()},
+    )
+    (artefact,) = session.ask([request])
+    found = artefact.summary
+    return Speeds(
+        classifier_step=found["classifier_step"],
+        generator_step=found.get("generator_step", 0.0),
+        sampled_image=found.get("sampled_image", 0.0),
+        training_steps=settings.steps,
+        generator_steps=steps or 0,
+    )

@@ -1,0 +1,107 @@
+"""Stages after training: the evaluation, the copying figures and the pictures of the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from synthlift.store import StageContext, StageRequest, Summary
+from synthlift.store.images import ManifestEntry, read_generated
+from synthlift.study.stages.common import classifier, encoder_with, fit_inputs, load_plugins
+from synthlift.study.tables import Entry, gather
+from synthlift.types import ImageBatch, UInt8
+
+TABLE, OUTCOME, PICTURES = "predictions.parquet", "outcome.json", "pictures.npz"
+
+
+def evaluate(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: gather all predictions and evaluate them; writes the table and the outcome."""
+    from synthlift.evaluation.outcome import evaluate_study
+    from synthlift.evaluation.plan import EvaluationPlan, PlannedArm
+    from synthlift.evaluation.predictions import write
+
+    wanted = [Entry(**entry) for entry in request.config["entries"]]
+    table = gather(context.store, wanted, request.config["classes"])
+    write(table, context.out / TABLE)
+    given: Mapping[str, Any] = request.config["plan"]
+    if given["generative"] is None:
+        return {"evaluated": False}
+    arms = [PlannedArm(**arm) for arm in given["arms"]]
+    plan = EvaluationPlan(**{**given, "arms": arms}, seed=request.seed)
+    outcome = evaluate_study(table, plan)
+    parts = {name: _plain(getattr(outcome, name)) for name in outcome.__dataclass_fields__}
+    (context.out / OUTCOME).write_text(json.dumps(parts))
+    return {"evaluated": True, "word": outcome.verdict.word}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def copying(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: how close uncurated samples of one fit lie to its training images (METHOD §5)."""
+    from synthlift.vision.copying import copying_reference, measure_copying
+
+    load_plugins(request)
+    inputs = fit_inputs(request, context.store)
+    pixels, labels = read_generated(context.store, request.config["manifest"])
+    reference = copying_reference(
+        inputs.train,
+        held_out=inputs.validation,
+        encoder=encoder_with(classifier(context.store, request.one("scorer")), inputs.train),
+        seed=request.seed,
+    )
+    result = measure_copying(
+        reference,
+        generated=ImageBatch(pixels=pixels, labels=labels),
+        classes=inputs.train.classes,
+    )
+    return asdict(result)
+
+
+def pictures(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: real, kept and rejected images, and the closest generated–training pairs."""
+    from synthlift.vision.neighbours import nearest
+
+    load_plugins(request)
+    inputs = fit_inputs(request, context.store)
+    encoder = encoder_with(classifier(context.store, request.one("scorer")), inputs.train)
+    images: list[UInt8] = []
+    items: list[dict[str, Any]] = []
+    train = inputs.train
+    for label, name in enumerate(train.classes):
+        rows = np.flatnonzero(train.labels == label)[: request.config["per_class"]]
+        images.extend(train.pixels(rows))
+        items.extend({"kind": "real", "label": name} for _ in rows)
+    for kind in ("kept", "rejected"):
+        shown = request.config[kind]
+        if shown:
+            pixels, labels = read_generated(context.store, [_entry(item) for item in shown])
+            images.extend(pixels)
+            items.extend(
+                {"kind": kind, "label": train.classes[k], "reason": item["reason"]}
+                for k, item in zip(labels, shown, strict=True)
+            )
+    if request.config["manifest"] and len(train):
+        pixels, labels = read_generated(context.store, request.config["manifest"])
+        near = nearest(encoder(pixels), references=encoder(train.pixels()))
+        order = np.argsort(near.distances[:, 0], kind="stable")[: request.config["pairs"]]
+        for pair, row in enumerate(order):
+            facts = {"pair": pair, "distance": float(near.distances[row, 0])}
+            neighbour = int(near.indices[row, 0])
+            images.extend([pixels[row], train.pixels(np.array([neighbour]))[0]])
+            query = {"kind": "copy_query", "label": train.classes[labels[row]]}
+            closest = {"kind": "copy_neighbour", "label": train.classes[train.labels[neighbour]]}
+            items.extend([{**query, **facts}, {**closest, **facts}])
+    np.savez(context.out / PICTURES, pixels=np.stack(images))
+    return {"items": items}
+
+
+def _entry(item: Mapping[str, Any]) -> ManifestEntry:
+    return {"chunk": item["chunk"], "label": item["label"], "rows": [item["row"]]}

@@ -1,0 +1,110 @@
+"""Stages that look at a training set before anything is planned: speed, and flips."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from synthlift.spec.arms import Arm, Recipe
+from synthlift.store import StageContext, StageRequest, Summary
+from synthlift.study.components import build, rebuild
+from synthlift.study.stages.common import load_plugins, part, run_context
+from synthlift.types import FitInputs, ImageSet, LockedTest, SampleRequest
+
+PROBE_STEPS = 12
+PROBE_IMAGES = 16
+
+
+def flip(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: whether horizontal flips keep the class, tested on training images only."""
+    from synthlift.vision.transforms import flip_keeps_class
+
+    keeps, reason = flip_keeps_class(part(request, context.store, "train"))
+    return {"keeps_class": bool(keeps), "reason": reason}
+
+
+def speed(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: seconds per classifier step, generator step and sampled image at one size.
+
+    Noise images of the wanted shape are enough: time does not depend on what they show.
+    """
+    load_plugins(request)
+    config = request.config
+    images = _noise(config["shape"], config["classes"])
+    summary: dict[str, Any] = {"classifier_step": _classifier_step(request, context, images)}
+    if config["generator"] is not None:
+        summary.update(_generator_seconds(request, context, images))
+    return summary
+
+
+def _noise(shape: list[int], classes: int) -> ImageSet:
+    count = max(64, 2 * classes)
+    pixels = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+    names = [str(k) for k in range(classes)]
+    return ImageSet.from_arrays(pixels, np.arange(count) % classes, names)
+
+
+def _classifier_step(request: StageRequest, context: StageContext, images: ImageSet) -> float:
+    from synthlift.training.batches import TrainingSeeds
+    from synthlift.training.settings import ResolvedTraining
+    from synthlift.training.trainer import TrainingJob, train
+
+    descriptor, component = rebuild("classifiers", request.config["classifier"])
+    settings = ResolvedTraining.model_validate(request.config["training"])
+    arm = Arm(name="probe", role="rival", recipe=Recipe(augmentation="medium"))
+
+    def seconds(steps: int) -> float:
+        job = TrainingJob(
+            real=images,
+            validation=images.subset(np.arange(0)),
+            arm=arm,
+            classifier=descriptor,
+            config=component,
+            settings=settings.model_copy(update={"steps": steps}),
+            seeds=TrainingSeeds(0, 0, 0, 0),
+        )
+        folder = context.work / f"classifier-{steps}"
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        train(job, run=replace(run_context(request, context), folder=folder))
+        return time.perf_counter() - began
+
+    return _difference(seconds)
+
+
+def _generator_seconds(
+    request: StageRequest, context: StageContext, images: ImageSet
+) -> dict[str, float]:
+    component = request.config["generator"]
+    lock = LockedTest(ids=images.ids[:0], groups=images.groups[:0], hashes=images.ids[:0])
+    inputs = FitInputs(train=images, validation=images.subset(np.arange(0)), test=lock)
+    fitted = None
+
+    def seconds(steps: int) -> float:
+        nonlocal fitted
+        short = {**component, "config": {**component["config"], "steps": steps}}
+        folder = context.work / f"generator-{steps}"
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        run = replace(run_context(request, context), folder=folder)
+        fitted = build("generators", short).fit(inputs, run=run)
+        return time.perf_counter() - began
+
+    step = _difference(seconds)
+    assert fitted is not None
+    requests = [SampleRequest(index=i, label=0, seed=i) for i in range(PROBE_IMAGES)]
+    list(fitted.sample(requests))
+    began = time.perf_counter()
+    list(fitted.sample(requests))
+    image = (time.perf_counter() - began) / PROBE_IMAGES
+    return {"generator_step": step, "sampled_image": image}
+
+
+def _difference(seconds: Any) -> float:
+    """Seconds per step without the fixed cost of starting."""
+    seconds(2)
+    few, many = seconds(2), seconds(2 + PROBE_STEPS)
+    return float(max(many - few, many / 50) / PROBE_STEPS)

@@ -1,0 +1,105 @@
+"""The tables of a run folder, gathered from committed artefacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthlift.store import Artefact, Store
+from synthlift.study.generation import verdict_rows
+from synthlift.study.open_test import PREDICTIONS
+from synthlift.study.work import Work
+
+if TYPE_CHECKING:
+    from synthlift.evaluation.predictions import Predictions
+
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model's predictions on one evaluation set, by the artefact that holds them."""
+
+    key: str
+    arm: str
+    multiple: float
+    replicate: int
+    fit: int
+    fold: int
+    evaluation_set: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For a stage's request."""
+        return asdict(self)
+
+
+def entries(
+    work: Work, places: Mapping[Place, Artefact], evaluation_set: str, *, only: Iterable[str] = ()
+) -> list[Entry]:
+    """Entries of committed artefacts by (arm, replicate), of all arms or ``only`` some."""
+    by_index = {replicate.index: replicate for replicate in work.prepared.layout.replicates}
+    crossed = work.prepared.layout.design == "cross_validated"
+    wanted = set(only)
+    return [
+        Entry(
+            key=artefact.key,
+            arm=arm,
+            multiple=work.final_arms[arm].multiple,
+            replicate=index,
+            fit=by_index[index].fit,
+            fold=by_index[index].draw if crossed else -1,
+            evaluation_set=evaluation_set,
+        )
+        for (arm, index), artefact in places.items()
+        if not wanted or arm in wanted
+    ]
+
+
+def gather(store: Store, wanted: Sequence[Entry], classes: Sequence[str]) -> Predictions:
+    """Read the predictions of all entries into one table."""
+    from synthlift.evaluation.predictions import build
+
+    columns: dict[str, list[Any]] = {}
+    for entry in wanted:
+        with np.load(store.open(entry.key).path(PREDICTIONS)) as found:
+            facts = {k: v for k, v in asdict(entry).items() if k != "key"}
+            values = {
+                **{name: np.full(len(found["ids"]), value) for name, value in facts.items()},
+                "image_id": found["ids"],
+                "group": found["groups"],
+                "label": found["labels"],
+                "probabilities": found["probabilities"],
+            }
+        for name, column in values.items():
+            columns.setdefault(name, []).append(column)
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    return build(joined, classes=classes)
+
+
+def write_verdicts(work: Work, path: Path) -> None:
+    """``verdicts.parquet``: one row per generated image with scores, verdict and reason."""
+    import pandas as pd
+
+    frame = pd.DataFrame([row for pool in work.pools.values() for row in verdict_rows(pool)])
+    if not frame.empty:
+        classes = np.array(work.prepared.opened.classes)
+        frame["label"] = classes[frame["label"].to_numpy()]
+    frame.to_parquet(path, index=False)
+
+
+def write_splits(work: Work, path: Path) -> None:
+    """``splits.csv``: id, label, group, content hash, draw and part of every usable image."""
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    from synthlift.store.images import SPLIT, usable_rows
+
+    split = pq.read_table(work.prepared.split.path(SPLIT)).to_pandas()
+    used = {replicate.draw for replicate in work.prepared.layout.replicates}
+    rows = usable_rows(work.session.store, work.prepared.data["inventory"])
+    facts = pd.DataFrame({name: rows[name] for name in ("id", "label", "group", "sha256")})
+    split[split["draw"].isin(used)].merge(facts, on="id").to_csv(path, index=False)
