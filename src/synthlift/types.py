@@ -100,12 +100,13 @@ class ImageSet:
     def subset(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> ImageSet:
         """The same set restricted to ``rows`` (positions, in that order, or a mask)."""
         rows = as_positions(rows, length=len(self))
+        pixels = self.pixels(rows)  # first: a row out of reach is leakage, not a wrong index
         return ImageSet(
             ids=self.ids[rows],
             labels=self.labels[rows],
             groups=self.groups[rows],
             classes=self.classes,
-            source=GuardedPixels(self.pixels(rows), np.arange(len(rows))),
+            source=GuardedPixels(pixels, np.arange(len(rows))),
             attributes={name: column[rows] for name, column in self.attributes.items()},
         )
 
