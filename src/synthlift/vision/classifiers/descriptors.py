@@ -45,7 +45,7 @@ class TimmConfig(ComponentConfig):
     """Any backbone of timm, from scratch or from a local weights file.
 
     Attributes:
-        name: timm's model name, e.g. ``resnet18``.
+        model: timm's model name, e.g. ``resnet18``.
         weights: local ``.safetensors`` or ``.pth`` file; None trains from scratch.
         weights_sha256: of that file; filled in, so that the key follows the content.
         input_size: pixels a side that the backbone sees; auto = the size that the weights were
@@ -53,7 +53,7 @@ class TimmConfig(ComponentConfig):
         dropout: before the head.
     """
 
-    name: str
+    model: str
     weights: str | None = None
     weights_sha256: str = ""
     input_size: Annotated[int, Field(ge=8, le=1024)] | Literal["auto"] = "auto"

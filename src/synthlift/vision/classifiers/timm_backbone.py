@@ -42,15 +42,15 @@ class TimmBackbone(ImageClassifier):
     def initialisation(self) -> str:
         """See ``ImageClassifier``."""
         if self.config.weights is None:
-            return f"timm {self.config.name}, trained from scratch"
+            return f"timm {self.config.model}, trained from scratch"
         name, digest = Path(self.config.weights).name, self.config.weights_sha256
-        return f"timm {self.config.name}, weights from {name} (SHA-256 {digest[:12]})"
+        return f"timm {self.config.model}, weights from {name} (SHA-256 {digest[:12]})"
 
     def build(self, task: ImageTask) -> ImageNetwork:
         """See ``ImageClassifier``."""
         import timm
 
-        name = self.config.name
+        name = self.config.model
         if not timm.is_model(name):
             known = timm.list_models()
             raise InputError(
@@ -81,7 +81,7 @@ class TimmBackbone(ImageClassifier):
                 remedy="put the original file back, or start the study again",
             )
         assert isinstance(network.trunk, _Backbone)
-        _load_weights(network.trunk.model, path, self.config.name)
+        _load_weights(network.trunk.model, path, self.config.model)
 
     def _input_size(self, task: ImageTask, facts: dict[str, Any]) -> int:
         if self.config.input_size != "auto":
