@@ -32,7 +32,7 @@ SMALL_CLASS = 20
 """Classes with fewer held-out images than this are pooled."""
 COPY_QUANTILE = 0.01
 RATIO_CEILING = 1 / 3
-"""A copy is at least three times nearer to one training image than to the next (Yoon 2023, §3)."""
+"""A copy is at least three times nearer to one training image than to the next (Yoon 2023)."""
 NOISE_LEVELS = 8.0
 
 
@@ -119,7 +119,8 @@ def copying_reference(
         encoder: shared by all measures.
         seed: of the noise control and of sub-samples.
     """
-    assert len(train) >= 3 and len(held_out) >= 1
+    assert len(train) >= 3, "copying needs at least 3 training images"
+    assert len(held_out) >= 1, "copying needs held-out images"
     features, pixels = encoder(train.pixels()), held_out.pixels()
     noise = generator_for(seed, "noise_control").normal(0, NOISE_LEVELS, pixels.shape)
     noised = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
@@ -177,10 +178,8 @@ def approach(reference: CopyingReference, *, pixels: UInt8) -> Approach:
 
 def is_copy(reference: CopyingReference, *, near: Approach) -> Bools:
     """Which images are copies: nearer than 99 % of held-out ones, or clearly of one image [n]."""
-    flagged: Bools = (near.first < reference.distance_cut) | (
-        near.relative < reference.relative_cut
-    )
-    return flagged
+    close: Bools = near.first < reference.distance_cut
+    return close | (near.relative < reference.relative_cut)
 
 
 def measure_copying(
@@ -260,13 +259,13 @@ def median_ratio(distances: Float64, reference: Float64) -> float:
 
 
 def c_t(cells: list[tuple[Float64, Float64]]) -> float:
-    """The data-copying statistic C_T (Meehan 2020, eq. 4), with classes as cells.
+    """The data-copying statistic C_T (Meehan 2020), with classes as cells.
 
     Args:
         cells: per cell, distances to train of generated and of held-out images.
 
     Returns:
-        Mean over cells, weighted by held-out images, of the z-scored Mann–Whitney U (eq. 3);
+        Mean over cells, weighted by held-out images, of the z-scored Mann–Whitney U;
         negative = generated images lie closer. NaN without any pair.
     """
     scores = [(mann_whitney_z(mine, theirs), len(theirs)) for mine, theirs in cells]
@@ -318,7 +317,7 @@ class CopyingMonitor:
                 "c_t": result.c_t,
                 "authenticity": result.authenticity,
                 "queries": float(result.queries),
-                **{name: value for name, value in result.controls.items()},
+                **result.controls,
             },
         )
 

@@ -53,11 +53,7 @@ class RandomConvolutions:
             padded = np.zeros((CHUNK, *pixels.shape[1:]), dtype=np.uint8)
             padded[: len(part)] = part
             out.append(self._chunk(padded)[: len(part)])
-        if not out:
-            return np.zeros(
-                (0, self._chunk(np.zeros((CHUNK, *pixels.shape[1:]), np.uint8)).shape[1]),
-                np.float32,
-            )
+        assert out, "no images to encode"
         return np.concatenate(out)
 
     @torch.inference_mode()
@@ -119,10 +115,8 @@ class JoinedEncoder:
 
     def __call__(self, pixels: UInt8) -> Float32:
         """Features float32 [n, ΣD]."""
-        scaled = [
-            part(pixels) * np.float32(s) for part, s in zip(self.parts, self.scales, strict=True)
-        ]
-        return np.concatenate(scaled, axis=1)
+        pairs = zip(self.parts, self.scales, strict=True)
+        return np.concatenate([part(pixels) * np.float32(s) for part, s in pairs], axis=1)
 
 
 def join_encoders(parts: Sequence[Encoder], *, pixels: UInt8) -> JoinedEncoder:
