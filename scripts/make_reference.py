@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import inspect
 import json
 import re
@@ -69,6 +68,8 @@ def section(title: str, model: type[BaseModel]) -> str:
 
 def table(model: type[BaseModel]) -> str:
     """The keys of a model as a Markdown table."""
+    if not model.model_fields:
+        return "No settings.\n"
     explained = meanings(model)
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
@@ -78,8 +79,14 @@ def table(model: type[BaseModel]) -> str:
             default_words(field),
             markdown(explained.get(name, "")),
         )
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        rows.append("| " + " | ".join(map(cell_text, cells)) + " |")
     return "\n".join(rows) + "\n"
+
+
+def cell_text(text: str) -> str:
+    """One cell of a table; outside code, ``<word>`` would vanish as a tag."""
+    text = " ".join(text.split()).replace("|", "\\|")
+    return text if text.startswith("`") else text.replace("<", "&lt;")
 
 
 def markdown(text: str) -> str:
@@ -142,8 +149,6 @@ def components() -> Iterator[str]:
     from synthlift.registry import available
 
     uses = {"generators": "generators", "filters": "curation", "classifiers": "classifier"}
-    if not importlib.util.find_spec("synthlift.generators.descriptors"):
-        return
     for group, key in uses.items():
         yield f"## Components for `{key}`\n"
         for kind, found in sorted(available(group).items()):  # type: ignore[arg-type]
@@ -171,28 +176,30 @@ def command_page() -> str:
 
 def command_section(name: str, command: Any) -> str:
     """One command: its words and a table of its parameters."""
-    shown = [p for p in command.params if not getattr(p, "hidden", False) and p.name != "help"]
-    arguments = [p for p in shown if p.param_type_name == "argument"]
-    usage = " ".join(
-        ["synthlift", name, *(p.make_metavar(command_context(command)) for p in arguments)]
-    )
-    lines = [f"## `{usage}`\n", inspect.cleandoc(command.help or "").replace("\f", "") + "\n"]
+    shown = [p for p in command.params if not p.hidden and p.name != "help"]
+    arguments = [spelling(p) for p in shown if p.param_type_name == "argument"]
+    lines = [
+        f"## `{' '.join(['synthlift', name, *arguments])}`\n",
+        inspect.cleandoc(command.help or "").replace("\f", "") + "\n",
+    ]
     if shown:
         lines += ["| parameter | default | meaning |", "|---|---|---|"]
     for parameter in shown:
-        spelled = ", ".join(f"`{text}`" for text in [*parameter.opts, *parameter.secondary_opts])
         default = parameter.default
         known = default not in (None, False, (), []) and not callable(default)
-        cells = (spelled, f"`{default}`" if known else "", getattr(parameter, "help", "") or "")
-        lines.append(
-            "| " + " | ".join(" ".join(c.split()).replace("|", "\\|") for c in cells) + " |"
-        )
+        cells = (f"`{spelling(parameter)}`", f"`{default}`" if known else "", parameter.help or "")
+        lines.append("| " + " | ".join(map(cell_text, cells)) + " |")
     return "\n".join(lines) + "\n"
 
 
-def command_context(command: Any) -> Any:
-    """A context for words that depend on one."""
-    return command.context_class(command)
+def spelling(parameter: Any) -> str:
+    """A parameter as it is typed: ``IMAGE...``, ``--budget TIME``, ``--json``."""
+    if parameter.param_type_name == "argument":
+        name = parameter.metavar or parameter.name.upper()
+        return str(name if parameter.required else f"[{name}]")
+    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+    value = "" if parameter.is_flag else parameter.metavar or parameter.name.upper()
+    return f"{names} {value}".strip()
 
 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────
@@ -200,10 +207,7 @@ def command_context(command: Any) -> Any:
 
 def pages() -> dict[str, Callable[[], str]]:
     """File name → maker of its text."""
-    made: dict[str, Callable[[], str]] = {"study.md": study_page}
-    if importlib.util.find_spec("synthlift.cli"):
-        made["cli.md"] = command_page
-    return made
+    return {"study.md": study_page, "cli.md": command_page}
 
 
 def main() -> int:
