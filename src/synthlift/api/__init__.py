@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from synthlift.api.checking import doctor
 from synthlift.api.classifying import Classification, classify
+from synthlift.api.evaluating import evaluate
+from synthlift.api.exporting import Exported, export
+from synthlift.api.generating import Generated, generate
 from synthlift.api.inspecting import init, inspect
 from synthlift.api.keeping import Status, gc, report, runs, status, stop
 from synthlift.api.run_folder import Run, load
@@ -17,6 +20,8 @@ from synthlift.spec.loading import json_schema as schema
 __all__ = [
     "Asked",
     "Classification",
+    "Exported",
+    "Generated",
     "Run",
     "Status",
     "ask",
@@ -24,7 +29,10 @@ __all__ = [
     "demo",
     "demo_study",
     "doctor",
+    "evaluate",
+    "export",
     "gc",
+    "generate",
     "init",
     "inspect",
     "load",

@@ -92,16 +92,14 @@ class Run:
     @cached_property
     def contrasts(self) -> pd.DataFrame:
         """One row a comparison: difference with interval, p-values, detectable effect."""
-        verdict = self.results.verdict
-        first = [verdict.contrast] if verdict else []
         rows = [
             {
                 **contrast.model_dump(exclude={"difference", "components"}),
                 **{f"difference_{k}": v for k, v in _interval(contrast.difference).items()},
             }
-            for contrast in [*first, *self.results.contrasts]
+            for contrast in self.results.contrasts
         ]
-        return _frame(rows).drop_duplicates(ignore_index=True)
+        return _frame(rows)
 
     @cached_property
     def classes(self) -> pd.DataFrame:
@@ -163,25 +161,32 @@ class Run:
         """Write the training folder of an arm; see :func:`synthlift.api.export`."""
         from synthlift.api.exporting import export
 
-        return export(self.path, arm=arm, out=out, replicate=replicate, **options).path
+        return export(self, arm=arm, out=out, replicate=replicate, **options).path
 
     def arm(self, name: str) -> Arm:
-        """The resolved record of an arm, its recipe filled in.
+        """The resolved record of an arm that was trained, its recipe filled in.
 
         Raises:
             InputError: the run has no such arm; the nearest name is given.
         """
-        from synthlift.spec.arms import expand_arms
+        from synthlift.spec.arms import Recipe, expand_arms
 
-        study = self.study
-        arms = {a.name: a for a in expand_arms(study.arms, generators=_titles(study))}
-        if name not in arms:
+        trained = {arm.name: arm for arm in self.results.arms}
+        if name not in trained:
             raise InputError(
-                f"the run has no arm '{name}'{nearest_name(name, arms)}",
-                rule=f"its arms are: {', '.join(arms)}",
+                f"the run has no arm '{name}'{nearest_name(name, trained)}",
+                rule=f"its arms are: {', '.join(trained)}",
                 remedy="name one of them",
             )
-        return arms[name]
+        study = self.study
+        arms = expand_arms(study.arms, generators=[g.title for g in study.generators])
+        found = next(arm for arm in arms if arm.name == name)
+        recipe = trained[name].recipe
+        known = {key: recipe[key] for key in Recipe.model_fields if key in recipe}
+        duplicate = bool(recipe.get("duplicate", found.duplicate))
+        return found.model_copy(
+            update={"recipe": Recipe.model_validate(known), "duplicate": duplicate}
+        )
 
     def __str__(self) -> str:
         return f"Run({self.path})"
@@ -232,10 +237,6 @@ def not_finished(folder: Path, file: str) -> InputError:
         rule="it is written when the run is done",
         remedy=f"see `synthlift status {folder}`, or go on with `synthlift run {folder}`",
     )
-
-
-def _titles(study: Study) -> list[str]:
-    return [component.title for component in study.generators]
 
 
 def _interval(estimate: Estimate) -> dict[str, float | None]:

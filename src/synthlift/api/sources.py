@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Asked:
         out: the run folder.
         store: where results are shared, or None for the usual place.
         preset: decisions that came with a resolved study file.
+        base: folder that relative paths of the study start from.
         resumed: whether ``out`` was given as the source.
     """
 
@@ -33,6 +34,7 @@ class Asked:
     out: Path
     store: Path | None = None
     preset: Mapping[str, Any] | None = None
+    base: Path = field(default_factory=Path.cwd)
     resumed: bool = False
 
 
@@ -149,7 +151,8 @@ def _from_mapping(content: Mapping[str, Any], changes: list[str]) -> Asked:
     store = Path(facts["store"]) if facts.get("store") else None
     # Recorded decisions belong to the study as it was; a changed one decides again.
     preset = facts.get("decisions") if not changes else None
-    return replace(_asked(study), store=store, preset=preset)
+    base = Path(facts["base"]) if facts.get("base") else Path.cwd()
+    return replace(_asked(study), store=store, preset=preset, base=base)
 
 
 def _resolved(path: Path) -> dict[str, Any] | None:

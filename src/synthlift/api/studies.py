@@ -55,7 +55,7 @@ def run(
     asked = ask(source, out=out, store=store, overrides=overrides, seed=seed, budget=budget)
     folder = conduct(
         asked.study,
-        base=Path.cwd(),
+        base=asked.base,
         options=_options(
             asked, more=more, device=device, workers=workers, replan=replan, command=command
         ),
@@ -90,7 +90,7 @@ def plan(
     asked = ask(source, out=out, store=store, overrides=overrides, seed=seed, budget=budget)
     found: Mapping[str, Any] = forecast(
         asked.study,
-        base=Path.cwd(),
+        base=asked.base,
         options=_options(asked, device=device, workers=workers),
         listener=listener or Listener(),
     )

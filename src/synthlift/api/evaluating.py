@@ -1,0 +1,122 @@
+"""The verdict from a predictions table, of this project's models or of anyone's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synthlift.api.run_folder import PREDICTIONS, read_results
+from synthlift.errors import InputError
+from synthlift.study.folder import RESULTS
+
+if TYPE_CHECKING:
+    from synthlift.evaluation.outcome import Outcome
+    from synthlift.evaluation.plan import EvaluationPlan
+    from synthlift.evaluation.predictions import Predictions
+    from synthlift.spec.results import Results
+
+METRIC, MARGIN = "balanced_accuracy", 0.01
+
+
+def evaluate(
+    predictions: Path | str,
+    *,
+    rival: str | None = None,
+    generative: str | None = None,
+    metric: str | None = None,
+    margin: float | None = None,
+) -> Outcome:
+    """Give the verdict on a predictions table.
+
+    Args:
+        predictions: ``predictions.parquet``, or the run folder that holds it.
+        rival, generative: the two arms that are compared; may be left out when the table lies in
+            a run folder or has two arms only.
+        metric: balanced_accuracy if left out.
+        margin: the smallest difference worth having; 0.01 if left out.
+
+    Raises:
+        InputError: the table breaks a rule, or it is not clear which arms are compared.
+    """
+    from synthlift.evaluation.outcome import evaluate_study
+    from synthlift.evaluation.plan import plan_from_table
+    from synthlift.evaluation.predictions import read
+
+    path = Path(predictions).expanduser()
+    path = path / PREDICTIONS if path.is_dir() else path
+    table = read(path)
+    results = read_results(path.parent) if (path.parent / RESULTS).is_file() else None
+    verdict = results.verdict if results else None
+    if verdict is not None:
+        rival, generative = rival or verdict.rival, generative or verdict.arm
+        metric, margin = metric or verdict.metric, margin or verdict.margin
+    generative, rival = _pair(table, generative, rival)
+    plan = plan_from_table(
+        table,
+        generative=generative,
+        rival=rival,
+        metric=metric or METRIC,
+        margin=MARGIN if margin is None else margin,
+    )
+    return evaluate_study(table, plan if results is None else _as_run(plan, results))
+
+
+def _pair(table: Predictions, generative: str | None, rival: str | None) -> tuple[str, str]:
+    arms = list(table.select(evaluation_set="test", variant="clean").arms())
+    if generative is not None and rival is not None:
+        return generative, rival
+    others = [arm for arm in arms if arm not in (generative, rival)]
+    if len(arms) != 2 or not others:
+        raise InputError(
+            f"the table has {len(arms)} arms: {', '.join(arms)}",
+            rule="a verdict compares one arm with synthetic images with one rival without",
+            remedy="name them with --generative ARM --rival ARM",
+        )
+    if generative is None and rival is None:
+        rival = "real" if "real" in arms else _without_synthetic(table, arms)
+        others = [arm for arm in arms if arm != rival]
+    return generative or others[0], rival or others[0]
+
+
+def _without_synthetic(table: Predictions, arms: list[str]) -> str:
+    import pyarrow.compute as pc
+
+    found = [
+        arm for arm in arms if pc.max(table.select(arm=arm).table.column("multiple")).as_py() == 0
+    ]
+    if len(found) != 1:
+        raise InputError(
+            f"it is not clear which of {' and '.join(arms)} uses synthetic images",
+            rule="one of two arms is the rival: named 'real', or the only one with multiple 0",
+            remedy="name them with --generative ARM --rival ARM",
+        )
+    return found[0]
+
+
+def _as_run(plan: EvaluationPlan, results: Results) -> EvaluationPlan:
+    """What the table does not hold, from the run that wrote it."""
+    facts, verdict = results.study, results.verdict
+    crossed = facts.design == "cross_validated"
+    counts = results.counts
+    roles = {arm.name: arm.role for arm in results.arms}
+    arms = [replace(arm, role=roles.get(arm.name, arm.role)) for arm in plan.arms]
+    return replace(
+        plan,
+        design=facts.design,
+        arms=arms,
+        selected=verdict.selected if verdict else False,
+        test_train_ratio=counts.test / counts.train if crossed and counts.train else None,
+        exploratory=list(_outside(results)),
+        scope=f"classifier '{facts.classifier}' {facts.initialisation}, at {facts.image_size} × "
+        f"{facts.image_size} pixels",
+        warnings=[],
+    )
+
+
+def _outside(results: Results) -> list[str]:
+    """Reasons that do not follow from the table."""
+    openings = results.openings
+    if openings is not None and openings.studies > 1:
+        return [f"this test set was opened by {openings.studies} differing studies"]
+    return []

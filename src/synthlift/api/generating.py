@@ -1,0 +1,314 @@
+"""Images from a run's generator, or from one that is fitted on a folder first."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthlift.api.exporting import save_png
+from synthlift.api.images import GENERATORS, read_component
+from synthlift.api.sources import Asked, Source, ask, is_run_folder
+from synthlift.errors import InputError, nearest_name
+from synthlift.seeds import seed_for
+from synthlift.store.files import write_json_atomic
+from synthlift.types import SampleRequest
+
+if TYPE_CHECKING:
+    from synthlift.study.executors.local import Listener
+    from synthlift.types import FittedGenerator, UInt8
+
+COMPONENT, SHEET, PROVENANCE = "component.json", "contact-sheet.png", "provenance.csv"
+SHEET_COLUMNS, SHEET_SIDE = 8, 96
+VALIDATION = 0.1
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A generator as a folder keeps it.
+
+    Attributes:
+        name, kind: in the study.
+        classes: class names in index order.
+        seed: of its fit.
+        fitted: ready to sample.
+    """
+
+    name: str
+    kind: str
+    classes: tuple[str, ...]
+    seed: int
+    fitted: FittedGenerator
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What was written: the folder, images per class, and the contact sheet."""
+
+    path: Path
+    counts: dict[str, int]
+    sheet: Path
+
+
+def generate(
+    source: Source,
+    *,
+    per_class: int,
+    out: Path | str,
+    seed: int = 0,
+    generator: str | None = None,
+    classes: Sequence[str] = (),
+    store: Path | str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener | None = None,
+    progress: Progress = lambda _done, _total, _note: None,
+) -> Generated:
+    """Write images per class as PNG, with ``provenance.csv`` and a contact sheet.
+
+    The same generator, seed and class give the same images; more of them begin with the same.
+
+    Args:
+        source: a finished run, a folder that this function wrote, or images to fit on first.
+        per_class: images of each class.
+        out: a new or empty folder.
+        seed: everything random about the images derives from it.
+        generator: which of the run's generators; the first if left out.
+        classes: only these; all if left out.
+        store, device, workers, overrides: as for :func:`synthlift.api.run`.
+        listener: what to call while a generator is fitted.
+        progress: called as ``progress(done, total, note)`` while images are written.
+
+    Raises:
+        InputError: no generator there, an unknown class, or ``out`` is not empty.
+    """
+    folder = Path(out).expanduser().absolute()
+    if per_class < 1:
+        raise InputError(
+            f"{per_class} images per class", rule="at least 1 is made", remedy="give --per-class 20"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"'{folder}' is not empty",
+            rule="images are written into a new or empty folder",
+            remedy="give another folder with --out",
+        )
+    place = _kept_folder(source, generator)
+    if place is None:
+        asked = ask(source, store=store, overrides=overrides)
+        place = _fit(asked, name=generator, device=device, workers=workers, listener=listener)
+    kept = _open(place, device=_device(device))
+    chosen = _choose(classes, kept.classes)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(place, folder / GENERATORS / kept.name)
+    pictures = _write_all(kept, chosen, per_class, seed, folder, progress)
+    sheet = folder / SHEET
+    _contact_sheet(pictures).save(sheet)
+    return Generated(folder, dict.fromkeys(chosen, per_class), sheet)
+
+
+def open_generator(run: Path, *, name: str | None = None, device: str = "cpu") -> Kept:
+    """Open a generator that a run folder keeps.
+
+    Raises:
+        InputError: it keeps none, or none of that name.
+    """
+    place = _kept_folder(run, name)
+    if place is None:
+        raise _no_generator(run)
+    return _open(place, device=device)
+
+
+def _kept_folder(source: Source, name: str | None) -> Path | None:
+    """The folder of a kept generator; None when ``source`` is data to fit on."""
+    if not isinstance(source, str | Path):
+        return None
+    path = Path(source).expanduser()
+    place = path / GENERATORS
+    kept = sorted(p.parent.name for p in place.glob(f"*/{COMPONENT}"))
+    if not kept:
+        if is_run_folder(path):
+            raise _no_generator(path)
+        return None
+    if name is not None and name not in kept:
+        raise InputError(
+            f"there is no generator '{name}' in '{path}'{nearest_name(name, kept)}",
+            rule=f"it keeps: {', '.join(kept)}",
+            remedy="name one of them with --generator",
+        )
+    if name is None and is_run_folder(path):
+        titles = [component.title for component in ask(path).study.generators]
+        kept.sort(key=lambda title: titles.index(title) if title in titles else len(titles))
+    return place / (name or kept[0])
+
+
+def _no_generator(path: Path) -> InputError:
+    return InputError(
+        f"'{path}' keeps no generator",
+        rule="a run keeps its generators when it is done and some arm uses them",
+        remedy=f"finish it with `synthlift run {path}`, or give a folder of images to fit on",
+    )
+
+
+def _open(folder: Path, *, device: str) -> Kept:
+    from synthlift.study.components import build
+
+    facts = read_component(folder)
+    return Kept(
+        name=folder.name,
+        kind=facts["kind"],
+        classes=tuple(facts["classes"]),
+        seed=int(facts["seed"]),
+        fitted=build("generators", facts).load(folder, device=device),
+    )
+
+
+def _device(wanted: str) -> str:
+    from synthlift.study.devices import choose_device
+
+    return choose_device(wanted)
+
+
+def _choose(wanted: Sequence[str], classes: Sequence[str]) -> list[str]:
+    for name in wanted:
+        if name not in classes:
+            raise InputError(
+                f"there is no class '{name}'{nearest_name(name, classes)}",
+                rule=f"the generator knows: {', '.join(classes)}",
+                remedy="name one of them",
+            )
+    return list(dict.fromkeys(wanted)) or list(classes)
+
+
+# ── writing ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _write_all(
+    kept: Kept, chosen: Sequence[str], per_class: int, seed: int, folder: Path, progress: Progress
+) -> dict[str, list[UInt8]]:
+    """Sample and write class by class; returns the first few of each."""
+    shown: dict[str, list[UInt8]] = {name: [] for name in chosen}
+    total, done = per_class * len(chosen), 0
+    with (folder / PROVENANCE).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "label", "generator", "kind", "fit_seed", "index", "seed"])
+        for name in chosen:
+            (folder / "images" / name).mkdir(parents=True, exist_ok=True)
+            requests = _requests(kept, name, per_class, seed)
+            batches = (image for batch in kept.fitted.sample(requests) for image in batch.pixels)
+            for request, pixels in zip(requests, batches, strict=True):
+                file = f"images/{name}/{kept.name}_{request.index:05d}.png"
+                save_png(folder / file, pixels)
+                facts = [kept.name, kept.kind, kept.seed, request.index, request.seed]
+                writer.writerow([file, name, *facts])
+                if len(shown[name]) < SHEET_COLUMNS:
+                    shown[name].append(np.array(pixels))
+                done += 1
+                progress(done, total, name)
+    return shown
+
+
+def _requests(kept: Kept, name: str, count: int, seed: int) -> list[SampleRequest]:
+    label = kept.classes.index(name)
+    # A stream of its own: these are no images of the study.
+    return [
+        SampleRequest(index=i, label=label, seed=seed_for(seed, "generate", name, i))
+        for i in range(count)
+    ]
+
+
+def _contact_sheet(pictures: dict[str, list[UInt8]]) -> Any:
+    """One row a class, its name on the left."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font, gap = ImageFont.load_default(14), 4
+    margin = max(round(font.getlength(name)) for name in pictures) + 3 * gap
+    columns = max(len(row) for row in pictures.values())
+    cell = SHEET_SIDE + gap
+    sheet = Image.new("RGB", (margin + columns * cell, len(pictures) * cell + gap), "white")
+    draw = ImageDraw.Draw(sheet)
+    for y, (name, row) in enumerate(pictures.items()):
+        draw.text((gap, gap + y * cell + SHEET_SIDE // 2 - 8), name, "black", font)
+        for x, pixels in enumerate(row):
+            picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+            how = Image.Resampling.NEAREST if picture.width < SHEET_SIDE else Image.Resampling.BOX
+            picture = picture.convert("RGB").resize((SHEET_SIDE, SHEET_SIDE), how)
+            sheet.paste(picture, (margin + x * cell, gap + y * cell))
+    return sheet
+
+
+# ── fitting ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _fit(
+    asked: Asked,
+    *,
+    name: str | None,
+    device: str,
+    workers: int | None,
+    listener: Listener | None,
+) -> Path:
+    """Fit a generator on a folder through the store; a second call finds it there."""
+    from synthlift.data.designs import Design
+    from synthlift.data.sizes import choose_channels, choose_size
+    from synthlift.store import Store, digest
+    from synthlift.study.devices import choose_device
+    from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
+    from synthlift.study.generation import fit_request
+    from synthlift.study.layout import make_layout
+    from synthlift.study.ledger import Ledger
+    from synthlift.study.preparation import open_data, original_sizes, prepare
+    from synthlift.study.session import Session
+
+    study, store = asked.study, Store(asked.store)
+    components = {component.title: component for component in study.generators}
+    if not components or (name is not None and name not in components):
+        raise InputError(
+            f"the study has no generator '{name or ''}'",
+            rule=f"its generators are: {', '.join(components) or 'none'}",
+            remedy="name one of them with --generator",
+        )
+    hearing = listener or Listener()
+    with LocalExecutor(store, workers=default_workers(workers), listener=hearing) as executor:
+        session = Session(
+            study=study,
+            store=store,
+            executor=executor,
+            ledger=Ledger(),
+            base=asked.base,
+            device=choose_device(device),
+        )
+        opened = open_data(session)
+        widths, heights, grey = original_sizes(opened)
+        given = study.data.image_size
+        layout = make_layout("fixed", replicates=1, fits=1)
+        prepared = prepare(
+            session,
+            opened,
+            # Nothing is tested here: one image a class is locked away, the least there is.
+            design=Design("fixed", test=1e-9, validation=VALIDATION, folds=1, repeats=1, draws=1),
+            image_size=given if isinstance(given, int) else choose_size(widths, heights)[0],
+            channels=choose_channels(grey, wanted=study.data.channels)[0],
+            layout=layout,
+        )
+        component = components[name or next(iter(components))]
+        request = fit_request(session, component, layout.units[0], prepared.data)
+        (fitted,) = session.ask([request])
+    place = store.root / "generators" / digest(fitted.key)[:16] / component.title
+    shutil.copytree(fitted.folder / "generator", place, dirs_exist_ok=True)
+    facts = {
+        **fitted.record["config"]["generator"],
+        "classes": list(opened.classes),
+        "image_shape": list(prepared.image_shape),
+        "fit": fitted.key,
+        "seed": fitted.record["seed"],
+    }
+    write_json_atomic(place / COMPONENT, facts)
+    return place

@@ -1,0 +1,368 @@
+"""Which images a model of an arm was trained on, and where their pixels are now.
+
+The plan of a training set stands in the run folder (``splits.csv``, ``verdicts.parquet``), so that
+it outlives the store. Pixels come from the store, else from the source (checked by hash) and from
+the generator that the run folder keeps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from synthlift.errors import InputError
+from synthlift.spec.arms import Arm
+from synthlift.study.folder import run_facts
+from synthlift.study.layout import wanted_images
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synthlift.api.run_folder import Run
+    from synthlift.data.decode import Decoded
+    from synthlift.data.sources import Source
+    from synthlift.store import Artefact, Store
+    from synthlift.types import UInt8
+
+SPLITS, VERDICTS, GENERATORS = "splits.csv", "verdicts.parquet", "generators"
+WHITES = (65535, 4095, 1023, 16383, 255)
+
+
+@dataclass(frozen=True)
+class ArmImage:
+    """One image of a training set.
+
+    Attributes:
+        origin: real or synthetic.
+        id: of a real image as in ``splits.csv``; ``generator/fit/class/index`` of a synthetic one.
+        label: class name.
+        group, sha256: of a real image.
+        generator, fit, index: of a synthetic one: which, which fit, place in its stream.
+        chunk, row: where the store has its pixels.
+    """
+
+    origin: Literal["real", "synthetic"]
+    id: str
+    label: str
+    group: str = ""
+    sha256: str = ""
+    generator: str = ""
+    fit: int = -1
+    index: int = -1
+    chunk: str = field(default="", repr=False)
+    row: int = field(default=-1, repr=False)
+
+
+def splits(run: Run) -> pd.DataFrame:
+    """``splits.csv``: draw, id, part, label, group, sha256; everything but the draw is text."""
+    import pandas as pd
+
+    path = run.path / SPLITS
+    if not path.is_file():
+        from synthlift.api.run_folder import not_finished
+
+        raise not_finished(run.path, SPLITS)
+    # Class names such as "NA" or "007" are text.
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return frame.astype({"draw": int})
+
+
+def place(run: Run, replicate: int) -> tuple[int, int]:
+    """Draw and generator fit of a replicate (METHOD §1, "Generator fit").
+
+    Raises:
+        InputError: the run has no such replicate.
+    """
+    facts = run.results.study
+    if not 0 <= replicate < facts.replicates:
+        raise InputError(
+            f"replicate {replicate}",
+            rule=f"the run has replicates 0 to {facts.replicates - 1}",
+            remedy="give one of them with --replicate",
+        )
+    if facts.design == "cross_validated":
+        return replicate, replicate
+    if facts.design == "redrawn":
+        draw = replicate % int(splits(run)["draw"].nunique())
+        return draw, draw
+    return 0, replicate % max(1, _fits(run))
+
+
+def _fits(run: Run) -> int:
+    fits = verdicts(run)
+    return int(fits["fit"].nunique()) if len(fits) else 1
+
+
+def verdicts(run: Run) -> pd.DataFrame:
+    """``verdicts.parquet``: one row per generated image."""
+    import pandas as pd
+
+    return pd.read_parquet(run.path / VERDICTS)
+
+
+def arm_images(run: Run, arm: Arm, *, part: str = "train", replicate: int = 0) -> list[ArmImage]:
+    """The images of one training set (each once), or of its validation set.
+
+    Args:
+        run: a finished run.
+        arm: one of its arms.
+        part: train or validation; test images stay locked.
+        replicate: which repetition.
+    """
+    if part not in ("train", "validation"):
+        raise InputError(
+            f"part '{part}'",
+            rule="a training set has the parts train and validation; the test set stays locked",
+            remedy="choose train or validation; splits.csv names the test images",
+        )
+    if arm.posing is not None:
+        raise InputError(
+            f"arm '{arm.name}' is a control in which real images pose as synthetic ones",
+            rule="only arms that are meant for use can be taken out of a run",
+            remedy="name another arm",
+        )
+    draw, fit = place(run, replicate)
+    rows = splits(run)
+    rows = rows[rows["draw"] == draw]
+    real = [
+        ArmImage("real", id=r["id"], label=r["label"], group=r["group"], sha256=r["sha256"])
+        for r in rows[rows["part"] == part].to_dict("records")
+    ]
+    if part == "validation":
+        return real
+    synthetic = _synthetic(run, arm, fit, rows) if arm.uses_synthetic else []
+    return synthetic if arm.regime == "synthetic_only" else [*real, *synthetic]
+
+
+def _synthetic(run: Run, arm: Arm, fit: int, rows: pd.DataFrame) -> list[ArmImage]:
+    classes = run.results.study.classes
+    train = rows[rows["part"] == "train"]["label"].value_counts()
+    wanted = wanted_images(arm, {k: int(train.get(name, 0)) for k, name in enumerate(classes)})
+    table = verdicts(run)
+    table = table[(table["generator"] == arm.generator) & (table["fit"] == fit)]
+    if arm.curated:
+        table = table[table["kept"]]
+    images: list[ArmImage] = []
+    for k, count in wanted.items():
+        stream = table[table["label"] == classes[k]].sort_values("index").head(count)
+        images.extend(
+            ArmImage(
+                "synthetic",
+                id=f"{arm.generator}/{fit}/{classes[k]}/{row['index']}",
+                label=classes[k],
+                generator=str(arm.generator),
+                fit=fit,
+                index=int(row["index"]),
+                chunk=row["chunk"],
+                row=int(row["row"]),
+            )
+            for row in stream.to_dict("records")
+        )
+    return images
+
+
+# ── pixels ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Pixels:
+    """Pixels of a run's images, wherever they can still be had; nothing is read before it is asked.
+
+    Args:
+        run: a finished run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._sampled: dict[str, UInt8] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Data loaders copy their data set into workers; maps are opened again there.
+        return {"run": self.run, "_sampled": {}}
+
+    def training(self, image: ArmImage) -> UInt8:
+        """As the model saw it before augmentation: uint8 [size, size, C]."""
+        return self.synthetic(image) if image.origin == "synthetic" else self._real(image)
+
+    # ── real images ───────────────────────────────────────────────────────────────────────────
+
+    def _real(self, image: ArmImage) -> UInt8:
+        if image.id in self._rows:
+            found: UInt8 = np.ascontiguousarray(self._base[self._rows[image.id]])
+            return found
+        from synthlift.data.sizes import resize
+
+        facts = self.run.results.study
+        decoded = self.original(image)
+        return resize(
+            decoded.pixels,
+            size=facts.image_size,
+            fit=self.run.study.data.fit,
+            channels=facts.channels,
+        )
+
+    def original(self, image: ArmImage) -> Decoded:
+        """A real image from its source, checked to be the one that the run read.
+
+        Raises:
+            InputError: it is gone or shows something else now.
+        """
+        from synthlift.data.decode import UnusableImageError, without_pillow_warnings
+        from synthlift.data.integrity import pixel_hash
+
+        limit = self.run.study.data.max_pixels
+        path = self._paths.get(image.id)
+        for white in WHITES if path is not None else ():
+            assert path is not None
+            try:
+                with without_pillow_warnings():
+                    decoded = self._source.load(path, max_pixels=limit, white=white)
+            except UnusableImageError:
+                break
+            if pixel_hash(decoded.pixels) == image.sha256:
+                return decoded
+            if not decoded.peak:  # the white value matters to 16-bit images only
+                break
+        raise InputError(
+            f"image '{image.id}' is no longer in '{self.run.study.data.source}' as it was read",
+            rule="real images are taken from the store, else from their source by content",
+            remedy="put the original back where it was",
+        )
+
+    def original_file(self, image: ArmImage) -> Path | None:
+        """The file of a real image; None for embedded data."""
+        file = Path(self._source.location) / self._paths.get(image.id, "")
+        return file if file.is_file() else None
+
+    @cached_property
+    def _source(self) -> Source:
+        from synthlift.data.sources import open_source
+
+        base = Path(str(run_facts(self.run.path).get("base") or Path.cwd()))
+        return open_source(self.run.study.data.source, base=base, strict=False)
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        try:
+            return {item.id: item.path for item in self._source.items}
+        except InputError:  # the source is gone
+            return {}
+
+    @cached_property
+    def _rows(self) -> Mapping[str, int]:
+        """Row of each real image in the store's pixels; empty when they are gone."""
+        if self._pixels is None:
+            return {}
+        from synthlift.store.images import usable_rows
+
+        assert self.store is not None
+        inventory = str(self._pixels.record["inputs"]["inventory"])
+        if not self.store.has(inventory):
+            return {}
+        return {str(name): row for row, name in enumerate(usable_rows(self.store, inventory)["id"])}
+
+    @cached_property
+    def _base(self) -> UInt8:
+        from synthlift.store.images import PIXELS
+
+        assert self._pixels is not None
+        pixels: UInt8 = np.load(self._pixels.path(PIXELS), mmap_mode="r")
+        return pixels
+
+    @cached_property
+    def _pixels(self) -> Artefact | None:
+        facts = self.run.results.study
+        for artefact in self.artefacts("pixels"):
+            config = artefact.record["config"]
+            if (config["size"], config["channels"]) == (facts.image_size, facts.channels):
+                return artefact
+        return None
+
+    # ── the store ─────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def store(self) -> Store | None:
+        """The run's store, if it is still there."""
+        from synthlift.store import Store
+
+        root = run_facts(self.run.path).get("store")
+        return Store(Path(root)) if root and Path(root).is_dir() else None
+
+    def artefacts(self, stage: str) -> list[Artefact]:
+        """What the store still has of a stage of this run."""
+        if self.store is None:
+            return []
+        key = run_facts(self.run.path)["key"]
+        roots = [root for root in self.store.roots().values() if root.get("key") == key]
+        keys = {k for root in roots for k in root["keys"] if k.startswith(f"{stage}-")}
+        return [self.store.open(k) for k in sorted(keys) if self.store.has(k)]
+
+    # ── synthetic images ──────────────────────────────────────────────────────────────────────
+
+    def synthetic(self, image: ArmImage) -> UInt8:
+        """A generated image, uint8 [size, size, C]: from the store, else sampled again."""
+        from synthlift.store.images import PIXELS
+
+        if self.store is not None and self.store.has(image.chunk):
+            chunk = np.load(self.store.open(image.chunk).path(PIXELS), mmap_mode="r")
+            found: UInt8 = np.array(chunk[image.row])
+            return found
+        if image.id not in self._sampled:
+            self._sample_again(image)
+        return self._sampled[image.id]
+
+    def sample_again(self, images: Sequence[ArmImage]) -> None:
+        """Sample what the store no longer has, all at once."""
+        store = self.store
+        gone = [i for i in images if i.origin == "synthetic" and not (store and store.has(i.chunk))]
+        for image in gone[:1]:
+            self._sample_again(image, *gone[1:])
+
+    def _sample_again(self, first: ArmImage, *more: ArmImage) -> None:
+        from synthlift.api.generating import open_generator
+        from synthlift.seeds import seed_for
+        from synthlift.types import SampleRequest
+
+        if first.fit != 0:
+            raise InputError(
+                f"the images of fit {first.fit + 1} of '{first.generator}' are gone",
+                rule="without its store, a run folder keeps the first fit of a generator only",
+                remedy=f"choose a replicate of the first fit, or run again: synthlift run "
+                f"{self.run.path}",
+            )
+        kept = open_generator(self.run.path, name=first.generator)
+        images = [first, *more]
+        label = {name: k for k, name in enumerate(kept.classes)}
+        requests = [
+            SampleRequest(
+                index=i.index,
+                label=label[i.label],
+                seed=seed_for(kept.seed, "train", label[i.label], i.index),
+            )
+            for i in images
+        ]
+        pixels = np.concatenate([batch.pixels for batch in kept.fitted.sample(requests)])
+        for image, one in zip(images, pixels, strict=True):
+            self._sampled[image.id] = one
+
+
+def read_component(folder: Path) -> dict[str, Any]:
+    """``component.json`` beside a kept generator.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / "component.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            f"'{folder}' holds no generator",
+            rule="a kept generator is a folder with component.json and its weights",
+            remedy="give the folder of a finished run",
+        ) from None
+    return content

@@ -1,0 +1,73 @@
+"""``synthlift generate``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthlift.cli import options
+from synthlift.cli.errors import guarded
+
+PerClass = Annotated[int, typer.Option("--per-class", metavar="N", help="Images of each class.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same images.")]
+Name = Annotated[
+    str | None, typer.Option("--generator", metavar="NAME", help="Which; the first if left out.")
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option("--class", metavar="NAME", help="Only this class; may be given repeatedly."),
+]
+
+
+@guarded
+def generate(
+    source: options.Source,
+    out: Out,
+    per_class: PerClass = 20,
+    seed: Seed = 0,
+    generator: Name = None,
+    classes: Classes = None,
+    store: options.Store = None,
+    device: options.Device = "auto",
+    workers: options.Workers = None,
+    changes: options.Set = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Make images with a run's generator, or fit one first.
+
+    SOURCE is a finished run, a folder that this command wrote, or images to fit a generator on.
+    """
+    from synthlift import api
+    from synthlift.cli import output
+    from synthlift.cli.progress import counting, following
+    from synthlift.store import default_root
+
+    with (
+        following(store or default_root(), quiet=quiet) as listener,
+        counting("writing images", quiet=quiet) as progress,
+    ):
+        found = api.generate(
+            source,
+            per_class=per_class,
+            out=out,
+            seed=seed,
+            generator=generator,
+            classes=classes or (),
+            store=store,
+            device=device,
+            workers=workers,
+            overrides=changes or (),
+            listener=listener,
+            progress=progress,
+        )
+    if as_json:
+        output.say_json(asdict(found))
+        return
+    total = sum(found.counts.values())
+    output.say(f"{total:,} images of {len(found.counts)} classes in {found.path / 'images'}")
+    output.say(f"All at a glance: {found.sheet}")
