@@ -9,13 +9,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from synthlift.spec.results import GalleryImage
 from synthlift.store.files import write_bytes_atomic
 from synthlift.types import UInt8
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 Kind = Literal["real", "kept", "rejected", "copy_query", "copy_neighbour"]
 
@@ -131,7 +134,7 @@ def _compressed(data: bytes) -> bytes:
     return stream.getvalue()
 
 
-def _image(pixels: UInt8):  # type: ignore[no-untyped-def]  # Pillow is imported lazily
+def _image(pixels: UInt8) -> PIL.Image.Image:
     from PIL import Image
 
     assert pixels.dtype == np.uint8

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -174,3 +177,39 @@ def test_the_summary_passes_no_terminal_codes_on() -> None:
     results = sample_results()
     results.notes.append("class \x1b[31mred\x1b[0m")
     assert "\x1b" not in summary_text(results)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1, 2])
+def test_colours_keep_their_contrast_in_light_dark_and_print(theme: int) -> None:
+    """WCAG 2.2 AA: 4.5 for text, 3 for what a chart is read from."""
+    css = (Path(svg.__file__).parent / "templates" / "style.css").read_text()
+    blocks = re.findall(r":root \{(.*?)\}", css, re.S)
+    assert len(blocks) == 3
+    pairs = re.findall(r"--([\w-]+): (#[0-9a-f]{6}|#[0-9a-f]{3});", blocks[theme])
+    colours = {n: c if len(c) == 7 else "#" + "".join(2 * x for x in c[1:]) for n, c in pairs}
+    for ground in ("page", "sheet", "quiet"):
+        for ink in ("ink", "soft", "link"):
+            assert _contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+    for ground in ("page", "sheet"):
+        for mark in ("rival", "generative", "control", "gone", "a", "b", "c", "d"):
+            assert _contrast(colours[mark], colours[ground]) >= 3, (mark, ground)
+    assert _contrast(colours["mark"], colours["mark-ground"]) >= 4.5
+    assert _contrast(colours["ink"], colours["caution-ground"]) >= 4.5
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'matplotlib', 'pandas', 'sklearn', 'PIL', 'jinja2'}"
+    code = f"import sys, synthlift.reporting; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
