@@ -79,32 +79,25 @@ def choose_design(
     counts = groups_per_class(labels, groups)
     require_three(counts, unit="groups")
     kind, reason = _choose_kind(split, images=len(labels), counts=counts)
-    if kind != "cross_validated":
-        return Design(
-            kind=kind,
-            test=split.test,
-            validation=split.validation,
-            folds=1,
-            repeats=1,
-            draws=split.draws if kind == "redrawn" else 1,
-            long_tail=_tail(split) if kind == "redrawn" else None,
-            per_class=split.per_class if kind == "redrawn" else None,
-            reason=reason,
-        )
-    smallest = min(counts, key=lambda name: (counts[name], name))
-    folds = min(split.folds, counts[smallest])
-    if folds < split.folds:
-        reason += (
-            f"; {folds} folds instead of {split.folds}, since class '{smallest}' has only "
-            f"{folds} groups"
-        )
+    redrawn = kind == "redrawn"
+    folds, repeats = 1, 1
+    if kind == "cross_validated":
+        smallest = min(counts, key=lambda name: (counts[name], name))
+        folds, repeats = min(split.folds, counts[smallest]), split.repeats
+        if folds < split.folds:
+            reason += (
+                f"; {folds} folds instead of {split.folds}, since class '{smallest}' has only "
+                f"{folds} groups"
+            )
     return Design(
         kind=kind,
-        test=1 / folds,
+        test=1 / folds if folds > 1 else split.test,
         validation=split.validation,
         folds=folds,
-        repeats=split.repeats,
-        draws=folds * split.repeats,
+        repeats=repeats,
+        draws=split.draws if redrawn else folds * repeats,
+        long_tail=_tail(split) if redrawn else None,
+        per_class=split.per_class if redrawn else None,
         reason=reason,
     )
 

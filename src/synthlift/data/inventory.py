@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -166,7 +166,7 @@ def content_digest(rows: Sequence[Row]) -> str:
 
     Where a folder lies and when its files were touched take no part; unused files neither.
     """
-    return digest([list(asdict(row).values()) for row in usable(rows)])
+    return digest([list(vars(row).values()) for row in usable(rows)])
 
 
 def describe(rows: Sequence[Row]) -> dict[str, Any]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -123,14 +124,11 @@ def test_wilson_width(n: int, right: int) -> None:
 
 
 def test_flowers_hold_known_repeats(tmp_path: Path) -> None:
-    import tarfile
-
     default = Path(__file__).parents[3] / ".." / "shared" / "data"
     archive = Path(os.environ.get("SYNTHLIFT_TEST_DATA", default)) / "flowers.tar.gz"
     if not archive.is_file():
         pytest.skip(f"the real images are not here: {archive.name} (see SYNTHLIFT_TEST_DATA)")
-    with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(archive, tmp_path)
     facts = inspect(tmp_path, "flowers")
     assert (facts["read"], facts["usable"]) == (4317, 4307)
     assert (facts["duplicates"], facts["conflicting_labels"]) == (2, 8)

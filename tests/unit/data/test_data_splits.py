@@ -155,7 +155,8 @@ def test_two_folds_of_three_groups_train_before_they_validate() -> None:
         assert found["test"]["a"] + found["validation"].get("a", 0) == 2
 
 
-def test_folds_stay_even_with_patients_of_several_classes() -> None:
+def patients() -> Rows:
+    """120 patients with 4 images each, of up to three classes."""
     rng = np.random.default_rng(0)
     ids, labels, groups = [], [], []
     for patient in range(120):
@@ -163,11 +164,33 @@ def test_folds_stay_even_with_patients_of_several_classes() -> None:
             ids.append(f"{patient}/{i}")
             labels.append(str(label))
             groups.append(f"patient {patient}")
-    data = (ids, labels, groups)
-    counts = groups_per_class(labels, groups)
+    return ids, labels, groups
+
+
+def test_folds_stay_even_with_patients_of_several_classes() -> None:
+    data = patients()
+    counts = groups_per_class(data[1], data[2])
     for parts in parts_by_draw(split(data, 5, design="cross_validated")[1]):
         for name, n in group_counts(data, parts)["test"].items():
             assert abs(n - counts[name] / 5) <= 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shares_hold_with_patients_of_several_classes(seed: int) -> None:
+    data = patients()
+    found = group_counts(data, parts_by_draw(split(data, seed, design="fixed")[1])[0])
+    for name, n in groups_per_class(data[1], data[2]).items():
+        assert abs(found["test"][name] - 0.2 * n) <= 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_overlapping_classes_keep_groups_to_train_and_choose_with(seed: int) -> None:
+    # Any two of these classes share two of four groups, so that one test group each is too much.
+    holds = {"v": "123", "x": "234", "y": "134", "z": "124"}
+    cells = [(label, group) for label, groups in holds.items() for group in groups]
+    data = (["".join(cell) for cell in cells], [c for c, _ in cells], [g for _, g in cells])
+    found = group_counts(data, parts_by_draw(split(data, seed, design="fixed")[1])[0])
+    assert all(3 - found["test"].get(name, 0) >= 2 for name in holds)
 
 
 def test_seeds_and_repeats_differ_and_repeat_themselves() -> None:
@@ -256,8 +279,10 @@ def test_draw_larger_than_the_pool() -> None:
             {"a": 50, "b": 4},
             {},
             "C",
-            "cross-validated, since 54 images are below 3,000; 4 folds instead of 5, since class 'b' "
-            "has only 4 groups",
+            (
+                "cross-validated, since 54 images are below 3,000; 4 folds instead of 5, since "
+                "class 'b' has only 4 groups"
+            ),
         ),
         (
             {"a": 50, "b": 50},
