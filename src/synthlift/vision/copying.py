@@ -153,10 +153,8 @@ def copy_cuts(
         quantile: share of them below either threshold; 0 switches the distance test off.
         ceiling: the threshold on d1/d2 is never higher; 0 switches that test off.
     """
-    if quantile == 0:
-        return 0.0, ceiling
-    relative = float(np.quantile(held_out.relative, quantile))
-    return float(np.quantile(held_out.first, quantile)), min(ceiling, relative)
+    distance = float(np.quantile(held_out.first, quantile)) if quantile > 0 else 0.0
+    return distance, min(ceiling, float(np.quantile(held_out.relative, quantile)))
 
 
 def blur(pixels: UInt8) -> UInt8:

@@ -27,7 +27,7 @@ class Progress:
         readings: one record per look of the training monitor.
         kept_step: the step whose weights are kept, or None while there was no reading.
         kept_acceptable: whether the monitor accepted them.
-        refused: refused readings in a row.
+        refused: refused readings in a row since the last accepted one.
     """
 
     step: int = 0

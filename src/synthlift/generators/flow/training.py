@@ -138,7 +138,10 @@ def _look(network: FlowNetwork, state: TrainingState, *, probe: Probe, run: RunC
     if reading.acceptable or state.kept is None:
         state.kept = state.flat.average.clone()
         progress.kept_step, progress.kept_acceptable = progress.step, reading.acceptable
-    progress.refused = 0 if reading.acceptable else progress.refused + 1
+    # Blurred samples of the first steps may be refused too: only what follows an accepted
+    # reading shows that copying has begun.
+    begun = progress.kept_acceptable and not reading.acceptable
+    progress.refused = progress.refused + 1 if begun else 0
 
 
 def _fingerprint(config: FlowConfig, *, steps: int, seed: int, examples: Examples) -> str:

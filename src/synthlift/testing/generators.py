@@ -1,0 +1,155 @@
+"""What every generator component must satisfy; third parties run it on their own descriptor.
+
+from synthlift.testing.generators import CHECKS
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_my_generator(check):
+    check(MY_DESCRIPTOR, MyConfig(steps=5))
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from synthlift.errors import InputError
+from synthlift.registry import ComponentConfig, Descriptor
+from synthlift.testing.inputs import (
+    CLASSES,
+    assert_never_opened,
+    drawn_inputs,
+    global_random_state_untouched,
+)
+from synthlift.types import FitInputs, FittedGenerator, RunContext, SampleRequest, UInt8
+
+Check = Callable[[Descriptor, ComponentConfig], None]
+
+PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
+
+
+def _fit(
+    descriptor: Descriptor, config: ComponentConfig, *, inputs: FitInputs | None = None
+) -> FittedGenerator:
+    generator = descriptor.build(config)
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunContext(folder=Path(folder), seed=5)
+        fitted: FittedGenerator = generator.fit(inputs or drawn_inputs(), run=run)
+    return fitted
+
+
+def _requests(count: int = 9) -> list[SampleRequest]:
+    return [SampleRequest(index=i, label=i % 3, seed=100 + i) for i in range(count)]
+
+
+def _pixels(fitted: FittedGenerator, requests: Sequence[SampleRequest]) -> UInt8:
+    return np.concatenate([batch.pixels for batch in fitted.sample(requests)])
+
+
+def gives_what_was_asked(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """As many images as requests, in their order, uint8 at the native size."""
+    fitted, requests = _fit(descriptor, config), _requests()
+    batches = list(fitted.sample(requests))
+    for batch in batches:
+        assert batch.pixels.dtype == np.uint8
+        assert batch.pixels.shape == (len(batch.labels), *fitted.image_shape)
+    labels = [int(label) for batch in batches for label in batch.labels]
+    assert labels == [request.label for request in requests]
+    assert not list(fitted.sample([])), "no request, yet a batch"
+
+
+def request_alone_decides_pixels(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """A request's pixels are the same bits in any batch and any order; seeds matter."""
+    fitted, requests = _fit(descriptor, config), _requests()
+    together = _pixels(fitted, requests)
+    backwards = _pixels(fitted, requests[::-1])[::-1]
+    assert np.array_equal(together, backwards), "the order of requests changes pixels"
+    for request, image in zip(requests, together, strict=True):
+        assert np.array_equal(_pixels(fitted, [request])[0], image), "company changes pixels"
+    moved = _pixels(fitted, [replace(requests[0], index=77)])[0]
+    assert np.array_equal(moved, together[0]), "the index, not the seed, decides pixels"
+    others = _pixels(fitted, [replace(r, seed=r.seed + 1000) for r in requests])
+    assert not np.array_equal(others, together), "the seed changes nothing"
+
+
+def fit_is_repeatable(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """The same inputs and seed give the same generator; validation is not learnt from."""
+    first = _pixels(_fit(descriptor, config), _requests())
+    assert np.array_equal(_pixels(_fit(descriptor, config), _requests()), first)
+    other = _fit(descriptor, config, inputs=drawn_inputs(validation_seed=9))
+    assert np.array_equal(_pixels(other, _requests()), first), "validation images were learnt from"
+
+
+def survives_saving(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """Saved, loaded and saved again: the same pixels, the same bytes, and no pickle."""
+    fitted = _fit(descriptor, config)
+    with tempfile.TemporaryDirectory() as name:
+        first, second = Path(name, "first"), Path(name, "second")
+        fitted.save(first)
+        loaded: FittedGenerator = descriptor.build(config).load(first)
+        assert loaded.image_shape == fitted.image_shape
+        assert np.array_equal(_pixels(loaded, _requests()), _pixels(fitted, _requests()))
+        loaded.save(second)
+        files = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
+        assert files, "nothing was saved"
+        changed = [f for f in files if (first / f).read_bytes() != (second / f).read_bytes()]
+        assert not changed, f"saving again changes {changed}"
+        assert not [f for f in files if f.suffix in PICKLES], "a pickle was saved"
+
+
+def leaves_global_random_state(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """Fitting and sampling draw nothing from anyone else's random numbers."""
+    with global_random_state_untouched():
+        _pixels(_fit(descriptor, config), _requests(3))
+
+
+def never_reaches_for_the_test(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """Neither fitting nor sampling asks the locked test set for pixels or labels."""
+    inputs = drawn_inputs()
+    _pixels(_fit(descriptor, config, inputs=inputs), _requests(3))
+    assert_never_opened(inputs.test)
+
+
+def refuses_absent_labels(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """A class that does not exist – or has no image, for who learns from labels – is an error."""
+    fitted = _fit(descriptor, config)
+    absent = [len(CLASSES), -1]
+    if "labels" in descriptor.needs:
+        absent.append(CLASSES.index("never_seen"))
+    for label in absent:
+        try:
+            list(fitted.sample([SampleRequest(index=0, label=label, seed=1)]))
+        except InputError:
+            continue
+        raise AssertionError(f"class {label} was drawn although nothing is known of it")
+
+
+def config_survives_json(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """The Config survives JSON: it is part of keys."""
+    assert type(config).model_validate_json(config.model_dump_json()) == config
+    assert isinstance(config, descriptor.config)
+
+
+CHECKS: tuple[Check, ...] = (
+    gives_what_was_asked,
+    request_alone_decides_pixels,
+    fit_is_repeatable,
+    survives_saving,
+    leaves_global_random_state,
+    never_reaches_for_the_test,
+    refuses_absent_labels,
+    config_survives_json,
+)
+
+
+def check_generator(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """Run the whole suite; give a Config that fits in well under a second.
+
+    Raises:
+        AssertionError: the contract is broken; the message says how.
+    """
+    for check in CHECKS:
+        check(descriptor, config)

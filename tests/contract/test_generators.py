@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from synthlift.registry import available
+from synthlift.testing.generators import CHECKS, Check, check_generator
+
+CONFIGS: dict[str, list[dict[str, object]]] = {
+    "flow": [
+        {"steps": 4, "sampler_steps": 2, "micro_batch": 4},
+        {"steps": 3, "sampler_steps": 3, "sampler": "euler", "guidance_scale": 1, "micro_batch": 5},
+        {"steps": 2, "sampler_steps": 1, "network": "unet", "width": 8, "micro_batch": 4},
+    ],
+}
+CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in several]
+
+
+def test_every_registered_generator_is_tested() -> None:
+    assert set(available("generators")) == set(CONFIGS)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(("kind", "settings"), CASES, ids=lambda value: str(value))
+def test_contract(kind: str, settings: dict[str, object], check: Check) -> None:
+    descriptor = available("generators")[kind]
+    check(descriptor, descriptor.config.model_validate(settings))
+
+
+def test_the_whole_suite_runs_at_once() -> None:
+    descriptor = available("generators")["flow"]
+    check_generator(descriptor, descriptor.config.model_validate(CONFIGS["flow"][0]))
