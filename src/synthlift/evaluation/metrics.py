@@ -268,12 +268,19 @@ def resampled_metrics(
     return overall, per_class
 
 
-def mean_rank_influences(labels: Int64, probabilities: Float32) -> dict[str, Float64]:
-    """Influences [n] on the AUROC and average precision that :func:`model_metrics` reports."""
+def model_influences(
+    labels: Int64, probabilities: Float32
+) -> tuple[dict[str, Float64], dict[str, Float64]]:
+    """Influences of images on the AUROC and average precision of :func:`model_metrics`.
+
+    Returns:
+        By metric, each [n], and per class by metric, each [n, K].
+    """
     classes = probabilities.shape[1]
+    parts = [rank_influences(labels == k, probabilities[:, k]) for k in range(classes)]
+    per_class = {name: np.stack([p[name] for p in parts], axis=1) for name in FROM_RANKS}
     chosen = [POSITIVE] if classes == 2 else list(np.unique(labels))
-    parts = [rank_influences(labels == k, probabilities[:, k]) for k in chosen]
-    return {name: np.mean([part[name] for part in parts], axis=0) for name in FROM_RANKS}
+    return {name: one[:, chosen].mean(axis=1) for name, one in per_class.items()}, per_class
 
 
 def _binary(per_class: Mapping[str, Float64]) -> dict[str, float]:

@@ -115,16 +115,12 @@ def _open_folds(test: Predictions, plan: EvaluationPlan, arms: Sequence[str]) ->
 
 
 def row_name(scores: Scores, plan: EvaluationPlan) -> str:
-    """What a row of the analysis is, in the plural."""
+    """What a row of the analysis is."""
     if plan.design == "cross_validated":
-        return "folds"
-    if scores.rows == len(scores.panels[0].replicates) and not _has_rows(scores):
-        return "replicates"
-    return "training draws" if plan.design == "redrawn" else "generator fits"
-
-
-def _has_rows(scores: Scores) -> bool:
-    return len(np.unique(scores.panels[0].fits)) > 1
+        return "fold"
+    if (scores.panels[0].fits < 0).all():
+        return "replicate"
+    return "training draw" if plan.design == "redrawn" else "generator fit"
 
 
 def _verdict(scores: Scores, plan: EvaluationPlan, primary: Contrast) -> Verdict:

@@ -82,13 +82,13 @@ def shared_panel(predictions: Predictions, *, arms: Sequence[str] | None = None)
     first = rows[arms[0]][0]
     probabilities = predictions.probabilities()
     group_codes, group_names = predictions.codes("group")
-    used, groups = np.unique(group_codes[first], return_inverse=True)
+    used, groups = np.unique(np.array(group_names, str)[group_codes[first]], return_inverse=True)
     return Panel(
         classes=predictions.classes,
         image_ids=np.array(image_names, dtype=str)[order][images[first]],
         labels=predictions.whole("label")[first],
         groups=groups.astype(np.int64),
-        group_names=np.array(group_names, dtype=str)[used],
+        group_names=used,
         replicates=common,
         fits=_fits(predictions.whole("fit"), rows),
         probabilities={arm: probabilities[rows[arm]] for arm in arms},

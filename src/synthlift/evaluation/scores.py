@@ -31,9 +31,8 @@ from synthlift.evaluation.metrics import (
     FROM_RANKS,
     POSITIVE,
     image_losses,
-    mean_rank_influences,
+    model_influences,
     model_metrics,
-    rank_influences,
     resampled_metrics,
 )
 from synthlift.evaluation.panels import Panel
@@ -53,6 +52,8 @@ LOSSES = ("nll", "brier")
 MAXIMUM_DRAWS, MINIMUM_DRAWS = 1000, 200
 # Weighted predictions that may be counted in all; above it draws are saved, to the minimum.
 WORK = 2e9
+# Arms whose influences per image and class are kept in memory.
+KEPT = 4
 
 
 class Scores(ABC):
@@ -120,6 +121,7 @@ class SharedTest(Scores):
         self._draws = draws or min(MAXIMUM_DRAWS, max(MINIMUM_DRAWS, affordable))
         self._layouts: dict[str | int, Layout] = {}
         self._cache: dict[str, Results] = {}
+        self._rank_cache: dict[str, Results] = {}
 
     @property
     def rows(self) -> int:
@@ -209,18 +211,27 @@ class SharedTest(Scores):
     def _rank_influences(
         self, coefficients: Coefficients, metric: str, of_class: int | None
     ) -> Float64:
-        """Influences on a rank metric, combined over arms and averaged over seeds [F, n]."""
-        labels = self._panel.labels
-        total = np.zeros((len(self._panel.replicates), len(labels)))
+        """Influences on a rank metric, combined over arms [F, n]."""
+        total = np.zeros((self.rows, len(self._panel.labels)))
         for arm, coefficient in coefficients.items():
-            for index, one in enumerate(self._panel.probabilities[arm]):
-                found = (
-                    mean_rank_influences(labels, one)
-                    if of_class is None
-                    else rank_influences(labels == of_class, one[:, of_class])
-                )
-                total[index] += coefficient * found[metric]
-        return row_means(total, self._rows)
+            overall, per_class = self._ranks(arm)
+            influences = overall[metric] if of_class is None else per_class[metric][..., of_class]
+            total += coefficient * influences
+        return total
+
+    def _ranks(self, arm: str) -> Results:
+        """One arm's influences per row: [F, n], per class [F, n, K]."""
+        if arm not in self._rank_cache:
+            while len(self._rank_cache) >= KEPT:
+                del self._rank_cache[next(iter(self._rank_cache))]
+            labels, probabilities = self._panel.labels, self._panel.probabilities[arm]
+            self._rank_cache[arm] = _stack(
+                [
+                    _merge([model_influences(labels, probabilities[r]) for r in row], np.mean)
+                    for row in self._rows
+                ]
+            )
+        return self._rank_cache[arm]
 
     def _resampled(self, coefficients: Coefficients, metric: str, of_class: int | None) -> Float64:
         """The metric per row and draw of test groups, combined over arms [F, B]."""

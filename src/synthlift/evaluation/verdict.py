@@ -60,13 +60,18 @@ def exploratory_reasons(
 
     Args:
         rows: fits or draws; replicates where there is neither.
-        row_name: what a row is, in the plural: "generator fits", "training draws", "folds" …
+        row_name: what a row is: "generator fit", "training draw", "fold" …
         replicates: paired repetitions.
         further: reasons known to the caller, such as a second study on the same test set.
     """
     reasons = []
-    if rows < MINIMUM_ROWS:
-        reasons.append(f"{rows} {row_name}; a verdict needs at least {MINIMUM_ROWS}")
+    if rows < MINIMUM_ROWS and row_name != "replicate":
+        reasons.append(f"{_count(rows, row_name)}; a verdict needs at least {MINIMUM_ROWS}")
     if replicates < MINIMUM_REPLICATES:
-        reasons.append(f"{replicates} replicates; a verdict needs at least {MINIMUM_REPLICATES}")
+        counted = _count(replicates, "replicate")
+        reasons.append(f"{counted}; a verdict needs at least {MINIMUM_REPLICATES}")
     return [*reasons, *further]
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
