@@ -53,7 +53,9 @@ class Numbers:
         if estimate is None:
             return Markup("<span class=none>{}</span>").format(text.MISSING)
         return self._written(
-            text.metric_value(metric, estimate.value), text.metric_interval(metric, estimate)
+            text.metric_value(metric, estimate.value),
+            text.metric_interval(metric, estimate),
+            estimate,
         )
 
     def difference(self, contrast: Contrast | None) -> Markup:
@@ -64,6 +66,7 @@ class Numbers:
         return self._written(
             text.metric_difference(contrast.metric, estimate.value),
             text.metric_interval(contrast.metric, estimate),
+            estimate,
         )
 
     def plain(self, estimate: Estimate | None, *, decimals: int = 2) -> Markup:
@@ -71,13 +74,16 @@ class Numbers:
         if estimate is None:
             return Markup("<span class=none>{}</span>").format(text.MISSING)
         written = text.number(estimate.value, decimals)
-        return self._written(
-            written, text.interval(estimate.low, estimate.high, scale=1, decimals=decimals)
-        )
+        around = text.interval(estimate.low, estimate.high, scale=1, decimals=decimals)
+        return self._written(written, around, estimate)
 
-    def _written(self, value: str, interval: str) -> Markup:
+    def _written(self, value: str, interval: str, estimate: Estimate) -> Markup:
         around = Markup(' <span class="interval">{}</span>').format(interval) if interval else ""
-        return Markup('<span class="est"><b>{}</b>{}{}</span>').format(value, around, self.tag)
+        size = f"n = {text.count(estimate.n)}" if estimate.n else ""
+        made = ", ".join(part for part in (size, estimate.method) if part)
+        title = Markup(' title="{}"').format(made) if made else ""
+        parts = (title, value, around, self.tag)
+        return Markup('<span class="est"{}><b>{}</b>{}{}</span>').format(*parts)
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _arm(
     metrics |= {"macro_f1": estimate(value - 0.012), "auroc": estimate(0.97 + value / 40, 0.003)}
     metrics |= {"ece": estimate(0.041, 0.01), "nll": estimate(0.55, 0.04)}
     metrics |= {"brier": estimate(0.21, 0.02)}
-    validation = {"balanced_accuracy": estimate(value - 0.01, 0.05, 60)}
+    validation = {"accuracy": Estimate(value=value - 0.01, n=4, method="mean over models")}
     counts = {c: float(max(3, round(40 * 0.75**i))) for i, c in enumerate(classes)}
     synthetic = {c: 40 - n for c, n in counts.items()} if role != "rival" else {}
     return ArmResult(
@@ -194,7 +194,10 @@ def _reliability(gap: float) -> list[dict[str, float]]:
         confidence = (i + 0.5) / 15
         count = 0.0 if i < 2 else float(20 + 6 * i**2)
         accuracy = min(max(confidence - gap * (1 + np.sin(i)), 0), 1)
-        found.append({"confidence": confidence, "accuracy": float(accuracy), "count": count})
+        borders = {"low": i / 15, "high": (i + 1) / 15}
+        found.append(
+            {**borders, "confidence": confidence, "accuracy": float(accuracy), "count": count}
+        )
     return found
 
 
@@ -343,7 +346,9 @@ def _generator() -> GeneratorResult:
         kind="flow",
         fits=5,
         parameters=412_000,
-        copying_ratio=Estimate(value=1.07, low=1.01, high=1.12, n=400),
+        copying_ratio=Estimate(
+            value=1.07, low=1.01, high=1.12, n=5, method="mean and range, 5 fits"
+        ),
         copying_controls={"blurred": 0.81, "noised": 1.34},
         under_trained=True,
         images_per_second=212.0,

@@ -168,6 +168,18 @@ def test_too_small_classes_show_counts_and_no_difference(html: str) -> None:
     assert "M0-6.6" not in row
 
 
+def test_bin_borders_are_not_drawn_as_intervals(html: str) -> None:
+    start = html.index('<section id="calibration"')
+    diagram = html[start : html.index("</figure>", start)]
+    assert diagram.count("M0-6.6") >= 13
+    assert 'class="ci"' not in diagram
+
+
+def test_every_estimate_says_how_it_was_made(html: str) -> None:
+    assert html.count('title="n = 363, crossed components, t"') > 50
+    assert "Ratio: mean and range, 5 fits (n = 5)." in outline(html).words
+
+
 def test_only_our_script_may_run(html: str) -> None:
     script = re.search(r"<script>(.*?)</script>", html, re.S)
     assert script is not None
@@ -215,7 +227,7 @@ def test_live_shows_validation_only_and_refreshes(tmp_path: Path) -> None:
     assert "The test set has not been opened; validation figures only." in page.words
     assert "refreshes itself every 20 seconds" in page.words
     assert "31 of 160 models are trained." in page.words
-    assert "77.6 % 72.6 to 82.6 val." in page.words
+    assert "77.6 % val." in page.words
     assert "not opened" in page.words
     assert not {"classes", "confusions", "calibration"} & set(page.ids)
 
@@ -238,10 +250,12 @@ def test_exploratory_marks_every_number() -> None:
     html = render(sample_results(exploratory=True), folder=None)
     words = outline(html).words
     assert "Exploratory – not a verdict. 4 replicates, a verdict needs 10" in words
-    estimates = [part.split("</td>")[0] for part in html.split('<span class="est">')[1:]]
+    estimates = [part.split("</td>")[0] for part in html.split('<span class="est"')[1:]]
     assert len(estimates) > 150
     for shown in estimates:
-        number = re.match(r"<b>[^<]*</b>( <span class=\"interval\">[^<]*</span>)?(.*)", shown, re.S)
+        number = re.match(
+            r"[^>]*><b>[^<]*</b>( <span class=\"interval\">[^<]*</span>)?(.*)", shown, re.S
+        )
         assert number is not None
         assert number.group(2).startswith(' <abbr class="mark" title="exploratory: 4 replicates')
     assert html.count('<strong class="mark full">exploratory</strong>') >= 8

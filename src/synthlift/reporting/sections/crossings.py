@@ -106,12 +106,12 @@ def calibration(reading: Reading) -> Calibration | None:
             arm.name,
             text.percent(bin_["confidence"]),
             text.percent(bin_["accuracy"]),
-            text.count(bin_size(bin_)),
+            text.count(bin_["count"]),
             text.points(bin_["accuracy"] - bin_["confidence"]),
         )
         for arm in arms
         for bin_ in arm.reliability
-        if bin_size(bin_) > 0
+        if bin_["count"] > 0
     ]
     plot = plots.plot(
         series,
@@ -126,20 +126,13 @@ def calibration(reading: Reading) -> Calibration | None:
     return Calibration(plot, plots.legend(series), rows, _errors(reading, arms))
 
 
-def bin_size(bin_: dict[str, float]) -> float:
-    """Predictions in one bin, under either of its usual names."""
-    return bin_.get("count", bin_.get("n", 0.0))
-
-
 def _reliability(arm: ArmResult, index: int) -> plots.Series:
-    found = [b for b in arm.reliability if bin_size(b) > 0]
+    found = [b for b in arm.reliability if b["count"] > 0]
     marks = tuple(
         plots.Point(
             b["confidence"],
             b["accuracy"],
-            b.get("low"),
-            b.get("high"),
-            f"{text.percent(b['accuracy'])} of {text.count(bin_size(b))} were right",
+            title=f"{text.percent(b['accuracy'])} of {text.count(b['count'])} were right",
         )
         for b in sorted(found, key=lambda b: b["confidence"])
     )
