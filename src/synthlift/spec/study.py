@@ -26,7 +26,12 @@ class _Section(BaseModel):
 
 
 class LongTail(_Section):
-    """Class k of K (sorted by name) keeps largest · (smallest/largest)^(k/(K−1)) groups."""
+    """Class k of K (sorted by name) keeps largest · (smallest/largest)^(k/(K−1)) groups.
+
+    Attributes:
+        largest: training groups of the first class.
+        smallest: training groups of the last class.
+    """
 
     largest: int = Field(ge=1)
     smallest: int = Field(ge=1)

@@ -1,0 +1,223 @@
+"""The project's own tools: bootstrap, checks, generated reference."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from synthlift.registry import available
+from synthlift.spec.meanings import meanings
+from synthlift.spec.study import Study
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ("sh", "sed", "cat", "cksum", "dirname", "rm", "mkdir")
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# ── bootstrap ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What bootstrap needs of the repository, and a PATH without any Python."""
+    for name in ("scripts", "requirements"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "bin").mkdir()
+    for tool in TOOLS:
+        found = shutil.which(tool)
+        assert found is not None
+        (tmp_path / "bin" / tool).symlink_to(found)
+    return tmp_path
+
+
+def bootstrap(clone: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "scripts/bootstrap.sh", *arguments],
+        cwd=clone,
+        env={"PATH": str(clone / "bin"), "HOME": str(clone), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def add_python(clone: Path, version: str, body: str) -> None:
+    """A stand-in interpreter: answers the question for its version, else runs ``body``."""
+    path = clone / "bin" / f"python{version}"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *version_info*) exit 0 ;; esac\n{body}\n')
+    path.chmod(0o755)
+
+
+def test_without_a_python_it_says_what_to_install(clone: Path) -> None:
+    done = bootstrap(clone, "run")
+    assert done.returncode == 2
+    assert "No Python >= 3.11 was found" in done.stderr
+    assert "apt install python3 python3-venv" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_python_that_was_named_but_does_not_work_is_not_replaced_by_another(clone: Path) -> None:
+    add_python(clone, "3.12", "exit 1")
+    done = bootstrap(clone, "run", PYTHON="false")
+    assert done.returncode == 2
+    assert "PYTHON='false' is no working Python >= 3.11" in done.stderr
+
+
+def test_without_venv_and_pip_it_says_what_to_do(clone: Path) -> None:
+    add_python(clone, "3.12", 'echo "No module named $2" >&2; exit 1')
+    done = bootstrap(clone, "dev")
+    assert done.returncode == 1
+    assert "apt install python3-venv" in done.stderr
+    assert "No module named pip" in (clone / ".tools" / "uv.log").read_text()
+    assert not (clone / ".tools" / "uv").exists()
+
+
+def test_an_old_uv_is_not_used_and_a_new_one_is(clone: Path) -> None:
+    add_python(clone, "3.12", "exit 1")
+    for name, version, usable in (
+        ("old", "0.8.99", False),
+        ("new", "0.9.0", True),
+        ("far", "1.2.3", True),
+    ):
+        uv = clone / "bin" / "uv"
+        uv.write_text(f"#!/bin/sh\necho 'uv {version} ({name})'\n")
+        uv.chmod(0o755)
+        done = bootstrap(clone, "uv")
+        assert (done.returncode == 0) == usable, done.stderr
+        assert done.stdout.strip() == ("uv" if usable else "")
+
+
+def test_a_current_environment_is_left_alone_and_a_changed_pin_is_not(clone: Path) -> None:
+    """A stand-in uv writes down what it is asked to do."""
+    add_python(clone, "3.12", "exit 1")
+    uv = clone / "bin" / "uv"
+    uv.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" = --version ] && {{ echo "uv 0.9.1"; exit; }}\necho "$*" >>{clone}/asked\n'
+        f'[ "$1" = venv ] && mkdir -p .venv/bin && cat {clone}/bin/python3.12 >.venv/bin/python'
+        " && chmod 755 .venv/bin/python\nexit 0\n"
+    )
+    uv.chmod(0o755)
+    (clone / "bin" / "chmod").symlink_to(shutil.which("chmod") or "")
+
+    def asked() -> int:
+        path = clone / "asked"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    assert bootstrap(clone, "dev").returncode == 0
+    assert asked() == 3  # venv, sync, install
+    assert "--require-hashes" in (clone / "asked").read_text()
+    for wanted in ("dev", "run"):  # what develops can also run
+        assert bootstrap(clone, wanted).returncode == 0
+    assert asked() == 3
+    with (clone / "requirements" / "dev.txt").open("a") as stream:
+        stream.write("# changed\n")
+    assert bootstrap(clone, "dev").returncode == 0
+    assert asked() == 5  # sync, install
+    moved = clone.with_name("moved")
+    moved.mkdir()
+    for name in (".venv", "scripts", "requirements", "pyproject.toml"):
+        shutil.move(clone / name, moved / name)
+    shutil.copytree(clone / "bin", moved / "bin", symlinks=True)
+    assert bootstrap(moved, "dev").returncode == 0
+    assert asked() == 8  # a moved environment names interpreters that are gone
+
+
+# ── checks ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("git is not installed")
+    subprocess.run([git, "init", "-q", str(tmp_path)], check=True)
+    checks = script("check_files")
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    return checks
+
+
+def test_long_files_unfinished_work_and_indexes_are_found(repository: Any, tmp_path: Path) -> None:
+    (tmp_path / "fine.py").write_text("x = 1\n" * 400)
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
+    assert repository.main() == 0
+    (tmp_path / "long.py").write_text("x = 1\n" * 401)
+    (tmp_path / "later.md").write_text("fine\nTO" + "DO: write this\n")
+    (tmp_path / "index.toml").write_text("a = 1\n--index-" + "url=somewhere\n")
+    found = [text for path in repository.repository_files() for text in repository.complaints(path)]
+    assert [text.split(": ")[0] for text in sorted(found)] == [
+        "index.toml:2",
+        "later.md:2",
+        "long.py",
+    ]
+    assert repository.main() == 1
+
+
+def test_pins_that_do_not_belong_to_the_project_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins = script("check_pins")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    monkeypatch.setattr(pins, "ROOT", tmp_path)
+    assert pins.complaints() == []
+    run = tmp_path / "requirements" / "run.txt"
+    text = run.read_text()
+    run.write_text(text.replace("\nnumpy==", "\nnumpy==0."))
+    assert any("numpy" in line and "make lock" in line for line in pins.complaints())
+    run.write_text(text)
+    project = tmp_path / "pyproject.toml"
+    project.write_text(project.read_text().replace('"numpy>=2.0"', '"numpy>=2.1"'))
+    assert [line.split(" is older")[0] for line in pins.complaints()] == list(pins.PINS)
+
+
+def test_every_pin_has_hashes_and_no_address() -> None:
+    for name in ("run.txt", "dev.txt"):
+        text = (ROOT / "requirements" / name).read_text()
+        entries = text.split("\n", 1)[1].replace(" \\\n    --hash", " --hash").splitlines()
+        assert len(entries) > 50
+        assert all("--hash=sha256:" in entry for entry in entries)
+        assert "://" not in text
+
+
+# ── the generated reference ───────────────────────────────────────────────────────────────────
+
+
+def test_the_reference_names_every_key_component_and_command() -> None:
+    reference = script("make_reference")
+    text = reference.study_page()
+    for _, model in reference.sections(Study):
+        assert set(meanings(model)) == set(model.model_fields), (
+            f"{model.__name__}: say what they mean"
+        )
+        assert all(f"| `{name}` |" in text for name in model.model_fields)
+    groups: tuple[Any, ...] = ("generators", "filters", "classifiers")
+    for group in groups:
+        for kind, found in available(group).items():
+            assert f"### `{kind}`" in text
+            assert set(meanings(found.config)) == set(found.config.model_fields), kind
+    commands = reference.command_page()
+    assert "## `synthlift run SOURCE`" in commands
+    assert "`--budget TIME`" in commands
+
+
+def test_pages_are_the_same_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = script("make_reference")
+    wide = reference.command_page()
+    monkeypatch.setitem(os.environ, "COLUMNS", "40")
+    assert reference.command_page() == wide
