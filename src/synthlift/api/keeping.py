@@ -15,9 +15,11 @@ from synthlift.study.folder import LOG, RESULTS, STATUS, STOP
 
 if TYPE_CHECKING:
     from synthlift.store import Store
+    from synthlift.study.executors.local import Listener
 
 State = Literal["running", "interrupted", "failed", "done"]
 RECENT_SECONDS = 30.0
+PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Status:
     Attributes:
         path: the run folder.
         state: running (its process lives), interrupted, failed or done.
-        pid: the process that last wrote.
+        error: what failed.
+        pid: the process that computes.
         done, total, label: tasks of the present stage.
         seconds: since the run was last started.
         seconds_left: expected for the present stage, or None.
@@ -37,6 +40,7 @@ class Status:
 
     path: Path
     state: State
+    error: str = ""
     pid: int | None = None
     done: int | None = None
     total: int | None = None
@@ -56,32 +60,63 @@ def status(path: Path | str) -> Status:
     run = load(path)
     facts = _read_json(run.path / STATUS)
     log = _log(run.path / LOG)
-    pid = facts.get("pid")
     state = _state(run.path, facts)
     running = state == "running"
+    progress = _read_json(run.path / PROGRESS) if running else {}
     store = run.facts.get("store")
     return Status(
         path=run.path,
         state=state,
-        pid=pid if running else None,
-        done=facts.get("done"),
-        total=facts.get("total"),
-        label=str(facts.get("label", "")),
+        error=str(facts.get("error", "")) if state == "failed" else "",
+        pid=facts.get("pid") if running else None,
+        done=progress.get("done"),
+        total=progress.get("total"),
+        label=str(progress.get("label", "")),
         seconds=_since_start(log, until=time.time() if running else facts.get("at")),
-        seconds_left=facts.get("seconds_left") if running else None,
+        seconds_left=_seconds_left(progress),
         tasks=tuple(running_tasks(Path(store))) if running and store else (),
         last=tuple(log[-5:]),
     )
+
+
+def _seconds_left(progress: Mapping[str, Any]) -> float | None:
+    """Of the present stage, at the pace so far."""
+    if not progress.get("done"):
+        return None
+    pace: float = (progress["at"] - progress["began"]) / progress["done"]
+    return max(0.0, pace * (progress["total"] - progress["done"]))
+
+
+def recording(listener: Listener, folder: Path) -> Listener:
+    """The same listener, which also leaves the progress in the run folder for ``status``."""
+    from dataclasses import replace
+
+    from synthlift.store.files import write_json_atomic
+
+    state = {"began": time.time(), "written": 0.0, "seen": time.time(), "done": 0.0}
+
+    def show(done: int, total: int, label: str) -> None:
+        now = time.time()
+        if done <= state["done"]:  # the next stage began where the last one ended
+            state["began"] = state["seen"]
+        state["seen"], state["done"] = now, done
+        if now - state["written"] >= 1.0 and (folder / STATUS).is_file():
+            state["written"] = now
+            facts = {"done": done, "total": total, "label": label}
+            times = {"began": state["began"], "at": now}
+            write_json_atomic(folder / PROGRESS, {**facts, **times}, durable=False)
+        listener.on_progress(done, total, label)
+
+    return replace(listener, on_progress=show)
 
 
 def _state(folder: Path, facts: Mapping[str, Any]) -> State:
     said = facts.get("state")
     if said == "running":
         return "running" if _alive(facts.get("pid")) else "interrupted"
-    ended: tuple[State, ...] = ("done", "failed", "interrupted")
-    for state in ended:
-        if said == state:
-            return state
+    if said == "stopped":
+        kind = str(facts.get("error", "")).partition(":")[0]
+        return "interrupted" if kind in ("Interrupted", "KeyboardInterrupt") else "failed"
     return "done" if (folder / RESULTS).is_file() else "interrupted"
 
 
@@ -113,7 +148,7 @@ def running_tasks(store: Path, *, since: float = 0.0) -> list[dict[str, Any]]:
 def _since_start(log: list[dict[str, Any]], *, until: float | None) -> float | None:
     from datetime import datetime
 
-    starts = [line["at"] for line in log if line.get("event") in ("started", "resumed")]
+    starts = [line["at"] for line in log if line.get("event") == "started"]
     if not starts or until is None:
         return None
     began = datetime.fromisoformat(starts[-1][:19] + "+00:00").timestamp()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthlift.api.keeping import recording
 from synthlift.api.run_folder import Run
 from synthlift.api.sources import Asked, Source, ask, demo_study
 from synthlift.errors import InputError
@@ -59,7 +60,7 @@ def run(
         options=_options(
             asked, more=more, device=device, workers=workers, replan=replan, command=command
         ),
-        listener=listener or Listener(),
+        listener=recording(listener or Listener(), asked.out),
         preset=None if replan else asked.preset,
     )
     return Run(Path(folder).absolute())

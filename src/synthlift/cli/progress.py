@@ -63,14 +63,15 @@ class _Plain:
     """At most one line every few seconds."""
 
     began: float = field(default_factory=time.monotonic)
+    seen: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
     done: int = 0
 
     def show(self, done: int, total: int, label: str) -> None:
         now = time.monotonic()
-        if done < self.done:  # the next stage
-            self.began = now
-        self.done = done
+        if done <= self.done:  # the next stage began where the last one ended
+            self.began = self.seen
+        self.seen, self.done = now, done
         if now - self.last < PLAIN_SECONDS:
             return
         self.last = now
@@ -123,7 +124,7 @@ class _Screen:
         self.tasks: dict[str, TaskID] = {}
 
     def show(self, done: int, total: int, label: str) -> None:
-        if done < self.done:
+        if done <= self.done:
             self.bars.reset(self.stage, total=total)
         self.done = done
         self.bars.update(self.stage, completed=done, total=total, description=_short(label))

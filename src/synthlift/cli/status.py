@@ -32,6 +32,8 @@ def _words(found: Status) -> str:
     lines = [f"{near(found.path)}: {found.state}" + (f" (pid {found.pid})" if found.pid else "")]
     if found.seconds is not None and found.state == "running":
         lines[0] += f" for {duration(found.seconds)}"
+    if found.error:
+        lines.append(f"  {found.error}")
     if found.total and found.state != "done":
         left = f", about {duration(found.seconds_left)} left" if found.seconds_left else ""
         lines.append(f"  {found.done}/{found.total}  {found.label}{left}")
