@@ -239,12 +239,12 @@ def _pictures_request(work: Work, pool: Pool) -> StageRequest:
     for label, stream in sorted(pool.streams.items()):
         judged = list(stream.judged())
         for kind, members in (
-            ("kept", [item for item in judged if not item[1]]),
-            ("rejected", [item for item in judged if item[1]]),
+            ("kept", [one for one in judged if not one.rejected_by]),
+            ("rejected", [one for one in judged if one.rejected_by]),
         ):
             shown[kind].extend(
                 {"chunk": chunk, "row": row, "label": label, "reason": reason}
-                for (chunk, row), reason in members[:SHOWN_PER_CLASS]
+                for (chunk, row), _, reason in members[:SHOWN_PER_CLASS]
             )
     kept = dict.fromkeys(pool.streams, 32)
     manifest = pool.manifest(kept, curated=True)

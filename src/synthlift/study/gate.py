@@ -1,14 +1,12 @@
-"""The memorisation gate: a generator that copies its training images is stopped (METHOD §5)."""
+"""The memorisation gate over a study's generators (METHOD §5)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import numpy as np
 
-from synthlift.study.generation import Pool
+from synthlift.curation.apply import COPY_FILTERS, Judged, memorisation_gate
+from synthlift.store import Artefact
 from synthlift.study.work import Work
-
-LIMIT = 0.10
-COPY_REASONS = ("exact copy", "near copy")
 
 
 def stopped_generators(work: Work) -> dict[str, str]:
@@ -19,27 +17,34 @@ def stopped_generators(work: Work) -> dict[str, str]:
     """
     if not work.pools:
         return {}
+    names = [c.title for c in work.session.study.curation if c.kind in COPY_FILTERS]
 
     def choose() -> tuple[dict[str, str], str]:
-        found: dict[str, str] = {}
-        for name in sorted({pool.generator for pool in work.pools.values()}):
-            copies, total = _count(p for p in work.pools.values() if p.generator == name)
-            if copies > LIMIT * total:
-                found[name] = (
-                    f"{copies} of {total} samples are copies of training images "
-                    f"({copies / total:.0%}, the limit is {LIMIT:.0%})"
-                )
-        return found, "; ".join(found.values()) or f"no generator copies more than {LIMIT:.0%}"
+        readings = {
+            name: memorisation_gate(
+                [
+                    _judged(stream.verdicts[0])
+                    for pool in work.pools.values()
+                    if pool.generator == name
+                    for stream in pool.streams.values()
+                ],
+                generator=name,
+                copy_filters=names,
+            )
+            for name in sorted({pool.generator for pool in work.pools.values()})
+        }
+        stopped = {name: reading.message for name, reading in readings.items() if reading.stopped}
+        return stopped, "; ".join(reading.message for reading in readings.values())
 
     stopped: dict[str, str] = work.session.decide("memorisation_gate", choose)
     return stopped
 
 
-def _count(pools: Iterable[Pool]) -> tuple[int, int]:
-    copies = total = 0
-    for pool in pools:
-        for stream in pool.streams.values():
-            reasons = stream.verdicts[0].summary["reasons"]
-            copies += sum(reason.startswith(COPY_REASONS) for reason in reasons)
-            total += len(reasons)
-    return copies, total
+def _judged(verdict: Artefact) -> Judged:
+    found = verdict.summary
+    return Judged(
+        scores={k: np.array(v, np.float32) for k, v in found["scores"].items()},
+        flags={k: np.array(v, np.bool_) for k, v in found["flags"].items()},
+        rejected_by=np.array(found["rejected_by"], np.str_),
+        reasons=np.array(found["reasons"], np.str_),
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from synthlift.seeds import seed_for
 from synthlift.spec.study import Component
@@ -18,9 +18,18 @@ from synthlift.study.session import Session
 _STAGES = "synthlift.study.stages.generation"
 REFILL_LIMIT = 3
 MARGIN = 1.15
+REPEATED = "repeated_sample"
 
 Place = tuple[str, int]
 """A generated image: its chunk's key and its row."""
+
+
+class Judgement(NamedTuple):
+    """What became of one generated image; ``rejected_by`` is "" where it was kept."""
+
+    place: Place
+    rejected_by: str
+    reason: str
 
 
 @dataclass
@@ -31,20 +40,23 @@ class Stream:
     chunks: list[Artefact] = field(default_factory=list)
     verdicts: list[Artefact] = field(default_factory=list)
 
-    def judged(self) -> Iterable[tuple[Place, str]]:
-        """Every image in request order with the reason of its rejection ("" = kept)."""
+    def judged(self) -> Iterator[Judgement]:
+        """Every image in request order."""
         seen: set[str] = set()
         for chunk, verdict in zip(self.chunks, self.verdicts, strict=True):
-            hashes, reasons = chunk.summary["hashes"], verdict.summary["reasons"]
-            for row, (pixels, reason) in enumerate(zip(hashes, reasons, strict=True)):
-                if pixels in seen and not reason:
-                    reason = "duplicate of an earlier sample"
+            found = verdict.summary
+            columns = zip(
+                chunk.summary["hashes"], found["rejected_by"], found["reasons"], strict=True
+            )
+            for row, (pixels, by, reason) in enumerate(columns):
+                if pixels in seen and not by:
+                    by, reason = REPEATED, "the same pixels as an earlier sample"
                 seen.add(pixels)
-                yield (chunk.key, row), reason
+                yield Judgement((chunk.key, row), by, reason)
 
     def kept(self) -> list[Place]:
         """Kept images in request order."""
-        return [place for place, reason in self.judged() if not reason]
+        return [one.place for one in self.judged() if not one.rejected_by]
 
 
 @dataclass
@@ -74,7 +86,7 @@ class Pool:
         entries: list[ManifestEntry] = []
         for label, count in sorted(counts.items()):
             stream = self.streams[label]
-            places = stream.kept() if curated else [place for place, _ in stream.judged()]
+            places = stream.kept() if curated else [one.place for one in stream.judged()]
             for chunk, row in places[:count]:
                 if not entries or entries[-1]["chunk"] != chunk:
                     entries.append({"chunk": chunk, "label": label, "rows": []})
@@ -93,9 +105,9 @@ class Pool:
         ]
 
     def rejected(self) -> Counter[str]:
-        """Rejected images by reason, with what follows the first colon left out."""
-        reasons = (r for stream in self.streams.values() for _, r in stream.judged() if r)
-        return Counter(reason.partition(":")[0] for reason in reasons)
+        """Rejected images by the filter that rejected them."""
+        judged = (one for stream in self.streams.values() for one in stream.judged())
+        return Counter(one.rejected_by for one in judged if one.rejected_by)
 
     def fell_short(self) -> dict[int, int]:
         """Missing kept images per class index, where sampling stopped at the limit."""
@@ -164,7 +176,10 @@ def _sample_request(
 def _judge_request(
     session: Session, pool: Pool, chunk: StageRequest, reference: Sequence[StageRequest]
 ) -> StageRequest:
-    filters = [resolve_component("filters", c) for c in session.study.curation]
+    filters = [
+        {"name": component.title, **resolve_component("filters", component)}
+        for component in session.study.curation
+    ]
     return StageRequest(
         stage="judge",
         function=f"{_STAGES}:judge",
@@ -254,7 +269,7 @@ def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
             verdict.record["inputs"]["chunk"]: verdict.summary["scores"]
             for verdict in stream.verdicts
         }
-        for index, ((chunk, row), reason) in enumerate(stream.judged()):
+        for index, ((chunk, row), rejected_by, reason) in enumerate(stream.judged()):
             yield {
                 "generator": pool.generator,
                 "fit": pool.unit.index,
@@ -262,7 +277,8 @@ def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
                 "index": index,
                 "chunk": chunk,
                 "row": row,
-                "kept": not reason,
+                "kept": not rejected_by,
+                "rejected_by": rejected_by,
                 "reason": reason,
                 **{f"score_{name}": values[row] for name, values in scores[chunk].items()},
             }

@@ -28,6 +28,7 @@ from synthlift.study.stages.common import (
     run_context,
 )
 from synthlift.types import (
+    Filter,
     FitInputs,
     FittedGenerator,
     Generator,
@@ -107,11 +108,10 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
 
 
 @functools.lru_cache(maxsize=8)
-def _judges(root: Path, spec: str) -> Any:
+def _judges(root: Path, spec: str) -> dict[str, Filter]:
     """Filters calibrated on (training set, validation, first chunks); cached per worker."""
     import json
 
-    from synthlift.curation.apply import calibrate
     from synthlift.types import FilterInputs
 
     parts = json.loads(spec)
@@ -120,18 +120,18 @@ def _judges(root: Path, spec: str) -> Any:
     inputs = fit_inputs(request, store)
     scorer = classifier(store, parts["inputs"]["scorer"])
     pixels, labels = read_generated(store, _whole_chunks(store, parts["inputs"]["reference"]))
-    filters = [build("filters", component) for component in parts["filters"]]
-    calibrate(
-        filters,
-        FilterInputs(
-            train=inputs.train,
-            validation=inputs.validation,
-            test=inputs.test,
-            encoder=encoder_with(scorer, inputs.train),
-            reference=ImageBatch(pixels=pixels, labels=labels),
-            scorer=scorer.probabilities,
-        ),
+    seen = FilterInputs(
+        train=inputs.train,
+        validation=inputs.validation,
+        test=inputs.test,
+        encoder=encoder_with(scorer, inputs.train),
+        reference=ImageBatch(pixels=pixels, labels=labels),
+        scorer=scorer.probabilities,
     )
+    filters: dict[str, Filter] = {}
+    for component in parts["filters"]:
+        filters[component["name"]] = build("filters", component)
+        filters[component["name"]].calibrate(seen)
     return filters
 
 
@@ -156,5 +156,10 @@ def judge(request: StageRequest, context: StageContext) -> Summary:
     pixels, labels = read_generated(
         context.store, _whole_chunks(context.store, [request.one("chunk")])
     )
-    table = judge_chunk(filters, ImageBatch(pixels=pixels, labels=labels))
-    return {"flagged": table.flagged, "reasons": table.reasons, "scores": table.scores}
+    judged = judge_chunk(filters, batch=ImageBatch(pixels=pixels, labels=labels))
+    return {
+        "rejected_by": judged.rejected_by.tolist(),
+        "reasons": judged.reasons.tolist(),
+        "scores": {name: scores.tolist() for name, scores in judged.scores.items()},
+        "flags": {name: flags.tolist() for name, flags in judged.flags.items()},
+    }
