@@ -99,11 +99,16 @@ class Reading:
         return state_of(self.results)
 
     @cached_property
+    def validation_only(self) -> bool:
+        """Whether no arm has test figures: before the opening, or when nothing was compared."""
+        return self.state == "live" or not any(arm.metrics for arm in self.results.arms)
+
+    @cached_property
     def numbers(self) -> Numbers:
         """How estimates are written in this report."""
         verdict = self.results.verdict
-        if self.state == "live":
-            return Numbers("validation", "measured on validation images; the test is not opened")
+        if self.validation_only:
+            return Numbers("validation", "measured on validation images, not on the test")
         if verdict is not None and verdict.exploratory:
             return Numbers("exploratory", "; ".join(verdict.exploratory_reasons) or "no verdict")
         return Numbers()
@@ -120,8 +125,8 @@ class Reading:
         return "balanced_accuracy" if "balanced_accuracy" in shown or not shown else shown[0]
 
     def metrics_of(self, arm: ArmResult) -> dict[str, Estimate]:
-        """Test metrics; validation metrics only while the test is not opened."""
-        return arm.validation if self.state == "live" else arm.metrics
+        """Test metrics; validation metrics where nothing was tested."""
+        return arm.validation if self.validation_only else arm.metrics
 
     @cached_property
     def arms(self) -> tuple[ArmResult, ...]:

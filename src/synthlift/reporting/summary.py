@@ -31,7 +31,7 @@ def _heading(reading: Reading) -> list[str]:
             else "No verdict."
         )
         because = reading.results.verdict_missing_because
-        return [title, _wrap(because)] if because else [title]
+        return [title, _wrap(text.as_sentence(because))] if because else [title]
     blocks = []
     if verdict.exploratory:
         why = "; ".join(verdict.exploratory_reasons)

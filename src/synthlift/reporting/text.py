@@ -99,6 +99,12 @@ def multiple(value: float) -> str:
     return f"{value:g}{SPACE}×"
 
 
+def as_sentence(words: str) -> str:
+    """The words with a capital first letter and a full stop."""
+    words = words.strip()
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
+
+
 def plural(value: float, one: str, many: str = "") -> str:
     """ "1 image", "2 images"."""
     return f"{count(value)}{SPACE}{one if value == 1 else many or one + 's'}"
@@ -129,7 +135,9 @@ def duration(seconds: float) -> str:
 
 
 def memory(mib: float) -> str:
-    """ "512 MiB", "1.4 GiB"."""
+    """ "512 MiB", "1.4 GiB"; "< 1 MiB" below half."""
+    if 0 < mib < 0.5:
+        return f"<{SPACE}1{SPACE}MiB"
     return f"{mib:.0f}{SPACE}MiB" if mib < 1000 else f"{mib / 1024:.1f}{SPACE}GiB"
 
 
@@ -137,6 +145,8 @@ def energy(kwh: float | None) -> str:
     """Two significant digits in Wh or kWh; a dash where it is unknown."""
     if kwh is None:
         return MISSING
+    if 0 < kwh < 5e-6:
+        return f"<{SPACE}0.01{SPACE}Wh"
     value, unit = (kwh, "kWh") if kwh >= 1 else (1000 * kwh, "Wh")
     decimals = 0 if value >= 10 else 1 if value >= 1 else 2
     return f"{number(value, decimals)}{SPACE}{unit}"

@@ -41,6 +41,9 @@ from tests.unit.reporting.sample import ARMS, sample_gallery, sample_results
         (text.memory(1434), "1.4\u00a0GiB"),
         (text.energy(0.00123), "1.2\u00a0Wh"),
         (text.energy(None), "–"),
+        (text.energy(1e-6), "<\u00a00.01\u00a0Wh"),
+        (text.memory(0.2), "<\u00a01\u00a0MiB"),
+        (text.as_sentence("the study runs"), "The study runs."),
         (text.plural(1, "image"), "1\u00a0image"),
     ],
 )

@@ -246,6 +246,17 @@ def test_without_a_verdict_after_the_opening_test_figures_are_shown() -> None:
     assert not [m for m in page.metas if m.get("http-equiv") == "refresh"]
 
 
+def test_where_nothing_was_compared_validation_figures_stand_in_marked() -> None:
+    results = sample_results(live=True)
+    results.openings = Openings(test_hash="00", this_study=10, studies=1, models=10)
+    results.verdict_missing_because = "the study has no arm with synthetic images"
+    page = outline(render(results, folder=None))
+    assert "no verdict. The study has no arm with synthetic images." in page.words
+    assert "77.6 % val." in page.words
+    assert "tested on the same images" not in page.words
+    assert not [m for m in page.metas if m.get("http-equiv") == "refresh"]
+
+
 def test_exploratory_marks_every_number() -> None:
     html = render(sample_results(exploratory=True), folder=None)
     words = outline(html).words

@@ -177,7 +177,7 @@ def study_facts(reading: Reading) -> list[tuple[str, str]]:
     if study.shrunk > 1.05:
         size += f", shrunk {study.shrunk:.1f} × from {study.original_size}"
     else:
-        size += f" (original size {study.original_size})"
+        size += f"; original size {study.original_size}"
     return [
         ("source", study.source),
         ("classes", text.count(len(study.classes))),
