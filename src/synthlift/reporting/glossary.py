@@ -23,7 +23,8 @@ TERMS = {
     "order of images.",
     "generator fit": "One training of the generator, on one training set only.",
     "test group": "Images that belong together (a patient, a lesion); they are never separated.",
-    "locked test set": "Images set aside before anything was fitted; opened only when all models stand.",
+    "locked test set": "Images set aside before anything was fitted, opened only when all models "
+    "stand.",
     "Holm-corrected": "Adjusted because many comparisons were made at once.",
     "Wilson interval": "An interval for a share computed from counts alone, sound for small "
     "counts.",
