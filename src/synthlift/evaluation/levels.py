@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthlift.errors import InputError
 from synthlift.evaluation.contrasts import estimate
 from synthlift.evaluation.metrics import confusion, reliability
 from synthlift.evaluation.plan import EvaluationPlan, PlannedArm
@@ -65,8 +64,10 @@ def class_level(scores: Scores, arm: str, metric: str, *, of_class: int) -> Esti
     groups = int(scores.class_groups[of_class])
     values = scores.values(arm, metric, of_class=of_class)
     known = values[np.isfinite(values)]
-    if groups < MINIMUM_GROUPS or len(known) == 0:
-        value = float(known.mean()) if len(known) else 0.0
+    if groups == 0:
+        return Estimate(value=0.0, low=0.0, high=1.0, n=0, method="no test images")
+    if groups < MINIMUM_GROUPS or not scores.defined(arm, metric, of_class=of_class):
+        value = float(known.mean())
         low, high = wilson(value * groups, groups)
         return Estimate(value=value, low=low, high=high, n=groups, method="Wilson, test groups")
     interval = scores.interval({arm: 1.0}, metric, of_class=of_class)
@@ -76,9 +77,7 @@ def class_level(scores: Scores, arm: str, metric: str, *, of_class: int) -> Esti
 def _arm_result(scores: Scores, arm: PlannedArm) -> ArmResult:
     names = OVERALL + (BINARY if len(scores.whole.classes) == 2 else ())
     metrics = {
-        name: level(scores, arm.name, name)
-        for name in names
-        if np.isfinite(scores.values(arm.name, name)).sum() > (scores.rows > 1)
+        name: level(scores, arm.name, name) for name in names if scores.defined(arm.name, name)
     }
     if len(scores.whole.classes) == 2:
         values = scores.values(arm.name, WITHOUT_INTERVAL)
@@ -115,6 +114,7 @@ def _per_class(scores: Scores, arm: str) -> list[ClassResult]:
                     metric: class_level(scores, arm, metric, of_class=index)
                     for metric in metrics
                     if groups
+                    and (metric == "recall" or scores.defined(arm, metric, of_class=index))
                 },
             )
         )
@@ -124,11 +124,11 @@ def _per_class(scores: Scores, arm: str) -> list[ClassResult]:
 def summed_confusion(scores: Scores, arm: str) -> Int64:
     """Confusion matrix [K, K] summed over all models of ``arm``; rows = true class."""
     classes = len(scores.whole.classes)
-    total = np.zeros((classes, classes))
+    total = np.zeros((classes, classes), dtype=np.int64)
     for panel in scores.panels:
         for one in panel.probabilities[arm]:
-            total += confusion(panel.labels, one.argmax(axis=1), classes=classes)[0]
-    return total.astype(np.int64)
+            total += confusion(panel.labels, one.argmax(axis=1), classes=classes)
+    return total
 
 
 def _reliability(scores: Scores, arm: str) -> list[dict[str, float]]:
@@ -139,12 +139,6 @@ def _reliability(scores: Scores, arm: str) -> list[dict[str, float]]:
 
 
 def _validation(predictions: Predictions, arm: str, plan: EvaluationPlan) -> dict[str, Estimate]:
-    try:
-        scores = validation_scores(predictions, arms=[arm], seed=plan.seed)
-    except InputError:
-        # Validation sets that fit no design are shown for the test's sake only: not at all.
-        return {}
-    if scores.rows < 2 and len(scores.panels) > 1:
-        return {}
+    scores = validation_scores(predictions, arms=[arm], seed=plan.seed)
     names = dict.fromkeys((plan.metric, "accuracy", "balanced_accuracy"))
-    return {name: level(scores, arm, name) for name in names}
+    return {name: level(scores, arm, name) for name in names if scores.defined(arm, name)}

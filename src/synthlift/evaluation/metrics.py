@@ -29,33 +29,51 @@ PER_CLASS_RANKS = ("auroc", "average_precision", "sensitivity_at_90_specificity"
 POSITIVE = 1
 
 
-def confusion(
+@dataclass(frozen=True)
+class Counts:
+    """Weighted counts per class, each float64 [B, K]: a confusion matrix's diagonal and margins.
+
+    Attributes:
+        hits: images of the class that were called so.
+        support: images of the class.
+        called: images that were called so.
+    """
+
+    hits: Float64
+    support: Float64
+    called: Float64
+
+
+def confusion(labels: Int64, predicted: Int64, *, classes: int) -> Int64:
+    """Confusion matrix, int64 [K, K]; rows = true class."""
+    cells = np.bincount(labels * classes + predicted, minlength=classes**2)
+    return cells.reshape(classes, classes).astype(np.int64)
+
+
+def class_counts(
     labels: Int64, predicted: Int64, *, classes: int, weights: Float32 | None = None
-) -> Float64:
-    """Weighted confusion matrices, float64 [B, K, K]; rows = true class."""
-    n = len(labels)
-    cells = sparse.csr_matrix(
-        (np.ones(n, np.float32), (np.arange(n), labels * classes + predicted)),
-        shape=(n, classes * classes),
+) -> Counts:
+    """Count per class, for each row of ``weights`` [B, n] (None = one row of ones)."""
+    rows = np.ones((1, len(labels)), dtype=np.float32) if weights is None else weights
+    right = predicted == labels
+    return Counts(
+        hits=_by_class(rows[:, right], labels[right], classes),
+        support=_by_class(rows, labels, classes),
+        called=_by_class(rows, predicted, classes),
     )
-    rows = np.ones((1, n)) if weights is None else weights
-    counts: Float64 = np.asarray(cells.T @ rows.T, dtype=np.float64).T
-    return counts.reshape(len(rows), classes, classes)
 
 
-def class_scores(matrix: Float64) -> dict[str, Float64]:
-    """One-vs-rest scores from confusion matrices [B, K, K]: recall, precision, f1 … [B, K].
+def class_scores(counts: Counts) -> dict[str, Float64]:
+    """One-vs-rest scores, each [B, K]: recall, precision, f1, specificity, npv.
 
     Recall is the class's sensitivity, precision its PPV.
     """
-    hits = np.diagonal(matrix, axis1=1, axis2=2)
-    support, called = matrix.sum(axis=2), matrix.sum(axis=1)
-    total = matrix.sum(axis=(1, 2))[:, None]
+    hits, support, called = counts.hits, counts.support, counts.called
+    total = support.sum(axis=1, keepdims=True)
     correct_rest = total - support - called + hits
     absent = support == 0
-    recall = _divide(hits, support, empty=np.nan)
     return {
-        "recall": recall,
+        "recall": _divide(hits, support, empty=np.nan),
         "precision": np.where(absent, np.nan, _divide(hits, called)),
         "f1": np.where(absent, np.nan, _divide(2 * hits, support + called)),
         "specificity": _divide(correct_rest, total - support, empty=np.nan),
@@ -63,11 +81,9 @@ def class_scores(matrix: Float64) -> dict[str, Float64]:
     }
 
 
-def confusion_metrics(matrix: Float64) -> dict[str, Float64]:
-    """Overall metrics from confusion matrices [B, K, K], each [B]."""
-    scores = class_scores(matrix)
-    support = matrix.sum(axis=2)
-    share = support / support.sum(axis=1, keepdims=True)
+def count_metrics(counts: Counts, scores: Mapping[str, Float64]) -> dict[str, Float64]:
+    """Overall metrics, each [B], from counts and their class scores."""
+    share = counts.support / counts.support.sum(axis=1, keepdims=True)
 
     def weighted(name: str) -> Float64:
         result: Float64 = np.nansum(share * scores[name], axis=1)
@@ -257,8 +273,9 @@ def resampled_metrics(
         Metrics by name, each [B], and per-class metrics by name, each [B, K].
     """
     classes = probabilities.shape[1]
-    matrix = confusion(labels, probabilities.argmax(axis=1), classes=classes, weights=weights)
-    overall, per_class = confusion_metrics(matrix), class_scores(matrix)
+    counts = class_counts(labels, probabilities.argmax(axis=1), classes=classes, weights=weights)
+    per_class = class_scores(counts)
+    overall = count_metrics(counts, per_class)
     if classes == 2:
         overall |= {
             "ppv": per_class["precision"][:, POSITIVE],
@@ -290,6 +307,15 @@ def _binary(per_class: Mapping[str, Float64]) -> dict[str, float]:
         "sensitivity_at_90_specificity": per_class["sensitivity_at_90_specificity"][POSITIVE],
     }
     return {name: float(value) for name, value in chosen.items()}
+
+
+def _by_class(weights: Float32, classes_of_images: Int64, classes: int) -> Float64:
+    n = len(classes_of_images)
+    members = sparse.csr_matrix(
+        (np.ones(n, np.float32), (np.arange(n), classes_of_images)), shape=(n, classes)
+    )
+    counts: Float64 = np.asarray(members.T @ weights.T, dtype=np.float64).T
+    return counts
 
 
 def _bins(confidence: Float64) -> Int64:

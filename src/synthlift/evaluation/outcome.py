@@ -233,7 +233,7 @@ def _secondary(scores: Scores, plan: EvaluationPlan) -> list[Contrast]:
         "other_metrics": [
             Question(plan.generative, plan.rival, metric)
             for metric in OTHER_METRICS
-            if metric != plan.metric and np.isfinite(scores.values(plan.generative, metric)).all()
+            if metric != plan.metric and scores.defined(plan.generative, metric)
         ],
     }
     return [
@@ -270,7 +270,11 @@ def _interaction(scores: Scores, plan: EvaluationPlan) -> Contrast | None:
 
 def class_verdicts(scores: Scores, plan: EvaluationPlan) -> list[ClassVerdict]:
     """Recall of each class, generative against rival, Holm-corrected among classes."""
-    indices = [k for k, groups in enumerate(scores.class_groups) if groups >= MINIMUM_GROUPS]
+    indices = [
+        k
+        for k, groups in enumerate(scores.class_groups)
+        if groups >= MINIMUM_GROUPS and scores.defined(plan.rival, "recall", of_class=k)
+    ]
     questions = [Question(plan.generative, plan.rival, "recall", of_class=k) for k in indices]
     counts = [int(scores.class_groups[k]) for k in indices]
     found = dict(

@@ -196,6 +196,7 @@ def check(table: pa.Table, *, classes: Sequence[str] | None = None) -> Predictio
     full = _complete(table, names)
     _check_probabilities(full, len(names))
     checked = Predictions(full, names)
+    _check_multiples(checked)
     _check_unique(checked)
     _check_images(checked)
     return checked
@@ -301,6 +302,21 @@ def _check_unique(predictions: Predictions) -> None:
             f"{int((counts - 1).sum())} rows are given twice, for example {what}",
             rule="one row for each arm, replicate, fold, evaluation set, variant and image",
             remedy="drop the duplicates, or number the repetitions in column 'replicate'",
+        )
+
+
+def _check_multiples(predictions: Predictions) -> None:
+    codes, names = predictions.codes("arm")
+    multiples = np.asarray(predictions.table.column("multiple"))
+    first = multiples[np.unique(codes, return_index=True)[1]]
+    differs = multiples != first[codes]
+    if differs.any():
+        arm = codes[int(np.argmax(differs))]
+        found = ", ".join(f"{m:g}" for m in np.unique(multiples[codes == arm]))
+        raise InputError(
+            f"arm '{names[arm]}' has several multiples: {found}",
+            rule="every multiple is an arm of its own",
+            remedy=f"name them apart in column 'arm', such as '{names[arm]}@{first[arm]:g}'",
         )
 
 

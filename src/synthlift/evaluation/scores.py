@@ -77,6 +77,11 @@ class Scores(ABC):
     ) -> Float64:
         """A vector; two contrasts' estimates covary (about) as their vectors' product."""
 
+    def defined(self, arm: str, metric: str, *, of_class: int | None = None) -> bool:
+        """Whether enough models have a value for an interval: two, or the only one."""
+        known = int(np.isfinite(self.values(arm, metric, of_class=of_class)).sum())
+        return known >= min(2, self.replicates)
+
     @property
     @abstractmethod
     def rows(self) -> int:

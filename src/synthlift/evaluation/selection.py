@@ -131,11 +131,12 @@ def choose_multiple(
 
 
 def _by_draw(rows: Predictions, *, arms: Sequence[str]) -> tuple[Panel, ...]:
-    """One panel where all replicates share their images, else one per draw."""
+    """One panel for each distinct set of validation images, with the replicates that share it."""
     images, replicates = rows.codes("image_id")[0], rows.whole("replicate")
-    sets = {frozenset(images[replicates == one].tolist()) for one in np.unique(replicates)}
-    if len(sets) == 1:
-        return (shared_panel(rows, arms=arms),)
-    fits = rows.whole("fit")
-    draws = fits if (fits >= 0).all() else replicates
-    return tuple(shared_panel(rows.where(draws == one), arms=arms) for one in np.unique(draws))
+    sharing: dict[frozenset[int], list[int]] = {}
+    for one in np.unique(replicates):
+        sharing.setdefault(frozenset(images[replicates == one].tolist()), []).append(int(one))
+    return tuple(
+        shared_panel(rows.where(np.isin(replicates, members)), arms=arms)
+        for members in sharing.values()
+    )

@@ -21,13 +21,9 @@ Kind = Literal["real", "synthetic", "mixed"]
 def table_3x3(predictions: Predictions, scores: Scores, plan: EvaluationPlan) -> list[Cell]:
     """Train on real / synthetic / mixed × test on real / synthetic / mixed (source S3).
 
-    Real is the rival, mixed the generative arm, synthetic the first ``synthetic_only`` arm. The
-    mixed test is the union of both test sets. Cells that were not measured are left out.
+    The mixed test is the union of both test sets. Cells that were not measured are left out.
     """
-    trained: dict[Kind, str] = {"real": plan.rival, "mixed": plan.generative}
-    for planned in plan.arms:
-        if planned.regime == "synthetic_only" and planned.role == "generative":
-            trained.setdefault("synthetic", planned.name)
+    trained = table_arms(plan)
     cells = [
         Cell(train=kind, test="real", arm=arm, estimate=level(scores, arm, plan.metric))
         for kind, arm in trained.items()
@@ -46,6 +42,21 @@ def table_3x3(predictions: Predictions, scores: Scores, plan: EvaluationPlan) ->
                 found = _cell(rows, arm, plan.metric)
                 cells.append(Cell(train=kind, test=_kind(test), arm=arm, estimate=found))
     return cells
+
+
+def table_arms(plan: EvaluationPlan) -> dict[Kind, str]:
+    """Which arm stands for each row: the plain rival, the first synthetic-only and mixed arms.
+
+    Without a mixed arm over all classes the primary generative arm stands in.
+    """
+    arms: dict[Kind, str] = {"real": plan.plain or plan.rival}
+    for arm in plan.arms:
+        if arm.role == "generative" and arm.regime == "synthetic_only":
+            arms.setdefault("synthetic", arm.name)
+        elif arm.role == "generative" and (arm.regime, arm.target) == ("joint", "all"):
+            arms.setdefault("mixed", arm.name)
+    arms.setdefault("mixed", plan.generative)
+    return arms
 
 
 def curve(scores: Scores, plan: EvaluationPlan) -> list[CurvePoint]:

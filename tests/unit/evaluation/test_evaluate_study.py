@@ -160,8 +160,8 @@ def test_interaction_curve_and_table(outcome: Outcome) -> None:
         ("mixed@1+rival", "best_rival", 1.0),
     ]
     assert [(c.train, c.test, c.arm) for c in outcome.table_3x3] == [
-        ("real", "real", "augmented"),
-        ("mixed", "real", "mixed@1+rival"),
+        ("real", "real", "real"),
+        ("mixed", "real", "mixed@1"),
         ("synthetic", "real", "synthetic_only@1"),
     ]
 

@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from synthlift.evaluation.mcnemar import mcnemar
 from synthlift.evaluation.metrics import (
+    class_counts,
     confusion,
     model_influences,
     model_metrics,
@@ -87,12 +88,14 @@ def test_sensitivity_at_90_specificity_against_the_roc_curve() -> None:
     assert found == pytest.approx(true[false <= 0.1 + 1e-9].max())
 
 
-def test_confusion_by_hand_and_weighted() -> None:
+def test_counts_by_hand_and_weighted() -> None:
     labels, predicted = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 1, 0])
-    np.testing.assert_array_equal(confusion(labels, predicted, classes=2)[0], [[1, 1], [1, 2]])
+    np.testing.assert_array_equal(confusion(labels, predicted, classes=2), [[1, 1], [1, 2]])
     weights = np.array([[2, 0, 1, 1, 1], [0, 0, 0, 0, 3]], dtype=np.float32)
-    weighted = confusion(labels, predicted, classes=2, weights=weights)
-    np.testing.assert_array_equal(weighted, [[[2, 0], [1, 2]], [[0, 0], [3, 0]]])
+    weighted = class_counts(labels, predicted, classes=2, weights=weights)
+    np.testing.assert_array_equal(weighted.hits, [[2, 2], [0, 0]])
+    np.testing.assert_array_equal(weighted.support, [[2, 3], [0, 3]])
+    np.testing.assert_array_equal(weighted.called, [[3, 2], [3, 0]])
 
 
 def test_weights_equal_repeated_images() -> None:

@@ -48,6 +48,20 @@ def test_defaults_class_names_and_dense_order(tmp_path: Path) -> None:
     np.testing.assert_allclose(panel.probabilities["real"][1, 2], [0.7, 0.3], rtol=1e-6)
 
 
+def test_other_encodings_of_the_same_columns() -> None:
+    plain = frame()
+    table = pa.Table.from_pandas(plain, preserve_index=False)
+    fixed = pa.FixedSizeListArray.from_arrays(
+        pa.array(np.concatenate(plain["probabilities"].to_list())), 2
+    )
+    where = table.column_names.index("probabilities")
+    table = table.set_column(where, "probabilities", fixed)
+    for name in ("arm", "label"):
+        where = table.column_names.index(name)
+        table = table.set_column(where, name, table.column(name).dictionary_encode())
+    assert check(table).table.equals(checked(plain).table)
+
+
 def test_rows_in_any_order_give_the_same_panel() -> None:
     table = frame()
     table["probabilities"] = [[p, 1 - p] for p in np.linspace(0.1, 0.9, len(table))]
@@ -95,6 +109,11 @@ def spoil_type(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def spoil_multiples(table: pd.DataFrame) -> pd.DataFrame:
+    table["multiple"] = [0.0] * 8 + [1.0] * 4 + [2.0] * 4
+    return table
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -105,6 +124,7 @@ def spoil_type(table: pd.DataFrame) -> pd.DataFrame:
         (spoil_label, "label '2' belongs to no class"),
         (spoil_two_labels, "image 'i3' has more than one label"),
         (spoil_empty_cell, "column 'arm' has 1 empty cells"),
+        (spoil_multiples, "arm 'mixed@1' has several multiples: 1, 2"),
         (spoil_type, "column 'replicate' is of type"),
     ],
 )
