@@ -43,7 +43,7 @@ def filter_inputs() -> FilterInputs:
 
 
 def _flat(pixels: UInt8) -> Float32:
-    return pixels.reshape(len(pixels), -1).astype(np.float32) / 255
+    return np.asarray(pixels.reshape(len(pixels), -1) / 255, dtype=np.float32)
 
 
 def _mean_scorer(train: ImageSet) -> Scorer:

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from synthlift.curation.apply import Judged, judge_chunk, memorisation_gate
+from synthlift.types import Filter, FilterInputs, ImageBatch, Verdict
+
+
+class Brighter(Filter):
+    """Rejects images whose first pixel exceeds a level."""
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+
+    def calibrate(self, inputs: FilterInputs) -> None:
+        del inputs
+
+    def judge(self, batch: ImageBatch) -> list[Verdict]:
+        firsts = [int(image[0, 0, 0]) for image in batch.pixels]
+        return [
+            Verdict(1 - v / 255, v > self.level, f"above {self.level}" if v > self.level else "")
+            for v in firsts
+        ]
+
+
+def _batch(values: list[int]) -> ImageBatch:
+    pixels = np.array(values, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    return ImageBatch(pixels, np.zeros(len(values), dtype=np.int64))
+
+
+@pytest.fixture
+def judged() -> Judged:
+    filters = {"very": Brighter(200), "quite": Brighter(100)}
+    return judge_chunk(filters, batch=_batch([10, 150, 250, 90]))
+
+
+def test_the_first_filter_in_order_gives_the_reason(judged: Judged) -> None:
+    assert judged.kept.tolist() == [True, False, False, True]
+    assert judged.rejected_by.tolist() == ["", "quite", "very", ""]
+    assert judged.reasons.tolist() == ["", "above 100", "above 200", ""]
+
+
+def test_every_filter_judges_every_image(judged: Judged) -> None:
+    assert judged.flags["quite"].tolist() == [False, True, True, False]
+    assert judged.columns()["score_very"] == pytest.approx(1 - np.array([10, 150, 250, 90]) / 255)
+
+
+def test_nothing_vanishes(judged: Judged) -> None:
+    assert judged.rejections() == {"very": 1, "quite": 1}
+    assert judged.kept.sum() + sum(judged.rejections().values()) == len(judged) == 4
+
+
+def test_without_filters_all_is_kept() -> None:
+    assert judge_chunk({}, batch=_batch([1, 2])).kept.tolist() == [True, True]
+
+
+def _with_copies(copies: int, total: int) -> Judged:
+    levels = [255] * copies + [0] * (total - copies)
+    return judge_chunk({"near_copies": Brighter(200), "other": Brighter(50)}, batch=_batch(levels))
+
+
+def test_the_gate_opens_up_to_its_limit_and_closes_above() -> None:
+    fine = memorisation_gate([_with_copies(10, 100)], generator="flow")
+    assert (fine.stopped, fine.copies, fine.judged) == (False, 10, 100)
+    stopped = memorisation_gate([_with_copies(10, 100), _with_copies(2, 10)], generator="flow")
+    assert (stopped.stopped, stopped.copies, stopped.judged) == (True, 12, 110)
+    assert stopped.message == (
+        "12 of 110 samples (10.9%) of generator 'flow' are copies of training images, more than "
+        "10%: its arms are stopped. It has memorised instead of learnt; give it more images, or "
+        "train it for fewer steps"
+    )
+
+
+def test_the_gate_counts_an_image_that_two_filters_flag_once_and_no_other_filter() -> None:
+    filters = {
+        "other": Brighter(0),
+        "exact_duplicates": Brighter(200),
+        "near_copies": Brighter(100),
+    }
+    judged = judge_chunk(filters, batch=_batch([50, 150, 250, 20]))
+    assert memorisation_gate([judged], generator="g", limit=0.9).copies == 2
+    assert memorisation_gate([], generator="g").stopped is False
