@@ -66,8 +66,9 @@ def lay_out(error: SynthliftError, *, width: int) -> str:
     """The error as text: what was given, below it the rule and the remedy."""
     if not isinstance(error, InputError):
         lead = "" if isinstance(error, Interrupted) else "Error: "
-        lines = (lead + str(error)).splitlines()
-        return "\n".join(_fill(line, width, indent=_indent(line)) for line in lines)
+        first, *others = (lead + str(error)).splitlines()
+        # Commands and paths in the other lines must survive copying.
+        return "\n".join([_fill(first, width), *others])
     return "\n".join(
         [
             _fill(f"Error: {error.given}", width),
@@ -75,10 +76,6 @@ def lay_out(error: SynthliftError, *, width: int) -> str:
             _fill(f"  Remedy: {error.remedy}", width, indent=10),
         ]
     )
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
 
 
 def _fill(text: str, width: int, *, indent: int = 0) -> str:

@@ -27,7 +27,7 @@ def export(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write what an arm was trained on: images, splits, provenance, model.
+    """Write an arm's images, splits, provenance and model.
 
     Test images are named in splits.csv and never in the training folder.
     """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from synthlift.cli.output import duration, note
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
     from synthlift.study.executors.local import Listener
@@ -50,7 +51,7 @@ def counting(what: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], No
         yield lambda _done, _total, _note: None
         return
     if not sys.stderr.isatty():
-        plain = _Plain()
+        plain = _Plain(began=None)
         yield lambda done, total, _note: plain.show(done, total, what)
         return
     with _progress() as bars:
@@ -60,28 +61,34 @@ def counting(what: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], No
 
 @dataclass
 class _Plain:
-    """At most one line every few seconds."""
+    """At most one line every few seconds; without ``began`` the first call starts the clock."""
 
-    began: float = field(default_factory=time.monotonic)
+    began: float | None = field(default_factory=time.monotonic)
     seen: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
     done: int = 0
 
     def show(self, done: int, total: int, label: str) -> None:
         now = time.monotonic()
-        if done <= self.done:  # the next stage began where the last one ended
+        if self.began is None:
+            self.began = now
+        elif done <= self.done:  # the next stage began where the last one ended
             self.began = self.seen
         self.seen, self.done = now, done
         if now - self.last < PLAIN_SECONDS:
             return
         self.last = now
         left = (now - self.began) / max(done, 1) * (total - done)
-        ahead = f", about {duration(left)} left in this stage" if done < total else ""
+        ahead = (
+            f", about {duration(left)} left in this stage"
+            if done < total and now > self.began
+            else ""
+        )
         note(f"  {done}/{total}  {label}{ahead}")
 
 
-def _progress() -> Progress:
-    from rich.console import Console
+def _progress(console: Console | None = None) -> Progress:
+    import rich.console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -98,7 +105,7 @@ def _progress() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
+        console=console or rich.console.Console(stderr=True),
         transient=True,
         refresh_per_second=4,
     )

@@ -1,0 +1,99 @@
+"""What SOURCE may be, and what is filled in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synthlift.api import ask, demo_study
+from synthlift.api.sources import study_name
+from synthlift.data.designs import choose_design
+from synthlift.data.splits import make_split
+from synthlift.errors import InputError
+from synthlift.spec.study import Study
+
+
+def resolved(folder: Path, study: Study, **facts: object) -> Path:
+    folder.mkdir()
+    run = {"format": 1, "key": "k", "store": "/somewhere", "decisions": {}, **facts}
+    content = {"run": run, **study.model_dump(mode="json")}
+    (folder / "study.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+def test_a_bare_folder_has_half_an_hour(tmp_path: Path) -> None:
+    folder = tmp_path / "my images (2024)"
+    folder.mkdir()
+    asked = ask(folder)
+    assert asked.study.budget == "30m"
+    assert asked.study.data.source == str(folder)
+    assert asked.study.name == "my images -2024"
+    assert asked.out == Path.cwd() / "runs" / "my images -2024"
+
+
+def test_overrides_seed_and_budget_change_the_study(tmp_path: Path) -> None:
+    asked = ask(tmp_path, overrides=["training.steps=40"], seed=7, budget="none")
+    assert (asked.study.training.steps, asked.study.seed) == (40, 7)
+    assert asked.study.budget is None
+    assert ask(tmp_path, budget="90s").study.budget == "90s"
+
+
+def test_embedded_data() -> None:
+    asked = ask("sklearn:digits")
+    assert (asked.study.data.source, asked.study.name) == ("sklearn:digits", "digits")
+
+
+def test_a_study_file_has_no_budget_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("name: mine\ndata: {source: ./images}\n")
+    study = ask(file).study
+    assert (study.name, study.budget) == ("mine", None)
+    assert study.data.source == str(tmp_path / "images")
+
+
+def test_a_run_folder_brings_its_store_and_decisions(tmp_path: Path) -> None:
+    decisions = {"image_size": {"value": 8, "reason": "small"}}
+    folder = resolved(tmp_path / "run", Study(name="x"), decisions=decisions, base="/data")
+    asked = ask(folder)
+    assert asked.resumed
+    assert (asked.out, asked.store, asked.base) == (folder, Path("/somewhere"), Path("/data"))
+    assert asked.preset == decisions
+    assert asked.study == Study(name="x")
+    copied = ask(folder / "study.yaml")
+    assert copied.preset == decisions
+    assert copied.out == Path.cwd() / "runs" / "x"
+
+
+def test_a_changed_study_decides_again(tmp_path: Path) -> None:
+    folder = resolved(tmp_path / "run", Study(), decisions={"image_size": {"value": 8}})
+    assert ask(folder, overrides=["replicates=3"]).preset is None
+
+
+def test_a_run_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    folder = resolved(tmp_path / "run", Study(), format=99)
+    with pytest.raises(InputError, match="newer Synthlift"):
+        ask(folder)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no file or folder"):
+        ask(tmp_path / "nowhere")
+
+
+def test_names_become_allowed_names() -> None:
+    assert study_name("ä ö") == "study"
+    assert study_name("..x/y") == "x-y"
+    Study(name=study_name("é" * 100 + "cats_and dogs.v2" * 9))
+
+
+def test_the_demo_can_be_drawn_from_the_digits() -> None:
+    labels = [str(k) for k in range(10) for _ in range(174)]
+    ids = [f"{i:04d}" for i in range(len(labels))]
+    design = choose_design(demo_study().data.split, labels=labels, groups=ids)
+    table = make_split(design, ids=ids, labels=labels, groups=ids, seed=0)
+    first = table.part[table.draw == 0]
+    assert design.kind == "redrawn"
+    assert (first == "train").sum() == sum(round(40 * (3 / 40) ** (k / 9)) for k in range(10))
+    assert (first == "test").sum() == 870
