@@ -118,7 +118,8 @@ class Training(_Section):
         steps: optimiser steps; auto is chosen from the data's size and recorded.
         batch_size: images per step, real and synthetic together.
         optimizer: adam (AdamW) or sgd (Nesterov 0.9).
-        learning_rate: peak of the cosine schedule; auto = 2e-3 for adam, 0.05 for sgd.
+        learning_rate: peak of the cosine schedule; auto = 4e-3 for adam, 0.05 for sgd, a
+            tenth of that for pretrained weights.
         weight_decay: decoupled for adam.
         label_smoothing: in [0, 1).
         ema: decay of the averaged weights that are evaluated; 0 = off.

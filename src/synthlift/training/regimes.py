@@ -7,7 +7,7 @@ Shape letters: n real images, m synthetic images, k classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,9 +74,10 @@ def phases_of(
         classes: number of classes.
 
     Raises:
-        InputError: the regime needs synthetic images and there are none to train on.
+        InputError: ``synthetic_only`` without synthetic images.
     """
-    real = _importance(real_labels, classes, duplicate=arm.duplicate)
+    pool = _Pool(arm, real_labels, synthetic_labels, classes)
+    real = _copies(real_labels, classes) if arm.duplicate else np.ones(len(real_labels))
     synthetic = np.ones(len(synthetic_labels))
     if arm.regime == "synthetic_only":
         if not len(synthetic_labels):
@@ -85,103 +86,54 @@ def phases_of(
                 rule="a classifier trained on synthetic images only needs at least one",
                 remedy="relax the curation, raise the multiple, or remove the arm",
             )
-        return (_synthetic_phase(arm, synthetic_labels, len(real), classes),)
-    if not len(synthetic_labels):
-        return (_phase("train", arm, real, real_labels, synthetic, synthetic_labels, classes),)
-    if arm.regime == "pretrain_finetune":
-        none = np.zeros(0, np.int64)
-        first = _synthetic_phase(arm, synthetic_labels, len(real), classes, PRETRAIN_SHARE)
-        second = _phase("fine-tune", arm, real, real_labels, np.zeros(0), none, classes)
+        return (pool.phase("synthetic only", 0 * real, synthetic),)
+    if arm.regime == "pretrain_finetune" and len(synthetic_labels):
+        first = pool.phase("pretrain", 0 * real, synthetic)
+        second = pool.phase("fine-tune", real, 0 * synthetic)
         return (
-            first,
-            _with_synthetic_rows(second, len(synthetic_labels), share=1 - PRETRAIN_SHARE),
+            replace(first, share_of_steps=PRETRAIN_SHARE),
+            replace(
+                second,
+                share_of_steps=1 - PRETRAIN_SHARE,
+                learning_rate_factor=FINETUNE_LEARNING_RATE,
+            ),
         )
-    if arm.regime == "batch_share":
-        return (_shared_phase(arm, real, real_labels, synthetic, synthetic_labels, classes),)
-    return (_phase("train", arm, real, real_labels, synthetic, synthetic_labels, classes),)
+    if arm.regime == "batch_share" and len(synthetic_labels):
+        assert arm.synthetic_share is not None, "batch_share needs synthetic_share"
+        ours = pool.phase("train", real, 0 * synthetic).real_weights
+        theirs = pool.phase("train", 0 * real, synthetic).synthetic_weights
+        return (Phase("train", ours, theirs, arm.synthetic_share, every_batch=True),)
+    return (pool.phase("train", real, synthetic),)
 
 
-def _importance(labels: Int64, classes: int, *, duplicate: bool) -> Float64:
-    """How many times each real image counts: 1, or up to the largest class when duplicated."""
-    if not duplicate or not len(labels):
-        return np.ones(len(labels))
+@dataclass(frozen=True)
+class _Pool:
+    """Real and synthetic images from which a phase draws."""
+
+    arm: Arm
+    real_labels: Int64
+    synthetic_labels: Int64
+    classes: int
+
+    def phase(self, name: str, real: Float64, synthetic: Float64) -> Phase:
+        """Draw by importance, class-balanced over both kinds where the recipe says so."""
+        weights = np.concatenate([real, synthetic])
+        if self.arm.recipe.sampler == "class_balanced":
+            labels = np.concatenate([self.real_labels, self.synthetic_labels])
+            mass = np.bincount(labels, weights, self.classes)
+            weights = weights / np.where(mass > 0, mass, 1.0)[labels]
+        ours, theirs = weights[: len(real)], weights[len(real) :]
+        share = float(theirs.sum() / weights.sum())
+        return Phase(name, _normalised(ours), _normalised(theirs), share)
+
+
+def _copies(labels: Int64, classes: int) -> Float64:
+    """How many times each image counts when its class is repeated up to the largest."""
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     copies: Float64 = (counts.max() / np.maximum(counts, 1))[labels]
     return copies
 
 
-def _balance(importance: Float64, labels: Int64, classes: int) -> Float64:
-    """Rescale so that every class that occurs has the same sum."""
-    mass = np.bincount(labels, importance, classes)
-    balanced: Float64 = importance / np.where(mass > 0, mass, 1.0)[labels]
-    return balanced
-
-
 def _normalised(weights: Float64) -> Float64:
     total = weights.sum()
     return weights / total if total else weights
-
-
-def _phase(
-    name: str,
-    arm: Arm,
-    real: Float64,
-    real_labels: Int64,
-    synthetic: Float64,
-    synthetic_labels: Int64,
-    classes: int,
-) -> Phase:
-    """Both kinds in one pool, drawn by importance, class-balanced where the recipe says so."""
-    pool = np.concatenate([real, synthetic])
-    if arm.recipe.sampler == "class_balanced":
-        pool = _balance(pool, np.concatenate([real_labels, synthetic_labels]), classes)
-    pool = _normalised(pool)
-    ours, theirs = pool[: len(real)], pool[len(real) :]
-    return Phase(name, _normalised(ours), _normalised(theirs), float(theirs.sum()))
-
-
-def _synthetic_phase(
-    arm: Arm, synthetic_labels: Int64, real_count: int, classes: int, share: float = 1.0
-) -> Phase:
-    weights = np.ones(len(synthetic_labels))
-    if arm.recipe.sampler == "class_balanced":
-        weights = _balance(weights, synthetic_labels, classes)
-    return Phase(
-        "synthetic only" if share == 1 else "pretrain",
-        np.zeros(real_count),
-        _normalised(weights),
-        1.0,
-        share_of_steps=share,
-    )
-
-
-def _with_synthetic_rows(phase: Phase, rows: int, *, share: float) -> Phase:
-    return Phase(
-        phase.name,
-        phase.real_weights,
-        np.zeros(rows),
-        0.0,
-        share_of_steps=share,
-        learning_rate_factor=FINETUNE_LEARNING_RATE,
-    )
-
-
-def _shared_phase(
-    arm: Arm,
-    real: Float64,
-    real_labels: Int64,
-    synthetic: Float64,
-    synthetic_labels: Int64,
-    classes: int,
-) -> Phase:
-    assert arm.synthetic_share is not None, "batch_share needs synthetic_share"
-    if arm.recipe.sampler == "class_balanced":
-        real = _balance(real, real_labels, classes)
-        synthetic = _balance(synthetic, synthetic_labels, classes)
-    return Phase(
-        "train",
-        _normalised(real),
-        _normalised(synthetic),
-        arm.synthetic_share,
-        every_batch=True,
-    )

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from synthlift.seeds import seed_for
+from synthlift.seeds import generator_for, seed_for
 from synthlift.spec.arms import Augmentation
+from synthlift.types import Float64, ImageSet, Int64, Strings, UInt8
 
 COLUMNS = 16
 _BLOCK = 4096
@@ -196,3 +198,90 @@ def mix(
     images = torch.where(inside, partner, images)
     own = (blended * (1 - inside.float().mean(dim=(1, 2, 3))))[:, None]
     return images, torch.lerp(targets_nk.roll(1, dims=0), targets_nk, own)
+
+
+# ── do flips keep the class? ──────────────────────────────────────────────────────────────────
+
+_NEIGHBOURS, _FEATURE_SIDE, _MOST_IMAGES = 5, 16, 2000
+# Tolerated loss: 5 points, or a tenth of what neighbours know beyond chance.
+_TOLERATED, _TOLERATED_SHARE = 0.05, 0.1
+_ONE_SIDED_95 = 1.645
+
+
+def flip_keeps_class(train: ImageSet) -> tuple[bool, str]:
+    """Test on training images alone whether a horizontal flip keeps the class.
+
+    Every image asks its 5 nearest neighbours outside its own group for its class, once as it is and
+    once flipped. Flips are allowed when the upper 95 % limit of the loss in agreement is small, and
+    no single class loses significantly (Bonferroni). Where neighbours know nothing, or in doubt,
+    the answer is no: a needless "no" costs a little, a wrong "yes" teaches false classes.
+
+    Args:
+        train: labelled training images.
+
+    Returns:
+        The answer and the reason in words.
+    """
+    rows = _some_rows(train)
+    labels, groups = train.labels[rows], train.groups[rows]
+    if len(rows) <= _NEIGHBOURS or len(np.unique(labels)) < 2:
+        return False, "too few training images to test flips"
+    pixels = train.pixels(rows)
+    plain = _agreement(pixels, pixels, labels, groups)
+    flipped = _agreement(np.ascontiguousarray(pixels[:, :, ::-1]), pixels, labels, groups)
+    chance = float(np.mean(np.bincount(labels)[labels]) / len(labels))
+    skill, uncertainty = float(plain.mean()) - chance, _standard_error(plain)
+    if skill <= 2 * uncertainty:
+        return False, "nearest neighbours do not tell the classes apart, so flips were not tested"
+    loss = plain - flipped
+    limit = float(loss.mean()) + _ONE_SIDED_95 * _standard_error(loss)
+    figures = f"neighbours agree {plain.mean():.0%} unflipped, {flipped.mean():.0%} flipped"
+    hurt = _hurt_classes(loss, labels, len(train.classes))
+    if hurt:
+        names = ", ".join(train.classes[k] for k in hurt[:3])
+        return False, f"flips change the class of {names} ({figures})"
+    if limit > max(_TOLERATED, _TOLERATED_SHARE * skill):
+        return False, f"flips may change the class ({figures}, loss up to {limit:.1%})"
+    return True, f"flips keep the class ({figures}, loss at most {max(limit, 0.0):.1%})"
+
+
+def _some_rows(train: ImageSet) -> Int64:
+    rows = np.flatnonzero(train.labels >= 0)
+    if len(rows) > _MOST_IMAGES:
+        rows = np.sort(generator_for("flip_test").permutation(rows)[:_MOST_IMAGES])
+    return rows.astype(np.int64)
+
+
+def _agreement(queries: UInt8, references: UInt8, labels: Int64, groups: Strings) -> Float64:
+    """Share of each query's neighbours, outside its group, that have its label; float64 [n]."""
+    similarity = _features(queries) @ _features(references).T
+    _, group = np.unique(groups, return_inverse=True)
+    own = torch.from_numpy(group[:, None] == group[None, :])
+    nearest = similarity.masked_fill(own, -2.0).topk(_NEIGHBOURS, dim=1).indices.numpy()
+    share: Float64 = (labels[nearest] == labels[:, None]).mean(axis=1)
+    return share
+
+
+def _features(pixels: UInt8) -> Tensor:
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+    side = min(_FEATURE_SIDE, *images.shape[-2:])
+    flat = functional.adaptive_avg_pool2d(images, side).flatten(1)
+    return functional.normalize(flat - flat.mean(dim=1, keepdim=True), dim=1)
+
+
+def _standard_error(values: Float64) -> float:
+    return float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def _hurt_classes(loss: Float64, labels: Int64, classes: int) -> list[int]:
+    from scipy.stats import norm
+
+    threshold = float(norm.isf(0.05 / classes))
+    hurt = []
+    for k in range(classes):
+        own = loss[labels == k]
+        if len(own) > _NEIGHBOURS and own.mean() > max(
+            2 * _TOLERATED, threshold * _standard_error(own)
+        ):
+            hurt.append(k)
+    return hurt

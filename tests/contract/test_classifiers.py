@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from synthlift.registry import available
+from synthlift.testing.classifiers import CHECKS, Check
+
+# timm's own default would be large; its smallest residual network shows the same contract.
+CONFIGS: dict[str, list[dict[str, object]]] = {
+    "small_cnn": [{}],
+    "resnet": [{}, {"depth": 18, "width": 8}],
+    "timm": [{"model": "test_resnet"}],
+}
+CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in several]
+
+
+def test_every_registered_classifier_is_tested() -> None:
+    assert set(available("classifiers")) == set(CONFIGS)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(("kind", "settings"), CASES, ids=lambda value: str(value))
+def test_contract(kind: str, settings: dict[str, object], check: Check) -> None:
+    descriptor = available("classifiers")[kind]
+    check(descriptor, descriptor.config.model_validate(settings))
