@@ -1,4 +1,4 @@
-"""A generator in 30 lines: each image is a mix of two training images of its class."""
+"""A generator in 30 lines: every class is a Gaussian in pixel space."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,36 +18,36 @@ from synthlift.types import (
 )
 
 
-class PixelMixConfig(ComponentConfig):
-    """Keys of ``{kind: pixel_mix, lowest_weight: 0.3}`` in a study file.
+class ClassGaussianConfig(ComponentConfig):
+    """Keys of ``{kind: class_gaussian, spread: 0.9}`` in a study file.
 
     Attributes:
-        lowest_weight: the weaker image counts at least this much, 0 to 0.5.
+        spread: 1 = samples vary as much as the class does, 0 = always the class's mean.
     """
 
-    lowest_weight: float = 0.3
+    spread: float = 1.0
 
 
-class PixelMix(Generator):
+class ClassGaussian(Generator):
     """The recipe. ``fit`` may look at the training images, never at the test."""
 
-    def __init__(self, config: PixelMixConfig) -> None:
+    def __init__(self, config: ClassGaussianConfig) -> None:
         self.config = config
 
-    def fit(self, inputs: FitInputs, *, run: RunContext) -> "FittedPixelMix":
-        """Remember the training images."""
-        return FittedPixelMix(inputs.train.pixels(), inputs.train.labels, self.config)
+    def fit(self, inputs: FitInputs, *, run: RunContext) -> "FittedClassGaussian":
+        """Remember the training images: they are their own mean and covariance."""
+        return FittedClassGaussian(inputs.train.pixels(), inputs.train.labels, self.config)
 
-    def load(self, folder: Path, *, device: str = "cpu") -> "FittedPixelMix":
+    def load(self, folder: Path, *, device: str = "cpu") -> "FittedClassGaussian":
         """Read what ``save`` wrote."""
         saved = np.load(folder / "images.npz")
-        return FittedPixelMix(saved["pixels"], saved["labels"], self.config)
+        return FittedClassGaussian(saved["pixels"], saved["labels"], self.config)
 
 
-class FittedPixelMix(FittedGenerator):
+class FittedClassGaussian(FittedGenerator):
     """What was learnt: here the images themselves, uint8 [N, H, W, C], and their labels [N]."""
 
-    def __init__(self, pixels: UInt8, labels: Int64, config: PixelMixConfig) -> None:
+    def __init__(self, pixels: UInt8, labels: Int64, config: ClassGaussianConfig) -> None:
         self.pixels, self.labels, self.config = pixels, labels, config
 
     @property
@@ -58,11 +58,13 @@ class FittedPixelMix(FittedGenerator):
     def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
         """Every image depends on its own request only: draw from ``request.seed``, nothing else."""
         for request in requests:
-            rng = np.random.default_rng(request.seed)
-            first, second = self.pixels[rng.choice(np.flatnonzero(self.labels == request.label), 2)]
-            weight = rng.uniform(self.config.lowest_weight, 1 - self.config.lowest_weight)
-            mixed = np.rint(weight * first + (1 - weight) * second).astype(np.uint8)
-            yield ImageBatch(pixels=mixed[np.newaxis], labels=np.array([request.label]))
+            members = self.pixels[self.labels == request.label].astype(np.float32)
+            mean = members.mean(axis=0)
+            weights = np.random.default_rng(request.seed).standard_normal(len(members))
+            # Deviations weighted by N(0, 1/(n-1)) have the covariance of the class.
+            deviation = np.tensordot(weights, members - mean, 1) / max(1, len(members) - 1) ** 0.5
+            image = np.clip(np.rint(mean + self.config.spread * deviation), 0, 255)
+            yield ImageBatch(image[np.newaxis].astype(np.uint8), np.array([request.label]))
 
     def save(self, folder: Path) -> None:
         """Write everything needed to sample again."""
@@ -73,11 +75,11 @@ class FittedPixelMix(FittedGenerator):
 SYNTHLIFT = {
     "generators": [
         Descriptor(
-            kind="pixel_mix",
-            config=PixelMixConfig,
+            kind="class_gaussian",
+            config=ClassGaussianConfig,
             version="1",
-            target=f"{__name__}:PixelMix",
-            summary="Mixes two training images of a class, pixel by pixel.",
+            target=f"{__name__}:ClassGaussian",
+            summary="Draws each class from its Gaussian in pixel space.",
         )
     ]
 }

@@ -34,8 +34,8 @@ def inputs() -> FitInputs:
 def generator(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(registry, "_plugins", {})
     load_plugin(EXAMPLE)
-    found = descriptor("generators", "pixel_mix")
-    return found.build(found.config.model_validate({"lowest_weight": 0.4}))
+    found = descriptor("generators", "class_gaussian")
+    return found.build(found.config.model_validate({"spread": 0.8}))
 
 
 def sampled(fitted: Any, requests: list[SampleRequest]) -> UInt8:
