@@ -50,7 +50,7 @@ class FlowConfig(ComponentConfig):
     label_dropout: float = Field(default=0.2, ge=0, le=1)
     augmentation: float = Field(default=0.8, ge=0, le=1)
     ema: float = Field(default=0.1, gt=0, le=1)
-    guidance_scale: float = Field(default=1.25, ge=0, le=20)
+    guidance_scale: float = Field(default=1.5, ge=0, le=20)
     sampler: Literal["heun", "euler"] = "heun"
     sampler_steps: int = Field(default=10, ge=1, le=50)
     micro_batch: int = Field(default=64, ge=1, le=1024)

@@ -16,6 +16,7 @@ from synthlift.generators.flow.checkpoints import Progress
 from synthlift.generators.flow.config import FlowConfig, choose_steps
 from synthlift.generators.flow.network import FlowNetwork, build_network, plan_network
 from synthlift.generators.flow.sampling import (
+    check_params,
     deterministic_kernels,
     draw_images,
     explained_loss,
@@ -34,8 +35,6 @@ from synthlift.types import (
     RunContext,
     SampleRequest,
 )
-
-PARAMS = ("guidance_scale", "sampler_steps")
 
 
 class FlowGenerator(Generator):
@@ -178,18 +177,13 @@ class FlowFitted(FittedGenerator):
         classes, counts = self._history["classes"], self._history["counts"]
         if not 0 <= request.label < len(classes) or not counts[request.label]:
             known = ", ".join(f"{k} ({classes[k]})" for k, n in enumerate(counts) if n)
+            name = f" ({classes[request.label]})" if 0 <= request.label < len(classes) else ""
             raise InputError(
-                f"request {request.index} wants class {request.label}",
+                f"request {request.index} wants class {request.label}{name}",
                 rule=f"the generator was fitted on images of the classes {known}",
                 remedy="ask for one of these, or fit again with images of that class",
             )
-        for name in request.params:
-            if name not in PARAMS:
-                raise InputError(
-                    f"request {request.index} sets '{name}'",
-                    rule=f"a request to a flow generator may set: {', '.join(PARAMS)}",
-                    remedy="remove it",
-                )
+        check_params(request)
 
 
 def _network_with(

@@ -9,13 +9,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthlift.errors import InputError
 from synthlift.generators.flow.batches import to_pixels, to_unit
 from synthlift.generators.flow.network import FlowNetwork
 from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided
 from synthlift.seeds import generator_for
-from synthlift.types import Float32, ImageSet, UInt8
+from synthlift.types import Float32, ImageSet, SampleRequest, UInt8
 
 LOSS_TIMES = 16
+PARAMS = {"guidance_scale": (0, 20), "sampler_steps": (1, 50)}
+"""What a request may set, from and to."""
+
+
+def check_params(request: SampleRequest) -> None:
+    """Refuse what a request may not set.
+
+    Raises:
+        InputError: an unknown parameter, or a value out of range.
+    """
+    for name, value in request.params.items():
+        low, high = PARAMS.get(name, (1, 0))
+        if not low <= value <= high:
+            to = f" to {value}" if name in PARAMS else ""
+            allowed = (f"{key} ({a} to {b})" for key, (a, b) in PARAMS.items())
+            raise InputError(
+                f"request {request.index} sets '{name}'{to}",
+                rule=f"a request to a flow generator may set: {', '.join(allowed)}",
+                remedy="correct or remove it",
+            )
 
 
 @contextmanager

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthlift.generators.flow.samplers import SAMPLERS, euler, even_times, guided, heun
+
+
+def _decay(x: Tensor, t: float) -> Tensor:
+    return x * t
+
+
+def test_times_run_from_noise_to_image() -> None:
+    assert even_times(1) == [1.0, 0.0]
+    assert even_times(4) == [1.0, 0.75, 0.5, 0.25, 0.0]
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+@pytest.mark.parametrize("steps", [1, 2, 50])
+def test_a_straight_path_is_followed_exactly(name: str, steps: int) -> None:
+    image, noise = torch.full((2, 1, 3, 3), 0.5), torch.ones(2, 1, 3, 3)
+    result = SAMPLERS[name](lambda _x, _t: noise - image, noise, even_times(steps))
+    torch.testing.assert_close(result, image)
+
+
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2)])
+def test_the_error_falls_with_the_sampler_s_order(name: str, order: int) -> None:
+    # dx/dt = x·t from t = 1 to 0 has the solution x(0) = x(1)·e^(−1/2).
+    start = torch.ones(1, dtype=torch.float64)
+    errors = [
+        abs(float(SAMPLERS[name](_decay, start, even_times(n))) - math.exp(-0.5)) for n in (40, 80)
+    ]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2)
+
+
+@pytest.mark.parametrize(("sampler", "evaluations"), [(euler, 5), (heun, 10)])
+def test_evaluations_per_step(sampler: object, evaluations: int) -> None:
+    seen: list[float] = []
+
+    def velocity(x: Tensor, t: float) -> Tensor:
+        seen.append(t)
+        return torch.zeros_like(x)
+
+    times: Sequence[float] = even_times(5)
+    assert callable(sampler)
+    sampler(velocity, torch.zeros(1), times)
+    assert len(seen) == evaluations
+
+
+def test_guidance_of_one_is_the_conditional_and_of_zero_the_unconditional_model() -> None:
+    conditional, unconditional = torch.tensor([3.0]), torch.tensor([1.0])
+    assert guided(conditional, unconditional, scale=1) == 3
+    assert guided(conditional, unconditional, scale=0) == 1
+    assert guided(conditional, unconditional, scale=2) == 5
