@@ -31,6 +31,7 @@ from synthlift.study.stages.evidence import OUTCOME
 from synthlift.study.work import Work
 
 SHRUNK_WARNING = 4.0
+ADDED_FAMILY = "with replicates added after the opening (exploratory)"
 
 
 def scope(work: Work) -> str:
@@ -101,7 +102,7 @@ def counts(work: Work) -> Counts:
     """From images read to images kept; nothing vanishes."""
     opened, split = work.prepared.opened, work.prepared.split.summary["images"]
     read = opened.read.summary
-    draws = [replicate.draw for replicate in work.prepared.layout.replicates]
+    draws = [r.draw for r in work.replicates or work.prepared.layout.replicates[: work.planned]]
 
     def mean(part: str) -> float:
         return float(np.mean([sum(split[draw][part].values()) for draw in draws]))
@@ -127,12 +128,25 @@ def counts(work: Work) -> Counts:
         fell_short=dict(fell_short),
         per_class={
             name: {
-                part: float(np.mean([split[draw][part].get(name, 0) for draw in draws]))
-                for part in ("train", "validation", "test")
+                **{
+                    part: float(np.mean([split[draw][part].get(name, 0) for draw in draws]))
+                    for part in ("train", "validation", "test")
+                },
+                **_sampled(pools, label),
             }
-            for name in opened.classes
+            for label, name in enumerate(opened.classes)
         },
     )
+
+
+def _sampled(pools: Sequence[Pool], label: int) -> dict[str, float]:
+    if not pools:
+        return {}
+    judged = [list(pool.streams[label].judged()) for pool in pools]
+    return {
+        "generated": float(sum(map(len, judged))),
+        "kept": float(sum(not one.rejected_by for each in judged for one in each)),
+    }
 
 
 def _generated(pool: Pool) -> int:
@@ -168,15 +182,22 @@ def generator_results(
                 gate_stopped=component.title in work.stopped,
                 under_trained=work.generator_share < 1,
                 images_per_second=images / seconds if seconds else None,
-                history=[_numbers(point) for point in facts.get("history", [])],
+                history=_history(facts),
                 config=dict(resolve_component("generators", component)["config"]),
             )
         )
     return found
 
 
-def _numbers(point: Mapping[str, Any]) -> dict[str, float]:
-    return {k: float(v) for k, v in point.items() if isinstance(v, int | float)}
+def _history(facts: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Loss and copying ratio against step, of a generator that reports them."""
+    losses = [{"step": step, "loss": loss} for step, loss in facts.get("losses", [])]
+    readings = [
+        {"step": one["step"], "copying_ratio": one["value"]}
+        for one in facts.get("readings", [])
+        if np.isfinite(one["value"])
+    ]
+    return [*losses, *readings]
 
 
 def _ratio(figures: Sequence[Artefact]) -> Estimate | None:
@@ -235,6 +256,7 @@ def assemble(
     evaluation: Artefact | None,
     figures: Mapping[str, Sequence[Artefact]],
     gallery: Sequence[GalleryImage],
+    extended: Artefact | None = None,
     missing: str = "",
     notes: Sequence[str] = (),
 ) -> Results:
@@ -245,6 +267,8 @@ def assemble(
             evaluation.path(OUTCOME).read_text().replace(RUN_PLACEHOLDER, json.dumps(folder)[1:-1])
         )
         outcome = json.loads(text)
+    if extended is not None:
+        outcome["contrasts"].append(_added_interval(extended))
     arms = [ArmResult.model_validate(arm) for arm in outcome.pop("arms", [])] or live_arms(work)
     for arm in arms:
         arm.seconds = sum(
@@ -277,6 +301,12 @@ def assemble(
             "notes": [*work.prepared.opened.read.summary["notes"], *notes],
         }
     )
+
+
+def _added_interval(extended: Artefact) -> dict[str, Any]:
+    """The primary contrast over all replicates, those added after the opening included."""
+    contrast: dict[str, Any] = json.loads(extended.path(OUTCOME).read_text())["contrasts"][0]
+    return {**contrast, "family": ADDED_FAMILY}
 
 
 def _openings(work: Work) -> Openings:

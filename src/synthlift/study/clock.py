@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from synthlift.study.budget import parse_budget
 from synthlift.study.session import Session
 
 FINISH_SHARE = 0.06
@@ -14,10 +13,10 @@ FINISH_SHARE = 0.06
 
 
 class Clock:
-    """Measures rounds against the budget; without one every round runs."""
+    """Measures rounds against a budget in seconds; without one every planned round runs."""
 
-    def __init__(self, budget: str | None) -> None:
-        self._budget = parse_budget(budget) if budget else None
+    def __init__(self, budget: float | None) -> None:
+        self._budget = budget
         self._began = time.monotonic()
         self._rounds: list[float] = []
 
@@ -29,18 +28,24 @@ class Clock:
         self._rounds.append(time.monotonic() - began)
 
     def allows(self, session: Session, number: int) -> bool:
-        """Whether round ``number`` is run; a recorded decision once it was in question."""
+        """Whether planned round ``number`` is run; recorded once it was in question."""
         if number == 0 or self._budget is None:
             return True
-        budget = self._budget
+        return bool(session.decide(f"round_{number + 1}", self._choose))
 
-        def choose() -> tuple[bool, str]:
-            used = time.monotonic() - self._began
-            expected = self._rounds[-1] if self._rounds else 0.0
-            fits = used + expected + FINISH_SHARE * budget <= budget
-            return fits, (
-                f"{used:.0f} of {budget:.0f} seconds were used and the round before took "
-                f"{expected:.0f}"
-            )
+    def adds(self, session: Session, number: int) -> bool:
+        """Whether round ``number`` is added after the opening (``--more``); recorded when it is."""
+        name = f"added_round_{number + 1}"
+        if name in session.store.decisions(session.key):
+            return True
+        if self._budget is None or not self._choose()[0]:
+            return False
+        return bool(session.decide(name, lambda: (True, "asked for with --more")))
 
-        return bool(session.decide(f"round_{number + 1}", choose))
+    def _choose(self) -> tuple[bool, str]:
+        assert self._budget is not None
+        used = time.monotonic() - self._began
+        expected = self._rounds[-1] if self._rounds else 0.0
+        fits = used + expected + FINISH_SHARE * self._budget <= self._budget
+        before = f"{used:.0f} of {self._budget:.0f} seconds were used"
+        return fits, f"{before} and the round before took {expected:.0f}"

@@ -6,8 +6,9 @@ choice is a recorded decision, so that running again resumes and recomputes noth
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,24 @@ from typing import Any
 from synthlift.registry import load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
+from synthlift.study.budget import parse_budget
 from synthlift.study.choices import choose_selection, is_unbalanced
 from synthlift.study.clock import Clock
 from synthlift.study.components import resolve_component
 from synthlift.study.devices import choose_device
 from synthlift.study.evidence import predict_all
 from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
+from synthlift.study.flips import settings_of_draws
 from synthlift.study.folder import RunFolder
+from synthlift.study.forecast import forecast_study
 from synthlift.study.generation import GenerationPlan
 from synthlift.study.ledger import Ledger
 from synthlift.study.modelling import Modelling
 from synthlift.study.output import publish, refresh
 from synthlift.study.planning import Plan, make_plan
 from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
-from synthlift.study.rounds import declare_contrast, train_round, used_generators
+from synthlift.study.rounds import add_round, declare_contrast, train_round, used_generators
 from synthlift.study.session import Session
-from synthlift.study.steps import training_settings
 from synthlift.study.work import Work
 
 CHUNK = 32
@@ -85,31 +88,16 @@ def conduct(
         Interrupted: Ctrl-C or a stop; running again resumes.
         SynthliftError: a stage failed; what was finished is kept.
     """
-    store = Store(options.store)
-    workers = default_workers(options.workers)
-    device = choose_device(options.device)
-    for path in study.plugins:
-        load_plugin((base / path).resolve())
     pipe = _Pipe(listener)
-    hearing = Listener(pipe.event, listener.on_progress, pipe.should_stop)
-    with LocalExecutor(store, workers=workers, listener=hearing) as executor:
-        session = Session(
-            study=study,
-            store=store,
-            executor=executor,
-            ledger=Ledger(),
-            base=base,
-            device=device,
-            preset=dict(preset or {}),
-            log=pipe.log,
-        )
+    with _session(study, base=base, options=options, pipe=pipe, preset=preset) as session:
         opened = open_data(session)
         folder = RunFolder(options.out or Path("runs") / study.name, key=session.key)
         pipe.attach(folder)
         if options.replan:
-            store.forget_decisions(session.key)
+            session.store.forget_decisions(session.key)
         folder.status("running", command=options.command)
-        pipe.log("started", device=device, workers=workers, store=str(store.root))
+        workers = session.executor.workers
+        pipe.log("started", device=session.device, workers=workers, store=str(session.store.root))
         try:
             _conduct(session, opened, folder, options=options, workers=workers)
         except BaseException as error:
@@ -121,26 +109,68 @@ def conduct(
     return folder.path
 
 
+def forecast(study: Study, *, base: Path, options: Options, listener: Listener) -> dict[str, Any]:
+    """Plan a study without running it; see :func:`forecast_study` for what comes back."""
+    pipe = _Pipe(listener)
+    with _session(study, base=base, options=options, pipe=pipe) as session:
+        return forecast_study(session, workers=session.executor.workers)
+
+
+@contextlib.contextmanager
+def _session(
+    study: Study,
+    *,
+    base: Path,
+    options: Options,
+    pipe: _Pipe,
+    preset: Mapping[str, Any] | None = None,
+) -> Iterator[Session]:
+    store = Store(options.store)
+    for path in study.plugins:
+        load_plugin((base / path).resolve())
+    hearing = Listener(pipe.event, pipe.progress, pipe.should_stop)
+    workers = default_workers(options.workers)
+    with LocalExecutor(store, workers=workers, listener=hearing) as executor:
+        yield Session(
+            study=study,
+            store=store,
+            executor=executor,
+            ledger=Ledger(),
+            base=base,
+            device=choose_device(options.device),
+            preset=dict(preset or {}),
+            log=pipe.log,
+        )
+
+
 def _conduct(
     session: Session, opened: Opened, folder: RunFolder, *, options: Options, workers: int
 ) -> None:
-    clock = Clock(session.study.budget)
-    plan = make_plan(session, opened, workers=workers)
-    work = _lay_out(session, opened, plan)
-    _register(session, folder, "running")
-    refresh(work, folder, command=options.command, workers=workers)
-    for number, replicates in enumerate(work.prepared.layout.rounds()):
-        if not clock.allows(session, number):
-            work.dropped += len(replicates)
-            continue
+    budget = session.study.budget
+    clock = Clock(parse_budget(budget) if budget else None)
+    work = _lay_out(session, opened, make_plan(session, opened, workers=workers))
+    _note(work, folder, options, workers)
+    waiting = list(enumerate(work.prepared.layout.rounds()))
+    planned = -(-work.planned // work.prepared.layout.round_size)
+    while waiting and waiting[0][0] < planned and clock.allows(session, waiting[0][0]):
         with clock.round():
-            train_round(work, replicates)
-        _register(session, folder, "running")
-        refresh(work, folder, command=options.command, workers=workers)
+            train_round(work, waiting.pop(0)[1])
+        _note(work, folder, options, workers)
+    work.dropped = max(0, work.planned - len(work.replicates))
     work.contrast = declare_contrast(work)
     predict_all(work)
     publish(work, folder, command=options.command, workers=workers)
+    extra = Clock(options.more)
+    while waiting and extra.adds(session, waiting[0][0]):
+        with extra.round():
+            add_round(work, waiting.pop(0)[1])
+        publish(work, folder, command=options.command, workers=workers)
     _register(session, folder, "done")
+
+
+def _note(work: Work, folder: RunFolder, options: Options, workers: int) -> None:
+    _register(work.session, folder, "running")
+    refresh(work, folder, command=options.command, workers=workers)
 
 
 def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
@@ -172,6 +202,7 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
         arms=plan.arms,
         unbalanced=is_unbalanced(first),
         selection=selection,
+        planned=plan.replicates,
         training_steps=plan.training_steps,
         generator_share=plan.generator_share,
     )
@@ -181,22 +212,11 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
 
 
 def _share(session: Session, prepared: Prepared, plan: Plan) -> Modelling:
-    from synthlift.study.flips import flips
-
-    settings = {
-        draw: training_settings(
-            session.study,
-            counts=prepared.counts[draw],
-            image_size=prepared.image_size,
-            flip=keeps,
-            steps=plan.training_steps,
-        ).model_dump(mode="json")
-        for draw, keeps in flips(session, prepared).items()
-    }
+    planned = {replicate.draw for replicate in plan.layout.replicates[: plan.replicates]}
     return Modelling(
         data=prepared.data,
         classifier=resolve_component("classifiers", session.study.classifier),
-        training=settings,
+        training=settings_of_draws(session, prepared, planned, steps=plan.training_steps),
         counts=prepared.counts,
     )
 
@@ -235,6 +255,9 @@ class _Pipe:
 
     def log(self, name: str, **fields: Any) -> None:
         self.event(name, fields)
+
+    def progress(self, done: int, total: int, label: str) -> None:
+        self._listener.on_progress(done, total, label)
 
     def should_stop(self) -> bool:
         asked = self._folder is not None and self._folder.stop_requested()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from synthlift.seeds import seed_for
 from synthlift.store import Artefact, StageRequest
 from synthlift.study.generation import Pool
+from synthlift.study.layout import Replicate
 from synthlift.study.modelling import generated_request
 from synthlift.study.open_test import open_test, prediction_request
 from synthlift.study.tables import entries
@@ -61,7 +63,7 @@ def predict_all(work: Work) -> None:
 def _reserved(work: Work) -> dict[tuple[str, int], Pool]:
     """Which models are tested on which reserved images: one arm per row of the 3 × 3 table."""
     first = next((g.title for g in work.session.study.generators), None)
-    by_index = {replicate.index: replicate for replicate in work.replicates}
+    by_index = {replicate.index: replicate for replicate in prepared_replicates(work)}
     found = {}
     for name, index in work.models:
         if name in nine_arms(work).values() and index in by_index:
@@ -69,6 +71,11 @@ def _reserved(work: Work) -> dict[tuple[str, int], Pool]:
             if pool is not None and pool.test_chunks:
                 found[name, index] = pool
     return found
+
+
+def prepared_replicates(work: Work) -> list[Replicate]:
+    """Replicates that are fully trained, added ones included."""
+    return [*work.replicates, *work.added]
 
 
 def nine_arms(work: Work) -> dict[str, str]:
@@ -84,10 +91,20 @@ def nine_arms(work: Work) -> dict[str, str]:
     return rows
 
 
-def evaluate(work: Work, *, exploratory: list[str], scope: str, warnings: list[str]) -> Artefact:
-    """Evaluate the study; the artefact holds the predictions table and the outcome."""
-    study, prepared = work.session.study, work.prepared
-    contrast = work.contrast
+def evaluate(
+    work: Work,
+    *,
+    exploratory: Sequence[str],
+    scope: str,
+    warnings: Sequence[str],
+    added: bool = False,
+) -> Artefact:
+    """Evaluate the study; the artefact holds the predictions table and the outcome.
+
+    With ``added`` the replicates trained after the opening count too: for the exploratory
+    interval that stands beside the verdict, never for the verdict.
+    """
+    study, prepared, contrast = work.session.study, work.prepared, work.contrast
     plan = {
         "design": prepared.layout.design,
         "arms": [asdict(arm) for arm in planned_arms(work)],
@@ -98,16 +115,17 @@ def evaluate(work: Work, *, exploratory: list[str], scope: str, warnings: list[s
         "margin": study.primary.margin,
         "selected": work.selection == "validation",
         "test_train_ratio": _ratio(work),
-        "exploratory": exploratory,
+        "exploratory": list(exploratory),
         "scope": scope,
-        "warnings": warnings,
+        "warnings": list(warnings),
         "limitations": limitations(work),
         "run": RUN_PLACEHOLDER,
     }
+    counted = [*work.replicates, *(work.added if added else [])]
     wanted = [
-        *entries(work, work.models, "validation"),
-        *entries(work, work.tests, "test"),
-        *entries(work, work.generated, "synthetic"),
+        *entries(work, work.models, "validation", replicates=counted),
+        *entries(work, work.tests, "test", replicates=counted),
+        *entries(work, work.generated, "synthetic", replicates=counted),
     ]
     request = StageRequest(
         stage="evaluate",

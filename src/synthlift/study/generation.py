@@ -256,7 +256,7 @@ def _report(session: Session, pool: Pool) -> None:
         "curated",
         generator=pool.generator,
         fit=pool.unit.index,
-        generated=sum(len(s.chunks) for s in pool.streams.values()),
+        generated=sum(1 for s in pool.streams.values() for _ in s.judged()),
         rejected=dict(pool.rejected()),
         fell_short=pool.fell_short(),
     )

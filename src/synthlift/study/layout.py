@@ -82,6 +82,18 @@ def make_layout(
     return Layout(design, units, members, size)
 
 
+def with_room(layout: Layout, *, rounds: int) -> Layout:
+    """The same layout with further rounds behind it; the first replicates stay as they are."""
+    size = layout.round_size
+    return make_layout(
+        layout.design,
+        replicates=len(layout.replicates) + rounds * size,
+        fits=size,
+        draws=size,
+        folds=size,
+    )
+
+
 def wanted_images(arm: Arm, counts: Mapping[int, int]) -> dict[int, int]:
     """Kept synthetic images per class that an arm needs (METHOD §1, "Multiple").
 

@@ -37,7 +37,7 @@ class Modelling:
 
     data: DataKeys
     classifier: Resolved
-    training: Mapping[int, Mapping[str, Any]]
+    training: dict[int, dict[str, Any]]
     counts: Mapping[int, Mapping[int, int]]
 
 
@@ -63,7 +63,7 @@ def _request(
         config={
             "arm": recipe,
             "classifier": shared.classifier,
-            "training": dict(shared.training[draw]),
+            "training": shared.training[draw],
             "draw": draw,
             "fit": session.study.data.fit,
             "manifest": [dict(entry) for entry in manifest],

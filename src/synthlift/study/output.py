@@ -35,7 +35,7 @@ def refresh(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
     from synthlift.reporting import write_report
 
     _write_study(work, folder, command)
-    done, planned = len(work.replicates), len(work.prepared.layout.replicates)
+    done, planned = len(work.replicates), work.planned
     results = assemble(
         work,
         command=command,
@@ -79,11 +79,23 @@ def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
     if work.contrast is None:
         stopped = "; ".join(f"{name}: {why}" for name, why in work.stopped.items())
         missing = f"no arm with synthetic images is left ({stopped or 'the study has none'})"
-    evaluation = evaluate(work, exploratory=exploratory, scope=scope(work), warnings=warnings(work))
+
+    def judge(*, added: bool = False) -> Artefact:
+        return evaluate(
+            work,
+            exploratory=exploratory,
+            scope=scope(work),
+            warnings=warnings(work),
+            added=added,
+        )
+
+    evaluation = judge()
+    extended = judge(added=True) if work.added else None
     figures = copying_figures(work)
     pictures = pictures_of(work)
     model, what = final_model(work)
-    evidence = digest([evaluation.key, model.key, [a.key for a in pictures.values()]])
+    latest = extended or evaluation
+    evidence = digest([latest.key, model.key, [a.key for a in pictures.values()]])
     before = folder.finished_results()
     if before is not None and before["environment"].get("evidence") == evidence:
         return
@@ -95,13 +107,14 @@ def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
         folder=str(folder.path),
         workers=workers,
         evaluation=evaluation,
+        extended=extended,
         figures=figures,
         gallery=gallery,
         missing=missing,
         notes=[f"The model in 'model/' is {what}."],
     )
     results.environment["evidence"] = evidence
-    _write_all(work, folder, results, evaluation=evaluation, model=model)
+    _write_all(work, folder, results, evaluation=latest, model=model)
 
 
 def _write_all(

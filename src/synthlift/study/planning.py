@@ -12,9 +12,12 @@ from synthlift.store import StageRequest
 from synthlift.study.budget import Option, Speeds, Task, best_option, parse_budget
 from synthlift.study.choices import is_unbalanced
 from synthlift.study.components import resolve_component
-from synthlift.study.layout import Layout, make_layout
+from synthlift.study.layout import Layout, make_layout, with_room
 from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
 from synthlift.study.session import Session
+
+ROOM = 15
+"""Rounds that may be added with ``--more``."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Plan:
     """A study that is ready to be prepared.
 
     Attributes:
-        layout: replicates and fits.
+        layout: replicates and fits, with room for replicates that are added later.
+        replicates: how many of them are planned.
         image_size, channels: training size.
         arms: what is trained.
         generators: the study's generators, steps cut to the budget where there is one.
@@ -32,6 +36,7 @@ class Plan:
     """
 
     layout: Layout
+    replicates: int
     image_size: int
     channels: int
     arms: tuple[Arm, ...]
@@ -41,14 +46,13 @@ class Plan:
     seconds: float | None
 
 
-def make_plan(session: Session, opened: Opened, *, workers: int, extra: int = 0) -> Plan:
+def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
     """Plan the study.
 
     Args:
         session: with its key set.
         opened: the data as read.
         workers: processes that share the work.
-        extra: replicates on top of the recorded number (``--more``).
     """
     study = session.study
     design = decide_design(session, opened)
@@ -68,13 +72,14 @@ def make_plan(session: Session, opened: Opened, *, workers: int, extra: int = 0)
         option, seconds = _within_budget(session, opened, design.kind, channels, workers)
     layout = make_layout(
         design.kind,
-        replicates=option.replicates + extra,
+        replicates=option.replicates,
         fits=option.fits,
         draws=design.draws,
         folds=design.folds,
     )
     return Plan(
-        layout=layout,
+        layout=with_room(layout, rounds=ROOM),
+        replicates=len(layout.replicates),
         image_size=option.image_size,
         channels=channels,
         arms=tuple(arm for arm in session.arms() if arm.name in option.arms),

@@ -14,6 +14,8 @@ from synthlift.study.choices import (
     predeclared_rival,
     with_recipe,
 )
+from synthlift.study.evidence import predict_all
+from synthlift.study.flips import settings_of_draws
 from synthlift.study.gate import stopped_generators
 from synthlift.study.generation import Pool, Stream, fill, fit_request
 from synthlift.study.layout import FitUnit, Replicate, wanted_images
@@ -52,7 +54,17 @@ def train_round(work: Work, replicates: Sequence[Replicate]) -> None:
     models = _requests(work, others, replicates)
     work.session.ask(models.values())
     _keep(work, others, models)
-    work.replicates.extend(replicates)
+    (work.added if work.contrast else work.replicates).extend(replicates)
+
+
+def add_round(work: Work, replicates: Sequence[Replicate]) -> None:
+    """Train and test one more round after the opening."""
+    fresh = {replicate.draw for replicate in replicates} - set(work.shared.training)
+    work.shared.training.update(
+        settings_of_draws(work.session, work.prepared, fresh, steps=work.training_steps)
+    )
+    train_round(work, replicates)
+    predict_all(work)
 
 
 def used_generators(work: Work) -> list[Component]:

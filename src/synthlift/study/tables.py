@@ -11,6 +11,7 @@ import numpy as np
 
 from synthlift.store import Artefact, Store
 from synthlift.study.generation import verdict_rows
+from synthlift.study.layout import Replicate
 from synthlift.study.open_test import PREDICTIONS
 from synthlift.study.work import Work
 
@@ -38,12 +39,21 @@ class Entry:
 
 
 def entries(
-    work: Work, places: Mapping[Place, Artefact], evaluation_set: str, *, only: Iterable[str] = ()
+    work: Work,
+    places: Mapping[Place, Artefact],
+    evaluation_set: str,
+    *,
+    only: Iterable[str] = (),
+    replicates: Iterable[Replicate] | None = None,
 ) -> list[Entry]:
-    """Entries of committed artefacts by (arm, replicate), of all arms or ``only`` some."""
+    """Entries of committed artefacts by (arm, replicate), of all arms or ``only`` some.
+
+    ``replicates`` restricts them; by default all replicates in ``places``.
+    """
     by_index = {replicate.index: replicate for replicate in work.prepared.layout.replicates}
     crossed = work.prepared.layout.design == "cross_validated"
     wanted = set(only)
+    indices = set(by_index) if replicates is None else {r.index for r in replicates}
     return [
         Entry(
             key=artefact.key,
@@ -55,7 +65,7 @@ def entries(
             evaluation_set=evaluation_set,
         )
         for (arm, index), artefact in places.items()
-        if not wanted or arm in wanted
+        if index in indices and (not wanted or arm in wanted)
     ]
 
 
@@ -99,7 +109,7 @@ def write_splits(work: Work, path: Path) -> None:
     from synthlift.store.images import SPLIT, usable_rows
 
     split = pq.read_table(work.prepared.split.path(SPLIT)).to_pandas()
-    used = {replicate.draw for replicate in work.prepared.layout.replicates}
+    used = {replicate.draw for replicate in [*work.replicates, *work.added]}
     rows = usable_rows(work.session.store, work.prepared.data["inventory"])
     facts = pd.DataFrame({name: rows[name] for name in ("id", "label", "group", "sha256")})
     split[split["draw"].isin(used)].merge(facts, on="id").to_csv(path, index=False)

@@ -22,13 +22,15 @@ class Work:
         session, prepared, shared, generation: fixed once the study is planned.
         arms: the planned arms; those of base ``best_rival`` without their recipe yet.
         unbalanced, selection: see ``choices``.
+        planned: replicates planned before the test is opened; the layout has room for more.
         training_steps: classifier steps cut to a budget, or None.
         generator_share: share of the wanted generator training, in (0, 1].
         final_arms: the arms as trained, recipes filled in, by name.
         models: committed models by (arm name, replicate index).
         pools: generator fits by (generator name, fit index).
         stopped: generators that the memorisation gate stopped, with the reason.
-        replicates: replicates of which every arm is trained.
+        replicates: replicates of which every arm is trained and that the verdict rests on.
+        added: replicates trained after the opening (``--more``).
         dropped: planned replicates that the budget gave up.
         contrast: the declared pair, once known.
         tests, generated: test predictions, and predictions on reserved generated images, by
@@ -42,6 +44,7 @@ class Work:
     arms: tuple[Arm, ...]
     unbalanced: bool
     selection: Selection
+    planned: int = 0
     training_steps: int | None = None
     generator_share: float = 1.0
     final_arms: dict[str, Arm] = field(default_factory=dict)
@@ -49,6 +52,7 @@ class Work:
     pools: dict[tuple[str, int], Pool] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     replicates: list[Replicate] = field(default_factory=list)
+    added: list[Replicate] = field(default_factory=list)
     dropped: int = 0
     contrast: Contrast | None = None
     tests: dict[tuple[str, int], Artefact] = field(default_factory=dict)

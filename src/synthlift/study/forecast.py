@@ -1,0 +1,104 @@
+"""What `synthlift plan` prints: choices, expected time and disk, and what could be detected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from synthlift.study.budget import Option, expected_seconds
+from synthlift.study.layout import wanted_images
+from synthlift.study.planning import Plan, describe_task, make_plan, measure
+from synthlift.study.preparation import Opened, decide_design, open_data
+from synthlift.study.session import Session
+
+MODEL_BYTES = 400_000
+WARN_ABOVE = 3
+UPPER = 1.25
+"""Shown times are upper bounds: expected ones with a quarter on top."""
+
+
+def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
+    """Read the data, take the planning decisions, measure speed, and add it all up.
+
+    Returns:
+        JSON: design, image_size, channels, arms, replicates, generator_fits, steps, seconds
+        (upper bound), disk_bytes, minimal_detectable_effect, warnings and decisions.
+    """
+    opened = open_data(session)
+    plan = make_plan(session, opened, workers=workers)
+    design = decide_design(session, opened)
+    task = describe_task(session, opened, design.kind, workers)
+    speeds = measure(session, opened, plan.image_size, plan.channels)
+    option = Option(
+        image_size=plan.image_size,
+        arms=tuple(arm.name for arm in plan.arms),
+        replicates=plan.replicates,
+        fits=session.study.generator_fits,
+        generator_share=plan.generator_share,
+        training_share=1.0,
+    )
+    effect = detectable(opened, session, plan)
+    return {
+        "design": design.kind,
+        "image_size": plan.image_size,
+        "channels": plan.channels,
+        "arms": list(option.arms),
+        "replicates": plan.replicates,
+        "generator_fits": len({replicate.fit for replicate in _planned(plan)}),
+        "steps": {
+            "classifier": plan.training_steps or speeds.training_steps,
+            "generator": round(speeds.generator_steps * plan.generator_share),
+        },
+        "seconds": expected_seconds(task, option, speeds) * UPPER,
+        "disk_bytes": _disk(plan, task.counts, opened),
+        "minimal_detectable_effect": effect,
+        "warnings": _warnings(effect, session.study.primary.margin, plan),
+        "decisions": {
+            name: {"value": d["value"], "reason": d["reason"]}
+            for name, d in session.store.decisions(session.key).items()
+        },
+    }
+
+
+def _planned(plan: Plan) -> tuple[Any, ...]:
+    return plan.layout.replicates[: plan.replicates]
+
+
+def detectable(opened: Opened, session: Session, plan: Plan) -> float:
+    """The minimal detectable effect to expect, assuming 10 % discordant pairs."""
+    from synthlift.data.designs import groups_per_class, test_groups_per_class
+    from synthlift.data.inspection import minimal_detectable_effect
+    from synthlift.store.images import usable_rows
+
+    design = decide_design(session, opened)
+    rows = usable_rows(session.store, opened.inventory.key)
+    groups = test_groups_per_class(design, groups_per_class(rows["label"], rows["group"]))
+    crossed = design.kind == "cross_validated"
+    return minimal_detectable_effect(
+        list(groups.values()),
+        models=plan.replicates if crossed else 1,
+        cross_validated=crossed,
+        ratio=1 / (design.folds - 1) if crossed else 0.0,
+    )
+
+
+def _disk(plan: Plan, counts: Any, opened: Opened) -> int:
+    """Upper bound of what the store will hold, in bytes."""
+    image = plan.image_size**2 * plan.channels
+    needs = [wanted_images(arm, counts) for arm in plan.arms if arm.generator]
+    made = sum(max(need[k] for need in needs) for k in counts) * 3 if needs else 0
+    fits = len({replicate.fit for replicate in _planned(plan)})
+    models = plan.replicates * len(plan.arms)
+    return int(opened.usable * image + fits * made * image + (models + 4 * fits) * MODEL_BYTES)
+
+
+def _warnings(effect: float, margin: float, plan: Plan) -> list[str]:
+    found = []
+    if effect > WARN_ABOVE * margin:
+        found.append(
+            f"effects below about {100 * effect:.1f} points will hardly be found, and the margin "
+            f"is {100 * margin:g}: use cross-validation, more test images, or ask a coarser "
+            "question (a larger primary.margin)"
+        )
+    if plan.replicates < 10:
+        found.append(f"{plan.replicates} replicates give an exploratory answer, no verdict")
+    return found
