@@ -11,7 +11,7 @@ from sklearn.svm import SVC
 
 from synthlift.errors import InputError
 from synthlift.generators.descriptors import FLOW
-from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.network import build_network, plan_network
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
@@ -51,7 +51,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> FlowFitted:
     [((8, 8, 1), "FlowMLP"), ((16, 16, 3), "FlowMLP"), ((28, 28, 1), "FlowUNet")],
 )
 def test_the_network_follows_the_image_size(shape: tuple[int, int, int], name: str) -> None:
-    plan = plan_network(FlowConfig(), image_shape=shape, classes=4, examples=100)
+    config = settle(FlowConfig(), examples=100, image_shape=shape)
+    plan = plan_network(config, image_shape=shape, classes=4)
     assert plan["_class_name"] == name
 
 
@@ -59,8 +60,8 @@ def test_the_network_follows_the_image_size(shape: tuple[int, int, int], name: s
 def test_the_unet_takes_any_size(shape: tuple[int, int, int]) -> None:
     import torch
 
-    config = FlowConfig(width=8)
-    plan = plan_network(config, image_shape=shape, classes=2, examples=9)
+    config = settle(FlowConfig(width=8), examples=9, image_shape=shape)
+    plan = plan_network(config, image_shape=shape, classes=2)
     network = build_network(json.loads(json.dumps(plan)), seed=0)
     x = torch.zeros(2, shape[2], *shape[:2])
     assert network(x, torch.rand(2), torch.tensor([0, 2])).shape == x.shape

@@ -14,7 +14,7 @@ import pytest
 
 from synthlift.errors import SynthliftError
 from synthlift.generators.flow.checkpoints import FILE
-from synthlift.generators.flow.config import FlowConfig, choose_steps
+from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.training import learning_rate_factor
 from synthlift.store.files import hash_files
@@ -186,5 +186,12 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
 
 @pytest.mark.parametrize(("examples", "steps"), [(5, 600), (400, 800), (60000, 2500)])
 def test_steps_follow_the_number_of_images(examples: int, steps: int) -> None:
-    assert choose_steps(FlowConfig(), examples=examples) == steps
-    assert choose_steps(FlowConfig(steps=7), examples=examples) == 7
+    assert settle(FlowConfig(), examples=examples, image_shape=(8, 8, 1)).steps == steps
+    kept = settle(FlowConfig(steps=7, width=40), examples=examples, image_shape=(8, 8, 1))
+    assert (kept.steps, kept.width) == (7, 40)
+
+
+def test_nothing_is_left_open() -> None:
+    settled = settle(FlowConfig(), examples=100, image_shape=(28, 28, 1)).model_dump()
+    assert "auto" not in settled.values()
+    assert settled["network"] == "unet"

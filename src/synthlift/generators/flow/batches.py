@@ -80,6 +80,7 @@ def training_batch(examples: Examples, config: FlowConfig, *, seed: int, step: i
     stream = torch.Generator().manual_seed(seed_for(seed, "batch", step))
     device = examples.pixels_nchw.device
     count = config.batch_size
+    assert isinstance(count, int), "settle() comes first"
     rows = torch.multinomial(examples.weights_n, count, replacement=True, generator=stream)
     rows = rows.to(device)
     images, labels = to_unit(examples.pixels_nchw[rows]), examples.labels_n[rows]

@@ -13,7 +13,7 @@ from torch import Tensor
 from synthlift.errors import InputError
 from synthlift.generators.flow.batches import load_examples
 from synthlift.generators.flow.checkpoints import Progress
-from synthlift.generators.flow.config import FlowConfig, choose_steps
+from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.network import FlowNetwork, build_network, plan_network
 from synthlift.generators.flow.sampling import (
     check_params,
@@ -50,7 +50,7 @@ class FlowGenerator(Generator):
             InputError: no training image, or none with a label.
             SynthliftError: the loss is not finite.
         """
-        data, config = inputs.train, self.config
+        data = inputs.train
         if not data.counts().sum():
             raise InputError(
                 f"{len(data)} training images, none of them labelled",
@@ -58,22 +58,19 @@ class FlowGenerator(Generator):
                 remedy="label some images, or check the split",
             )
         counts = [int(n) for n in data.counts()]
-        plan = plan_network(
-            config, image_shape=data.image_shape, classes=len(data.classes), examples=len(data)
-        )
+        config = settle(self.config, examples=len(data), image_shape=data.image_shape)
+        plan = plan_network(config, image_shape=data.image_shape, classes=len(data.classes))
         network = build_network(plan, seed=seed_for(run.seed, "network")).to(run.device)
         probe = _probe(plan, config, counts=counts, run=run)
-        steps = choose_steps(config, examples=len(data))
         with deterministic_kernels():
             weights, progress = train(
                 network,
                 examples=load_examples(data, class_balance=config.class_balance, device=run.device),
                 config=config,
-                steps=steps,
                 run=run,
                 probe=probe,
             )
-        history = _facts(progress, classes=data.classes, counts=counts, steps=steps, config=config)
+        history = _facts(progress, classes=data.classes, counts=counts, config=config)
         return FlowFitted(plan=plan, weights=weights, history=history, device=run.device)
 
     def load(self, folder: Path, *, device: str = "cpu") -> FlowFitted:
@@ -222,14 +219,13 @@ def _facts(
     *,
     classes: Sequence[str],
     counts: Sequence[int],
-    steps: int,
     config: FlowConfig,
 ) -> dict[str, Any]:
     return {
         "config": config.model_dump(),
         "classes": list(classes),
         "counts": list(counts),
-        "steps_planned": steps,
+        "steps_planned": config.steps,
         "steps_done": progress.step,
         "kept_step": progress.kept_step or progress.step,
         "copying_watched": bool(progress.readings),

@@ -10,44 +10,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthlift.generators.flow.config import SMALL_SIDE, FlowConfig
+from synthlift.generators.flow.config import FlowConfig
 
-FEW = 400
+COARSEST = 16
+"""Patches a side, at most, in the U-Net: what a processor can train in minutes."""
 AUGMENTATIONS = 4
 """Numbers that describe an augmentation: shift down, shift right, turn, scale."""
 
 
 def plan_network(
-    config: FlowConfig, *, image_shape: tuple[int, int, int], classes: int, examples: int
+    config: FlowConfig, *, image_shape: tuple[int, int, int], classes: int
 ) -> dict[str, Any]:
-    """Choose the network for a size; the result is ``config.json`` of the saved network.
+    """Describe the network; the result is ``config.json`` of the saved one.
 
     Args:
-        config: the generator's settings.
+        config: settled settings, see :func:`~synthlift.generators.flow.config.settle`.
         image_shape: height, width, channels.
         classes: number of classes K; index K stands for "no class".
-        examples: number of training images: with few, a wide MLP soon knows them by heart.
     """
-    height, width, channels = image_shape
-    side = max(height, width)
-    kind = config.network
-    if kind == "auto":
-        kind = "mlp" if side <= SMALL_SIDE else "unet"
-    features = config.width
-    if features == "auto":
-        features = (64 if examples <= FEW else 128) if kind == "mlp" else 32
-    depth = config.depth
-    if depth == "auto":
-        depth = 3 if kind == "mlp" else 1
     plan = {
-        "_class_name": {"mlp": "FlowMLP", "unet": "FlowUNet"}[kind],
-        "image_shape": [height, width, channels],
+        "_class_name": {"mlp": "FlowMLP", "unet": "FlowUNet"}[config.network],
+        "image_shape": list(image_shape),
         "classes": classes,
-        "width": features,
-        "depth": depth,
+        "width": config.width,
+        "depth": config.depth,
     }
-    if kind == "unet":
-        plan["patch"] = 1 if side <= SMALL_SIDE else 2 if side < 128 else 4
+    if config.network == "unet":
+        side = max(image_shape[:2])
+        plan["patch"] = 2 ** max(0, math.ceil(math.log2(side / COARSEST)))
     return plan
 
 
@@ -175,7 +165,9 @@ class FlowUNet(FlowNetwork):
         height, breadth = x_nchw.shape[2:]
         unit = self.patch * 2**self.levels
         padded = F.pad(x_nchw, (0, -breadth % unit, 0, -height % unit), mode="replicate")
-        hidden = self.enter(F.pixel_unshuffle(padded, self.patch))
+        patches = F.pixel_unshuffle(padded, self.patch)
+        # A quarter faster on processors; the layout follows through the layers.
+        hidden = self.enter(patches.contiguous(memory_format=torch.channels_last))
         kept = []
         for stack, shrink in zip(self.down, self.shrink, strict=True):
             hidden = _run(stack, hidden, condition)

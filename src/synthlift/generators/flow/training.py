@@ -35,7 +35,6 @@ def train(
     *,
     examples: Examples,
     config: FlowConfig,
-    steps: int,
     run: RunContext,
     probe: Probe | None,
 ) -> tuple[dict[str, Tensor], Progress]:
@@ -44,8 +43,7 @@ def train(
     Args:
         network: changed in place.
         examples: what is learnt from.
-        config: the settings.
-        steps: optimiser steps in all.
+        config: settled settings.
         run: folder for check-points, seed, progress, log.
         probe: draws samples with the averaged weights after a step and has them judged.
 
@@ -56,8 +54,10 @@ def train(
     Raises:
         SynthliftError: the loss is not finite.
     """
+    steps = config.steps
+    assert isinstance(steps, int), "settle() comes first"
     state = TrainingState(flatten(network))
-    fingerprint = _fingerprint(config, steps=steps, seed=run.seed, examples=examples)
+    fingerprint = _fingerprint(config, seed=run.seed, examples=examples)
     if read_checkpoint(run.folder, state, fingerprint=fingerprint):
         run.log("flow.resumed", step=state.progress.step)
     progress, looks = state.progress, _reading_steps(steps, config if probe else None)
@@ -144,8 +144,8 @@ def _look(network: FlowNetwork, state: TrainingState, *, probe: Probe, run: RunC
     progress.refused = progress.refused + 1 if begun else 0
 
 
-def _fingerprint(config: FlowConfig, *, steps: int, seed: int, examples: Examples) -> str:
-    sha = hashlib.sha256(f"{config.model_dump_json()}:{steps}:{seed}".encode())
+def _fingerprint(config: FlowConfig, *, seed: int, examples: Examples) -> str:
+    sha = hashlib.sha256(f"{config.model_dump_json()}:{seed}".encode())
     sha.update(examples.labels_n.cpu().numpy().tobytes())
     sha.update(examples.pixels_nchw.cpu().numpy().tobytes())
     return sha.hexdigest()
