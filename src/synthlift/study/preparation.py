@@ -89,7 +89,7 @@ def open_data(session: Session) -> Opened:
     source = open_source(data.source, base=session.base)
     (read,) = session.ask([read_request(source, max_pixels=data.max_pixels)])
     (inventory,) = session.ask([inventory_request(read)])
-    session.key = study_key(session.study, read.summary["digest"])
+    session.key = study_key(session.study, read.summary["digest"], base=session.base)
     return Opened(
         source=source,
         read=read,

@@ -10,15 +10,23 @@ from typing import Any
 from synthlift.spec.arms import Arm, expand_arms
 from synthlift.spec.study import Study
 from synthlift.store import Artefact, StageRequest, Store, digest
+from synthlift.store.files import hash_file
 from synthlift.study.executors.local import LocalExecutor
 from synthlift.study.ledger import Ledger
 
 NUMERICS = {"device": "cpu", "dtype": "float32", "threads": 1}
 
 
-def study_key(study: Study, content: str) -> str:
-    """The identity of a study: everything in its file but the name, and the data's content."""
-    return digest({"study": study.model_dump(mode="json", exclude={"name"}), "content": content})
+def study_key(study: Study, content: str, *, base: Path) -> str:
+    """The identity of a study: what its file asks for, and the content of data and plug-ins.
+
+    Names and places are left out, so that a folder that was moved is still the same study.
+    """
+    asked = study.model_dump(
+        mode="json", exclude={"name": True, "plugins": True, "data": {"source"}}
+    )
+    plugins = [hash_file(base / path) for path in study.plugins]
+    return digest({"study": asked, "plugins": plugins, "content": content})
 
 
 @dataclass
