@@ -17,6 +17,9 @@ from synthlift.study.session import Session
 from synthlift.study.stages.models import model_seed
 
 _STAGES = "synthlift.study.stages.models"
+LAYOUT = {"channels_last": True, "bf16": False}
+"""Memory layout and precision of classifier training; the faster layout in nearly every case."""
+
 SCORER = Arm(
     name="scorer",
     role="control",
@@ -71,7 +74,7 @@ def _request(
         },
         inputs={**shared.data, "chunks": [entry["chunk"] for entry in manifest]},  # type: ignore[dict-item]
         seed=seed,
-        numerics=session.numerics,
+        numerics={**session.numerics, **LAYOUT},
         label=label,
         device=session.device,
         local={"plugins": session.plugin_paths()},

@@ -40,6 +40,7 @@ def training_settings(
         image_size=image_size,
         classes=len(counts),
         flip_keeps_class=flip,
+        pretrained=bool(study.classifier.settings().get("weights")),
     )
 
 

@@ -25,7 +25,7 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
     """
     from synthlift.training.batches import TrainingSeeds
     from synthlift.training.settings import ResolvedTraining
-    from synthlift.training.trainer import TrainingJob, train
+    from synthlift.training.trainer import Numerics, TrainingJob, train
     from synthlift.vision.prediction import load_classifier, save_classifier
 
     load_plugins(request)
@@ -46,6 +46,9 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
             settings=settings,
             seeds=TrainingSeeds(
                 *(seed_for(request.seed, purpose) for purpose in SEED_PURPOSES),
+            ),
+            numerics=Numerics(
+                channels_last=request.numerics["channels_last"], bf16=request.numerics["bf16"]
             ),
         ),
         run=run_context(request, context),
