@@ -16,7 +16,8 @@ from PIL import Image
 
 from synthlift.reporting import Picture, plots, summary_text, svg, text, write_csv, write_gallery
 from synthlift.reporting.gallery import SIDE, data_uri, thumbnail
-from tests.unit.reporting.sample import ARMS, sample_gallery, sample_results
+from tests.unit.reporting.sample import ARMS, sample_results
+from tests.unit.reporting.sample_parts import sample_gallery
 
 
 @pytest.mark.parametrize(
