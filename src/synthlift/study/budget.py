@@ -161,6 +161,12 @@ def _options(task: Task, size: int) -> Iterator[Option]:
         yield Option(size, levels[-1], ten, task.fits, share, 1.0)
 
 
+def fits_well(task: Task, size: int, speeds: Speeds, *, budget: float) -> bool:
+    """Whether the study fits at this size without under-training anything."""
+    room = budget * RESERVE
+    return any(expected_seconds(task, o, speeds) <= room for o in _options(task, size))
+
+
 def _last_resorts(task: Task, size: int) -> Iterator[Option]:
     floor = arm_levels(task)[-1]
     ten = min(max(task.replicates, 1), FULL_REPLICATES)
@@ -177,6 +183,11 @@ def best_option(
 ) -> tuple[Option, float, str]:
     """The richest option that fits the budget.
 
+    Args:
+        task: what is to be cut.
+        speeds: by measured size.
+        budget: seconds.
+
     Returns:
         The option with its steps filled in, its expected seconds, and what was given up in words.
 
@@ -187,8 +198,9 @@ def best_option(
     richest = Option(
         task.sizes[0], tuple(a.name for a in task.arms), task.replicates, task.fits, 1, 1
     )
-    candidates = [option for size in task.sizes for option in _options(task, size)]
-    candidates += list(_last_resorts(task, task.sizes[-1]))
+    measured = [size for size in task.sizes if size in speeds]
+    candidates = [option for size in measured for option in _options(task, size)]
+    candidates += list(_last_resorts(task, measured[-1]))
     seconds = 0.0
     for option in candidates:
         seconds = expected_seconds(task, option, speeds[option.image_size])

@@ -9,12 +9,22 @@ from typing import Any
 from synthlift.spec.arms import Arm
 from synthlift.spec.study import Component
 from synthlift.store import StageRequest
-from synthlift.study.budget import Option, Speeds, Task, best_option, parse_budget
+from synthlift.study.budget import (
+    Option,
+    Speeds,
+    Task,
+    best_option,
+    fits_well,
+    parse_budget,
+)
 from synthlift.study.choices import is_unbalanced
 from synthlift.study.components import resolve_component
 from synthlift.study.layout import Layout, make_layout, with_room
 from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
 from synthlift.study.session import Session
+
+SIZES = 5
+"""Image sizes that a budget may choose from, counted from the largest down."""
 
 ROOM = 15
 """Rounds that may be added with ``--more``."""
@@ -119,11 +129,14 @@ def _within_budget(
 
     def choose() -> tuple[Any, str]:
         task = describe_task(session, opened, design, workers)
-        speeds = {size: measure(session, opened, size, channels) for size in task.sizes}
         assert session.study.budget is not None
-        option, seconds, reason = best_option(
-            task, speeds, budget=parse_budget(session.study.budget)
-        )
+        budget = parse_budget(session.study.budget)
+        speeds: dict[int, Speeds] = {}
+        for size in reversed(task.sizes):
+            speeds[size] = measure(session, opened, size, channels)
+            if not fits_well(task, size, speeds[size], budget=budget):
+                break  # larger images take longer still
+        option, seconds, reason = best_option(task, speeds, budget=budget)
         return {**option.as_json(), "seconds": seconds}, reason
 
     value: Mapping[str, Any] = session.decide("budget", choose)
@@ -144,7 +157,7 @@ def describe_task(session: Session, opened: Opened, design: str, workers: int) -
     share = (1 - held_out) * (1 - split.validation)
     counts = {name: max(1, round(n * share)) for name, n in opened.counts.items()}
     return Task(
-        sizes=(largest,) if isinstance(given, int) else tuple(reversed(smaller[-4:])),
+        sizes=(largest,) if isinstance(given, int) else tuple(reversed(smaller[-SIZES:])),
         arms=session.arms(),
         counts=dict(enumerate(counts[name] for name in opened.classes)),
         unbalanced=is_unbalanced(dict(enumerate(counts.values()))),

@@ -14,7 +14,7 @@ from synthlift.study.components import build, rebuild
 from synthlift.study.stages.common import load_plugins, part, run_context
 from synthlift.types import FitInputs, ImageSet, LockedTest, SampleRequest
 
-PROBE_STEPS = 12
+PROBE_STEPS = 8
 PROBE_IMAGES = 16
 
 
