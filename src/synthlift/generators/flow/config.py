@@ -60,6 +60,11 @@ class FlowConfig(ComponentConfig):
     monitor_images: int = Field(default=256, ge=1)
     checkpoint_seconds: float = Field(default=20.0, gt=0)
 
+    def automatic_steps(self, *, examples: int, image_shape: tuple[int, int, int]) -> int | None:
+        """Steps for this many images; what a planner cuts to a budget."""
+        steps = settle(self, examples=examples, image_shape=image_shape).steps
+        return None if steps == "auto" else steps
+
 
 def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, int]) -> FlowConfig:
     """Replace every ``auto`` by what suits the data.
