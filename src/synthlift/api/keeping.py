@@ -83,8 +83,9 @@ def _seconds_left(progress: Mapping[str, Any]) -> float | None:
     """Of the present stage, at the pace so far."""
     if not progress.get("done"):
         return None
-    pace: float = (progress["at"] - progress["began"]) / progress["done"]
-    return max(0.0, pace * (progress["total"] - progress["done"]))
+    pace = (progress["at"] - progress["began"]) / progress["done"]
+    left: float = pace * (progress["total"] - progress["done"])
+    return max(0.0, left)
 
 
 def recording(listener: Listener, folder: Path) -> Listener:

@@ -46,7 +46,7 @@ def _words(found: Mapping[str, Any]) -> str:
         ("arms", f"{len(found['arms'])}: {', '.join(found['arms'])}"),
         ("replicates", found["replicates"]),
         ("generator fits", found["generator_fits"]),
-        ("training steps", found["steps"]),
+        ("training steps", ", ".join(f"{n:,} ({what})" for what, n in found["steps"].items())),
         ("takes at most", None if found["seconds"] is None else duration(found["seconds"])),
         ("disk at most", None if found["disk_bytes"] is None else size(found["disk_bytes"])),
         (
@@ -54,9 +54,16 @@ def _words(found: Mapping[str, Any]) -> str:
             None if effect is None else f"{100 * float(effect):.1f} points",
         ),
     ]
-    width = max(len(name) for name, _ in rows)
-    lines = [f"{name:<{width}}  {value}" for name, value in rows if value is not None]
-    decisions = found["decisions"].items()
-    lines += ["", "Decided:", *(f"  {name}: {d['reason']}" for name, d in decisions)]
-    lines += ["", *(f"Warning: {text}" for text in found["warnings"])] if found["warnings"] else []
+    width = max(len(name) for name, _ in rows) + 2
+    lines = [_wrap(f"{name:<{width}}{value}", width) for name, value in rows if value is not None]
+    decided = found["decisions"].items()
+    lines += ["", "Decided:", *(_wrap(f"  {name}: {d['reason']}", 4) for name, d in decided)]
+    for text in found["warnings"]:
+        lines += ["", _wrap(f"Warning: {text}", 2)]
     return "\n".join(lines)
+
+
+def _wrap(text: str, indent: int) -> str:
+    import textwrap
+
+    return textwrap.fill(text, 96, subsequent_indent=" " * indent, break_on_hyphens=False)

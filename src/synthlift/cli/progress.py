@@ -126,7 +126,7 @@ class _Screen:
 
     def __init__(self, bars: Progress, store: Path) -> None:
         self.bars, self.store = bars, store
-        self.began, self.looked, self.done = time.time(), 0.0, 0
+        self.began, self.looked, self.done, self.complete = time.time(), 0.0, 0, False
         self.stage = bars.add_task("starting", total=None)
         self.tasks: dict[str, TaskID] = {}
 
@@ -135,10 +135,14 @@ class _Screen:
             self.bars.reset(self.stage, total=total)
         self.done = done
         self.bars.update(self.stage, completed=done, total=total, description=_short(label))
+        self.complete = done == total
 
     def look(self) -> bool:
         if time.monotonic() - self.looked >= LOOK_SECONDS:
             self.looked = time.monotonic()
+            if self.complete:  # asked again after the last task: the next stage has begun
+                self.bars.reset(self.stage, total=None, description="next stage")
+                self.complete, self.done = False, 0
             self._show_tasks()
         return False
 
