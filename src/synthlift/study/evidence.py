@@ -159,7 +159,7 @@ def planned_arms(work: Work) -> list[PlannedArm]:
 
     classes = work.prepared.opened.classes
     indices = [replicate.index for replicate in work.replicates]
-    draws = [replicate.draw for replicate in work.replicates]
+    draws = [r.draw for r in work.replicates or work.prepared.layout.replicates[: work.planned]]
     real = {
         name: float(np.mean([work.shared.counts[draw][k] for draw in draws]))
         for k, name in enumerate(classes)
