@@ -342,6 +342,10 @@ WORLDS = {
     "fixed, 5 fits x 2 seeds, unequal classes": World(
         per_class=(120, 80, 60, 40, 30, 20, 15, 12, 12, 11)
     ),
+    "fixed, 5 fits x 2 seeds, nothing selected": World(rivals=1, multiples=(1.0,)),
+    "fixed, 5 fits x 2 seeds, unequal classes, nothing selected": World(
+        per_class=(120, 80, 60, 40, 30, 20, 15, 12, 12, 11), rivals=1, multiples=(1.0,)
+    ),
     "cross-validated, 5 folds x 2 repeats": World(
         folds=5, per_class=(80,) * 6, training=0.05, margin=0.08
     ),
