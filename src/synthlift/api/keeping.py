@@ -218,7 +218,7 @@ def runs(store: Path | str | None = None) -> list[dict[str, Any]]:
     """Every run that the store knows: name, state, verdict, folder."""
     found = []
     for name, facts in _store(store).roots().items():
-        folder = Path(str(facts.get("folder") or facts.get("path") or facts.get("out") or name))
+        folder = _folder_of(name, facts)
         found.append({"name": folder.name, **_known(folder), "folder": str(folder)})
     return sorted(found, key=lambda run: run["folder"])
 
@@ -239,17 +239,42 @@ def _known(folder: Path) -> dict[str, Any]:
     return {"state": state, "verdict": word}
 
 
-def gc(store: Path | str | None = None, *, dry_run: bool = False) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Collected:
+    """What was deleted, or would be.
+
+    Attributes:
+        results: number of results.
+        bytes: their size; with a dry run a lower bound when runs would be forgotten.
+        forgotten: run folders that are gone; their results were no longer protected.
+        dry_run: whether nothing was deleted.
+    """
+
+    results: int
+    bytes: int
+    forgotten: tuple[str, ...]
+    dry_run: bool
+
+
+def gc(store: Path | str | None = None, *, dry_run: bool = False) -> Collected:
     """Delete results that no run folder refers to; runs whose folder is gone are forgotten.
 
     Args:
         store: its root; the usual place when None.
         dry_run: only say what would be deleted.
-
-    Returns:
-        Number of results and bytes freed (or that would be).
     """
-    return _store(store).collect(dry_run=dry_run)
+    opened = _store(store)
+    folders = {name: _folder_of(name, facts) for name, facts in opened.roots().items()}
+    gone = {name: folder for name, folder in folders.items() if not folder.is_dir()}
+    if not dry_run:
+        for name in gone:
+            (opened.root / "roots" / f"{name}.json").unlink(missing_ok=True)
+    results, freed = opened.collect(dry_run=dry_run)
+    return Collected(results, freed, tuple(sorted(map(str, gone.values()))), dry_run)
+
+
+def _folder_of(name: str, facts: Mapping[str, Any]) -> Path:
+    return Path(str(facts.get("folder", name)))
 
 
 def _store(root: Path | str | None) -> Store:

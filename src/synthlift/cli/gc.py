@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -18,9 +19,12 @@ def gc(store: options.Store = None, dry_run: DryRun = False, as_json: options.Js
     from synthlift import api
     from synthlift.cli import output
 
-    count, freed = api.gc(store, dry_run=dry_run)
+    found = api.gc(store, dry_run=dry_run)
     if as_json:
-        output.say_json({"results": count, "bytes": freed, "dry_run": dry_run})
+        output.say_json(asdict(found))
         return
+    for folder in found.forgotten:
+        verb = "would be forgotten, and its results deleted" if dry_run else "forgotten"
+        output.say(f"{folder} is gone: {verb}")
     verb = "would be deleted" if dry_run else "deleted"
-    output.say(f"{count:,} unused results {verb}, {output.size(freed)}")
+    output.say(f"{found.results:,} unused results {verb}, {output.size(found.bytes)}")
