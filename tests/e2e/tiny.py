@@ -96,7 +96,7 @@ def run(
     *,
     home: Path,
     out: str = "run",
-    workers: int = 2,
+    workers: int = 1,
     more: float | None = None,
 ) -> Ran:
     """Run a study in this process, with store, ledger and run folder under ``home``."""
