@@ -101,13 +101,18 @@ def generate(
             remedy="give another folder with --out",
         )
     place = _kept_folder(source, generator)
-    if place is None:
+    if place is not None:
+        name, facts = place.name, read_component(place)
+    else:
         asked = ask(source, store=store, overrides=overrides)
-        place = _fit(asked, name=generator, device=device, workers=workers, listener=listener)
-    kept = _open(place, device=_device(device))
-    chosen = _choose(classes, kept.classes)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(place, folder / GENERATORS / kept.name)
+        name, place, facts = _fit(
+            asked, name=generator, device=device, workers=workers, listener=listener
+        )
+    chosen = _choose(classes, facts["classes"])
+    target = folder / GENERATORS / name
+    shutil.copytree(place, target)
+    write_json_atomic(target / COMPONENT, facts)
+    kept = _open(target, device=_device(device))
     pictures = _write_all(kept, chosen, per_class, seed, folder, progress)
     sheet = folder / SHEET
     _contact_sheet(pictures).save(sheet)
@@ -254,11 +259,15 @@ def _fit(
     device: str,
     workers: int | None,
     listener: Listener | None,
-) -> Path:
-    """Fit a generator on a folder through the store; a second call finds it there."""
+) -> tuple[str, Path, dict[str, Any]]:
+    """Fit a generator on a folder through the store; a second call finds it there.
+
+    Returns:
+        Its name, its folder in the store, and what ``component.json`` says of it.
+    """
     from synthlift.data.designs import Design
     from synthlift.data.sizes import choose_channels, choose_size
-    from synthlift.store import Store, digest
+    from synthlift.store import Store
     from synthlift.study.devices import choose_device
     from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
     from synthlift.study.generation import fit_request
@@ -266,6 +275,7 @@ def _fit(
     from synthlift.study.ledger import Ledger
     from synthlift.study.preparation import open_data, original_sizes, prepare
     from synthlift.study.session import Session
+    from synthlift.study.stages.generation import SAVED
 
     study, store = asked.study, Store(asked.store)
     components = {component.title: component for component in study.generators}
@@ -301,8 +311,6 @@ def _fit(
         component = components[name or next(iter(components))]
         request = fit_request(session, component, layout.units[0], prepared.data)
         (fitted,) = session.ask([request])
-    place = store.root / "generators" / digest(fitted.key)[:16] / component.title
-    shutil.copytree(fitted.folder / "generator", place, dirs_exist_ok=True)
     facts = {
         **fitted.record["config"]["generator"],
         "classes": list(opened.classes),
@@ -310,5 +318,4 @@ def _fit(
         "fit": fitted.key,
         "seed": fitted.record["seed"],
     }
-    write_json_atomic(place / COMPONENT, facts)
-    return place
+    return component.title, fitted.folder / SAVED, facts

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,24 @@ def test_generate_goes_on_from_what_it_wrote(finished: api.Run, tmp_path: Path) 
     assert one.read_bytes() == (first.path / "images/cross/flow_00000.png").read_bytes()
     with pytest.raises(InputError, match="there is no class 'crss' – did you mean 'cross'"):
         api.generate(finished.path, per_class=1, out=tmp_path / "c", classes=["crss"])
+
+
+def test_generate_fits_a_generator_on_images_first(
+    tmp_path: Path, draw_images: Callable[..., Path]
+) -> None:
+    source = draw_images(tmp_path / "shapes", per_class=4)
+    found = api.generate(
+        source,
+        per_class=2,
+        out=tmp_path / "a",
+        overrides=["generators.flow.steps=20"],
+        workers=1,
+        device="cpu",
+    )
+    assert found.counts == {"circle": 2, "cross": 2, "square": 2}
+    assert {Image.open(p).size for p in (found.path / "images").rglob("*.png")} == {(16, 16)}
+    again = api.generate(found.path, per_class=2, out=tmp_path / "b")
+    assert hash_files(again.path / "images") == hash_files(found.path / "images")
 
 
 def test_classify_gives_class_and_probability(finished: api.Run) -> None:
