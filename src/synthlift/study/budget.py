@@ -79,6 +79,7 @@ class Option:
     fits: int
     generator_share: float
     training_share: float
+    multiple_share: float = 1.0
     generator_steps: int | None = None
     training_steps: int | None = None
 
@@ -91,6 +92,15 @@ class Option:
         """Read back what :meth:`as_json` gave; further keys are left out."""
         known = {name: value[name] for name in cls.__dataclass_fields__}
         return cls(**{**known, "arms": tuple(known["arms"])})
+
+
+def scaled(arm: Arm, share: float) -> Arm:
+    """The arm with its multiple cut to a share of it, and named accordingly."""
+    if share == 1 or not arm.uses_synthetic:
+        return arm
+    multiple = round(arm.multiple * share, 4)
+    name = arm.name.replace(f"@{arm.multiple:g}", f"@{multiple:g}")
+    return arm.model_copy(update={"multiple": multiple, "name": name})
 
 
 def arm_levels(task: Task) -> list[tuple[str, ...]]:
@@ -127,7 +137,7 @@ def arm_levels(task: Task) -> list[tuple[str, ...]]:
 
 def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     """Expected wall time of an option on ``task.workers`` one-thread processes."""
-    arms = [arm for arm in task.arms if arm.name in option.arms]
+    arms = [scaled(a, option.multiple_share) for a in task.arms if a.name in option.arms]
     uses_generator = any(arm.generator and arm.uses_synthetic for arm in arms)
     fits = option.replicates if task.design == "cross_validated" else option.fits
     fits = min(fits, option.replicates) if uses_generator else 0
@@ -170,12 +180,19 @@ def fits_well(task: Task, size: int, speeds: Speeds, *, budget: float) -> bool:
 def _last_resorts(task: Task, size: int) -> Iterator[Option]:
     floor = arm_levels(task)[-1]
     ten = min(max(task.replicates, 1), FULL_REPLICATES)
-    for share in (0.25, 0.1):
-        yield Option(size, floor, ten, task.fits, share, max(share, 0.5))
+    for generator, training, multiple in (
+        (UNDER_TRAINED, 0.5, 1.0),
+        (UNDER_TRAINED, 0.5, 0.5),
+        (UNDER_TRAINED, 0.5, 0.25),
+        (0.25, 0.5, 0.25),
+        (0.1, 0.25, 0.25),
+        (0.1, 0.25, 0.1),
+    ):
+        yield Option(size, floor, ten, task.fits, generator, training, multiple)
     block = task.folds if task.design == "cross_validated" else min(5, task.fits)
     for replicates in dict.fromkeys((min(ten, block), min(ten, 2), 1)):
         fits = min(task.fits, replicates)
-        yield Option(size, floor, replicates, fits, 0.1, 0.5)
+        yield Option(size, floor, replicates, fits, 0.1, 0.25, 0.1)
 
 
 def best_option(
@@ -240,6 +257,8 @@ def _explain(task: Task, richest: Option, option: Option, seconds: float, budget
         )
     if option.training_share < 1:
         given_up.append(f"classifier training cut to {option.training_share:.0%}")
+    if option.multiple_share < 1:
+        given_up.append(f"multiples cut to {option.multiple_share:g} of what was asked for")
     if option.replicates < richest.replicates:
         given_up.append(f"{option.replicates} replicates instead of {richest.replicates}")
     what = f"given up: {'; '.join(given_up)}" if given_up else "nothing had to be given up"

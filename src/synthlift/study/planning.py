@@ -16,6 +16,7 @@ from synthlift.study.budget import (
     best_option,
     fits_well,
     parse_budget,
+    scaled,
 )
 from synthlift.study.choices import is_unbalanced
 from synthlift.study.components import resolve_component
@@ -92,7 +93,9 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         replicates=len(layout.replicates),
         image_size=option.image_size,
         channels=channels,
-        arms=tuple(arm for arm in session.arms() if arm.name in option.arms),
+        arms=tuple(
+            scaled(arm, option.multiple_share) for arm in session.arms() if arm.name in option.arms
+        ),
         generators=tuple(
             _with_steps(component, option.generator_steps) for component in study.generators
         ),
