@@ -44,7 +44,7 @@ class Split(_Section):
         design: auto follows METHOD §2; fixed = A, redrawn = B, cross_validated = C.
         test: share of groups in the locked test set (A and B).
         validation: share of the remaining groups kept for validation.
-        folds, repeats: design C: the folds of one round, and how many rounds.
+        folds, repeats: design C: folds, and how often everything is folded anew.
         draws: training sets drawn in design B.
         long_tail, per_class: how each draw of design B is subsampled from the pool.
     """
@@ -190,7 +190,8 @@ class Study(_Section):
         arms: what is compared: names of presets, or each with its own settings.
         classifier: a component of group ``classifiers``.
         training: equal for all arms.
-        replicates: paired repetitions; a verdict needs at least 10.
+        replicates: paired repetitions in designs A and B; in C there are folds × repeats. A
+            verdict needs at least 10.
         generator_fits: fits per training set in design A (≥ 5 for a verdict).
         selection: auto follows METHOD §2 (validation, else predeclared).
         primary: the declared contrast.

@@ -26,7 +26,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     opened = open_data(session)
     plan = make_plan(session, opened, workers=workers)
     design = decide_design(session, opened)
-    task = describe_task(session, opened, design.kind, workers)
+    task = describe_task(session, opened, design, workers)
     speeds = measure(session, opened, plan.image_size, plan.channels)
     option = Option(
         image_size=plan.image_size,

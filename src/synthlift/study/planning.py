@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthlift.spec.arms import Arm
 from synthlift.spec.study import Component
@@ -23,6 +23,9 @@ from synthlift.study.components import resolve_component
 from synthlift.study.layout import Layout, make_layout, with_room
 from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
 from synthlift.study.session import Session
+
+if TYPE_CHECKING:
+    from synthlift.data.designs import Design
 
 SIZES = 5
 """Image sizes that a budget may choose from, counted from the largest down."""
@@ -73,14 +76,14 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         option = Option(
             image_size=image_size,
             arms=tuple(arm.name for arm in session.arms()),
-            replicates=study.replicates,
+            replicates=asked_replicates(session, design),
             fits=study.generator_fits,
             generator_share=1.0,
             training_share=1.0,
         )
         seconds = None
     else:
-        option, seconds = _within_budget(session, opened, design.kind, channels, workers)
+        option, seconds = _within_budget(session, opened, design, channels, workers)
     layout = make_layout(
         design.kind,
         replicates=option.replicates,
@@ -126,7 +129,7 @@ def _image_size(session: Session, opened: Opened) -> int:
 
 
 def _within_budget(
-    session: Session, opened: Opened, design: str, channels: int, workers: int
+    session: Session, opened: Opened, design: Design, channels: int, workers: int
 ) -> tuple[Option, float]:
     """The richest option that fits; recorded with what it gives up."""
 
@@ -146,7 +149,14 @@ def _within_budget(
     return Option.from_json(value), float(value["seconds"])
 
 
-def describe_task(session: Session, opened: Opened, design: str, workers: int) -> Task:
+def asked_replicates(session: Session, design: Design) -> int:
+    """Replicates that the study file asks for: folds × repeats in design C."""
+    crossed = design.kind == "cross_validated"
+    split = session.study.data.split
+    return design.folds * split.repeats if crossed else session.study.replicates
+
+
+def describe_task(session: Session, opened: Opened, design: Design, workers: int) -> Task:
     """What the budget planner has to know of the data and the study."""
     from synthlift.data.sizes import CANDIDATES, choose_size
 
@@ -156,7 +166,7 @@ def describe_task(session: Session, opened: Opened, design: str, workers: int) -
     largest = given if isinstance(given, int) else choose_size(widths, heights)[0]
     smaller = [size for size in CANDIDATES if size <= largest]
     split = study.data.split
-    held_out = 1 / split.folds if design == "cross_validated" else split.test
+    held_out = 1 / design.folds if design.kind == "cross_validated" else split.test
     share = (1 - held_out) * (1 - split.validation)
     counts = {name: max(1, round(n * share)) for name, n in opened.counts.items()}
     return Task(
@@ -164,10 +174,10 @@ def describe_task(session: Session, opened: Opened, design: str, workers: int) -
         arms=session.arms(),
         counts=dict(enumerate(counts[name] for name in opened.classes)),
         unbalanced=is_unbalanced(dict(enumerate(counts.values()))),
-        design=design,
-        folds=split.folds,
+        design=design.kind,
+        folds=design.folds,
         fits=study.generator_fits,
-        replicates=study.replicates,
+        replicates=asked_replicates(session, design),
         test_images=round(opened.usable * held_out),
         workers=workers,
     )
