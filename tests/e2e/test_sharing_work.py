@@ -13,8 +13,8 @@ import pytest
 from tests.e2e.tiny import (
     ARMS,
     Ran,
-    comparable,
     committed,
+    comparable,
     draw_folder,
     finish,
     names,

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +170,17 @@ def start(
         stderr=(home / f"{out}.stderr").open("wb"),
         start_new_session=True,
     )
+
+
+def wait_until(
+    reached: Callable[[], bool], *, process: subprocess.Popen[bytes], seconds: float = 120
+) -> None:
+    """Wait for a moment in a started study's life; it must come before the study ends."""
+    until = time.monotonic() + seconds
+    while not reached():
+        assert process.poll() is None, "the study ended before the moment to kill it came"
+        assert time.monotonic() < until, "the moment never came"
+        time.sleep(0.01)
 
 
 def kill(process: subprocess.Popen[bytes], *, group: bool) -> None:

@@ -1,0 +1,80 @@
+"""``kill -9`` and start again: the results are those of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from tests.e2e.tiny import (
+    FLOW,
+    committed,
+    comparable,
+    draw_folder,
+    finish,
+    kill,
+    read_results,
+    run,
+    start,
+    study_of,
+    wait_until,
+)
+
+
+def fitting(home: Path) -> bool:
+    return any((home / "store" / "work").glob("fit-*"))
+
+
+def training(home: Path) -> bool:
+    return sum(key.startswith("model-") for key in committed(home)) >= 4
+
+
+def predicting(home: Path) -> bool:
+    return any(key.startswith("predict-") for key in committed(home))
+
+
+MOMENTS: tuple[Callable[[Path], bool], ...] = (fitting, training, predicting)
+
+
+def test_killed_three_times_and_started_again(tmp_path: Path) -> None:
+    source = draw_folder(tmp_path / "drawn")
+    study = study_of(source, generators=[FLOW], plugins=[])
+    calm = run(study, home=tmp_path / "calm", workers=2)
+    home = tmp_path / "killed"
+    for moment in MOMENTS:
+        process = start(study, home=home)
+        wait_until(lambda moment=moment: moment(home), process=process)  # type: ignore[misc]
+        kill(process, group=moment is not training)
+    folder = finish(start(study, home=home), home=home)
+    assert comparable(read_results(folder), folder) == comparable(calm.results, calm.folder)
+    assert committed(home) == committed(tmp_path / "calm")
+    assert not list((home / "store" / "work").iterdir()), "left-over work"
+    openings = (home / "data-home" / "openings.jsonl").read_text().splitlines()
+    assert len(openings) == len(set(openings)) == calm.results["openings"]["this_study"]
+
+
+def test_workers_die_with_the_main_process(tmp_path: Path) -> None:
+    source = draw_folder(tmp_path / "drawn")
+    process = start(study_of(source), home=tmp_path)
+    wait_until(lambda: fitting(tmp_path), process=process)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert workers
+    kill(process, group=False)
+    gone, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    before = committed(tmp_path)
+    time.sleep(0.5)
+    assert committed(tmp_path) == before
+    assert len(gone) == len(workers)
+
+
+def test_a_killed_run_leaves_no_half_file(tmp_path: Path) -> None:
+    source = draw_folder(tmp_path / "drawn")
+    process = start(study_of(source), home=tmp_path, workers=1)
+    report = tmp_path / "run" / "report.html"
+    wait_until(report.exists, process=process)
+    kill(process, group=True)
+    assert report.read_text().rstrip().endswith("</html>")
+    assert not (tmp_path / "run" / "results.json").exists(), "an unfinished run has no results"
