@@ -8,7 +8,7 @@ from synthlift.cli.errors import guarded
 NEXT = """
 Try next:
   synthlift run FOLDER                your own images, one sub-folder a class
-  synthlift export {run} --arm targeted@1 --out demo-data
+  synthlift export {run} --arm targeted@1
                                       the images that an arm was trained on
   synthlift generate {run} --per-class 20 --out demo-images
                                       new images from its generator"""

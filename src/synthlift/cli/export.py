@@ -12,7 +12,12 @@ from synthlift.cli import options
 from synthlift.cli.errors import guarded
 
 Arm = Annotated[str, typer.Option("--arm", metavar="NAME", help="Which arm, such as mixed@2.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="A new or empty folder; <run>-<arm> here if left out."
+    ),
+]
 Replicate = Annotated[int, typer.Option("--replicate", min=0, help="Which repetition, from 0.")]
 SyntheticOnly = Annotated[bool, typer.Option("--synthetic-only", help="Leave the real images out.")]
 
@@ -21,7 +26,7 @@ SyntheticOnly = Annotated[bool, typer.Option("--synthetic-only", help="Leave the
 def export(
     run: options.RunFolder,
     arm: Arm,
-    out: Out,
+    out: Out = None,
     replicate: Replicate = 0,
     synthetic_only: SyntheticOnly = False,
     as_json: options.Json = False,
@@ -39,7 +44,7 @@ def export(
         found = api.export(
             run,
             arm=arm,
-            out=out,
+            out=out or Path(f"{run.resolve().name}-{arm}"),
             replicate=replicate,
             synthetic_only=synthetic_only,
             progress=progress,
