@@ -155,6 +155,49 @@ def components() -> Iterator[str]:
             yield f"### `{kind}`\n\n{found.summary}\n\n{table(found.config)}"
 
 
+# ── the results file ──────────────────────────────────────────────────────────────────────────
+
+
+def results_page() -> str:
+    """The schema of ``results.json``: every record with its fields."""
+    from synthlift.spec.results import SCHEMA_VERSION, Results
+
+    records: dict[str, type[BaseModel]] = {}
+    for _, model in sections(Results):
+        records.setdefault(model.__name__, model)
+    parts = [
+        MARK,
+        "# The results file\n",
+        f"`results.json` of a run folder, schema version {SCHEMA_VERSION}. Shares and metric values",
+        "lie in [0, 1], differences in [-1, 1]; times are seconds, energy kWh, memory MiB. `null`",
+        "stands where a number could not be had; the limitations then say why.\n",
+    ]
+    for name, model in records.items():
+        parts.append(f"## `{name}`\n\n{markdown(summary(model))}\n")
+        explained = meanings(model)
+        parts += ["| field | type | meaning |", "|---|---|---|"]
+        for key, field in model.model_fields.items():
+            cells = (f"`{key}`", record_words(field.annotation), markdown(explained.get(key, "")))
+            parts.append("| " + " | ".join(map(cell_text, cells)) + " |")
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def record_words(annotation: Any) -> str:
+    """A type in words, records by their name."""
+    args = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        inner = [record_words(arg) for arg in args if arg is not type(None)]
+        return " or ".join([*inner, "null"] if type(None) in args else inner)
+    if typing.get_origin(annotation) is list:
+        return f"list of {record_words(args[0])}"
+    if typing.get_origin(annotation) is dict:
+        return f"{record_words(args[0])} → {record_words(args[1])}"
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    return annotation_words(annotation)
+
+
 # ── the command line ──────────────────────────────────────────────────────────────────────────
 
 
@@ -207,7 +250,7 @@ def spelling(parameter: Any) -> str:
 
 def pages() -> dict[str, Callable[[], str]]:
     """File name → maker of its text."""
-    return {"study.md": study_page, "cli.md": command_page}
+    return {"study.md": study_page, "results.md": results_page, "cli.md": command_page}
 
 
 def main() -> int:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
+# Level of the interval that proves equivalence; why not 0.90: docs/method.md, section 4.
+EQUIVALENCE_LEVEL = 0.92
 
 VerdictWord = Literal[
     "helps",
@@ -39,8 +41,14 @@ class Estimate(_Record):
 class Contrast(_Record):
     """A paired comparison of two arms: ``arm`` minus ``reference``.
 
-    ``low90``/``high90`` serve the equivalence test; ``simultaneous_*`` are max-T intervals over
-    the family; ``p_holm`` is Holm's adjusted p-value within the family.
+    Attributes:
+        difference: the estimate with its 95 % interval.
+        equivalence_low, equivalence_high: the interval at ``EQUIVALENCE_LEVEL`` (92 %); arms are
+            equivalent when all of it lies within ± the margin.
+        p_value, p_holm: against no difference, and the same adjusted within the family (Holm).
+        simultaneous_low, simultaneous_high: max-T interval over the family.
+        minimal_detectable_effect: found in four of five studies like this one.
+        components: named parts of the standard error.
     """
 
     arm: str
@@ -48,8 +56,8 @@ class Contrast(_Record):
     metric: str
     family: str = "secondary"
     difference: Estimate
-    low90: float | None = None
-    high90: float | None = None
+    equivalence_low: float | None = None
+    equivalence_high: float | None = None
     standard_error: float | None = None
     degrees_of_freedom: float | None = None
     p_value: float | None = None
@@ -164,7 +172,18 @@ class CurvePoint(_Record):
 
 
 class Counts(_Record):
-    """Nothing vanishes: read = excluded + train + validation + test (per mean training set)."""
+    """Nothing vanishes: read = excluded + used, generated = kept + rejected.
+
+    Attributes:
+        read: image files found.
+        excluded: unusable ones by reason.
+        used: the rest.
+        train, validation, test, pool: images of a training set, on average over draws or folds.
+        generated, kept: over all fits.
+        rejected: by the filter that rejected first.
+        fell_short: missing kept images by class, where sampling stopped at the limit.
+        per_class: the same by class.
+    """
 
     read: int
     excluded: dict[str, int] = Field(default_factory=dict)
@@ -181,7 +200,16 @@ class Counts(_Record):
 
 
 class Cost(_Record):
-    """One kind of stage, added up. Energy is marked where it is an estimate."""
+    """One kind of stage, added up.
+
+    Attributes:
+        stage: read, fit, sample, judge, model, predict …
+        tasks: how many units.
+        seconds, cpu_seconds: added over tasks, which may have run side by side.
+        peak_memory_mib: largest process.
+        energy_kwh, energy_method: measured, or estimated as the method says.
+        disk_mib: in the store.
+    """
 
     stage: str
     tasks: int
@@ -194,7 +222,13 @@ class Cost(_Record):
 
 
 class Decision(_Record):
-    """A recorded choice: what, why, and who may undo it (``--replan``)."""
+    """A recorded choice; ``--replan`` discards all of them.
+
+    Attributes:
+        name: what was chosen.
+        value: the choice.
+        reason: why, in words.
+    """
 
     name: str
     value: Any
@@ -207,7 +241,12 @@ class GeneratorResult(_Record):
     Attributes:
         copying_ratio: median NN(generated→train) / median NN(held-out→train); < 1 is too close.
         copying_controls: the same ratio for blurred and noised held-out images.
-        train_on_synthetic: accuracy on real test of the synthetic-only arm, where it ran.
+        name, kind: in the study.
+        fits: how many.
+        parameters: trainable numbers of one fit.
+        gate_stopped: the memorisation gate stopped it.
+        images_per_second: sampling speed of one process, sharing the machine with the others.
+        config: settings with defaults.
         under_trained: stopped by budget before it stopped improving.
         history: loss and copying ratio against training step, for the first fit.
     """
@@ -226,7 +265,18 @@ class GeneratorResult(_Record):
 
 
 class GalleryImage(_Record):
-    """A thumbnail in ``gallery/``: what it is and why it is there."""
+    """A thumbnail in ``gallery/``: what it is and why it is there.
+
+    Attributes:
+        file: its name.
+        kind: real, kept, rejected, or one side of a closest generated–training pair.
+        label: class name.
+        generator: which one made it.
+        reason: why it was rejected.
+        score: of the filter, in [0, 1].
+        pair: number of the pair it belongs to.
+        distance: between the two of a pair, in the encoder's features.
+    """
 
     file: str
     kind: Literal["real", "kept", "rejected", "copy_query", "copy_neighbour"]
@@ -239,7 +289,13 @@ class GalleryImage(_Record):
 
 
 class Openings(_Record):
-    """How often this test set was opened, over all studies of this user."""
+    """How often this test set was opened, over all studies of this user.
+
+    Attributes:
+        test_hash: SHA-256 over the content of its images.
+        this_study, models: models that saw it, of this study and of all.
+        studies: differing studies; from the second on, figures are exploratory.
+    """
 
     test_hash: str
     this_study: int
@@ -248,7 +304,26 @@ class Openings(_Record):
 
 
 class StudyFacts(_Record):
-    """What was asked and on what."""
+    """What was asked and on what.
+
+    Attributes:
+        name, seed: of the study.
+        key: identity of study and data.
+        command: the exact command line.
+        source: as given in the study file.
+        design: fixed training set, redrawn training sets, or cross-validated.
+        classes: names in index order.
+        class_names: names for people, where given.
+        classifier: its name in the study.
+        initialisation: where its first weights came from, in words.
+        image_size, channels: training size.
+        original_size: median of the originals, in words.
+        shrunk: how many times smaller than the originals images are.
+        replicates: that the verdict rests on.
+        generator_fits: fits of all generators.
+        selection: validation, or predeclared when nothing was selected.
+        complete: False while the study runs.
+    """
 
     name: str
     key: str
@@ -271,7 +346,31 @@ class StudyFacts(_Record):
 
 
 class Results(_Record):
-    """The whole file."""
+    """The whole file.
+
+    Attributes:
+        schema_version: of this file; readers refuse a newer one.
+        created: UTC time of writing.
+        study: what was asked.
+        verdict: the answer; null while the test is locked, or when nothing could be compared.
+        verdict_missing_because: why there is none.
+        actions: what to do now, in order of weight.
+        arms: every arm over its replicates.
+        contrasts: the primary contrast first, then families, each corrected in itself.
+        classes: generative arm against rival, class by class.
+        interaction: does the recipe change what synthetic images do (2 × 2)?
+        table_3x3: trained on real, synthetic or mixed images, tested on each.
+        curve: the primary metric against the multiple.
+        counts: where every image went.
+        generators: one entry a generator.
+        gallery: the thumbnails in ``gallery/``.
+        openings: how often this test set was opened.
+        cost: by kind of stage, reused work included.
+        decisions: every automatic choice with its reason.
+        limitations: what was not done.
+        environment: hardware, versions, workers.
+        notes: conversions and other remarks.
+    """
 
     schema_version: int = SCHEMA_VERSION
     created: str
