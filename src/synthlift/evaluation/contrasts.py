@@ -10,7 +10,7 @@ import numpy as np
 from synthlift.evaluation.intervals import Interval
 from synthlift.evaluation.multiplicity import holm, max_t_quantile
 from synthlift.evaluation.scores import Scores
-from synthlift.spec.results import Contrast, Estimate
+from synthlift.spec.results import EQUIVALENCE_LEVEL, Contrast, Estimate
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ def estimate(interval: Interval, *, n: int, share: bool = False) -> Estimate:
 
 def contrast(question: Question, interval: Interval, *, n: int, family: str) -> Contrast:
     """One contrast for the results file, unadjusted."""
-    low90, high90 = interval.bounds(0.90)
+    equivalence_low, equivalence_high = interval.bounds(EQUIVALENCE_LEVEL)
     return Contrast(
         arm=question.arm,
         reference=question.reference,
         metric=question.metric,
         family=family,
         difference=estimate(interval, n=n),
-        low90=low90,
-        high90=high90,
+        equivalence_low=equivalence_low,
+        equivalence_high=equivalence_high,
         standard_error=interval.standard_error,
         degrees_of_freedom=interval.degrees_of_freedom,
         p_value=interval.p_value,

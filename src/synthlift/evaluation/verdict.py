@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from synthlift.evaluation.intervals import Interval
-from synthlift.spec.results import VerdictWord
+from synthlift.spec.results import EQUIVALENCE_LEVEL, VerdictWord
 
+# Of each of the two one-sided tests that prove equivalence.
+EQUIVALENCE_TEST_LEVEL = (1 - EQUIVALENCE_LEVEL) / 2
 MINIMUM_ROWS = 5
 MINIMUM_REPLICATES = 10
 MINIMUM_GROUPS = 10
@@ -15,15 +17,20 @@ MINIMUM_GROUPS = 10
 def judge(interval: Interval, *, margin: float) -> VerdictWord:
     """Apply the verdict's rules in their order.
 
-    1. 90 % interval inside ±margin → equivalent (TOST at 5 %), or, when the 95 % interval also
-       excludes 0, helps / harms by less than the margin;
+    1. 92 % interval inside ±margin → equivalent (TOST at 4 %, Schuirmann 1987), or, when the 95 %
+       interval also excludes 0, helps / harms by less than the margin;
     2. 95 % interval above 0 → helps, below 0 → harms;
     3. else no detectable effect.
+
+    Not the customary 90 %: the rival that validation prefers is partly a lucky one, which shifts
+    the estimate slightly. With TOST at 5 % a true difference of just the margin was called smaller
+    than the margin in up to 5.8 % of simulated studies (``results/honesty``); the rule promises at
+    most 5 %.
     """
     low, high = interval.bounds(0.95)
-    low90, high90 = interval.bounds(0.90)
+    inner_low, inner_high = interval.bounds(EQUIVALENCE_LEVEL)
     above, below = low > 0, high < 0
-    if -margin < low90 and high90 < margin:
+    if -margin < inner_low and inner_high < margin:
         if above:
             return "helps_less_than_margin"
         return "harms_less_than_margin" if below else "equivalent"
@@ -40,7 +47,7 @@ def judge_adjusted(value: float, *, p_adjusted: float, p_equivalent: float) -> V
         p_adjusted: Holm's p-value against "no difference".
         p_equivalent: Holm's p-value of the equivalence test at the margin.
     """
-    differs, small = p_adjusted <= 0.05, p_equivalent <= 0.05
+    differs, small = p_adjusted <= 0.05, p_equivalent <= EQUIVALENCE_TEST_LEVEL
     if differs and value > 0:
         return "helps_less_than_margin" if small else "helps"
     if differs:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from synthlift.evaluation.intervals import Interval
-from synthlift.spec.results import VerdictWord
+from synthlift.spec.results import EQUIVALENCE_LEVEL, VerdictWord
 
+_LEVEL = f"{100 * EQUIVALENCE_LEVEL:g} %"
 FRAMES = {
     "balanced_accuracy": "of 100 images, spread evenly over the classes",
     "macro_recall": "of 100 images, spread evenly over the classes",
@@ -29,7 +30,7 @@ NAMES = {
 def sentence(word: VerdictWord, interval: Interval, *, metric: str, margin: float) -> str:
     """Page one's sentence, such as "Of 100 images, spread evenly over the classes, 3 more …".
 
-    Bounds are those of the 95 % interval, for *equivalent* of the 90 % interval that proves it.
+    Bounds are those of the 95 % interval, for *equivalent* of the interval that proves it.
     """
     frame = FRAMES.get(metric)
     if word in ("equivalent", "no_detectable_effect"):
@@ -51,14 +52,14 @@ def sentence(word: VerdictWord, interval: Interval, *, metric: str, margin: floa
 def detail(interval: Interval, *, arm: str, rival: str, metric: str, margin: float) -> str:
     """The same with everything a statistician asks for."""
     low, high = interval.bounds(0.95)
-    low90, high90 = interval.bounds(0.90)
+    inner_low, inner_high = interval.bounds(EQUIVALENCE_LEVEL)
     effect = interval.minimal_detectable_effect
     return (
         f"{_start(NAMES[metric])} of '{arm}' minus '{rival}': {points(interval.value)} points "
-        f"(95 % interval {points(low)} to {points(high)}, 90 % interval {points(low90)} to "
-        f"{points(high90)}, p = {interval.p_value:.2g}). Margin: {100 * margin:g}. Minimal "
-        f"detectable effect: {100 * effect:.1f}. Method: {interval.method}, "
-        f"{interval.degrees_of_freedom:.1f} degrees of freedom."
+        f"(95 % interval {points(low)} to {points(high)}, {_LEVEL} interval "
+        f"{points(inner_low)} to {points(inner_high)}, p = {interval.p_value:.2g}). Margin: "
+        f"{100 * margin:g}. Minimal detectable effect: {100 * effect:.1f}. Method: "
+        f"{interval.method}, {interval.degrees_of_freedom:.1f} degrees of freedom."
     )
 
 
@@ -78,7 +79,7 @@ def decimals(values: Sequence[float]) -> list[str]:
 
 def _without_effect(word: VerdictWord, interval: Interval, *, metric: str, margin: float) -> str:
     equivalent = word == "equivalent"
-    low, high = interval.bounds(0.90 if equivalent else 0.95)
+    low, high = interval.bounds(EQUIVALENCE_LEVEL if equivalent else 0.95)
     frame = FRAMES.get(metric)
     counted = bool(frame)
     texts = decimals((100 * low, 100 * high))
@@ -91,7 +92,7 @@ def _without_effect(word: VerdictWord, interval: Interval, *, metric: str, margi
         range_said = f"{NAMES[metric]} changes by between {first} and {last} points"
     if equivalent:
         return (
-            f"No difference that matters: {range_said} (90 % interval), "
+            f"No difference that matters: {range_said} ({_LEVEL} interval), "
             f"inside the margin of {100 * margin:g}."
         )
     (effect,) = decimals((100 * interval.minimal_detectable_effect,))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from synthlift.spec.results import EQUIVALENCE_LEVEL
+
 TERMS = {
     "arm": "One way of training the classifier: which images, and which recipe.",
     "rival": "An arm without synthetic images that spends the effort otherwise: stronger "
@@ -13,6 +15,9 @@ TERMS = {
     "each class counts the same however many images it has.",
     "95 % interval": "The range of true values that the data are compatible with. If it contains "
     "no difference, the study does not show one.",
+    "equivalence interval": f"A {100 * EQUIVALENCE_LEVEL:g} % interval, narrower than the 95 % "
+    "one. If all of it lies within the margin on both sides of zero, any difference is too small "
+    "to matter.",
     "margin": "The smallest difference worth having, declared before the run.",
     "minimal detectable effect": "The smallest true difference that a study of this size would "
     "find four times out of five. Smaller effects may exist unseen.",

@@ -155,7 +155,7 @@ def strip(
         shape: marker.
         value: where the marker stands.
         low, high: the interval (thin line with caps).
-        inner: a narrower interval (thick line), e.g. the 90 % one.
+        inner: a narrower interval (thick line), e.g. the one that proves equivalence.
         reference: a vertical line to compare with.
         band: a shaded range, e.g. the margin.
     """

@@ -43,7 +43,7 @@ class Contrast(_Record):
 
     Attributes:
         difference: the estimate with its 95 % interval.
-        equivalence_low, equivalence_high: the interval at ``EQUIVALENCE_LEVEL`` (92 %); arms are
+        equivalence_low, equivalence_high: the 92 % interval (``EQUIVALENCE_LEVEL``); the arms are
             equivalent when all of it lies within ± the margin.
         p_value, p_holm: against no difference, and the same adjusted within the family (Holm).
         simultaneous_low, simultaneous_high: max-T interval over the family.

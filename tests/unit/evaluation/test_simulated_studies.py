@@ -78,19 +78,10 @@ def test_committed_figures_keep_the_promises(name: str, found: dict[str, Any]) -
     assert name in WORLDS
     assert found["null"]["above_0"] <= 0.035
     assert found["null"]["below_0"] <= 0.035
+    assert found["at_margin"]["inside_margin"] <= 0.05
     assert found["power"]["oracle"] >= 0.8
     world = WORLDS[name]
     if not world.folds:
         assert found["power_ratio"] >= (0.9 if world.fits >= 10 else 0.7)
         nested = found["nested_bootstrap_null"]
         assert min(nested["above_0"], nested["below_0"]) > 0.035
-
-
-@pytest.mark.parametrize(("name", "found"), promises())
-def test_committed_figures_on_equivalence(name: str, found: dict[str, Any]) -> None:
-    """Not kept in the fixed worlds (results/honesty/README.md); goes red once that changes."""
-    kept = found["at_margin"]["inside_margin"] <= 0.05
-    if not WORLDS[name].folds:
-        assert not kept, "the promise is kept now: expect it of every world"
-        pytest.xfail(f"equivalence at δ in {found['at_margin']['inside_margin']:.2%} of studies")
-    assert kept

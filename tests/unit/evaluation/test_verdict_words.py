@@ -23,6 +23,7 @@ def interval(value: float, error: float, df: float = 1e6) -> Interval:
         (-0.006, 0.002, "harms_less_than_margin"),
         (0.0, 0.01, "no_detectable_effect"),
         (0.011, 0.002, "helps"),  # excludes 0, and reaches beyond the margin
+        (0.0, 0.0058, "no_detectable_effect"),  # 90 % inside the margin, 92 % not
     ],
 )
 def test_rules_in_their_order(value: float, error: float, word: str) -> None:
@@ -56,7 +57,8 @@ def test_adjusted_rules() -> None:
     assert judge_adjusted(0.1, p_adjusted=0.01, p_equivalent=1) == "helps"
     assert judge_adjusted(-0.1, p_adjusted=0.01, p_equivalent=1) == "harms"
     assert judge_adjusted(0.1, p_adjusted=0.06, p_equivalent=1) == "no_detectable_effect"
-    assert judge_adjusted(0.0, p_adjusted=1, p_equivalent=0.01) == "equivalent"
+    assert judge_adjusted(0.0, p_adjusted=1, p_equivalent=0.039) == "equivalent"
+    assert judge_adjusted(0.0, p_adjusted=1, p_equivalent=0.041) == "no_detectable_effect"
     assert judge_adjusted(0.001, p_adjusted=0.01, p_equivalent=0.01) == "helps_less_than_margin"
 
 
@@ -87,7 +89,7 @@ def test_adjusted_rules() -> None:
             0.003,
             (
                 "No difference that matters: of 100 images, spread evenly over the classes, "
-                "between 0.4 fewer and 0.6 more are right (90 % interval), inside the margin of 1."
+                "between 0.4 fewer and 0.6 more are right (92 % interval), inside the margin of 1."
             ),
         ),
         (

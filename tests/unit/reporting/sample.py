@@ -60,14 +60,14 @@ def estimate(value: float, half: float = 0.014, n: int = 363) -> Estimate:
 
 
 def difference(arm: str, reference: str, value: float, half: float = 0.0165) -> Contrast:
-    """A contrast with 95 % and 90 % intervals."""
+    """A contrast with its 95 % and its equivalence interval."""
     return Contrast(
         arm=arm,
         reference=reference,
         metric="balanced_accuracy",
         difference=Estimate(value=value, low=value - half, high=value + half, n=363),
-        low90=value - 0.82 * half,
-        high90=value + 0.82 * half,
+        equivalence_low=value - 0.87 * half,
+        equivalence_high=value + 0.87 * half,
         standard_error=half / 2.1,
         degrees_of_freedom=9.3,
         p_value=0.002,

@@ -40,8 +40,9 @@ def view(reading: Reading) -> View | None:
         return None
     contrast, margin = verdict.contrast, verdict.margin
     estimate = contrast.difference
+    inner = (contrast.equivalence_low, contrast.equivalence_high)
     scale = svg.scale_for(
-        [estimate.value, estimate.low, estimate.high, contrast.low90, contrast.high90],
+        [estimate.value, estimate.low, estimate.high, *inner],
         include=(-1.4 * margin, 1.4 * margin),
         label=lambda value: text.metric_difference(verdict.metric, value),
     )
@@ -52,7 +53,7 @@ def view(reading: Reading) -> View | None:
         value=estimate.value,
         low=estimate.low,
         high=estimate.high,
-        inner=(contrast.low90, contrast.high90),
+        inner=inner,
         reference=0.0,
         band=(-margin, margin),
     )
