@@ -81,9 +81,11 @@ def _arm_result(scores: Scores, arm: PlannedArm) -> ArmResult:
     }
     if len(scores.whole.classes) == 2:
         values = scores.values(arm.name, WITHOUT_INTERVAL)
-        metrics[WITHOUT_INTERVAL] = Estimate(
-            value=float(np.nanmean(values)), n=scores.whole.group_count, method="mean over models"
-        )
+        known = values[np.isfinite(values)]
+        if len(known):
+            metrics[WITHOUT_INTERVAL] = Estimate(
+                value=float(known.mean()), n=scores.whole.group_count, method="mean over models"
+            )
     return ArmResult(
         name=arm.name,
         role=arm.role,

@@ -10,6 +10,7 @@ import numpy as np
 from synthlift.errors import InputError
 from synthlift.evaluation.actions import actions
 from synthlift.evaluation.contrasts import Question, contrast, family
+from synthlift.evaluation.defined import require_values
 from synthlift.evaluation.levels import arm_results, class_level
 from synthlift.evaluation.mcnemar import mcnemar
 from synthlift.evaluation.multiplicity import holm
@@ -58,10 +59,11 @@ def evaluate_study(predictions: Predictions, plan: EvaluationPlan) -> Outcome:
     """Evaluate a finished study, or models trained elsewhere.
 
     Raises:
-        InputError: an arm has no test predictions, models were tested on different images, or
-            the table does not fit the design.
+        InputError: an arm has no test predictions, models were tested on different images, the
+            table does not fit the design, or the primary metric has no value on these images.
     """
     scores = open_scores(predictions, plan)
+    require_values(scores, [arm.name for arm in plan.arms], metric=plan.metric, on="test")
     question = Question(plan.generative, plan.rival, plan.metric)
     interval = question.interval(scores)
     n = scores.whole.group_count

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthlift.evaluation.defined import require_values
 from synthlift.evaluation.panels import Panel, fold_panels, shared_panel
 from synthlift.evaluation.predictions import Predictions
 from synthlift.evaluation.scores import FoldTests, Scores, SharedTest
@@ -56,8 +57,13 @@ def validation_scores(predictions: Predictions, *, arms: Sequence[str], seed: in
 
 
 def best_rival(predictions: Predictions, *, rivals: Sequence[str], metric: str) -> Choice:
-    """The rival with the highest mean metric on validation; the first named wins a tie."""
+    """The rival with the highest mean metric on validation; the first named wins a tie.
+
+    Raises:
+        InputError: the metric has no value on these validation images.
+    """
     scores = validation_scores(predictions, arms=rivals)
+    require_values(scores, rivals, metric=metric, on="validation")
     values = {arm: float(np.nanmean(scores.values(arm, metric))) for arm in rivals}
     arm = rivals[highest(list(values.values()))]
     reason = f"highest {metric} on validation ({values[arm]:.4f}) of {len(rivals)} rivals"
@@ -78,10 +84,14 @@ def best_multiple(
     Returns:
         ``arm``: the choice among multiples > 0, which the primary contrast tests;
         ``recommended``: the choice with multiple 0 as a candidate.
+
+    Raises:
+        InputError: the metric has no value on these validation images.
     """
     arms = [rival, *candidates]
     multiples = [0.0, *candidates.values()]
     scores = validation_scores(predictions, arms=arms)
+    require_values(scores, arms, metric=metric, on="validation")
     values = [float(np.nanmean(scores.values(arm, metric))) for arm in arms]
 
     def spread(one: int, other: int) -> float:

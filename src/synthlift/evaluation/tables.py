@@ -40,7 +40,8 @@ def table_3x3(predictions: Predictions, scores: Scores, plan: EvaluationPlan) ->
         for kind, arm in trained.items():
             if arm in measured:
                 found = _cell(rows, arm, plan.metric)
-                cells.append(Cell(train=kind, test=_kind(test), arm=arm, estimate=found))
+                if found is not None:
+                    cells.append(Cell(train=kind, test=_kind(test), arm=arm, estimate=found))
     return cells
 
 
@@ -89,17 +90,21 @@ def curve(scores: Scores, plan: EvaluationPlan) -> list[CurvePoint]:
     return points
 
 
-def _cell(rows: Predictions, arm: str, metric: str) -> Estimate:
+def _cell(rows: Predictions, arm: str, metric: str) -> Estimate | None:
+    """None where the metric has no value (AUROC on images of one class)."""
     mine = rows.select(arm=arm)
     panels = replicate_panels(mine, arms=[arm])
     by_fit: dict[int, list[Panel]] = {}
     for panel in panels:
         fit = int(panel.fits[0])
         by_fit.setdefault(fit if fit >= 0 else -1 - int(panel.replicates[0]), []).append(panel)
-    values = [
-        float(np.mean(FoldTests(tuple(group), test_train_ratio=0.0).values(arm, metric)))
+    by_row = [
+        FoldTests(tuple(group), test_train_ratio=0.0).values(arm, metric)
         for group in by_fit.values()
     ]
+    values = [float(row[np.isfinite(row)].mean()) for row in by_row if np.isfinite(row).any()]
+    if not values:
+        return None
     if len(values) < 2:
         return Estimate(value=values[0], n=len(panels[0].labels), method="one row, no interval")
     interval = nadeau_bengio(np.array(values), test_train_ratio=0.0)

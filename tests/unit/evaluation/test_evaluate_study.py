@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -280,6 +281,34 @@ def test_cross_validated_design(make_table: TableMaker) -> None:
     given = evaluate_study(table, replace(question, test_train_ratio=0.3))
     wider = nadeau_bengio(differences, test_train_ratio=0.3)
     assert given.verdict.contrast.standard_error == pytest.approx(wider.standard_error)
+
+
+@pytest.mark.parametrize(("mixed_folds", "said"), [(0, "in 0 of 4 test sets"), (1, "in 1 of 4")])
+def test_area_under_the_curve_needs_two_folds_with_two_classes(
+    make_table: TableMaker, mixed_folds: int, said: str
+) -> None:
+    rng = np.random.default_rng(0)
+    parts = []
+    for fold in range(4):
+        labels = np.full(20, fold % 2)
+        if fold < mixed_folds:
+            labels[:10] = 1 - labels[0]
+        right = (rng.random((2, 1, 20)) < 0.7).astype(float)
+        images = np.arange(20 * fold, 20 * fold + 20)
+        part = make_table(right, labels, names=("real", "mixed"), classes=2, images=images).table
+        for column in ("replicate", "fold"):
+            where = part.column_names.index(column)
+            part = part.set_column(where, column, pa.array(np.full(len(part), fold)))
+        parts.append(Predictions(part, ("class 0", "class 1")))
+    table = concatenate(parts)
+    question = plan_from_table(table, generative="mixed", rival="real", metric="auroc")
+    with pytest.raises(InputError, match=said) as caught:
+        evaluate_study(table, question)
+    assert "balanced_accuracy" in caught.value.remedy
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = evaluate_study(table, replace(question, metric="balanced_accuracy"))
+    assert ("sensitivity_at_90_specificity" in found.arms[0].metrics) == bool(mixed_folds)
 
 
 def test_one_pair_of_models_gets_mcnemar(make_table: TableMaker) -> None:
