@@ -60,7 +60,9 @@ class ClassAgreement(Filter):
         ]
 
     def _reason(self, probability: float, label: int) -> str:
-        return f"looks unlike {self._classes[label]} (probability {probability:.2f})"
+        """The threshold is a rank, so that a probable image can be rejected as well."""
+        said = f"{probability:.3f}" if probability < 0.9995 else "over 0.999"
+        return f"among the least typical of '{self._classes[label]}' (probability {said})"
 
 
 def _believed(scorer: Scorer, batch: ImageBatch) -> Float64:

@@ -133,9 +133,27 @@ def test_agreement_uses_thresholds_of_the_first_chunk_on_later_images(inputs: Fi
     judge = _agreement(inputs, [100 + i for i in range(10)], [0] * 10, 0.9)
     low, high = judge.judge(_levels([100, 101], [0, 0]))
     assert low.flagged
-    assert low.reason == "looks unlike 0 (probability 0.39)"
+    assert low.reason == "among the least typical of '0' (probability 0.392)"
     assert not high.flagged
     assert high.score == pytest.approx(101 / 255)
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"), [(0.9981, "0.998"), (0.99962, "over 0.999"), (0.0004, "0.000")]
+)
+def test_agreement_calls_no_probable_image_unlike_its_class(
+    inputs: FilterInputs, probability: float, said: str
+) -> None:
+    def scorer(pixels: UInt8) -> Float32:
+        own = np.where(pixels[:, 0, 0, 0] > 0, 0.9999, probability)
+        return np.stack([own, 1 - own], axis=1).astype(np.float32)
+
+    judge = ClassAgreement(ClassAgreementConfig(keep=0.9))
+    batch = _levels([0] + [255] * 9, [0] * 10)
+    judge.calibrate(replace(inputs, reference=batch, scorer=scorer))
+    first, *others = judge.judge(batch)
+    assert first.reason == f"among the least typical of '0' (probability {said})"
+    assert not any(other.flagged for other in others)
 
 
 def test_agreement_never_rejects_a_tiny_class_by_rounding_nor_an_unseen_one(
