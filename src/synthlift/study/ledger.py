@@ -27,11 +27,19 @@ def ledger_path() -> Path:
 
 @dataclass(frozen=True)
 class Tally:
-    """Openings of one test set: differing studies and models, this study's among them."""
+    """Openings of one test set.
+
+    Attributes:
+        studies, models: all that opened it, this study and its models among them.
+        this_study: models of this study.
+        earlier: differing studies that opened it before this one did; what comes later does not
+            take back what this study could say.
+    """
 
     studies: int
     models: int
     this_study: int
+    earlier: int
 
 
 class Ledger:
@@ -71,8 +79,10 @@ class Ledger:
     def tally(self, *, test_hash: str, study: str) -> Tally:
         """Count the openings of a test set."""
         entries = [e for e in self._entries() if e["test"] == test_hash]
+        studies = list(dict.fromkeys(e["study"] for e in entries))
         return Tally(
-            studies=len({e["study"] for e in entries}),
+            studies=len(studies),
             models=len({e["model"] for e in entries}),
             this_study=len({e["model"] for e in entries if e["study"] == study}),
+            earlier=studies.index(study) if study in studies else len(studies),
         )

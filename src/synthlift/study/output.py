@@ -73,8 +73,11 @@ def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
     session = work.session
     tally = session.ledger.tally(test_hash=work.prepared.test_hash, study=session.key)
     exploratory = []
-    if tally.studies > 1:
-        exploratory.append(f"this test set was opened by {tally.studies} differing studies")
+    if tally.earlier:
+        exploratory.append(
+            f"this test set was opened before, by {tally.earlier} differing "
+            + ("study" if tally.earlier == 1 else "studies")
+        )
     missing = ""
     if work.contrast is None:
         stopped = "; ".join(f"{name}: {why}" for name, why in work.stopped.items())
