@@ -290,7 +290,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert stdout == ""
-    assert stderr.splitlines()[0].startswith("Copies of images lie in ")
+    first = stderr.splitlines()[0]
+    assert first == f"Copies of images lie in {store} and {out}; device: cpu"
     assert stderr.splitlines()[-1] == f"  synthlift run {out}"
     assert "Traceback" not in stderr
     said = cli("status", out).stdout

@@ -26,8 +26,11 @@ def store_of(asked: Asked) -> Path:
 
 def announce(asked: Asked, *, device: str, quiet: bool) -> None:
     """The first line of a run: where copies of images lie, and what computes."""
+    from synthlift.study.devices import choose_device
+
+    chosen = choose_device(device)
     note(
-        f"Copies of images lie in {store_of(asked)} and {asked.out}; device: {device}", quiet=quiet
+        f"Copies of images lie in {store_of(asked)} and {asked.out}; device: {chosen}", quiet=quiet
     )
 
 
