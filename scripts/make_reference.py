@@ -168,8 +168,8 @@ def results_page() -> str:
     parts = [
         MARK,
         "# The results file\n",
-        f"`results.json` of a run folder, schema version {SCHEMA_VERSION}. Shares and metric values",
-        "lie in [0, 1], differences in [-1, 1]; times are seconds, energy kWh, memory MiB. `null`",
+        f"`results.json` of a run folder, schema version {SCHEMA_VERSION}. Shares and metrics lie",
+        "in [0, 1], differences in [-1, 1]; times are seconds, energy kWh, memory MiB. `null`",
         "stands where a number could not be had; the limitations then say why.\n",
     ]
     for name, model in records.items():
