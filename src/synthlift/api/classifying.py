@@ -116,6 +116,7 @@ def _read(file: Path, classifier: Classifier) -> UInt8:
     from synthlift.data.sizes import resize
     from synthlift.spec.study import Data
 
-    image = read_image(file, max_pixels=Data().max_pixels)
-    size, _, channels = classifier.facts.image_shape
-    return resize(image.pixels, size=size, fit=classifier.facts.fit, channels=channels)
+    facts = classifier.facts
+    image = read_image(file, max_pixels=Data().max_pixels, white=facts.white)
+    size, _, channels = facts.image_shape
+    return resize(image.pixels, size=size, fit=facts.fit, channels=channels)

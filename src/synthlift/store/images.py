@@ -9,9 +9,11 @@ through here: ``study.open_test`` alone reads them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, TypedDict
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -39,9 +41,15 @@ class ManifestEntry(TypedDict):
     rows: list[int]
 
 
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one parquet file without importing pandas, as ``pq.read_table`` would."""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=None if columns is None else list(columns))
+
+
 def usable_rows(store: Store, inventory: str) -> Mapping[str, Strings]:
     """Columns id, label, group, sha256 of the usable inventory rows, in pixel order."""
-    table = pq.read_table(store.open(inventory).path(INVENTORY))
+    table = read_table(store.open(inventory).path(INVENTORY))
     keep = np.asarray(table.column("status")) == "ok"
     names = ("id", "label", "group", "sha256")
     return {name: np.asarray(table.column(name))[keep].astype(str) for name in names}
@@ -54,7 +62,7 @@ def class_names(store: Store, inventory: str) -> tuple[str, ...]:
 
 def members(store: Store, keys: DataKeys, draw: int, part: str) -> Strings:
     """Ids of one part of one draw, in the split's order."""
-    table = pq.read_table(store.open(keys["split"]).path(SPLIT))
+    table = read_table(store.open(keys["split"]).path(SPLIT))
     chosen = (np.asarray(table.column("draw")) == draw) & (np.asarray(table.column("part")) == part)
     found: Strings = np.asarray(table.column("id"))[chosen].astype(str)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -264,11 +265,16 @@ def assemble(
     outcome: dict[str, Any] = {}
     if evaluation is not None and evaluation.summary["evaluated"]:
         text = (
-            evaluation.path(OUTCOME).read_text().replace(RUN_PLACEHOLDER, json.dumps(folder)[1:-1])
+            evaluation.path(OUTCOME)
+            .read_text()
+            .replace(RUN_PLACEHOLDER, json.dumps(shlex.quote(folder))[1:-1])
         )
         outcome = json.loads(text)
+    remarks = list(notes)
     if extended is not None:
-        outcome["contrasts"].append(_added_interval(extended))
+        added = _added_interval(extended)
+        outcome["contrasts"].append(added)
+        remarks.append(_added_words(work, added))
     arms = [ArmResult.model_validate(arm) for arm in outcome.pop("arms", [])] or live_arms(work)
     for arm in arms:
         arm.seconds = sum(
@@ -298,7 +304,7 @@ def assemble(
                 for d in decisions.values()
             ],
             "environment": describe_environment(session.device, workers),
-            "notes": [*work.prepared.opened.read.summary["notes"], *notes],
+            "notes": [*work.prepared.opened.read.summary["notes"], *remarks],
         }
     )
 
@@ -307,6 +313,16 @@ def _added_interval(extended: Artefact) -> dict[str, Any]:
     """The primary contrast over all replicates, those added after the opening included."""
     contrast: dict[str, Any] = json.loads(extended.path(OUTCOME).read_text())["contrasts"][0]
     return {**contrast, "family": ADDED_FAMILY}
+
+
+def _added_words(work: Work, contrast: Mapping[str, Any]) -> str:
+    difference = contrast["difference"]
+    low, value, high = (100 * difference[name] for name in ("low", "value", "high"))
+    return (
+        f"{len(work.added)} replicates were added after the test was opened. With them the "
+        f"difference is {value:+.1f} points ({low:.1f} to {high:.1f}), exploratory; the verdict "
+        "stays as it was."
+    )
 
 
 def _openings(work: Work) -> Openings:

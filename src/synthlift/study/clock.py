@@ -35,12 +35,12 @@ class Clock:
 
     def adds(self, session: Session, number: int) -> bool:
         """Whether round ``number`` is added after the opening (``--more``); recorded when it is."""
-        name = f"added_round_{number + 1}"
-        if name in session.store.decisions(session.key):
+        if has_added(session, number):
             return True
         if self._budget is None or not self._choose()[0]:
             return False
-        return bool(session.decide(name, lambda: (True, "asked for with --more")))
+        reason = "asked for with --more"
+        return bool(session.decide(_added(number), lambda: (True, reason)))
 
     def _choose(self) -> tuple[bool, str]:
         assert self._budget is not None
@@ -49,3 +49,12 @@ class Clock:
         fits = used + expected + FINISH_SHARE * self._budget <= self._budget
         before = f"{used:.0f} of {self._budget:.0f} seconds were used"
         return fits, f"{before} and the round before took {expected:.0f}"
+
+
+def has_added(session: Session, number: int) -> bool:
+    """Whether an earlier run added round ``number`` after the opening."""
+    return _added(number) in session.store.decisions(session.key)
+
+
+def _added(number: int) -> str:
+    return f"added_round_{number + 1}"

@@ -18,18 +18,18 @@ from synthlift.spec.study import Study
 from synthlift.store import Store
 from synthlift.study.budget import parse_budget
 from synthlift.study.choices import choose_selection, is_unbalanced
-from synthlift.study.clock import Clock
+from synthlift.study.clock import Clock, has_added
 from synthlift.study.components import resolve_component
 from synthlift.study.devices import choose_device
 from synthlift.study.evidence import predict_all
 from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
 from synthlift.study.flips import settings_of_draws
-from synthlift.study.folder import RunFolder
+from synthlift.study.folder import STUDY, RunFolder
 from synthlift.study.forecast import forecast_study
 from synthlift.study.generation import GenerationPlan
 from synthlift.study.ledger import Ledger
 from synthlift.study.modelling import Modelling
-from synthlift.study.output import publish, refresh
+from synthlift.study.output import publish, refresh, write_study
 from synthlift.study.planning import Plan, make_plan
 from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
 from synthlift.study.rounds import add_round, declare_contrast, train_round, used_generators
@@ -92,6 +92,9 @@ def conduct(
     with _session(study, base=base, options=options, pipe=pipe, preset=preset) as session:
         opened = open_data(session)
         folder = RunFolder(options.out or Path("runs") / study.name, key=session.key)
+        if not folder.file(STUDY).exists():
+            # First of all files: the folder must be known as this study's from the first moment.
+            write_study(session, folder, options.command)
         pipe.attach(folder)
         if options.replan:
             session.store.forget_decisions(session.key)
@@ -159,6 +162,9 @@ def _conduct(
     work.dropped = max(0, work.planned - len(work.replicates))
     work.contrast = declare_contrast(work)
     predict_all(work)
+    # Rounds that an earlier run added belong to what is published: a finished run stays as it is.
+    while waiting and has_added(session, waiting[0][0]):
+        add_round(work, waiting.pop(0)[1])
     publish(work, folder, command=options.command, workers=workers)
     extra = Clock(options.more)
     while waiting and extra.adds(session, waiting[0][0]):

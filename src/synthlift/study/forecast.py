@@ -93,11 +93,13 @@ def _disk(plan: Plan, counts: Any, opened: Opened) -> int:
 
 def _warnings(effect: float, margin: float, plan: Plan) -> list[str]:
     found = []
+    crossed = plan.layout.design == "cross_validated"
+    remedy = "" if crossed else "use cross-validation (data.split.design), "
     if effect > WARN_ABOVE * margin:
         found.append(
             f"effects below about {100 * effect:.1f} points will hardly be found, and the margin "
-            f"is {100 * margin:g}: use cross-validation, more test images, or ask a coarser "
-            "question (a larger primary.margin)"
+            f"is {100 * margin:g}: {remedy}collect more test images, or ask a coarser question "
+            "(a larger primary.margin)"
         )
     if plan.replicates < 10:
         found.append(f"{plan.replicates} replicates give an exploratory answer, no verdict")

@@ -17,6 +17,7 @@ from synthlift.study.components import resolve_component
 from synthlift.study.evidence import copying_figures, evaluate, pictures_of
 from synthlift.study.folder import RESULTS, RunFolder
 from synthlift.study.refit import final_model
+from synthlift.study.session import Session
 from synthlift.study.stages.evidence import PICTURES, TABLE
 from synthlift.study.stages.generation import SAVED
 from synthlift.study.tables import write_splits, write_verdicts
@@ -34,7 +35,7 @@ def refresh(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
         return
     from synthlift.reporting import write_report
 
-    _write_study(work, folder, command)
+    write_study(work.session, folder, command)
     done, planned = len(work.replicates), work.planned
     results = assemble(
         work,
@@ -55,8 +56,8 @@ def _finished_before(work: Work, folder: RunFolder) -> bool:
     return found is not None and found["study"]["key"] == work.session.key
 
 
-def _write_study(work: Work, folder: RunFolder, command: str) -> None:
-    session = work.session
+def write_study(session: Session, folder: RunFolder, command: str) -> None:
+    """Write the resolved study with the decisions taken so far."""
     decisions = {
         name: {"value": d["value"], "reason": d["reason"]}
         for name, d in session.store.decisions(session.key).items()
@@ -102,7 +103,7 @@ def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
     before = folder.finished_results()
     if before is not None and before["environment"].get("evidence") == evidence:
         return
-    _write_study(work, folder, command)
+    write_study(session, folder, command)
     gallery = _write_gallery(folder, pictures)
     results = assemble(
         work,

@@ -114,11 +114,9 @@ def decide_design(session: Session, opened: Opened) -> Design:
 
 def original_sizes(opened: Opened) -> tuple[list[int], list[int], list[bool]]:
     """Original widths, heights and whether each usable image is grey."""
-    import pyarrow.parquet as pq
+    from synthlift.store.images import INVENTORY, read_table
 
-    from synthlift.store.images import INVENTORY
-
-    table = pq.read_table(opened.inventory.path(INVENTORY), columns=["width", "height", "channels"])
+    table = read_table(opened.inventory.path(INVENTORY), ["width", "height", "channels"])
     grey = [channels == 1 for channels in table.column("channels").to_pylist()]
     return table.column("width").to_pylist(), table.column("height").to_pylist(), grey
 

@@ -35,6 +35,7 @@ class ClassifierFacts(BaseModel):
         image_shape: height, width, channels.
         mean, std: per-channel normalisation on the scale [0, 1].
         fit: how an image is made square before prediction: pad, crop or stretch.
+        white: the value of white in 16-bit images, as found in the training data.
         temperature: divides the logits before the softmax (> 0).
         temperature_note: why the temperature is 1, where it could not be fitted.
         initialisation: where the first weights came from, in words.
@@ -51,6 +52,7 @@ class ClassifierFacts(BaseModel):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fit: Literal["pad", "crop", "stretch"] = "pad"
+    white: int = 65535
     temperature: float = 1.0
     temperature_note: str = ""
     initialisation: str = ""

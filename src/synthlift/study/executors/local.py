@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -154,7 +154,7 @@ class LocalExecutor:
                 initializer=_start_worker,
                 initargs=(os.getpid(),),
             )
-        with _one_thread_environment():
+        with _one_thread_environment(), _deaf_to_interrupts():
             return self._pool.submit(_work, request, self.store.root)
 
     def _shut_down(self, *, kill: bool) -> None:
@@ -190,7 +190,7 @@ def _result(future: Future[Outcome], request: StageRequest) -> Outcome:
 
 
 @contextlib.contextmanager
-def _one_thread_environment() -> Any:
+def _one_thread_environment() -> Iterator[None]:
     # Spawned workers read these before they import torch or BLAS.
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
@@ -202,6 +202,19 @@ def _one_thread_environment() -> Any:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Workers that start now inherit that Ctrl-C is the parent's business."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start_worker(parent: int) -> None:

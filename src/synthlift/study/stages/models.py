@@ -53,7 +53,8 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
         ),
         run=run_context(request, context),
     )
-    facts = trained.facts.model_copy(update={"fit": request.config["fit"]})
+    white = context.store.open(request.one("pixels")).record["config"]["white"]
+    facts = trained.facts.model_copy(update={"fit": request.config["fit"], "white": white})
     save_classifier(context.out, network=trained.network, facts=facts)
     classifier = load_classifier(context.out)
     probabilities = classifier.probabilities(validation.pixels())
