@@ -135,6 +135,7 @@ def test_figures_decisions_and_provenance_are_shown(html: str) -> None:
         *("opened 1 time by this study", "synthlift demo --seed 0 --out runs/digits"),
         *("packages: torch", "2.15.0", "distance 0.31", "Under-trained", "1.07 1.01 to 1.12"),
         *("−2.7 −4.7 to −0.7", "control: blurred held-out images", "nine (12 missing)"),
+        *("thick line: equivalence interval", "A 92 % interval, narrower than the 95 % one"),
     ):
         assert shown in words, shown
 
