@@ -80,13 +80,15 @@ def training_batch(examples: Examples, config: FlowConfig, *, seed: int, step: i
     stream = torch.Generator().manual_seed(seed_for(seed, "batch", step))
     device = examples.pixels_nchw.device
     count = config.batch_size
+    share = config.augmentation
     assert isinstance(count, int), "settle() comes first"
+    assert isinstance(share, float | int), "settle() comes first"
     rows = torch.multinomial(examples.weights_n, count, replacement=True, generator=stream)
     rows = rows.to(device)
     images, labels = to_unit(examples.pixels_nchw[rows]), examples.labels_n[rows]
     augment = None
-    if config.augmentation > 0:
-        augment = draw_augmentation(count, share=config.augmentation, stream=stream).to(device)
+    if share > 0:
+        augment = draw_augmentation(count, share=share, stream=stream).to(device)
         images = apply_augmentation(images, augment)
     dropped = torch.rand(count, generator=stream) < config.label_dropout
     labels = torch.where(dropped.to(device), examples.classes, labels)

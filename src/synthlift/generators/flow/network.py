@@ -14,6 +14,8 @@ from synthlift.generators.flow.config import FlowConfig
 
 COARSEST = 16
 """Patches a side, at most, in the U-Net: what a processor can train in minutes."""
+EARLIEST = 0.05
+"""Smallest time that the predicted image is divided by."""
 AUGMENTATIONS = 4
 """Numbers that describe an augmentation: shift down, shift right, turn, scale."""
 
@@ -179,7 +181,10 @@ class FlowUNet(FlowNetwork):
             hidden = grow(F.interpolate(hidden, scale_factor=2.0, mode="nearest"))
             hidden = _run(stack, torch.cat([hidden, kept.pop()], dim=1), condition)
         hidden = self.leave(F.silu(self.norm(hidden)))
-        return F.pixel_shuffle(hidden, self.patch)[:, :, :height, :breadth]
+        image = F.pixel_shuffle(hidden, self.patch)[:, :, :height, :breadth]
+        # A narrow network can draw an image patch, but not repeat the noise in it: it predicts the
+        # image, and the velocity follows (Li & He 2025). Below the floor the division is tamed.
+        return (x_nchw - image) / times_n.clamp(min=EARLIEST)[:, None, None, None]
 
 
 class _ConvBlock(nn.Module):

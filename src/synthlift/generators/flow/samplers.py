@@ -34,10 +34,10 @@ def euler(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
 
 
 def heun(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
-    """Second order: two evaluations a step, the last one included (Karras 2022, algorithm 1)."""
+    """Second order: two evaluations a step, one in a step to t = 0 (Karras 2022, algorithm 1)."""
     for now, then in pairwise(times):
         slope = velocity(x, now)
-        ahead = velocity(x + (then - now) * slope, then)
+        ahead = velocity(x + (then - now) * slope, then) if then > 0 else slope
         x = x + (then - now) * (slope + ahead) / 2
     return x
 
