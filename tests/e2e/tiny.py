@@ -192,9 +192,11 @@ def kill(process: subprocess.Popen[bytes], *, group: bool) -> None:
     process.wait(timeout=60)
 
 
-def finish(process: subprocess.Popen[bytes], *, home: Path, out: str = "run") -> Path:
+def finish(
+    process: subprocess.Popen[bytes], *, home: Path, out: str = "run", seconds: float = 280
+) -> Path:
     """Wait for a started study; its run folder."""
-    code = process.wait(timeout=280)
+    code = process.wait(timeout=seconds)
     assert code == 0, (home / f"{out}.stderr").read_text()
     return home / out
 
