@@ -8,6 +8,7 @@ through here: ``study.open_test`` alone reads them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -49,10 +50,17 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 def usable_rows(store: Store, inventory: str) -> Mapping[str, Strings]:
     """Columns id, label, group, sha256 of the usable inventory rows, in pixel order."""
-    table = read_table(store.open(inventory).path(INVENTORY))
-    keep = np.asarray(table.column("status")) == "ok"
+    return _usable_rows(store.open(inventory).path(INVENTORY))
+
+
+@functools.lru_cache(maxsize=4)
+def _usable_rows(path: Path) -> Mapping[str, Strings]:
+    # Through lists, since Arrow's own conversions import pandas.
     names = ("id", "label", "group", "sha256")
-    return {name: np.asarray(table.column(name))[keep].astype(str) for name in names}
+    table = read_table(path, (*names, "status"))
+    keep = [row for row, status in enumerate(table.column("status").to_pylist()) if status == "ok"]
+    columns = {name: np.array(table.column(name).to_pylist(), dtype=np.str_) for name in names}
+    return {name: column[keep] for name, column in columns.items()}
 
 
 def class_names(store: Store, inventory: str) -> tuple[str, ...]:
@@ -62,9 +70,18 @@ def class_names(store: Store, inventory: str) -> tuple[str, ...]:
 
 def members(store: Store, keys: DataKeys, draw: int, part: str) -> Strings:
     """Ids of one part of one draw, in the split's order."""
-    table = read_table(store.open(keys["split"]).path(SPLIT))
-    chosen = (np.asarray(table.column("draw")) == draw) & (np.asarray(table.column("part")) == part)
-    found: Strings = np.asarray(table.column("id"))[chosen].astype(str)
+    found = _parts(store.open(keys["split"]).path(SPLIT)).get((draw, part), [])
+    return np.array(found, dtype=np.str_)
+
+
+@functools.lru_cache(maxsize=4)
+def _parts(path: Path) -> dict[tuple[int, str], list[str]]:
+    table = read_table(path)
+    found: dict[tuple[int, str], list[str]] = {}
+    for draw, name, part in zip(
+        *(table.column(column).to_pylist() for column in ("draw", "id", "part")), strict=True
+    ):
+        found.setdefault((draw, part), []).append(name)
     return found
 
 
