@@ -13,14 +13,22 @@ Role = Literal["rival", "generative", "control"]
 Base = Literal["plain", "best_rival"]
 Loss = Literal["cross_entropy", "logit_adjusted", "effective_number"]
 Sampler = Literal["uniform", "class_balanced"]
-Augmentation = Literal["none", "light", "medium", "strong"]
+Augmentation = Literal["none", "light", "medium", "strong", "tuned"]
 Regime = Literal["joint", "synthetic_only", "pretrain_finetune", "batch_share"]
 Posing = Literal["resampled", "fresh", "shuffled"]
 FillTarget = Literal["all", "fill_to_largest", "fill_to_median"]
 
 
 class Recipe(BaseModel):
-    """How one classifier is trained; every field takes part in the model's key."""
+    """How one classifier is trained; every field takes part in the model's key.
+
+    Attributes:
+        augmentation: ``tuned`` becomes light, medium or strong, as validation says (medium where
+            nothing is selected); equal for all arms.
+        loss: cross entropy, logit-adjusted (Menon 2021), or weighted by effective numbers (Cui
+            2019).
+        sampler: images as they come, or classes equally often.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,11 +85,11 @@ Multiple = Annotated[float, Field(gt=0, le=100)]
 
 RIVALS: dict[str, dict[str, Any]] = {
     "real": {},
-    "augmented": {"recipe": {"augmentation": "medium"}},
-    "class_balanced": {"recipe": {"augmentation": "medium", "sampler": "class_balanced"}},
-    "logit_adjusted": {"recipe": {"augmentation": "medium", "loss": "logit_adjusted"}},
-    "effective_number": {"recipe": {"augmentation": "medium", "loss": "effective_number"}},
-    "targeted_duplication": {"recipe": {"augmentation": "medium"}, "duplicate": True},
+    "augmented": {"recipe": {"augmentation": "tuned"}},
+    "class_balanced": {"recipe": {"augmentation": "tuned", "sampler": "class_balanced"}},
+    "logit_adjusted": {"recipe": {"augmentation": "tuned", "loss": "logit_adjusted"}},
+    "effective_number": {"recipe": {"augmentation": "tuned", "loss": "effective_number"}},
+    "targeted_duplication": {"recipe": {"augmentation": "tuned"}, "duplicate": True},
 }
 GENERATIVE: dict[str, dict[str, Any]] = {
     "mixed": {"recipes": ["plain", "best_rival"]},
@@ -102,7 +110,7 @@ class ArmSpec(BaseModel):
         multiples: multiples of METHOD §1, each > 0; smaller sets are nested in larger ones.
         target: all classes, or fill towards the largest or the median class.
         recipes: plain, best_rival or both.
-        augmentation: strength for this rival (``augmented`` presets only).
+        augmentation: a strength of this rival's own instead of the tuned one.
         synthetic_share: share of each batch (``batch_share`` only).
         curated: False keeps rejected images in.
         posing: a control whose answer is known, see ``Arm`` (``mixed`` and ``targeted`` only).

@@ -34,6 +34,7 @@ from synthlift.study.planning import Plan, make_plan
 from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
 from synthlift.study.rounds import add_round, declare_contrast, train_round, used_generators
 from synthlift.study.session import Session
+from synthlift.study.strength import tune_augmentation
 from synthlift.study.work import Work
 
 CHUNK = 32
@@ -152,6 +153,7 @@ def _conduct(
     budget = session.study.budget
     clock = Clock(parse_budget(budget) if budget else None)
     work = _lay_out(session, opened, make_plan(session, opened, workers=workers))
+    work.arms = tune_augmentation(work)
     _note(work, folder, options, workers)
     waiting = list(enumerate(work.prepared.layout.rounds()))
     planned = -(-work.planned // work.prepared.layout.round_size)
