@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from synthlift.store.files import write_bytes_atomic
+from synthlift.training.optimizers import Optimizer
 from synthlift.training.settings import ResolvedTraining
 from synthlift.vision.classifiers.base import ImageNetwork
 
@@ -58,7 +59,7 @@ class TrainingState:
 
     network: ImageNetwork
     averaged: ImageNetwork
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     loss_sum: Tensor
     pairs: AveragedPairs
     loss_count: int = 0
@@ -94,7 +95,7 @@ def start_state(
         network = network.to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(network).requires_grad_(False) if settings.ema else network
     zero, pairs = torch.zeros((), device=device), _pairs(averaged, network)
-    return TrainingState(network, averaged, _optimizer(network, settings), zero, pairs)
+    return TrainingState(network, averaged, Optimizer(network.parameters(), settings), zero, pairs)
 
 
 def _pairs(averaged: ImageNetwork, network: ImageNetwork) -> AveragedPairs:
@@ -106,20 +107,6 @@ def _pairs(averaged: ImageNetwork, network: ImageNetwork) -> AveragedPairs:
         (pairs.means if floating else pairs.mean_counters).append(mean)
         (pairs.current if floating else pairs.counters).append(now)
     return pairs
-
-
-def _optimizer(network: ImageNetwork, settings: ResolvedTraining) -> torch.optim.Optimizer:
-    weights = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    if settings.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-    return torch.optim.SGD(
-        groups, lr=settings.learning_rate, momentum=0.9, nesterov=True, fused=True
-    )
 
 
 def learning_rate(step: int, steps: int, *, peak: float) -> float:
@@ -156,7 +143,7 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
     content = {
         "network": state.network.state_dict(),
         "averaged": state.averaged.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
+        "optimizer": state.optimizer.state(),
         "best": state.best,
         "loss_sum": state.loss_sum,
         "plain": {name: getattr(state, name) for name in _PLAIN},
@@ -186,7 +173,7 @@ def restore(state: TrainingState, folder: Path) -> bool:
     content = torch.load(path, map_location=state.loss_sum.device, weights_only=True)
     state.network.load_state_dict(content["network"])
     state.averaged.load_state_dict(content["averaged"])
-    state.optimizer.load_state_dict(content["optimizer"])
+    state.optimizer.restore(content["optimizer"])
     state.best, state.loss_sum = content["best"], content["loss_sum"]
     for name in _PLAIN:
         setattr(state, name, content["plain"][name])

@@ -263,12 +263,11 @@ def _step(
     )
     inputs, targets = _assemble(batch, images, job)
     rate = job.settings.learning_rate * phase.learning_rate_factor
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(state.step - start, end - start, peak=rate)
+    state.optimizer.learning_rate = learning_rate(state.step - start, end - start, peak=rate)
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=job.numerics.bf16):
         logits = state.network(inputs)
     loss = loss_function(logits.float(), targets)
-    state.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     average(state, decay=job.settings.ema, steps_in_phase=state.step - start)
@@ -314,7 +313,7 @@ def _record(state: TrainingState, job: TrainingJob, phase: Phase, run: RunContex
     point: dict[str, float | str] = {
         "step": state.step,
         "phase": phase.name,
-        "learning_rate": float(state.optimizer.param_groups[0]["lr"]),
+        "learning_rate": state.optimizer.learning_rate,
         "loss": float(state.loss_sum) / state.loss_count,
     }
     state.loss_sum.zero_()
