@@ -24,6 +24,11 @@ MODEL_SECONDS = 0.25
 FIT_SECONDS = 2.0
 UNDER_TRAINED = 0.5
 FULL_REPLICATES = 10
+CHUNK = 64
+"""Images per chunk, and per class of the reserved test stream: a generator's micro-batch."""
+
+KEEP_FACTOR = 1.2
+"""Samples per kept image to expect with the default filters."""
 
 
 def parse_budget(text: str) -> float:
@@ -142,7 +147,7 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     fits = option.replicates if task.design == "cross_validated" else option.fits
     fits = min(fits, option.replicates) if uses_generator else 0
     wanted = [wanted_images(arm, task.counts) for arm in arms if arm.generator]
-    images = sum(max(need[k] for need in wanted) for k in task.counts) * 1.4 if wanted else 0
+    images = sum(_sampled(max(need[k] for need in wanted)) for k in task.counts) if wanted else 0
     steps = speeds.training_steps * option.training_share
     model = steps * speeds.classifier_step + MODEL_SECONDS
     scorer = model if uses_generator else 0
@@ -156,6 +161,12 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     parallel = task.workers * 0.9
     fit_rounds = -(-fits // task.workers) * task.workers
     return START_SECONDS + (fit_rounds * fit + option.replicates * len(arms) * model) / parallel
+
+
+def _sampled(kept: int) -> int:
+    """Images sampled of a class for ``kept`` ones: whole chunks, and the reserved test stream."""
+    chunks = max(1, -(-round(kept * KEEP_FACTOR) // CHUNK))
+    return (chunks + 1) * CHUNK
 
 
 def _options(task: Task, size: int) -> Iterator[Option]:

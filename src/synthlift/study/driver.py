@@ -16,7 +16,7 @@ from typing import Any
 from synthlift.registry import load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
-from synthlift.study.budget import parse_budget
+from synthlift.study.budget import CHUNK, parse_budget
 from synthlift.study.choices import choose_selection, is_unbalanced
 from synthlift.study.clock import Clock, has_added
 from synthlift.study.components import resolve_component
@@ -36,9 +36,6 @@ from synthlift.study.rounds import add_round, declare_contrast, train_round, use
 from synthlift.study.session import Session
 from synthlift.study.strength import tune_augmentation
 from synthlift.study.work import Work
-
-CHUNK = 32
-RESERVED = 16
 
 
 @dataclass(frozen=True)
@@ -205,7 +202,7 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
             classes=len(opened.classes),
             image_shape=prepared.image_shape,
             chunk=CHUNK,
-            reserved=RESERVED,
+            reserved=CHUNK,
         ),
         arms=plan.arms,
         unbalanced=is_unbalanced(first),
