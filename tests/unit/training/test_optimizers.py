@@ -48,7 +48,8 @@ def test_steps_equal_torch_optim_also_after_a_restart(kind: Literal["adam", "sgd
             mine.restore(state)
         for network, optimizer in ((ours, mine), (theirs, theirs_optimizer)):
             optimizer.zero_grad()
-            torch.autograd.backward(network(inputs).square().mean())
+            loss: torch.Tensor = network(inputs).square().mean()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(one, other)
