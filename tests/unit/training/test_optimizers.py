@@ -59,7 +59,7 @@ def test_a_parameter_without_gradient_stays() -> None:
     settings = resolve_training(Training(), train_count=100, image_size=8, classes=3)
     used, unused = torch.ones(2, 2, requires_grad=True), torch.ones(2, 2, requires_grad=True)
     optimizer = Optimizer([used, unused], settings)
-    used.sum().backward()
+    used.sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     assert torch.equal(unused, torch.ones(2, 2))
     assert not torch.equal(used, torch.ones(2, 2))
