@@ -68,7 +68,7 @@ def test_no_public_type_leads_to_the_test(way: str) -> None:
 PER_PART = {"train": 36, "validation": 18, "test": 18}
 
 
-def _commit(store: Store, key: str, files: dict[str, Any], summary: dict[str, Any]) -> str:
+def _commit(store: Store, key: str, files: dict[str, Any], **config: Any) -> str:
     folder = store.folder(key)
     folder.mkdir(parents=True)
     for name, content in files.items():
@@ -76,7 +76,8 @@ def _commit(store: Store, key: str, files: dict[str, Any], summary: dict[str, An
             pq.write_table(content, folder / name)
         else:
             np.save(folder / name, content)
-    record = {"key": key, "files": hash_files(folder), "summary": summary, "inputs": {}}
+    empty: dict[str, Any] = {"summary": {}, "inputs": {}}
+    record = {"key": key, "files": hash_files(folder), "config": config, **empty}
     (folder / "record.json").write_text(json.dumps(record))
     return key
 
@@ -103,9 +104,9 @@ def data_set(root: Path, *, spoilt: bool) -> tuple[Store, DataKeys]:
     )
     split = pa.table({"draw": np.zeros(count, np.int64), "id": ids, "part": parts})
     keys: DataKeys = {
-        "inventory": _commit(store, "inventory-0", {INVENTORY: inventory}, {}),
-        "pixels": _commit(store, "pixels-0", {PIXELS: pixels}, {}),
-        "split": _commit(store, "split-0", {SPLIT: split}, {}),
+        "inventory": _commit(store, "inventory-0", {INVENTORY: inventory}),
+        "pixels": _commit(store, "pixels-0", {PIXELS: pixels}, white=255),
+        "split": _commit(store, "split-0", {SPLIT: split}),
     }
     return store, keys
 
