@@ -27,6 +27,7 @@ FULL_REPLICATES = 10
 CHUNK = 64
 """Images per chunk, and per class of the reserved test stream: a generator's micro-batch."""
 
+STRENGTHS_COMPARED = 3
 KEEP_FACTOR = 1.2
 """Samples per kept image to expect with the default filters."""
 
@@ -72,6 +73,7 @@ class Task:
     replicates: int
     test_images: int
     workers: int
+    selects: bool
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,14 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     # Two processes that share caches and memory are a little slower than one alone.
     parallel = task.workers * 0.9
     fit_rounds = -(-fits // task.workers) * task.workers
-    return START_SECONDS + (fit_rounds * fit + option.replicates * len(arms) * model) / parallel
+    models = option.replicates * len(arms) + _tuning_models(task, option)
+    return START_SECONDS + (fit_rounds * fit + models * model) / parallel
+
+
+def _tuning_models(task: Task, option: Option) -> int:
+    """Models that compare augmentation strengths, where validation chooses."""
+    tuned = any(a.recipe.augmentation == "tuned" for a in task.arms if a.name in option.arms)
+    return (STRENGTHS_COMPARED - 1) * min(option.fits, option.replicates) * (tuned and task.selects)
 
 
 def _sampled(kept: int) -> int:

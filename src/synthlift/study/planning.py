@@ -180,6 +180,7 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
         replicates=asked_replicates(session, design),
         test_images=round(opened.usable * held_out),
         workers=workers,
+        selects=study.selection != "predeclared" and design.kind != "cross_validated",
     )
 
 

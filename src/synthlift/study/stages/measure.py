@@ -15,7 +15,7 @@ from synthlift.study.stages.common import load_plugins, part, run_context
 from synthlift.types import FitInputs, ImageSet, LockedTest, SampleRequest
 
 PROBE_STEPS = 8
-PROBE_IMAGES = 16
+PROBE_IMAGES = 64
 
 
 def flip(request: StageRequest, context: StageContext) -> Summary:
