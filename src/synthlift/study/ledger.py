@@ -63,14 +63,19 @@ class Ledger:
             known = {(e["test"], e["model"], e["study"]) for e in entries}
             fresh = [m for m in models if (test_hash, m, study) not in known]
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._cut_broken_line()
             with self.path.open("a") as stream:
-                if stream.tell() and not self.path.read_bytes().endswith(b"\n"):
-                    stream.write("\n")
                 for model in fresh:
                     entry = {"test": test_hash, "study": study, "model": model, "at": now}
                     stream.write(json.dumps(entry) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
+
+    def _cut_broken_line(self) -> None:
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(self.path, whole)
 
     def opened(self, *, test_hash: str, model: str) -> bool:
         """Whether ``model`` may read this test set."""

@@ -1,0 +1,112 @@
+"""What a budget gives up, in which order."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from synthlift.errors import InputError
+from synthlift.spec.arms import expand_arms
+from synthlift.spec.study import Study
+from synthlift.study.budget import (
+    Option,
+    Speeds,
+    Task,
+    arm_levels,
+    best_option,
+    expected_seconds,
+    parse_budget,
+)
+
+ARMS = expand_arms(Study().arms, generators=["flow"])
+SPEEDS = {
+    32: Speeds(0.03, 0.1, 0.02, 1500, 2000),
+    64: Speeds(0.06, 0.3, 0.05, 1500, 2000),
+}
+
+
+def task(**changes: object) -> Task:
+    values: dict[str, object] = {
+        "sizes": (64, 32),
+        "arms": ARMS,
+        "counts": {0: 400, 1: 100},
+        "unbalanced": True,
+        "design": "fixed",
+        "folds": 5,
+        "fits": 5,
+        "replicates": 10,
+        "test_images": 100,
+        "workers": 2,
+        "selects": True,
+    }
+    return Task(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), (" 30m ", 1800), ("1.5h", 5400)])
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "m", "-5m", "0s", "5 minutes"])
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="is no length of time") as caught:
+        parse_budget(text)
+    assert "90s, 30m or 2h" in caught.value.remedy
+
+
+def test_the_floor_is_real_best_rival_and_best_rival_with_synthetic_images() -> None:
+    assert set(arm_levels(task())[-1]) == {"real", "logit_adjusted", "targeted@1+rival"}
+    balanced = arm_levels(task(unbalanced=False))[-1]
+    assert set(balanced) == {"real", "augmented", "mixed@1+rival"}
+
+
+def test_levels_only_lose_arms_and_multiples_go_first() -> None:
+    levels = arm_levels(task())
+    assert len(levels[0]) == len(ARMS)
+    for richer, poorer in itertools.pairwise(levels):
+        assert set(poorer) < set(richer)
+    assert set(levels[0]) - set(levels[1]) == {"targeted@2", "targeted@2+rival"}
+
+
+def test_more_time_never_gives_less() -> None:
+    def worth(minutes: float) -> tuple[int, float, int, int]:
+        option, seconds, _ = best_option(task(), SPEEDS, budget=60 * minutes)
+        assert seconds <= 60 * minutes
+        return (option.image_size, option.generator_share, option.replicates, len(option.arms))
+
+    small, medium, large = worth(25), worth(120), worth(100_000)
+    assert large == (64, 1.0, 10, len(ARMS))
+    assert small <= medium <= large
+
+
+def test_what_was_given_up_is_said() -> None:
+    option, _, reason = best_option(task(), SPEEDS, budget=60 * 25)
+    assert "given up" in reason
+    if option.image_size == 32:
+        assert "32 instead of 64 pixels" in reason
+    if option.generator_share < 0.5:
+        assert "under-trained" in reason
+    _, _, reason = best_option(task(), SPEEDS, budget=1e7)
+    assert "nothing had to be given up" in reason
+
+
+def test_a_budget_below_one_replicate_names_the_minimum() -> None:
+    with pytest.raises(InputError, match="too small for one replicate") as caught:
+        best_option(task(), SPEEDS, budget=20)
+    minutes = int(caught.value.remedy.split("--budget ")[1].split("m")[0])
+    option, _, _ = best_option(task(), SPEEDS, budget=60 * minutes)
+    assert option.replicates >= 1
+
+
+def test_cross_validation_fits_a_generator_in_every_fold() -> None:
+    option = Option(32, tuple(a.name for a in ARMS), 10, 5, 1.0, 1.0)
+    fixed = expected_seconds(task(selects=False), option, SPEEDS[32])
+    crossed = expected_seconds(task(design="cross_validated", selects=False), option, SPEEDS[32])
+    one_fit = 2000 * 0.1 * 1.15
+    assert crossed - fixed > 5 * one_fit / 2
+
+
+def test_options_survive_json() -> None:
+    option, _, _ = best_option(task(), SPEEDS, budget=3600)
+    assert Option.from_json({**option.as_json(), "seconds": 3.0}) == option

@@ -1,0 +1,69 @@
+"""What is chosen, and what is predeclared when nothing may be chosen."""
+
+from __future__ import annotations
+
+import pytest
+
+from synthlift.errors import InputError
+from synthlift.spec.arms import ArmSpec, expand_arms
+from synthlift.spec.study import Study
+from synthlift.study.choices import (
+    choose_selection,
+    is_unbalanced,
+    named_arm,
+    predeclared_generative,
+    predeclared_rival,
+    with_recipe,
+)
+
+ARMS = expand_arms(Study().arms, generators=["flow"])
+
+
+@pytest.mark.parametrize(
+    ("design", "groups", "expected"),
+    [
+        ("fixed", (20, 25), "validation"),
+        ("fixed", (19, 400), "predeclared"),
+        ("redrawn", (20, 20), "validation"),
+        ("cross_validated", (400, 400), "predeclared"),
+    ],
+)
+def test_selection_needs_twenty_groups_a_class(
+    design: str, groups: tuple[int, ...], expected: str
+) -> None:
+    assert choose_selection(Study(), design, groups)[0] == expected
+
+
+def test_predeclared_pair_for_unbalanced_and_balanced_classes() -> None:
+    assert predeclared_rival(ARMS, unbalanced=True).name == "logit_adjusted"
+    assert predeclared_rival(ARMS, unbalanced=False).name == "augmented"
+    unbalanced = predeclared_generative(ARMS, unbalanced=True)
+    balanced = predeclared_generative(ARMS, unbalanced=False)
+    assert unbalanced is not None
+    assert balanced is not None
+    assert (unbalanced.name, balanced.name) == ("targeted@1+rival", "mixed@1+rival")
+
+
+def test_generative_arms_take_the_rivals_recipe_and_plain_ones_do_not() -> None:
+    rival = predeclared_rival(ARMS, unbalanced=True)
+    by_name = {arm.name: arm for arm in ARMS}
+    assert with_recipe(by_name["targeted@1+rival"], rival).recipe == rival.recipe
+    assert with_recipe(by_name["targeted@1"], rival).recipe.augmentation == "none"
+    control = with_recipe(by_name["uniform_fraction@1+rival"], rival)
+    assert control.recipe.sampler == "class_balanced"
+
+
+def test_balance() -> None:
+    assert is_unbalanced({0: 40, 1: 3})
+    assert not is_unbalanced({0: 40, 1: 30})
+
+
+def test_a_misspelt_arm_names_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"did you mean 'targeted@1\+rival'"):
+        named_arm(ARMS, "targetted@1+rival", role="generative")
+
+
+def test_a_study_without_rival_is_refused() -> None:
+    alone = expand_arms([ArmSpec(kind="mixed")], generators=["flow"])
+    with pytest.raises(InputError, match="no rival arm"):
+        predeclared_rival(alone, unbalanced=False)
