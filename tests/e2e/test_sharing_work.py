@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthlift.study.budget import CHUNK
 from tests.e2e.tiny import (
     ARMS,
     Ran,
@@ -95,4 +96,4 @@ def test_a_larger_multiple_samples_new_chunks_only(alone: Ran, source: Path, hom
     assert len(larger.computed("judge")) == len(larger.computed("sample"))
     assert larger.computed("sample") < seen
     counts = [one.results["counts"]["generated"] for one in (alone, larger)]
-    assert counts[1] == counts[0] + 32 * len(larger.computed("sample"))
+    assert counts[1] == counts[0] + CHUNK * len(larger.computed("sample"))
