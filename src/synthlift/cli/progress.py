@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +41,7 @@ def following(store: Path, *, quiet: bool) -> Iterator[Listener]:
             yield listener
         return
     plain = _Plain()
-    yield Listener(on_progress=plain.show)
+    yield Listener(on_event=_say_choices(note), on_progress=plain.show)
 
 
 @contextmanager
@@ -118,7 +118,25 @@ def _bars(store: Path) -> Iterator[Listener]:
     with _progress() as bars:
         screen = _Screen(bars, store)
         # The executor asks a few times a second whether to stop: the moment to look around.
-        yield Listener(on_progress=screen.show, should_stop=screen.look)
+        yield Listener(
+            on_event=_say_choices(lambda text: bars.console.print(text, markup=False)),
+            on_progress=screen.show,
+            should_stop=screen.look,
+        )
+
+
+def _say_choices(say: Callable[[str], None]) -> Callable[[str, Mapping[str, Any]], None]:
+    """Print every choice that a run makes with its reason, as it is made."""
+
+    def hear(event: str, fields: Mapping[str, Any]) -> None:
+        if event == "decision":
+            value = fields["value"]
+            if isinstance(value, dict) and "arm" in value:
+                value = value["arm"]
+            shown = f" {value} –" if isinstance(value, str | int | float) else ""
+            say(f"Chosen, {fields['name'].replace('_', ' ')}:{shown} {fields['reason']}")
+
+    return hear
 
 
 class _Screen:

@@ -258,7 +258,7 @@ class _Pipe:
         else:
             self._folder.log(name, **fields)
 
-    def log(self, name: str, **fields: Any) -> None:
+    def log(self, name: str, /, **fields: Any) -> None:
         self.event(name, fields)
 
     def progress(self, done: int, total: int, label: str) -> None:

@@ -58,7 +58,7 @@ class RunFolder:
         """The path of one of its files."""
         return self.path / name
 
-    def log(self, event: str, **fields: Any) -> None:
+    def log(self, event: str, /, **fields: Any) -> None:
         """Append one line to ``log.jsonl``."""
         stamp = (
             time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 10**9:09d}Z"

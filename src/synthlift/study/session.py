@@ -56,6 +56,7 @@ class Session:
     key: str = ""
     asked: dict[str, StageRequest] = field(default_factory=dict)
     asked_study: Study = field(init=False)
+    _said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.asked_study = self.study
@@ -68,13 +69,17 @@ class Session:
         return [self.store.open(request.key) for request in wanted]
 
     def decide(self, name: str, make: Callable[[], tuple[Any, str]]) -> Any:
-        """Take a decision once, or reuse the recorded one (or the study file's own)."""
-        if name in self.preset:
-            given = self.preset[name]
-            return self.store.decide(
-                self.key, name, lambda: (given["value"], given.get("reason", ""))
-            )
-        return self.store.decide(self.key, name, make)
+        """Take a decision once, or reuse the recorded one (or the study file's own); log it."""
+        given = self.preset.get(name)
+        if given is not None:
+            taken = (given["value"], given.get("reason", ""))
+            value = self.store.decide(self.key, name, lambda: taken)
+        else:
+            value = self.store.decide(self.key, name, make)
+        if name not in self._said:
+            self._said.add(name)
+            self.log("decision", **_without_time(self.store.decisions(self.key)[name]))
+        return value
 
     def arms(self) -> tuple[Arm, ...]:
         """The study's arms, expanded."""
@@ -88,3 +93,7 @@ class Session:
     def plugin_paths(self) -> list[str]:
         """The study's plug-in files as absolute paths."""
         return [str((self.base / path).resolve()) for path in self.study.plugins]
+
+
+def _without_time(decision: dict[str, Any]) -> dict[str, Any]:
+    return {name: decision[name] for name in ("name", "value", "reason")}
