@@ -193,7 +193,8 @@ class Study(_Section):
         replicates: paired repetitions in designs A and B; in C there are folds × repeats. A
             verdict needs at least 10.
         generator_fits: fits per training set in design A (≥ 5 for a verdict).
-        selection: auto follows METHOD §2 (validation, else predeclared).
+        selection: where recipes and multiples are chosen: on validation, in three folds of the
+            training set, or not at all; auto follows METHOD §2.
         primary: the declared contrast.
         budget: time that the run may take, such as 90s, 30m or 2h; None = as long as it takes.
         seed: everything random derives from it.
@@ -215,7 +216,7 @@ class Study(_Section):
     training: Training = Training()
     replicates: int = Field(default=10, ge=1, le=1000)
     generator_fits: int = Field(default=5, ge=1)
-    selection: Literal["auto", "validation", "predeclared"] = "auto"
+    selection: Literal["auto", "validation", "cross_selection", "predeclared"] = "auto"
     primary: Primary = Primary()
     budget: str | None = Field(default=None, pattern=r"^\s*\d+(\.\d+)?\s*[smh]\s*$")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

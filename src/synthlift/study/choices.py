@@ -1,7 +1,8 @@
 """Which recipe is the best rival's and which pair is the primary contrast (METHOD §2, §4).
 
-Either everything is chosen on validation, or – where validation is too small – nothing is chosen
-and predeclared recipes run on both sides.
+Everything is chosen on validation, or – where validation is too small – in three folds of the
+training set. Where that is too long or a class too small, nothing is chosen and predeclared recipes
+run on both sides.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from synthlift.spec.arms import Arm
 from synthlift.spec.study import Study
 
 SELECTABLE_GROUPS = 20
+CROSSED_GROUPS = 6
+"""Training groups that a class needs to be cut into three folds: two a fold."""
 IMBALANCE = 1.5
 
-Selection = Literal["validation", "predeclared"]
+Selection = Literal["validation", "cross_selection", "predeclared"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def is_unbalanced(counts: Mapping[int, int]) -> bool:
 
 
 def choose_selection(
-    study: Study, design: str, validation_groups: Sequence[int]
+    study: Study, design: str, *, validation_groups: Sequence[int], train_groups: Sequence[int]
 ) -> tuple[Selection, str]:
     """How choices are made, with the reason in words.
 
@@ -43,21 +46,24 @@ def choose_selection(
         study: the study file.
         design: see METHOD §2.
         validation_groups: validation groups per class, the smallest over draws.
+        train_groups: training groups per class, likewise.
     """
-    fewest = min(validation_groups, default=0)
-    if study.selection == "predeclared":
-        return "predeclared", "asked for in the study file"
+    if study.selection != "auto":
+        return study.selection, "asked for in the study file"
     if design == "cross_validated":
         return (
             "predeclared",
             "with cross-validation a choice pooled over folds would have seen test images",
         )
-    if study.selection == "validation":
-        return "validation", "asked for in the study file"
+    fewest = min(validation_groups, default=0)
     if fewest >= SELECTABLE_GROUPS:
         return "validation", f"every class has at least {fewest} validation groups"
     reason = f"a class has only {fewest} validation groups and selection needs {SELECTABLE_GROUPS}"
-    return "predeclared", f"{reason}, so nothing is selected"
+    if study.budget is not None:
+        return "predeclared", f"{reason}; choosing inside the training set would take too long"
+    if min(train_groups, default=0) < CROSSED_GROUPS:
+        return "predeclared", f"{reason}; a class is too small to choose inside the training set"
+    return "cross_selection", f"{reason}, so choices are made in three folds of the training set"
 
 
 def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:

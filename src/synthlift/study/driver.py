@@ -20,6 +20,7 @@ from synthlift.study.budget import CHUNK, parse_budget
 from synthlift.study.choices import choose_selection, is_unbalanced
 from synthlift.study.clock import Clock, has_added
 from synthlift.study.components import resolve_component
+from synthlift.study.crossing import cross_select
 from synthlift.study.devices import choose_device
 from synthlift.study.evidence import predict_all
 from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
@@ -150,6 +151,7 @@ def _conduct(
     budget = session.study.budget
     clock = Clock(parse_budget(budget) if budget else None)
     work = _lay_out(session, opened, make_plan(session, opened, workers=workers))
+    cross_select(work)
     work.arms = tune_augmentation(work)
     _note(work, folder, options, workers)
     waiting = list(enumerate(work.prepared.layout.rounds()))
@@ -192,7 +194,12 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
     first = next(iter(prepared.counts.values()))
     selection = session.decide(
         "selection",
-        lambda: choose_selection(session.study, prepared.layout.design, prepared.validation_groups),
+        lambda: choose_selection(
+            session.study,
+            prepared.layout.design,
+            validation_groups=prepared.validation_groups,
+            train_groups=prepared.train_groups,
+        ),
     )
     work = Work(
         session=session,

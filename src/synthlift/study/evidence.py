@@ -113,7 +113,7 @@ def evaluate(
         "plain": "real" if "real" in work.final_arms else None,
         "metric": study.primary.metric,
         "margin": study.primary.margin,
-        "selected": work.selection == "validation",
+        "selected": work.selection != "predeclared",
         "test_train_ratio": _ratio(work),
         "exploratory": list(exploratory),
         "scope": scope,

@@ -36,7 +36,8 @@ def stopped_generators(work: Work) -> dict[str, str]:
         stopped = {name: reading.message for name, reading in readings.items() if reading.stopped}
         return stopped, "; ".join(reading.message for reading in readings.values())
 
-    stopped: dict[str, str] = work.session.decide("memorisation_gate", choose)
+    name = "memorisation_gate_inside" if work.inside else "memorisation_gate"
+    stopped: dict[str, str] = work.session.decide(name, choose)
     return stopped
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ class Prepared:
         image_size, channels: training size.
         layout: replicates and fits.
         counts: training images per class index, per draw.
-        validation_groups: validation groups per class, the smallest over draws.
+        validation_groups, train_groups: groups per class, the smallest over draws.
     """
 
     opened: Opened
@@ -68,6 +68,7 @@ class Prepared:
     layout: Layout
     counts: Mapping[int, Mapping[int, int]]
     validation_groups: tuple[int, ...]
+    train_groups: tuple[int, ...]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -176,7 +177,12 @@ def prepare(
             draw: {k: images[draw]["train"].get(name, 0) for name, k in index.items()}
             for draw in draws
         },
-        validation_groups=tuple(
-            min(groups[draw]["validation"].get(name, 0) for draw in draws) for name in index
-        ),
+        validation_groups=_fewest(groups, draws, index, "validation"),
+        train_groups=_fewest(groups, draws, index, "train"),
     )
+
+
+def _fewest(
+    groups: Any, draws: Sequence[int], classes: Iterable[str], part: str
+) -> tuple[int, ...]:
+    return tuple(min(groups[draw][part].get(name, 0) for draw in draws) for name in classes)

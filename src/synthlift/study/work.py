@@ -22,6 +22,7 @@ class Work:
         session, prepared, shared, generation: fixed once the study is planned.
         arms: the planned arms; those of base ``best_rival`` without their recipe yet.
         unbalanced, selection: see ``choices``.
+        inside: whether this is the study inside its own training sets (``crossing``).
         planned: replicates planned before the test is opened; the layout has room for more.
         training_steps: classifier steps cut to a budget, or None.
         generator_share: share of the wanted generator training, in (0, 1].
@@ -44,6 +45,7 @@ class Work:
     arms: tuple[Arm, ...]
     unbalanced: bool
     selection: Selection
+    inside: bool = False
     planned: int = 0
     training_steps: int | None = None
     generator_share: float = 1.0

@@ -20,18 +20,28 @@ ARMS = expand_arms(Study().arms, generators=["flow"])
 
 
 @pytest.mark.parametrize(
-    ("design", "groups", "expected"),
+    ("design", "validation", "train", "expected"),
     [
-        ("fixed", (20, 25), "validation"),
-        ("fixed", (19, 400), "predeclared"),
-        ("redrawn", (20, 20), "validation"),
-        ("cross_validated", (400, 400), "predeclared"),
+        ("fixed", (20, 25), (80, 80), "validation"),
+        ("fixed", (19, 400), (80, 80), "cross_selection"),
+        ("fixed", (1, 400), (5, 80), "predeclared"),
+        ("redrawn", (20, 20), (80, 80), "validation"),
+        ("cross_validated", (400, 400), (800, 800), "predeclared"),
     ],
 )
-def test_selection_needs_twenty_groups_a_class(
-    design: str, groups: tuple[int, ...], expected: str
+def test_selection_needs_twenty_groups_a_class_or_folds_inside_train(
+    design: str, validation: tuple[int, ...], train: tuple[int, ...], expected: str
 ) -> None:
-    assert choose_selection(Study(), design, groups)[0] == expected
+    found = choose_selection(Study(), design, validation_groups=validation, train_groups=train)
+    assert found[0] == expected
+
+
+def test_a_budget_leaves_no_time_to_choose_inside_train() -> None:
+    found, reason = choose_selection(
+        Study(budget="30m"), "fixed", validation_groups=(3, 3), train_groups=(80, 80)
+    )
+    assert found == "predeclared"
+    assert "too long" in reason
 
 
 def test_predeclared_pair_for_unbalanced_and_balanced_classes() -> None:
