@@ -35,6 +35,11 @@ class ComponentConfig(BaseModel):
         del examples, image_shape
         return None
 
+    def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
+        """Images that training samples for its monitor; counts toward a budget."""
+        del examples, image_shape
+        return 0
+
 
 @dataclass(frozen=True)
 class Descriptor:

@@ -57,6 +57,7 @@ class Speeds:
     sampled_image: float
     training_steps: int
     generator_steps: int
+    monitored_images: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,8 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     model = steps * speeds.classifier_step + MODEL_SECONDS
     scorer = model if uses_generator else 0
     fit = (
-        speeds.generator_steps * option.generator_share * speeds.generator_step * 1.15
-        + images * speeds.sampled_image * 1.2
+        speeds.generator_steps * option.generator_share * speeds.generator_step * 1.05
+        + (images + speeds.monitored_images) * speeds.sampled_image * 1.1
         + FIT_SECONDS
         + scorer
     )
@@ -204,7 +205,10 @@ def _last_resorts(task: Task, size: int) -> Iterator[Option]:
         (UNDER_TRAINED, 0.5, 1.0),
         (UNDER_TRAINED, 0.5, 0.5),
         (UNDER_TRAINED, 0.5, 0.25),
+        (0.35, 0.5, 0.25),
         (0.25, 0.5, 0.25),
+        (0.25, 0.35, 0.25),
+        (0.15, 0.35, 0.25),
         (0.1, 0.25, 0.25),
         (0.1, 0.25, 0.1),
     ):

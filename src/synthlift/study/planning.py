@@ -186,12 +186,12 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
 
 def measure(session: Session, opened: Opened, size: int, channels: int) -> Speeds:
     """Measured speeds at one size, and the steps that are wanted there without a budget."""
-    from synthlift.study.steps import generator_steps, training_settings
+    from synthlift.study.steps import generator_effort, training_settings
 
     study = session.study
     shape = (size, size, channels)
     counts = {k: opened.counts[name] for k, name in enumerate(opened.classes)}
-    steps = generator_steps(study, counts=counts, image_shape=shape)
+    steps, monitored = generator_effort(study, counts=counts, image_shape=shape)
     settings = training_settings(study, counts=counts, image_size=size, flip=False)
     component = resolve_component("generators", study.generators[0]) if study.generators else None
     request = StageRequest(
@@ -218,4 +218,5 @@ def measure(session: Session, opened: Opened, size: int, channels: int) -> Speed
         sampled_image=found.get("sampled_image", 0.0),
         training_steps=settings.steps,
         generator_steps=steps or 0,
+        monitored_images=monitored,
     )

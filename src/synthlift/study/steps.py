@@ -44,13 +44,17 @@ def training_settings(
     )
 
 
-def generator_steps(
+def generator_effort(
     study: Study, *, counts: Mapping[int, int], image_shape: tuple[int, int, int]
-) -> int | None:
-    """Steps wanted of the study's first generator; None = it cannot be cut to a budget."""
+) -> tuple[int | None, int]:
+    """The first generator's steps (None = cannot be cut) and the images its monitor samples."""
     if not study.generators:
-        return None
+        return None, 0
     component = study.generators[0]
     found = descriptor("generators", component.kind)
     config = found.config.model_validate(component.settings())
-    return config.automatic_steps(examples=sum(counts.values()), image_shape=image_shape)
+    examples = sum(counts.values())
+    return (
+        config.automatic_steps(examples=examples, image_shape=image_shape),
+        config.monitored_images(examples=examples, image_shape=image_shape),
+    )

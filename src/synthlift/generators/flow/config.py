@@ -37,8 +37,8 @@ class FlowConfig(ComponentConfig):
         sampler_steps: steps from noise to image.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
             on how requests are batched.
-        readings: how often the training monitor looks at samples; 0 = never.
-        monitor_images: samples per reading.
+        readings: how often the training monitor looks at samples; 0 = never, auto goes by network.
+        monitor_images: samples per reading; auto goes by network.
         checkpoint_seconds: time between check-points from which a killed fit goes on.
     """
 
@@ -57,14 +57,21 @@ class FlowConfig(ComponentConfig):
     sampler: Literal["heun", "euler"] = "heun"
     sampler_steps: int = Field(default=6, ge=1, le=50)
     micro_batch: int = Field(default=64, ge=1, le=1024)
-    readings: int = Field(default=8, ge=0)
-    monitor_images: int = Field(default=256, ge=1)
+    readings: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    monitor_images: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     checkpoint_seconds: float = Field(default=20.0, gt=0)
 
     def automatic_steps(self, *, examples: int, image_shape: tuple[int, int, int]) -> int | None:
         """Steps for this many images; what a planner cuts to a budget."""
         steps = settle(self, examples=examples, image_shape=image_shape).steps
         return None if steps == "auto" else steps
+
+    def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
+        """Images sampled while training, for the monitor."""
+        settled = settle(self, examples=examples, image_shape=image_shape)
+        assert settled.readings != "auto"
+        assert settled.monitor_images != "auto"
+        return settled.readings * settled.monitor_images
 
 
 def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, int]) -> FlowConfig:
@@ -88,6 +95,9 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
         "width": (64 if examples <= FEW else 128) if dense else 32,
         "depth": 3 if dense else 1,
         "augmentation": 0.8 if examples <= FEW else 0.5,
+        # A reading of a U-Net costs as much as a hundred training steps.
+        "readings": 8 if dense else 4,
+        "monitor_images": 256 if dense else 128,
     }
     chosen = {name: value for name, value in suited.items() if getattr(config, name) == "auto"}
     return config.model_copy(update=chosen)

@@ -198,6 +198,7 @@ def _probe(
     monitor = run.monitor
     if monitor is None:
         return None
+    assert config.monitor_images != "auto"
     present = [label for label, count in enumerate(counts) if count]
     labels = [present[i % len(present)] for i in range(config.monitor_images)]
     requests = [

@@ -113,7 +113,9 @@ def learning_rate_factor(step: int, steps: int) -> float:
 def _reading_steps(steps: int, config: FlowConfig | None) -> frozenset[int]:
     if config is None or config.readings == 0:
         return frozenset()
-    return frozenset(math.ceil(steps * (i + 1) / config.readings) for i in range(config.readings))
+    assert config.readings != "auto"
+    count = config.readings
+    return frozenset(math.ceil(steps * (i + 1) / count) for i in range(count))
 
 
 def _note_loss(progress: Progress, total: Tensor, config: FlowConfig) -> None:
