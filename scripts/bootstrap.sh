@@ -106,6 +106,6 @@ if ! is_new_enough .venv/bin/python || [ "$(cat .venv/.synthlift-place 2>/dev/nu
 fi
 say "Installing the pinned packages of requirements/$wanted.txt into .venv ..."
 rm -f .venv/.synthlift-stamp
-"$uv" pip sync --python .venv/bin/python --require-hashes --strict "requirements/$wanted.txt" >&2
+"$uv" pip sync --python .venv/bin/python --require-hashes --strict --compile-bytecode "requirements/$wanted.txt" >&2
 "$uv" pip install --python .venv/bin/python --quiet --no-deps --no-build-isolation --editable .
 printf '%s' "$wanted $(fingerprint "$wanted")" >.venv/.synthlift-stamp

@@ -117,6 +117,6 @@ def _as_run(plan: EvaluationPlan, results: Results) -> EvaluationPlan:
 def _outside(results: Results) -> list[str]:
     """Reasons that do not follow from the table."""
     openings = results.openings
-    if openings is not None and openings.studies > 1:
-        return [f"this test set was opened by {openings.studies} differing studies"]
+    if openings is not None and openings.earlier:
+        return [f"this test set was opened before, by {openings.earlier} differing studies"]
     return []

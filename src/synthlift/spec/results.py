@@ -294,13 +294,15 @@ class Openings(_Record):
     Attributes:
         test_hash: SHA-256 over the content of its images.
         this_study, models: models that saw it, of this study and of all.
-        studies: differing studies; from the second on, figures are exploratory.
+        studies: differing studies that opened it.
+        earlier: those of them that did so before this one; any makes this one exploratory.
     """
 
     test_hash: str
     this_study: int
     studies: int
     models: int
+    earlier: int = 0
 
 
 class StudyFacts(_Record):

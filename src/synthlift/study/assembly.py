@@ -333,4 +333,5 @@ def _openings(work: Work) -> Openings:
         this_study=tally.this_study,
         studies=tally.studies,
         models=tally.models,
+        earlier=tally.earlier,
     )
