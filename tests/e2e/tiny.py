@@ -57,6 +57,7 @@ def study_of(source: Path | str, **changes: Any) -> Study:
         "training": {"steps": 8, "batch_size": 16, "flip": "no"},
         "replicates": 2,
         "generator_fits": 2,
+        "selection": "predeclared",
         "plugins": [str(EXAMPLE)],
     }
     return Study.model_validate({**content, **changes})

@@ -31,31 +31,34 @@ FOLDS = 3
 def cross_select(work: Work) -> None:
     """Take the study's choices – augmentation, best rival, primary arm – inside its training sets.
 
-    They are recorded as decisions; the study itself then finds them taken.
+    They are recorded as decisions; the study itself then finds them taken. Choices that a study
+    file brought along are not made again.
     """
     if work.selection != "cross_selection":
         return
-    inner = _inside(work)
+    split = _split_request(work)
+    if work.session.decided("primary_arm") and not work.session.store.has(split.key):
+        return
+    inner = _inside(work, split)
     inner.arms = tune_augmentation(inner)
     train_round(inner, inner.prepared.layout.replicates)
     declare_contrast(inner)
 
 
-def _inside(work: Work) -> Work:
-    session, prepared = work.session, work.prepared
-    draws = sorted(work.shared.training)
-    (split,) = session.ask(
-        [
-            StageRequest(
-                stage="split",
-                function="synthlift.study.crossing:split_inside",
-                config={"draws": draws, "folds": FOLDS},
-                inputs=dict(prepared.data),  # type: ignore[arg-type]
-                seed=seed_for(session.study.seed, "cross_selection"),
-                label="cutting the training sets into folds",
-            )
-        ]
+def _split_request(work: Work) -> StageRequest:
+    return StageRequest(
+        stage="split",
+        function="synthlift.study.crossing:split_inside",
+        config={"draws": sorted(work.shared.training), "folds": FOLDS},
+        inputs=dict(work.prepared.data),  # type: ignore[arg-type]
+        seed=seed_for(work.session.study.seed, "cross_selection"),
+        label="cutting the training sets into folds",
     )
+
+
+def _inside(work: Work, request: StageRequest) -> Work:
+    session, prepared = work.session, work.prepared
+    (split,) = session.ask([request])
     counts = _counts(split)
     inner = replace(
         prepared,

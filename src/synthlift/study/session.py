@@ -81,6 +81,14 @@ class Session:
             self.log("decision", **_without_time(self.store.decisions(self.key)[name]))
         return value
 
+    def decided(self, name: str) -> bool:
+        """Whether a decision was taken before, in this store or by the study file."""
+        return name in self.preset or name in self.store.decisions(self.key)
+
+    def remember(self, requests: Iterable[StageRequest]) -> None:
+        """Count work behind a decision that was taken before, as far as the store still has it."""
+        self.asked.update({r.key: r for r in requests if self.store.has(r.key)})
+
     def arms(self) -> tuple[Arm, ...]:
         """The study's arms, expanded."""
         return expand_arms(self.study.arms, generators=[g.title for g in self.study.generators])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from synthlift.spec.arms import Arm, Augmentation
+from synthlift.store import StageRequest
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import model_request
 from synthlift.study.tables import Entry, gather
@@ -23,12 +24,15 @@ def tune_augmentation(work: Work) -> tuple[Arm, ...]:
     if not any(arm.recipe.augmentation == "tuned" for arm in work.arms):
         return work.arms
 
+    probes = _probes(work) if work.selection == "validation" else {}
+
     def choose() -> tuple[Augmentation, str]:
-        if work.selection != "validation":
+        if not probes:
             return PREDECLARED, "predeclared; nothing was selected"
-        return _compare(work, next(work.prepared.layout.rounds()))
+        return _compare(work, probes)
 
     strength: Augmentation = work.session.decide("augmentation", choose)
+    work.session.remember(probes.values())
     return tuple(_with_strength(arm, strength) for arm in work.arms)
 
 
@@ -39,20 +43,26 @@ def _with_strength(arm: Arm, strength: Augmentation) -> Arm:
     return arm.model_copy(update={"recipe": recipe})
 
 
-def _compare(work: Work, replicates: Sequence[Replicate]) -> tuple[Augmentation, str]:
-    from synthlift.evaluation.selection import best_rival
-
+def _probes(work: Work) -> dict[tuple[Augmentation, Replicate], StageRequest]:
+    """Plain augmentation at each strength, for the first round of replicates."""
     tuned = Arm.model_validate(
         {"name": "augmented", "role": "rival", "recipe": {"augmentation": "tuned"}}
     )
-    requests = {
+    return {
         (strength, replicate): model_request(
             work.session, work.shared, _with_strength(tuned, strength), replicate, None
         )
         for strength in STRENGTHS
-        for replicate in replicates
+        for replicate in next(work.prepared.layout.rounds())
     }
-    work.session.ask(requests.values())
+
+
+def _compare(
+    work: Work, probes: Mapping[tuple[Augmentation, Replicate], StageRequest]
+) -> tuple[Augmentation, str]:
+    from synthlift.evaluation.selection import best_rival
+
+    work.session.ask(probes.values())
     entries = [
         Entry(
             key=request.key,
@@ -63,7 +73,7 @@ def _compare(work: Work, replicates: Sequence[Replicate]) -> tuple[Augmentation,
             fold=-1,
             evaluation_set="validation",
         )
-        for (strength, replicate), request in requests.items()
+        for (strength, replicate), request in probes.items()
     ]
     table = gather(work.session.store, entries, work.prepared.opened.classes)
     metric = work.session.study.primary.metric
