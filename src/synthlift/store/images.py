@@ -34,6 +34,11 @@ class DataKeys(TypedDict):
     split: str
 
 
+def as_inputs(keys: DataKeys) -> dict[str, str | list[str]]:
+    """The three artefacts as inputs of a stage."""
+    return {"inventory": keys["inventory"], "pixels": keys["pixels"], "split": keys["split"]}
+
+
 class ManifestEntry(TypedDict):
     """Rows of one committed chunk of generated images, in request order."""
 

@@ -17,7 +17,15 @@ import pyarrow.parquet as pq
 
 from synthlift.seeds import seed_for
 from synthlift.store import Artefact, StageContext, StageRequest, Summary
-from synthlift.store.images import SPLIT, DataKeys, class_names, members, positions, usable_rows
+from synthlift.store.images import (
+    SPLIT,
+    DataKeys,
+    as_inputs,
+    class_names,
+    members,
+    positions,
+    usable_rows,
+)
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.layout import make_layout
 from synthlift.study.modelling import Modelling
@@ -50,7 +58,7 @@ def _split_request(work: Work) -> StageRequest:
         stage="split",
         function="synthlift.study.crossing:split_inside",
         config={"draws": sorted(work.shared.training), "folds": FOLDS},
-        inputs=dict(work.prepared.data),  # type: ignore[arg-type]
+        inputs=as_inputs(work.prepared.data),
         seed=seed_for(work.session.study.seed, "cross_selection"),
         label="cutting the training sets into folds",
     )

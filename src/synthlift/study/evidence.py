@@ -10,6 +10,7 @@ import numpy as np
 
 from synthlift.seeds import seed_for
 from synthlift.store import Artefact, StageRequest
+from synthlift.store.images import as_inputs
 from synthlift.study.generation import Pool
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import generated_request
@@ -237,7 +238,11 @@ def _copying_request(work: Work, pool: Pool) -> StageRequest:
         stage="copying",
         function="synthlift.study.stages.evidence:copying",
         config={"draw": pool.unit.draw, "manifest": manifest},
-        inputs={**pool.data, "scorer": pool.scorer, "chunks": [chunk.key for chunk in first]},  # type: ignore[dict-item]
+        inputs={
+            **as_inputs(pool.data),
+            "scorer": pool.scorer,
+            "chunks": [chunk.key for chunk in first],
+        },
         seed=seed_for(work.session.study.seed, "copying", pool.generator, pool.unit.index),
         numerics=work.session.numerics,
         label=f"copying check of {pool.generator}, fit {pool.unit.index + 1}",
@@ -280,7 +285,7 @@ def _pictures_request(work: Work, pool: Pool) -> StageRequest:
             "manifest": manifest,
             **shown,
         },
-        inputs={**pool.data, "scorer": pool.scorer, "chunks": chunks},  # type: ignore[dict-item]
+        inputs={**as_inputs(pool.data), "scorer": pool.scorer, "chunks": chunks},
         numerics=work.session.numerics,
         label=f"pictures of {pool.generator}",
         local={"plugins": work.session.plugin_paths()},

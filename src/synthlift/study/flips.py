@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from synthlift.store import StageRequest
+from synthlift.store.images import as_inputs
 from synthlift.study.preparation import Prepared
 from synthlift.study.session import Session
 from synthlift.study.steps import training_settings
@@ -36,7 +37,7 @@ def _flips(session: Session, prepared: Prepared, draws: list[int]) -> dict[int, 
             stage="flip",
             function="synthlift.study.stages.measure:flip",
             config={"draw": draw},
-            inputs=dict(prepared.data),  # type: ignore[arg-type]
+            inputs=as_inputs(prepared.data),
             numerics=session.numerics,
             label="testing whether mirrored images keep their class",
         )

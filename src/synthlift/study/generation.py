@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from synthlift.seeds import seed_for
 from synthlift.spec.study import Component
 from synthlift.store import Artefact, StageRequest
-from synthlift.store.images import DataKeys, ManifestEntry
+from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
 from synthlift.study.components import Resolved, resolve_component
 from synthlift.study.layout import FitUnit
 from synthlift.study.session import Session
@@ -141,7 +141,7 @@ def fit_request(
         stage="fit",
         function=f"{_STAGES}:fit",
         config={"generator": resolved, "draw": unit.draw, "monitor": "copying"},
-        inputs=dict(data),  # type: ignore[arg-type]
+        inputs=as_inputs(data),
         seed=seed_for(session.study.seed, "fit", component.title, unit.index),
         numerics=session.numerics,
         label=f"fit {component.title}, fit {unit.index + 1}",
@@ -185,7 +185,7 @@ def _judge_request(
         function=f"{_STAGES}:judge",
         config={"draw": pool.unit.draw, "filters": filters},
         inputs={
-            **pool.data,  # type: ignore[dict-item]
+            **as_inputs(pool.data),
             "scorer": pool.scorer,
             "reference": [request.key for request in reference],
             "chunk": chunk.key,

@@ -9,7 +9,7 @@ from typing import Any
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm, Recipe
 from synthlift.store import StageRequest
-from synthlift.store.images import DataKeys, ManifestEntry
+from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
 from synthlift.study.components import Resolved
 from synthlift.study.generation import Pool
 from synthlift.study.layout import FitUnit, Replicate, wanted_images
@@ -72,7 +72,7 @@ def _request(
             "manifest": [dict(entry) for entry in manifest],
             "posing": {str(k): n for k, n in posing.items()},
         },
-        inputs={**shared.data, "chunks": [entry["chunk"] for entry in manifest]},  # type: ignore[dict-item]
+        inputs={**as_inputs(shared.data), "chunks": [entry["chunk"] for entry in manifest]},
         seed=seed,
         numerics={**session.numerics, **LAYOUT},
         label=label,

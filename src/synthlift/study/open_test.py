@@ -17,6 +17,7 @@ from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import (
     PIXELS,
     DataKeys,
+    as_inputs,
     class_names,
     members,
     positions,
@@ -55,7 +56,7 @@ def prediction_request(
         stage="predict",
         function=_FUNCTION,
         config={"draw": draw, "test_hash": test_hash},
-        inputs={"model": model, **data},  # type: ignore[dict-item]
+        inputs={"model": model, **as_inputs(data)},
         numerics={"device": "cpu", "dtype": "float32", "threads": 1},
         label="test predictions",
         local={"ledger": str(ledger.path), "plugins": plugins},

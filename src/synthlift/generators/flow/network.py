@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -54,7 +55,7 @@ def build_network(plan: Mapping[str, Any], *, seed: int) -> FlowNetwork:
         return kind(**settings)
 
 
-class FlowNetwork(nn.Module):
+class FlowNetwork(nn.Module, ABC):
     """Base: the condition (time, class, augmentation) as one vector."""
 
     def __init__(self, *, classes: int, features: int) -> None:
@@ -71,11 +72,11 @@ class FlowNetwork(nn.Module):
             vector = vector + self.augment(augment_n4)
         return F.silu(vector)
 
+    @abstractmethod
     def forward(
         self, x_nchw: Tensor, times_n: Tensor, labels_n: Tensor, augment_n4: Tensor | None = None
     ) -> Tensor:
         """Velocity [N, C, H, W] at states in about [-1, 1], times in [0, 1], labels in 0…K."""
-        raise NotImplementedError
 
 
 def _waves(times_n: Tensor, *, count: int = 32) -> Tensor:
