@@ -284,7 +284,10 @@ def _explain(task: Task, richest: Option, option: Option, seconds: float, budget
     if option.multiple_share < 1:
         given_up.append(f"multiples cut to {option.multiple_share:g} of what was asked for")
     if option.replicates < richest.replicates:
-        given_up.append(f"{option.replicates} replicates instead of {richest.replicates}")
+        given_up.append(
+            f"{option.replicates} replicates are certain of the {richest.replicates} asked for, "
+            "the others run while time is left"
+        )
     what = f"given up: {'; '.join(given_up)}" if given_up else "nothing had to be given up"
     times = f"expected {seconds / 60:.1f} of {budget / 60:g} minutes"
     return f"{times} on {task.workers} workers; {what}"

@@ -84,9 +84,10 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         seconds = None
     else:
         option, seconds = _within_budget(session, opened, design, channels, workers)
+    # A budget promises few replicates and runs as many of those asked for as time allows.
     layout = make_layout(
         design.kind,
-        replicates=option.replicates,
+        replicates=max(option.replicates, asked_replicates(session, design)),
         fits=option.fits,
         draws=design.draws,
         folds=design.folds,
