@@ -18,7 +18,15 @@ from synthlift.errors import LeakageError
 from synthlift.registry import Group, available
 from synthlift.store import StageRequest, Store
 from synthlift.store.files import hash_files
-from synthlift.store.images import INVENTORY, PIXELS, SPLIT, DataKeys, locked_test, read_part
+from synthlift.store.images import (
+    INVENTORY,
+    PIXELS,
+    SPLIT,
+    DataKeys,
+    as_inputs,
+    locked_test,
+    read_part,
+)
 from synthlift.study.ledger import Ledger
 from synthlift.study.modelling import LAYOUT, SCORER
 from synthlift.study.open_test import open_test, prediction_request
@@ -150,7 +158,7 @@ def _model(keys: DataKeys, classifier: str) -> StageRequest:
             "manifest": [],
             "posing": {},
         },
-        inputs=dict(keys),  # type: ignore[arg-type]
+        inputs=as_inputs(keys),
         seed=5,
         numerics=LAYOUT,
     )
@@ -161,7 +169,7 @@ def _fit(keys: DataKeys, generator: str) -> StageRequest:
         stage="fit",
         function="synthlift.study.stages.generation:fit",
         config={"generator": _resolved("generators", generator), "draw": 0, "monitor": "copying"},
-        inputs=dict(keys),  # type: ignore[arg-type]
+        inputs=as_inputs(keys),
         seed=5,
     )
 
