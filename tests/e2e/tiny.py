@@ -100,6 +100,7 @@ def run(
     out: str = "run",
     workers: int = 1,
     more: float | None = None,
+    preset: Mapping[str, Any] | None = None,
 ) -> Ran:
     """Run a study in this process, with store, ledger and run folder under ``home``."""
     heard: list[tuple[str, dict[str, Any]]] = []
@@ -109,6 +110,7 @@ def run(
             base=home,
             options=Options(out=home / out, store=store, workers=workers, more=more),
             listener=Listener(on_event=lambda name, fields: heard.append((name, dict(fields)))),
+            preset=preset,
         )
     return Ran(folder, read_results(folder), heard)
 

@@ -72,5 +72,5 @@ def arm_dataset(
 ) -> ArmDataset:
     """See :meth:`synthlift.api.Run.dataset`."""
     pixels = Pixels(run)
-    images = arm_images(run, run.arm(arm), part=part, replicate=replicate)
+    images = arm_images(run, run.arm(arm, replicate=replicate), part=part, replicate=replicate)
     return ArmDataset(images, pixels, classes=run.results.study.classes, transform=transform)

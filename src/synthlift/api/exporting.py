@@ -81,7 +81,7 @@ def export(
     """
     opened = run if isinstance(run, Run) else load(run)
     folder = Path(out).expanduser().absolute()
-    record = opened.arm(arm)
+    record = opened.arm(arm, replicate=replicate)
     images = arm_images(opened, record, replicate=replicate)
     if synthetic_only:
         images = [image for image in images if image.origin == "synthetic"]

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from synthlift.errors import InputError, SynthliftError, nearest_name
 from synthlift.spec.arms import Arm
-from synthlift.spec.results import Estimate, Results, Verdict
+from synthlift.spec.facts import Estimate
+from synthlift.spec.results import Results, Verdict
 from synthlift.spec.study import Study
 from synthlift.study.folder import RESULTS, run_facts
 
@@ -163,13 +164,17 @@ class Run:
 
         return export(self, arm=arm, out=out, replicate=replicate, **options).path
 
-    def arm(self, name: str) -> Arm:
+    def arm(self, name: str, *, replicate: int = 0) -> Arm:
         """The resolved record of an arm that was trained, its recipe filled in.
+
+        Args:
+            name: one of :attr:`arms`.
+            replicate: counts where every fold chose for itself.
 
         Raises:
             InputError: the run has no such arm; the nearest name is given.
         """
-        from synthlift.spec.arms import Recipe, expand_arms
+        from synthlift.spec.arms import Recipe
 
         trained = {arm.name: arm for arm in self.results.arms}
         if name not in trained:
@@ -178,15 +183,26 @@ class Run:
                 rule=f"its arms are: {', '.join(trained)}",
                 remedy="name one of them",
             )
-        study = self.study
-        arms = expand_arms(study.arms, generators=[g.title for g in study.generators])
-        found = next(arm for arm in arms if arm.name == name)
-        recipe = trained[name].recipe
+        recipe, folds = trained[name].recipe, trained[name].folds
+        if folds:
+            choice = folds[min(max(replicate, 0), len(folds) - 1)]
+            name, recipe = choice.arm, choice.recipe
+        found = next(arm for arm in self._planned() if arm.name == name)
         known = {key: recipe[key] for key in Recipe.model_fields if key in recipe}
         duplicate = bool(recipe.get("duplicate", found.duplicate))
         return found.model_copy(
             update={"recipe": Recipe.model_validate(known), "duplicate": duplicate}
         )
+
+    def _planned(self) -> list[Arm]:
+        """The study's arms, multiples cut to its budget where it had one."""
+        from synthlift.spec.arms import expand_arms
+        from synthlift.study.budget import scaled
+
+        study, budget = self.study, self.facts.get("decisions", {}).get("budget")
+        share = budget["value"]["multiple_share"] if budget else 1.0
+        arms = expand_arms(study.arms, generators=[g.title for g in study.generators])
+        return [scaled(arm, share) for arm in arms]
 
     def __str__(self) -> str:
         return f"Run({self.path})"

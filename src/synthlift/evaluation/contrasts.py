@@ -10,7 +10,8 @@ import numpy as np
 from synthlift.evaluation.intervals import Interval
 from synthlift.evaluation.multiplicity import holm, max_t_quantile
 from synthlift.evaluation.scores import Scores
-from synthlift.spec.results import EQUIVALENCE_LEVEL, Contrast, Estimate
+from synthlift.spec.facts import Estimate
+from synthlift.spec.results import EQUIVALENCE_LEVEL, Contrast
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from synthlift.evaluation.scores import Scores
 from synthlift.evaluation.selection import validation_scores
 from synthlift.evaluation.verdict import MINIMUM_GROUPS
 from synthlift.evaluation.wilson import wilson
-from synthlift.spec.results import ArmResult, ClassResult, Estimate
+from synthlift.spec.facts import Estimate
+from synthlift.spec.results import ArmResult, ClassResult
 from synthlift.types import Int64
 
 OVERALL = (

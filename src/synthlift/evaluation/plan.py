@@ -35,6 +35,7 @@ class PlannedArm:
         generator: its name, or None.
         real, synthetic: mean training images per class name.
         seconds: training time over all replicates.
+        stands_for_choices: whether its models are those of whatever arm each fold chose.
     """
 
     name: str
@@ -48,6 +49,7 @@ class PlannedArm:
     real: ClassCounts = field(default_factory=dict)
     synthetic: ClassCounts = field(default_factory=dict)
     seconds: float = 0.0
+    stands_for_choices: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from synthlift.evaluation.panels import Panel, replicate_panels
 from synthlift.evaluation.plan import EvaluationPlan
 from synthlift.evaluation.predictions import Predictions
 from synthlift.evaluation.scores import FoldTests, Scores
-from synthlift.spec.results import Cell, CurvePoint, Estimate
+from synthlift.spec.facts import Estimate
+from synthlift.spec.results import Cell, CurvePoint
 
 Kind = Literal["real", "synthetic", "mixed"]
 
@@ -74,6 +75,7 @@ def curve(scores: Scores, plan: EvaluationPlan) -> list[CurvePoint]:
             (arm.multiple, arm.name)
             for arm in plan.arms
             if arm.role == "generative"
+            and not arm.stands_for_choices
             and (arm.regime, arm.target, arm.base) == ("joint", target, base)
         ]
         origin = origins.get(base)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from synthlift.spec.results import GalleryImage
+from synthlift.spec.facts import GalleryImage
 from synthlift.store.files import write_bytes_atomic
 from synthlift.types import UInt8
 

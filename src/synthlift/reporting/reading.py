@@ -11,7 +11,8 @@ from typing import Literal
 from markupsafe import Markup
 
 from synthlift.reporting import text
-from synthlift.spec.results import ArmResult, Contrast, Estimate, Results
+from synthlift.spec.facts import Estimate
+from synthlift.spec.results import ArmResult, Contrast, Results
 
 State = Literal["live", "no_verdict", "final"]
 ROLE_ORDER = ("rival", "generative", "control")

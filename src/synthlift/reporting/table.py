@@ -7,7 +7,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from synthlift.spec.results import ArmResult, Estimate, Results
+from synthlift.spec.facts import Estimate
+from synthlift.spec.results import ArmResult, Results
 from synthlift.store.files import write_bytes_atomic
 
 COLUMNS = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from synthlift.spec.results import Estimate
+from synthlift.spec.facts import Estimate
 
 MINUS = "−"
 SPACE = "\u00a0"  # no line break between a number and its unit

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from synthlift.spec.facts import (
+    Cost,
+    Counts,
+    Decision,
+    Estimate,
+    GalleryImage,
+    GeneratorResult,
+    Openings,
+    Record,
+    StudyFacts,
+)
 
 SCHEMA_VERSION = 1
 # Level of the interval that proves equivalence; why not 0.90: docs/method.md, section 4.
@@ -24,21 +36,7 @@ VerdictWord = Literal[
 ]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Estimate(_Record):
-    """A number that is shown: value, 95 % interval, n and how the interval was made."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    method: str = ""
-
-
-class Contrast(_Record):
+class Contrast(Record):
     """A paired comparison of two arms: ``arm`` minus ``reference``.
 
     Attributes:
@@ -68,7 +66,7 @@ class Contrast(_Record):
     components: dict[str, float] = Field(default_factory=dict)
 
 
-class Verdict(_Record):
+class Verdict(Record):
     """The answer.
 
     Attributes:
@@ -97,7 +95,7 @@ class Verdict(_Record):
     selected: bool = False
 
 
-class Action(_Record):
+class Action(Record):
     """What to do now: words and, where there is one, a command."""
 
     title: str
@@ -105,7 +103,7 @@ class Action(_Record):
     command: str = ""
 
 
-class ClassResult(_Record):
+class ClassResult(Record):
     """One class of one arm: counts over the mean replicate, metrics with intervals."""
 
     name: str
@@ -114,11 +112,19 @@ class ClassResult(_Record):
     metrics: dict[str, Estimate]
 
 
-class ArmResult(_Record):
+class FoldChoice(Record):
+    """The arm and recipe behind one fold's models, where every fold chooses for itself."""
+
+    arm: str
+    recipe: dict[str, Any]
+
+
+class ArmResult(Record):
     """One arm over all its replicates.
 
     ``confusion`` is summed over replicates (rows = true class). ``real`` and ``synthetic`` are mean
-    training images per class.
+    training images per class. ``folds`` is filled, in order of replicates, where every fold of a
+    cross-validation chooses for itself; ``recipe`` is then the one that most folds chose.
     """
 
     name: str
@@ -133,9 +139,10 @@ class ArmResult(_Record):
     confusion: list[list[int]] = Field(default_factory=list)
     reliability: list[dict[str, float]] = Field(default_factory=list)
     seconds: float = 0.0
+    folds: list[FoldChoice] = Field(default_factory=list)
 
 
-class ClassVerdict(_Record):
+class ClassVerdict(Record):
     """Generative arm against rival on one class (recall), Holm-corrected among classes.
 
     ``contrast`` is None for a class with fewer than 10 test groups: counts and Wilson only.
@@ -152,7 +159,7 @@ class ClassVerdict(_Record):
     word: VerdictWord | Literal["too_small"]
 
 
-class Cell(_Record):
+class Cell(Record):
     """One cell of the 3 × 3 table: trained on a row, tested on a column."""
 
     train: Literal["real", "synthetic", "mixed"]
@@ -161,7 +168,7 @@ class Cell(_Record):
     estimate: Estimate
 
 
-class CurvePoint(_Record):
+class CurvePoint(Record):
     """One point of the multiple curve; multiple 0 is the arm without synthetic images."""
 
     arm: str
@@ -171,183 +178,7 @@ class CurvePoint(_Record):
     estimate: Estimate
 
 
-class Counts(_Record):
-    """Nothing vanishes: read = excluded + used, generated = kept + rejected.
-
-    Attributes:
-        read: image files found.
-        excluded: unusable ones by reason.
-        used: the rest.
-        train, validation, test, pool: images of a training set, on average over draws or folds.
-        generated, kept: over all fits.
-        rejected: by the filter that rejected first.
-        fell_short: missing kept images by class, where sampling stopped at the limit.
-        per_class: the same by class.
-    """
-
-    read: int
-    excluded: dict[str, int] = Field(default_factory=dict)
-    used: int = 0
-    train: float = 0
-    validation: float = 0
-    test: float = 0
-    pool: float = 0
-    generated: int = 0
-    kept: int = 0
-    rejected: dict[str, int] = Field(default_factory=dict)
-    fell_short: dict[str, int] = Field(default_factory=dict)
-    per_class: dict[str, dict[str, float]] = Field(default_factory=dict)
-
-
-class Cost(_Record):
-    """One kind of stage, added up.
-
-    Attributes:
-        stage: read, fit, sample, judge, model, predict …
-        tasks: how many units.
-        seconds, cpu_seconds: added over tasks, which may have run side by side.
-        peak_memory_mib: largest process.
-        energy_kwh, energy_method: measured, or estimated as the method says.
-        disk_mib: in the store.
-    """
-
-    stage: str
-    tasks: int
-    seconds: float
-    cpu_seconds: float
-    peak_memory_mib: float
-    energy_kwh: float | None = None
-    energy_method: str = ""
-    disk_mib: float = 0.0
-
-
-class Decision(_Record):
-    """A recorded choice; ``--replan`` discards all of them.
-
-    Attributes:
-        name: what was chosen.
-        value: the choice.
-        reason: why, in words.
-    """
-
-    name: str
-    value: Any
-    reason: str = ""
-
-
-class GeneratorResult(_Record):
-    """What is known of one generator over its fits.
-
-    Attributes:
-        copying_ratio: median NN(generated→train) / median NN(held-out→train); < 1 is too close.
-        copying_controls: the same ratio for blurred and noised held-out images.
-        name, kind: in the study.
-        fits: how many.
-        parameters: trainable numbers of one fit.
-        gate_stopped: the memorisation gate stopped it.
-        images_per_second: sampling speed of one process, sharing the machine with the others.
-        config: settings with defaults.
-        under_trained: stopped by budget before it stopped improving.
-        history: loss and copying ratio against training step, for the first fit.
-    """
-
-    name: str
-    kind: str
-    fits: int
-    parameters: int = 0
-    copying_ratio: Estimate | None = None
-    copying_controls: dict[str, float] = Field(default_factory=dict)
-    gate_stopped: bool = False
-    under_trained: bool = False
-    images_per_second: float | None = None
-    history: list[dict[str, float]] = Field(default_factory=list)
-    config: dict[str, Any] = Field(default_factory=dict)
-
-
-class GalleryImage(_Record):
-    """A thumbnail in ``gallery/``: what it is and why it is there.
-
-    Attributes:
-        file: its name.
-        kind: real, kept, rejected, or one side of a closest generated–training pair.
-        label: class name.
-        generator: which one made it.
-        reason: why it was rejected.
-        score: of the filter, in [0, 1].
-        pair: number of the pair it belongs to.
-        distance: between the two of a pair, in the encoder's features.
-    """
-
-    file: str
-    kind: Literal["real", "kept", "rejected", "copy_query", "copy_neighbour"]
-    label: str
-    generator: str = ""
-    reason: str = ""
-    score: float | None = None
-    pair: int | None = None
-    distance: float | None = None
-
-
-class Openings(_Record):
-    """How often this test set was opened, over all studies of this user.
-
-    Attributes:
-        test_hash: SHA-256 over the content of its images.
-        this_study, models: models that saw it, of this study and of all.
-        studies: differing studies that opened it.
-        earlier: those of them that did so before this one; any makes this one exploratory.
-    """
-
-    test_hash: str
-    this_study: int
-    studies: int
-    models: int
-    earlier: int = 0
-
-
-class StudyFacts(_Record):
-    """What was asked and on what.
-
-    Attributes:
-        name, seed: of the study.
-        key: identity of study and data.
-        command: the exact command line.
-        source: as given in the study file.
-        design: fixed training set, redrawn training sets, or cross-validated.
-        classes: names in index order.
-        class_names: names for people, where given.
-        classifier: its name in the study.
-        initialisation: where its first weights came from, in words.
-        image_size, channels: training size.
-        original_size: median of the originals, in words.
-        shrunk: how many times smaller than the originals images are.
-        replicates: that the verdict rests on.
-        generator_fits: fits of all generators.
-        selection: validation, or predeclared when nothing was selected.
-        complete: False while the study runs.
-    """
-
-    name: str
-    key: str
-    seed: int
-    command: str
-    source: str
-    design: Literal["fixed", "redrawn", "cross_validated"]
-    classes: list[str]
-    class_names: dict[str, str] = Field(default_factory=dict)
-    classifier: str
-    initialisation: str
-    image_size: int
-    channels: int
-    original_size: str
-    shrunk: float = 1.0
-    replicates: int
-    generator_fits: int
-    selection: str
-    complete: bool = True
-
-
-class Results(_Record):
+class Results(Record):
     """The whole file.
 
     Attributes:

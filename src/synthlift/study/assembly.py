@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from synthlift.spec.results import (
-    ArmResult,
+from synthlift.spec.facts import (
     Counts,
     Decision,
     Estimate,
     GalleryImage,
     GeneratorResult,
     Openings,
-    Results,
     StudyFacts,
 )
+from synthlift.spec.results import ArmResult, FoldChoice, Results
 from synthlift.store import Artefact
+from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
 from synthlift.study.components import resolve_component
 from synthlift.study.environment import cost_table, describe_environment
-from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms
+from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
 from synthlift.study.generation import Pool
 from synthlift.study.preparation import original_sizes
 from synthlift.study.stages.evidence import OUTCOME
@@ -282,6 +282,7 @@ def assemble(
             for (name, _), model in work.models.items()
             if name == arm.name
         )
+        arm.folds = _folds(work, arm.name)
     session = work.session
     decisions = session.store.decisions(session.key)
     return Results.model_validate(
@@ -304,9 +305,34 @@ def assemble(
                 for d in decisions.values()
             ],
             "environment": describe_environment(session.device, workers),
-            "notes": [*work.prepared.opened.read.summary["notes"], *remarks],
+            "notes": [
+                *work.prepared.opened.read.summary["notes"],
+                *_choices_in_words(work),
+                *remarks,
+            ],
         }
     )
+
+
+def _folds(work: Work, arm: str) -> list[FoldChoice]:
+    if work.splits is None:
+        return []
+    trained = [
+        work.trained[arm, r.index] for r in work.replicates if (arm, r.index) in work.trained
+    ]
+    return [FoldChoice(arm=one.name, recipe=recipe_facts(one)) for one in trained]
+
+
+def _choices_in_words(work: Work) -> list[str]:
+    """What the folds chose, where each chooses for itself."""
+    if work.splits is None or work.contrast is None:
+        return []
+    said = []
+    for stand_in, what in ((CHOSEN_RIVAL, "best rival"), (CHOSEN_GENERATIVE, "primary arm")):
+        found = Counter(choice.arm for choice in _folds(work, stand_in))
+        listed = ", ".join(f"'{name}' in {times}" for name, times in found.most_common())
+        said.append(f"Each fold chose its {what} for itself, named '{stand_in}' here: {listed}.")
+    return said
 
 
 def _added_interval(extended: Artefact) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from synthlift.errors import InputError
 from synthlift.spec.arms import Arm
@@ -28,7 +28,12 @@ CHUNK = 64
 """Images per chunk, and per class of the reserved test stream: a generator's micro-batch."""
 
 STRENGTHS_COMPARED = 3
+CHOOSING_FOLDS = 3
+STEPS_OF_SEARCH = 6
 KEEP_FACTOR = 1.2
+PARALLEL = 0.9
+"""Speed of a worker beside others, which share caches and memory with it."""
+
 """Samples per kept image to expect with the default filters."""
 
 
@@ -60,9 +65,22 @@ class Speeds:
     monitored_images: int = 0
 
 
+Inside = Literal["no", "if it fits", "always"]
+
+
 @dataclass(frozen=True)
 class Task:
-    """What is to be cut: see ``planning.describe_task``."""
+    """What is to be cut: see ``planning.describe_task``.
+
+    Attributes:
+        sizes: image sizes to choose from, the largest first.
+        arms: all arms of the study.
+        counts: training images per class index.
+        unbalanced: whether predeclared arms adjust for class sizes.
+        design, folds, fits, replicates, test_images, workers: as they are called everywhere.
+        selects: whether validation may be used for choices.
+        inside: whether choices are made in folds of the training sets (``crossing``).
+    """
 
     sizes: tuple[int, ...]
     arms: tuple[Arm, ...]
@@ -75,11 +93,20 @@ class Task:
     test_images: int
     workers: int
     selects: bool
+    inside: Inside = "no"
 
 
 @dataclass(frozen=True)
 class Option:
-    """One way to run the study."""
+    """One way to run the study.
+
+    Attributes:
+        image_size, arms, replicates, fits: as they are called everywhere.
+        generator_share, training_share: of the wanted steps.
+        multiple_share: of the multiples asked for.
+        generator_steps, training_steps: what the shares amount to, once chosen.
+        chooses_inside: whether choices are made in folds of the training sets.
+    """
 
     image_size: int
     arms: tuple[str, ...]
@@ -90,6 +117,7 @@ class Option:
     multiple_share: float = 1.0
     generator_steps: int | None = None
     training_steps: int | None = None
+    chooses_inside: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For the decision's record."""
@@ -154,23 +182,31 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     steps = speeds.training_steps * option.training_share
     model = steps * speeds.classifier_step + MODEL_SECONDS
     scorer = model if uses_generator else 0
-    fit = (
-        speeds.generator_steps * option.generator_share * speeds.generator_step * 1.05
-        + (images + speeds.monitored_images) * speeds.sampled_image * 1.1
-        + FIT_SECONDS
-        + scorer
-    )
-    # Two processes that share caches and memory are a little slower than one alone.
-    parallel = task.workers * 0.9
+    training = speeds.generator_steps * option.generator_share * speeds.generator_step * 1.05
+    sampling = (images + speeds.monitored_images) * speeds.sampled_image * 1.1
+    fit = training + sampling + FIT_SECONDS + scorer
+    parallel = task.workers * PARALLEL
     fit_rounds = -(-fits // task.workers) * task.workers
     models = option.replicates * len(arms) + _tuning_models(task, option)
-    return START_SECONDS + (fit_rounds * fit + models * model) / parallel
+    seconds = START_SECONDS + (fit_rounds * fit + models * model) / parallel
+    if not option.chooses_inside:
+        return seconds
+    # The study up to its choices, on two thirds of every training set, three times.
+    inside = CHOOSING_FOLDS * _training_sets(task, option)
+    third = fit - sampling / 3 if uses_generator else 0.0
+    return seconds + inside * (third + (len(arms) + STRENGTHS_COMPARED - 1) * model) / parallel
+
+
+def _training_sets(task: Task, option: Option) -> int:
+    return {"fixed": 1, "redrawn": option.fits}.get(task.design, option.replicates)
 
 
 def _tuning_models(task: Task, option: Option) -> int:
     """Models that compare augmentation strengths, where validation chooses."""
     tuned = any(a.recipe.augmentation == "tuned" for a in task.arms if a.name in option.arms)
-    return (STRENGTHS_COMPARED - 1) * min(option.fits, option.replicates) * (tuned and task.selects)
+    crossed = task.design == "cross_validated"
+    compared_on = option.replicates if crossed else min(option.fits, option.replicates)
+    return (STRENGTHS_COMPARED - 1) * compared_on * (tuned and task.selects)
 
 
 def _sampled(kept: int) -> int:
@@ -195,7 +231,8 @@ def _options(task: Task, size: int) -> Iterator[Option]:
 def fits_well(task: Task, size: int, speeds: Speeds, *, budget: float) -> bool:
     """Whether the study fits at this size without under-training anything."""
     room = budget * RESERVE
-    return any(expected_seconds(task, o, speeds) <= room for o in _options(task, size))
+    options = (replace(o, chooses_inside=task.inside == "always") for o in _options(task, size))
+    return any(expected_seconds(task, option, speeds) <= room for option in options)
 
 
 def _last_resorts(task: Task, size: int) -> Iterator[Option]:
@@ -242,11 +279,13 @@ def best_option(
     measured = [size for size in task.sizes if size in speeds]
     candidates = [option for size in measured for option in _options(task, size)]
     candidates += list(_last_resorts(task, measured[-1]))
+    candidates = [replace(o, chooses_inside=task.inside == "always") for o in candidates]
     seconds = 0.0
     for option in candidates:
         seconds = expected_seconds(task, option, speeds[option.image_size])
         if seconds <= room:
-            found = _fill_in(option, speeds[option.image_size])
+            found = _enrich(task, option, speeds[option.image_size], room=room)
+            seconds = expected_seconds(task, found, speeds[found.image_size])
             return found, seconds, _explain(task, richest, found, seconds, budget)
     minimum = -int(-seconds / RESERVE // 60) + 1
     raise InputError(
@@ -254,6 +293,28 @@ def best_option(
         rule="real, the best rival and the rival with synthetic images need one replicate each",
         remedy=f"allow at least --budget {minimum}m on this machine, or use a smaller image_size",
     )
+
+
+def _enrich(task: Task, option: Option, speeds: Speeds, *, room: float) -> Option:
+    """Spend what an option leaves over: on longer training, then on choosing inside."""
+
+    def fits(candidate: Option) -> bool:
+        return expected_seconds(task, candidate, speeds) <= room
+
+    def longer(factor: float) -> Option:
+        shares = (option.generator_share, option.training_share)
+        generator, training = (round(min(1.0, factor * share), 2) for share in shares)
+        return replace(option, generator_share=generator, training_share=training)
+
+    low, high = 1.0, 1 / min(option.generator_share, option.training_share)
+    for _ in range(STEPS_OF_SEARCH):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(longer(middle)) else (low, middle)
+    option = longer(high) if fits(longer(high)) else longer(low)
+    inside = replace(option, chooses_inside=True)
+    if task.inside == "if it fits" and fits(inside):
+        option = inside
+    return _fill_in(option, speeds)
 
 
 def _fill_in(option: Option, speeds: Speeds) -> Option:

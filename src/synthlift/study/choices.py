@@ -20,6 +20,9 @@ CROSSED_GROUPS = 6
 """Training groups that a class needs to be cut into three folds: two a fold."""
 IMBALANCE = 1.5
 
+CHOSEN_RIVAL, CHOSEN_GENERATIVE = "best_rival", "best_generative"
+"""Arms that stand for what each split of a cross-validation chose."""
+
 Selection = Literal["validation", "cross_selection", "predeclared"]
 
 
@@ -37,29 +40,33 @@ def is_unbalanced(counts: Mapping[int, int]) -> bool:
     return max(counts.values()) > IMBALANCE * max(1, min(counts.values()))
 
 
+def named_choice(name: str, split: int | None) -> str:
+    """The name of a decision that is taken once, or once in each split of a cross-validation."""
+    return name if split is None else f"{name}_fold_{split + 1}"
+
+
 def choose_selection(
-    study: Study, design: str, *, validation_groups: Sequence[int], train_groups: Sequence[int]
+    study: Study,
+    *,
+    validation_groups: Sequence[int],
+    train_groups: Sequence[int],
+    affordable: bool,
 ) -> tuple[Selection, str]:
     """How choices are made, with the reason in words.
 
     Args:
         study: the study file.
-        design: see METHOD §2.
         validation_groups: validation groups per class, the smallest over draws.
         train_groups: training groups per class, likewise.
+        affordable: whether the budget, if there is one, has room for choosing inside.
     """
     if study.selection != "auto":
         return study.selection, "asked for in the study file"
-    if design == "cross_validated":
-        return (
-            "predeclared",
-            "with cross-validation a choice pooled over folds would have seen test images",
-        )
     fewest = min(validation_groups, default=0)
     if fewest >= SELECTABLE_GROUPS:
         return "validation", f"every class has at least {fewest} validation groups"
     reason = f"a class has only {fewest} validation groups and selection needs {SELECTABLE_GROUPS}"
-    if study.budget is not None:
+    if not affordable:
         return "predeclared", f"{reason}; choosing inside the training set would take too long"
     if min(train_groups, default=0) < CROSSED_GROUPS:
         return "predeclared", f"{reason}; a class is too small to choose inside the training set"

@@ -2,53 +2,73 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 
+from synthlift.study.budget import CHOOSING_FOLDS, PARALLEL
+from synthlift.study.layout import Replicate
 from synthlift.study.session import Session
+from synthlift.study.work import Work
 
 FINISH_SHARE = 0.06
 """Share of the budget kept for test predictions, statistics and the report."""
 
 
 class Clock:
-    """Measures rounds against a budget in seconds; without one every planned round runs."""
+    """Compares the time used and the next round's with a budget; without one, all rounds run.
 
-    def __init__(self, budget: float | None) -> None:
-        self._budget = budget
+    Args:
+        budget: seconds from now, or None.
+        workers: processes that share the work.
+    """
+
+    def __init__(self, budget: float | None, *, workers: int) -> None:
+        self._budget, self._workers = budget, workers
         self._began = time.monotonic()
-        self._rounds: list[float] = []
 
-    @contextlib.contextmanager
-    def round(self) -> Iterator[None]:
-        """Time one round."""
-        began = time.monotonic()
-        yield
-        self._rounds.append(time.monotonic() - began)
-
-    def allows(self, session: Session, number: int) -> bool:
+    def allows(self, work: Work, number: int, replicates: Sequence[Replicate]) -> bool:
         """Whether planned round ``number`` is run; recorded once it was in question."""
         if number == 0 or self._budget is None:
             return True
-        return bool(session.decide(f"round_{number + 1}", self._choose))
+        name = f"round_{number + 1}"
+        return bool(work.session.decide(name, lambda: self._choose(work, replicates)))
 
-    def adds(self, session: Session, number: int) -> bool:
+    def adds(self, work: Work, number: int, replicates: Sequence[Replicate]) -> bool:
         """Whether round ``number`` is added after the opening (``--more``); recorded when it is."""
-        if has_added(session, number):
+        if has_added(work.session, number):
             return True
-        if self._budget is None or not self._choose()[0]:
+        if self._budget is None or not self._choose(work, replicates)[0]:
             return False
         reason = "asked for with --more"
-        return bool(session.decide(_added(number), lambda: (True, reason)))
+        return bool(work.session.decide(_added(number), lambda: (True, reason)))
 
-    def _choose(self) -> tuple[bool, str]:
+    def _choose(self, work: Work, replicates: Sequence[Replicate]) -> tuple[bool, str]:
         assert self._budget is not None
         used = time.monotonic() - self._began
-        expected = self._rounds[-1] if self._rounds else 0.0
+        expected = expected_round(work, replicates) / (self._workers * PARALLEL)
         fits = used + expected + FINISH_SHARE * self._budget <= self._budget
         before = f"{used:.0f} of {self._budget:.0f} seconds were used"
-        return fits, f"{before} and the round before took {expected:.0f}"
+        return fits, f"{before} and this round is expected to take {expected:.0f}"
+
+
+def expected_round(work: Work, replicates: Sequence[Replicate]) -> float:
+    """Processor seconds that these replicates will take, going by the work done before them.
+
+    Costs are those on record, so that a resumed study expects the same as an undisturbed one.
+    """
+    done = len(work.replicates) + len(work.added)
+    names = {arm.name for arm in work.arms}
+    models = sum(
+        model.record["cost"]["seconds"] for (arm, _), model in work.models.items() if arm in names
+    )
+    seconds = float(models) / max(done, 1) * len(replicates)
+    known = {pool.unit.index for pool in work.pools.values()}
+    fresh = {replicate.fit for replicate in replicates} - known
+    if fresh and known:
+        made = [a for pool in work.pools.values() for a in pool.artefacts()]
+        seconds += sum(a.record["cost"]["seconds"] for a in made) / len(known) * len(fresh)
+    chooses = work.splits is not None and work.selection == "cross_selection"
+    return seconds * (1 + CHOOSING_FOLDS) if chooses else seconds
 
 
 def has_added(session: Session, number: int) -> bool:

@@ -1,13 +1,14 @@
 """Choosing inside the training sets, where validation is too small to choose on (METHOD §2).
 
 Every training set is cut into three folds of whole groups. The whole study up to its choices runs
-on two of them, the third serves as validation, and the choices are pooled over all folds. The
+on two of them, the third serves as validation, and the choices are pooled over all folds of all
+training sets; with cross-validation, over the three folds of each training set by itself. The
 study's own validation and test images take no part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -26,45 +27,48 @@ from synthlift.store.images import (
     positions,
     usable_rows,
 )
+from synthlift.study.choices import named_choice
+from synthlift.study.contrast import declare_contrast
 from synthlift.study.flips import settings_of_draws
-from synthlift.study.layout import make_layout
+from synthlift.study.layout import Replicate, make_layout
 from synthlift.study.modelling import Modelling
-from synthlift.study.rounds import declare_contrast, train_round
-from synthlift.study.strength import tune_augmentation
+from synthlift.study.rounds import train_round
 from synthlift.study.work import Work
 
 FOLDS = 3
 
 
-def cross_select(work: Work) -> None:
-    """Take the study's choices – augmentation, best rival, primary arm – inside its training sets.
+def cross_select(work: Work, replicates: Sequence[Replicate]) -> None:
+    """Take the choices – augmentation, best rival, primary arm – inside these training sets.
 
     They are recorded as decisions; the study itself then finds them taken. Choices that a study
-    file brought along are not made again.
+    file brought along are not made again. Without splits that choose for themselves, the first
+    round holds all training sets and chooses for the study.
     """
-    if work.selection != "cross_selection":
+    if work.selection != "cross_selection" or (work.splits is None and work.replicates):
         return
-    split = _split_request(work)
-    if work.session.decided("primary_arm") and not work.session.store.has(split.key):
+    draws = sorted({replicate.draw for replicate in replicates})
+    split = _split_request(work, draws)
+    names = [named_choice("primary_arm", number) for number in work.by_split(replicates)]
+    if all(map(work.session.decided, names)) and not work.session.store.has(split.key):
         return
-    inner = _inside(work, split)
-    inner.arms = tune_augmentation(inner)
+    inner = _inside(work, split, draws)
     train_round(inner, inner.prepared.layout.replicates)
     declare_contrast(inner)
 
 
-def _split_request(work: Work) -> StageRequest:
+def _split_request(work: Work, draws: Sequence[int]) -> StageRequest:
     return StageRequest(
         stage="split",
         function="synthlift.study.crossing:split_inside",
-        config={"draws": sorted(work.shared.training), "folds": FOLDS},
+        config={"draws": list(draws), "folds": FOLDS},
         inputs=as_inputs(work.prepared.data),
         seed=seed_for(work.session.study.seed, "cross_selection"),
         label="cutting the training sets into folds",
     )
 
 
-def _inside(work: Work, request: StageRequest) -> Work:
+def _inside(work: Work, request: StageRequest, draws: Sequence[int]) -> Work:
     session, prepared = work.session, work.prepared
     (split,) = session.ask([request])
     counts = _counts(split)
@@ -83,7 +87,10 @@ def _inside(work: Work, request: StageRequest) -> Work:
         generation=replace(work.generation, reserved=0),
         selection="validation",
         inside=True,
+        splits=None if work.splits is None else {d: work.splits[draws[d // FOLDS]] for d in counts},
+        strengths={},
         final_arms={},
+        trained={},
         models={},
         pools={},
         stopped={},

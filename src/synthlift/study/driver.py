@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from synthlift.study.budget import CHUNK, parse_budget
 from synthlift.study.choices import choose_selection, is_unbalanced
 from synthlift.study.clock import Clock, has_added
 from synthlift.study.components import resolve_component
+from synthlift.study.contrast import declare_contrast
 from synthlift.study.crossing import cross_select
 from synthlift.study.devices import choose_device
 from synthlift.study.evidence import predict_all
@@ -28,14 +29,14 @@ from synthlift.study.flips import settings_of_draws
 from synthlift.study.folder import STUDY, RunFolder
 from synthlift.study.forecast import forecast_study
 from synthlift.study.generation import GenerationPlan
+from synthlift.study.layout import Replicate
 from synthlift.study.ledger import Ledger
 from synthlift.study.modelling import Modelling
 from synthlift.study.output import publish, refresh, write_study
 from synthlift.study.planning import Plan, make_plan
 from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
-from synthlift.study.rounds import add_round, declare_contrast, train_round, used_generators
+from synthlift.study.rounds import add_round, train_round, used_generators
 from synthlift.study.session import Session
-from synthlift.study.strength import tune_augmentation
 from synthlift.study.work import Work
 
 
@@ -87,7 +88,8 @@ def conduct(
         Interrupted: Ctrl-C or a stop; running again resumes.
         SynthliftError: a stage failed; what was finished is kept.
     """
-    pipe = _Pipe(listener)
+    pipe, workers = _Pipe(listener), default_workers(options.workers)
+    clock = Clock(parse_budget(study.budget) if study.budget else None, workers=workers)
     with _session(study, base=base, options=options, pipe=pipe, preset=preset) as session:
         opened = open_data(session)
         folder = RunFolder(options.out or Path("runs") / study.name, key=session.key)
@@ -98,10 +100,9 @@ def conduct(
         if options.replan:
             session.store.forget_decisions(session.key)
         folder.status("running", command=options.command)
-        workers = session.executor.workers
         pipe.log("started", device=session.device, workers=workers, store=str(session.store.root))
         try:
-            _conduct(session, opened, folder, options=options, workers=workers)
+            _conduct(session, opened, folder, options=options, workers=workers, clock=clock)
         except BaseException as error:
             folder.status("stopped", error=f"{type(error).__name__}: {error}")
             pipe.log("stopped", error=str(error))
@@ -146,33 +147,40 @@ def _session(
 
 
 def _conduct(
-    session: Session, opened: Opened, folder: RunFolder, *, options: Options, workers: int
+    session: Session,
+    opened: Opened,
+    folder: RunFolder,
+    *,
+    options: Options,
+    workers: int,
+    clock: Clock,
 ) -> None:
-    budget = session.study.budget
-    clock = Clock(parse_budget(budget) if budget else None)
     work = _lay_out(session, opened, make_plan(session, opened, workers=workers))
-    cross_select(work)
-    work.arms = tune_augmentation(work)
     _note(work, folder, options, workers)
     waiting = list(enumerate(work.prepared.layout.rounds()))
     planned = -(-work.planned // work.prepared.layout.round_size)
-    while waiting and waiting[0][0] < planned and clock.allows(session, waiting[0][0]):
-        with clock.round():
-            train_round(work, waiting.pop(0)[1])
+    while waiting and waiting[0][0] < planned and clock.allows(work, *waiting[0]):
+        replicates = waiting.pop(0)[1]
+        cross_select(work, replicates)
+        train_round(work, replicates)
         _note(work, folder, options, workers)
     work.dropped = max(0, work.planned - len(work.replicates))
     work.contrast = declare_contrast(work)
     predict_all(work)
     # Rounds that an earlier run added belong to what is published: a finished run stays as it is.
     while waiting and has_added(session, waiting[0][0]):
-        add_round(work, waiting.pop(0)[1])
+        _add(work, waiting.pop(0)[1])
     publish(work, folder, command=options.command, workers=workers)
-    extra = Clock(options.more)
-    while waiting and extra.adds(session, waiting[0][0]):
-        with extra.round():
-            add_round(work, waiting.pop(0)[1])
+    extra = Clock(options.more, workers=workers)
+    while waiting and extra.adds(work, *waiting[0]):
+        _add(work, waiting.pop(0)[1])
         publish(work, folder, command=options.command, workers=workers)
     _register(session, folder, "done")
+
+
+def _add(work: Work, replicates: Sequence[Replicate]) -> None:
+    cross_select(work, replicates)
+    add_round(work, replicates)
 
 
 def _note(work: Work, folder: RunFolder, options: Options, workers: int) -> None:
@@ -196,11 +204,12 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
         "selection",
         lambda: choose_selection(
             session.study,
-            prepared.layout.design,
             validation_groups=prepared.validation_groups,
             train_groups=prepared.train_groups,
+            affordable=plan.chooses_inside,
         ),
     )
+    crossed = prepared.layout.design == "cross_validated"
     work = Work(
         session=session,
         prepared=prepared,
@@ -214,6 +223,7 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
         arms=plan.arms,
         unbalanced=is_unbalanced(first),
         selection=selection,
+        splits={d: d for d in prepared.counts} if crossed and selection != "predeclared" else None,
         planned=plan.replicates,
         training_steps=plan.training_steps,
         generator_share=plan.generator_share,

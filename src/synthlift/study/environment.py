@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthlift.spec.results import Cost
+from synthlift.spec.facts import Cost
 from synthlift.store import Artefact
 
 WATTS_PER_CORE = 10.0

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthlift.seeds import seed_for
+from synthlift.spec.arms import Arm
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
+from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
 from synthlift.study.generation import Pool
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import generated_request
@@ -169,7 +171,7 @@ def planned_arms(work: Work) -> list[PlannedArm]:
         PlannedArm(
             name=arm.name,
             role=arm.role,
-            recipe={**arm.recipe.model_dump(), "duplicate": arm.duplicate, "regime": arm.regime},
+            recipe=recipe_facts(arm),
             base=arm.base,
             target=arm.target,
             multiple=arm.multiple,
@@ -177,9 +179,15 @@ def planned_arms(work: Work) -> list[PlannedArm]:
             generator=arm.generator,
             real={} if arm.regime == "synthetic_only" else real,
             synthetic=_synthetic(work, arm.name, indices),
+            stands_for_choices=arm.name in (CHOSEN_RIVAL, CHOSEN_GENERATIVE),
         )
         for arm in work.final_arms.values()
     ]
+
+
+def recipe_facts(arm: Arm) -> dict[str, Any]:
+    """How an arm trains, as the results record it."""
+    return {**arm.recipe.model_dump(), "duplicate": arm.duplicate, "regime": arm.regime}
 
 
 def _synthetic(work: Work, arm: str, indices: list[int]) -> dict[str, float]:
@@ -245,7 +253,7 @@ def _copying_request(work: Work, pool: Pool) -> StageRequest:
         },
         seed=seed_for(work.session.study.seed, "copying", pool.generator, pool.unit.index),
         numerics=work.session.numerics,
-        label=f"copying check of {pool.generator}, fit {pool.unit.index + 1}",
+        label=f"copying check of {pool.generator}, {pool.unit.title}",
         local={"plugins": work.session.plugin_paths()},
     )
 

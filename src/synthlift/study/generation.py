@@ -104,6 +104,14 @@ class Pool:
             for chunk in self.test_chunks
         ]
 
+    def artefacts(self) -> Iterator[Artefact]:
+        """The fit and all that was made with it so far."""
+        yield self.fitted
+        for stream in self.streams.values():
+            yield from stream.chunks
+            yield from stream.verdicts
+        yield from self.test_chunks
+
     def rejected(self) -> Counter[str]:
         """Rejected images by the filter that rejected them."""
         judged = (one for stream in self.streams.values() for one in stream.judged())
@@ -144,7 +152,7 @@ def fit_request(
         inputs=as_inputs(data),
         seed=seed_for(session.study.seed, "fit", component.title, unit.index),
         numerics=session.numerics,
-        label=f"fit {component.title}, fit {unit.index + 1}",
+        label=f"fit {component.title}, {unit.title}",
         device=session.device,
         local={"plugins": session.plugin_paths()},
     )
@@ -167,7 +175,7 @@ def _sample_request(
         inputs={"fit": pool.fitted.key},
         seed=pool.fitted.record["seed"],
         numerics={**session.numerics, "chunk": size},
-        label=f"sample {pool.generator}, fit {pool.unit.index + 1}",
+        label=f"sample {pool.generator}, {pool.unit.title}",
         device=session.device,
         local={"plugins": session.plugin_paths()},
     )
@@ -191,7 +199,7 @@ def _judge_request(
             "chunk": chunk.key,
         },
         numerics=session.numerics,
-        label=f"judge {pool.generator}, fit {pool.unit.index + 1}",
+        label=f"judge {pool.generator}, {pool.unit.title}",
         local={"plugins": session.plugin_paths()},
     )
 

@@ -19,6 +19,12 @@ class FitUnit:
 
     index: int
     draw: int
+    on_all_images: bool = False
+
+    @property
+    def title(self) -> str:
+        """For progress lines and logs."""
+        return "on all images" if self.on_all_images else f"fit {self.index + 1}"
 
 
 @dataclass(frozen=True)

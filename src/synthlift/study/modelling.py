@@ -53,6 +53,7 @@ def _request(
     seed: int,
     label: str,
     manifest: Sequence[ManifestEntry] = (),
+    **further: float,
 ) -> StageRequest:
     # Names and targets stay out of the key: two arms that train alike are one model.
     recipe = arm.model_dump(
@@ -71,6 +72,7 @@ def _request(
             "fit": session.study.data.fit,
             "manifest": [dict(entry) for entry in manifest],
             "posing": {str(k): n for k, n in posing.items()},
+            **further,
         },
         inputs={**as_inputs(shared.data), "chunks": [entry["chunk"] for entry in manifest]},
         seed=seed,
@@ -90,9 +92,18 @@ def scorer_request(session: Session, shared: Modelling, unit: FitUnit) -> StageR
 
 
 def model_request(
-    session: Session, shared: Modelling, arm: Arm, replicate: Replicate, pool: Pool | None
+    session: Session,
+    shared: Modelling,
+    arm: Arm,
+    replicate: Replicate,
+    pool: Pool | None,
+    *,
+    temperature: float | None = None,
 ) -> StageRequest:
-    """One model of one arm and replicate; ``pool`` for arms with a generator."""
+    """One model of one arm and replicate; ``pool`` for arms with a generator.
+
+    ``temperature`` is for a model without validation images to fit one on.
+    """
     manifest: list[ManifestEntry] = []
     if pool is not None:
         counts = wanted_images(arm, shared.counts[replicate.draw])
@@ -105,6 +116,7 @@ def model_request(
         seed=model_seed(session.study.seed, replicate.index),
         label=f"train {arm.name}, replicate {replicate.index + 1}",
         manifest=manifest,
+        **({} if temperature is None else {"temperature": temperature}),
     )
 
 

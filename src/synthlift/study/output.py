@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthlift.spec.results import GalleryImage, Results
+from synthlift.spec.facts import GalleryImage
+from synthlift.spec.results import Results
 from synthlift.store import Artefact, digest
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 from synthlift.study.assembly import assemble, scope, warnings

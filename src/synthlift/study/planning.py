@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from synthlift.spec.arms import Arm
 from synthlift.spec.study import Component
 from synthlift.store import StageRequest
+from synthlift.store.images import usable_rows
 from synthlift.study.budget import (
+    Inside,
     Option,
     Speeds,
     Task,
@@ -18,7 +20,7 @@ from synthlift.study.budget import (
     parse_budget,
     scaled,
 )
-from synthlift.study.choices import is_unbalanced
+from synthlift.study.choices import SELECTABLE_GROUPS, is_unbalanced
 from synthlift.study.components import resolve_component
 from synthlift.study.layout import Layout, make_layout, with_room
 from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
@@ -46,6 +48,7 @@ class Plan:
         generators: the study's generators, steps cut to the budget where there is one.
         training_steps: None = the automatic rule.
         generator_share: share of the wanted generator training (1 = all of it).
+        chooses_inside: whether there is time to choose in folds of the training sets.
         seconds: expected wall time, or None without a budget.
     """
 
@@ -57,6 +60,7 @@ class Plan:
     generators: tuple[Component, ...]
     training_steps: int | None
     generator_share: float
+    chooses_inside: bool
     seconds: float | None
 
 
@@ -80,6 +84,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
             fits=study.generator_fits,
             generator_share=1.0,
             training_share=1.0,
+            chooses_inside=True,
         )
         seconds = None
     else:
@@ -105,6 +110,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         ),
         training_steps=option.training_steps,
         generator_share=option.generator_share,
+        chooses_inside=option.chooses_inside,
         seconds=seconds,
     )
 
@@ -170,6 +176,7 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
     held_out = 1 / design.folds if design.kind == "cross_validated" else split.test
     share = (1 - held_out) * (1 - split.validation)
     counts = {name: max(1, round(n * share)) for name, n in opened.counts.items()}
+    validated = (1 - held_out) * split.validation
     return Task(
         sizes=(largest,) if isinstance(given, int) else tuple(reversed(smaller[-SIZES:])),
         arms=session.arms(),
@@ -181,8 +188,24 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
         replicates=asked_replicates(session, design),
         test_images=round(opened.usable * held_out),
         workers=workers,
-        selects=study.selection != "predeclared" and design.kind != "cross_validated",
+        selects=study.selection != "predeclared",
+        inside=_inside(session, opened, validated),
     )
+
+
+def _inside(session: Session, opened: Opened, validated: float) -> Inside:
+    """Whether choices may be made in folds of the training sets, going by group counts.
+
+    ``validated`` is the share of all groups that is kept for validation.
+    """
+    from synthlift.data.designs import groups_per_class
+
+    asked = session.study.selection
+    if asked != "auto":
+        return "always" if asked == "cross_selection" else "no"
+    rows = usable_rows(session.store, opened.inventory.key)
+    fewest = min(groups_per_class(rows["label"], rows["group"]).values())
+    return "no" if fewest * validated >= SELECTABLE_GROUPS else "if it fits"
 
 
 def measure(session: Session, opened: Opened, size: int, channels: int) -> Speeds:

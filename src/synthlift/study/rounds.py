@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from synthlift.spec.arms import Arm
 from synthlift.spec.study import Component
 from synthlift.store import StageRequest
-from synthlift.study.choices import (
-    Contrast,
-    named_arm,
-    predeclared_generative,
-    predeclared_rival,
-    with_recipe,
-)
+from synthlift.study.choices import with_recipe
+from synthlift.study.contrast import best_rival, declare_contrast
 from synthlift.study.evidence import predict_all
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.gate import stopped_generators
 from synthlift.study.generation import Pool, Stream, fill, fit_request
 from synthlift.study.layout import FitUnit, Replicate, wanted_images
 from synthlift.study.modelling import model_request, scorer_request
-from synthlift.study.selection import selected_generative, selected_rival
+from synthlift.study.strength import tune_augmentation, with_strength
 from synthlift.study.work import Work
+
+Trained = Mapping[Replicate, Sequence[Arm]]
 
 
 def train_round(work: Work, replicates: Sequence[Replicate]) -> None:
     """Train every arm for these replicates, fitting the generators that they need."""
-    rivals = [arm for arm in work.arms if arm.role == "rival"]
+    tune_augmentation(work, replicates)
+    rivals = {r: [arm for arm in _tuned(work, r) if arm.role == "rival"] for r in replicates}
     units = work.prepared.layout.units_of(tuple(replicates))
     fits = [
         fit_request(work.session, component, unit, work.prepared.data)
@@ -36,7 +34,7 @@ def train_round(work: Work, replicates: Sequence[Replicate]) -> None:
     ]
     scorers = [scorer_request(work.session, work.shared, unit) for unit in units if fits]
     # One batch, the longest first: rivals fill the cores while generators train.
-    models = _requests(work, rivals, replicates)
+    models = _requests(work, rivals)
     work.session.ask([*fits, *scorers, *models.values()])
     _keep(work, rivals, models)
     _make_pools(work, units)
@@ -45,13 +43,8 @@ def train_round(work: Work, replicates: Sequence[Replicate]) -> None:
     )
     if not work.replicates:
         work.stopped.update(stopped_generators(work))
-    rival = best_rival(work)
-    others = [
-        with_recipe(arm, rival)
-        for arm in work.arms
-        if arm.role != "rival" and arm.generator not in work.stopped
-    ]
-    models = _requests(work, others, replicates)
+    others = {r: list(_others(work, r)) for r in replicates}
+    models = _requests(work, others)
     work.session.ask(models.values())
     _keep(work, others, models)
     (work.added if work.contrast else work.replicates).extend(replicates)
@@ -64,6 +57,8 @@ def add_round(work: Work, replicates: Sequence[Replicate]) -> None:
         settings_of_draws(work.session, work.prepared, fresh, steps=work.training_steps)
     )
     train_round(work, replicates)
+    if work.splits is not None:
+        declare_contrast(work)
     predict_all(work)
 
 
@@ -77,9 +72,24 @@ def used_generators(work: Work) -> list[Component]:
     ]
 
 
-def _requests(
-    work: Work, arms: Sequence[Arm], replicates: Sequence[Replicate]
-) -> dict[tuple[str, int], StageRequest]:
+def _tuned(work: Work, replicate: Replicate) -> list[Arm]:
+    strength = work.strengths.get(work.split_of(replicate))
+    return [with_strength(arm, strength) for arm in work.arms]
+
+
+def _others(work: Work, replicate: Replicate) -> Iterable[Arm]:
+    """All arms but the rivals, with the recipe of the rival that this replicate follows."""
+    arms = _tuned(work, replicate)
+    name = best_rival(work, work.split_of(replicate))
+    rival = next(arm for arm in arms if arm.name == name)
+    return (
+        with_recipe(arm, rival)
+        for arm in arms
+        if arm.role != "rival" and arm.generator not in work.stopped
+    )
+
+
+def _requests(work: Work, arms: Trained) -> dict[tuple[str, int], StageRequest]:
     return {
         (arm.name, replicate.index): model_request(
             work.session,
@@ -88,13 +98,16 @@ def _requests(
             replicate,
             work.pools[arm.generator, replicate.fit] if arm.generator else None,
         )
-        for replicate in replicates
-        for arm in arms
+        for replicate, members in arms.items()
+        for arm in members
     }
 
 
-def _keep(work: Work, arms: Sequence[Arm], models: dict[tuple[str, int], StageRequest]) -> None:
-    work.final_arms.update({arm.name: arm for arm in arms})
+def _keep(work: Work, arms: Trained, models: Mapping[tuple[str, int], StageRequest]) -> None:
+    for replicate, members in arms.items():
+        for arm in members:
+            work.final_arms.setdefault(arm.name, arm)
+            work.trained[arm.name, replicate.index] = arm
     for place, request in models.items():
         work.models[place] = work.session.store.open(request.key)
 
@@ -119,44 +132,3 @@ def _make_pools(work: Work, units: Sequence[FitUnit]) -> None:
                 streams={k: Stream(k) for k in range(work.generation.classes)},
                 wanted={k: max(need[k] for need in needs) for k in counts},
             )
-
-
-def best_rival(work: Work) -> Arm:
-    """The rival whose recipe generative arms share; recorded once."""
-    rivals = [arm for arm in work.arms if arm.role == "rival"]
-    named = work.session.study.primary.rival
-
-    def choose() -> tuple[str, str]:
-        if named != "auto":
-            return named_arm(rivals, named, role="rival").name, "named in the study file"
-        if work.selection == "validation":
-            return selected_rival(work, rivals)
-        rival = predeclared_rival(rivals, unbalanced=work.unbalanced)
-        shape = "unbalanced" if work.unbalanced else "balanced"
-        return rival.name, f"predeclared for {shape} classes; nothing was selected"
-
-    chosen = work.session.decide("best_rival", choose)
-    return next(arm for arm in rivals if arm.name == chosen)
-
-
-def declare_contrast(work: Work) -> Contrast | None:
-    """The primary pair; None when no arm with synthetic images is left."""
-    rival = best_rival(work)
-    arms = [arm for arm in work.final_arms.values() if arm.role == "generative"]
-    if not arms:
-        return None
-    named = work.session.study.primary.generative
-
-    def choose() -> tuple[dict[str, str], str]:
-        if named != "auto":
-            arm = named_arm(arms, named, role="generative")
-            return {"arm": arm.name, "recommended": rival.name}, "named in the study file"
-        if work.selection == "validation":
-            return selected_generative(work, arms, rival)
-        found = predeclared_generative(arms, unbalanced=work.unbalanced)
-        assert found is not None
-        reason = "predeclared: the rival's recipe plus synthetic images"
-        return {"arm": found.name, "recommended": rival.name}, reason
-
-    chosen = work.session.decide("primary_arm", choose)
-    return Contrast(generative=chosen["arm"], rival=rival.name, recommended=chosen["recommended"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from synthlift.spec.arms import Arm, Augmentation
 from synthlift.store import StageRequest
+from synthlift.study.choices import named_choice
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import model_request
 from synthlift.study.tables import Entry, gather
@@ -15,45 +17,61 @@ STRENGTHS: tuple[Augmentation, ...] = ("light", "medium", "strong")
 PREDECLARED: Augmentation = "medium"
 
 
-def tune_augmentation(work: Work) -> tuple[Arm, ...]:
-    """The study's arms with ``tuned`` replaced by the chosen strength, as a recorded decision.
+def tune_augmentation(work: Work, replicates: Sequence[Replicate]) -> None:
+    """Fix the strength that ``tuned`` stands for, as a recorded decision.
 
-    On validation the strengths are compared by plain augmentation over the first round of
-    replicates; where nothing is selected, the strength is predeclared.
+    On validation the strengths are compared by plain augmentation over these replicates, each
+    split for itself where splits choose; where nothing is selected, the strength is predeclared.
     """
     if not any(arm.recipe.augmentation == "tuned" for arm in work.arms):
-        return work.arms
+        return
+    waiting = {
+        split: members
+        for split, members in work.by_split(replicates).items()
+        if split not in work.strengths
+    }
+    if work.selection != "validation":
+        for split in waiting:
+            work.strengths[split] = work.session.decide(
+                named_choice("augmentation", split),
+                lambda: (PREDECLARED, "predeclared; nothing was selected"),
+            )
+        return
+    probes = {split: _probes(work, members) for split, members in waiting.items()}
+    undecided = [
+        request
+        for split, asked in probes.items()
+        if not work.session.decided(named_choice("augmentation", split))
+        for request in asked.values()
+    ]
+    work.session.ask(undecided)
+    for split, asked in probes.items():
+        name = named_choice("augmentation", split)
+        work.strengths[split] = work.session.decide(name, partial(_compare, work, asked))
+        work.session.remember(asked.values())
 
-    probes = _probes(work) if work.selection == "validation" else {}
 
-    def choose() -> tuple[Augmentation, str]:
-        if not probes:
-            return PREDECLARED, "predeclared; nothing was selected"
-        return _compare(work, probes)
-
-    strength: Augmentation = work.session.decide("augmentation", choose)
-    work.session.remember(probes.values())
-    return tuple(_with_strength(arm, strength) for arm in work.arms)
-
-
-def _with_strength(arm: Arm, strength: Augmentation) -> Arm:
-    if arm.recipe.augmentation != "tuned":
+def with_strength(arm: Arm, strength: Augmentation | None) -> Arm:
+    """The arm with ``tuned`` replaced by a strength."""
+    if arm.recipe.augmentation != "tuned" or strength is None:
         return arm
     recipe = arm.recipe.model_copy(update={"augmentation": strength})
     return arm.model_copy(update={"recipe": recipe})
 
 
-def _probes(work: Work) -> dict[tuple[Augmentation, Replicate], StageRequest]:
-    """Plain augmentation at each strength, for the first round of replicates."""
+def _probes(
+    work: Work, replicates: Sequence[Replicate]
+) -> dict[tuple[Augmentation, Replicate], StageRequest]:
+    """Plain augmentation at each strength."""
     tuned = Arm.model_validate(
         {"name": "augmented", "role": "rival", "recipe": {"augmentation": "tuned"}}
     )
     return {
         (strength, replicate): model_request(
-            work.session, work.shared, _with_strength(tuned, strength), replicate, None
+            work.session, work.shared, with_strength(tuned, strength), replicate, None
         )
         for strength in STRENGTHS
-        for replicate in next(work.prepared.layout.rounds())
+        for replicate in replicates
     }
 
 
@@ -62,7 +80,6 @@ def _compare(
 ) -> tuple[Augmentation, str]:
     from synthlift.evaluation.selection import best_rival
 
-    work.session.ask(probes.values())
     entries = [
         Entry(
             key=request.key,

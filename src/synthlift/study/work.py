@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from synthlift.spec.arms import Arm
+from synthlift.spec.arms import Arm, Augmentation
 from synthlift.store import Artefact
 from synthlift.study.choices import Contrast, Selection
 from synthlift.study.generation import GenerationPlan, Pool
@@ -23,10 +24,15 @@ class Work:
         arms: the planned arms; those of base ``best_rival`` without their recipe yet.
         unbalanced, selection: see ``choices``.
         inside: whether this is the study inside its own training sets (``crossing``).
+        splits: where every split of a cross-validation chooses for itself: the split that each
+            draw chooses for; None = choices are pooled.
         planned: replicates planned before the test is opened; the layout has room for more.
         training_steps: classifier steps cut to a budget, or None.
         generator_share: share of the wanted generator training, in (0, 1].
-        final_arms: the arms as trained, recipes filled in, by name.
+        strengths: the strength of tuned augmentation, by split (None = pooled).
+        final_arms: the arms as trained, recipes filled in, by name; where splits choose, with the
+            recipe most of them chose.
+        trained: the arm behind every model, by (arm name, replicate index).
         models: committed models by (arm name, replicate index).
         pools: generator fits by (generator name, fit index).
         stopped: generators that the memorisation gate stopped, with the reason.
@@ -46,10 +52,13 @@ class Work:
     unbalanced: bool
     selection: Selection
     inside: bool = False
+    splits: Mapping[int, int] | None = None
     planned: int = 0
     training_steps: int | None = None
     generator_share: float = 1.0
+    strengths: dict[int | None, Augmentation] = field(default_factory=dict)
     final_arms: dict[str, Arm] = field(default_factory=dict)
+    trained: dict[tuple[str, int], Arm] = field(default_factory=dict)
     models: dict[tuple[str, int], Artefact] = field(default_factory=dict)
     pools: dict[tuple[str, int], Pool] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
@@ -59,3 +68,14 @@ class Work:
     contrast: Contrast | None = None
     tests: dict[tuple[str, int], Artefact] = field(default_factory=dict)
     generated: dict[tuple[str, int], Artefact] = field(default_factory=dict)
+
+    def split_of(self, replicate: Replicate) -> int | None:
+        """The split whose choices a replicate follows; None where choices are pooled."""
+        return None if self.splits is None else self.splits[replicate.draw]
+
+    def by_split(self, replicates: Iterable[Replicate]) -> dict[int | None, list[Replicate]]:
+        """Replicates by the split that chooses for them."""
+        found: dict[int | None, list[Replicate]] = {}
+        for replicate in replicates:
+            found.setdefault(self.split_of(replicate), []).append(replicate)
+        return found

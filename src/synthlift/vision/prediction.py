@@ -37,7 +37,7 @@ class ClassifierFacts(BaseModel):
         fit: how an image is made square before prediction: pad, crop or stretch.
         white: the value of white in 16-bit images, as found in the training data.
         temperature: divides the logits before the softmax (> 0).
-        temperature_note: why the temperature is 1, where it could not be fitted.
+        temperature_note: where the temperature comes from, if not from validation.
         initialisation: where the first weights came from, in words.
     """
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from synthlift.seeds import generator_for
+from synthlift.spec.facts import Counts, Decision, Estimate, GeneratorResult, Openings, StudyFacts
 from synthlift.spec.results import (
     Action,
     ArmResult,
@@ -16,14 +17,8 @@ from synthlift.spec.results import (
     ClassResult,
     ClassVerdict,
     Contrast,
-    Counts,
     CurvePoint,
-    Decision,
-    Estimate,
-    GeneratorResult,
-    Openings,
     Results,
-    StudyFacts,
     Verdict,
 )
 from tests.unit.reporting.sample_parts import sample_costs, sample_gallery

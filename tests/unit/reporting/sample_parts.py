@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from synthlift.reporting import Picture, write_gallery
 from synthlift.seeds import generator_for
-from synthlift.spec.results import Cost, GalleryImage
+from synthlift.spec.facts import Cost, GalleryImage
 
 
 def sample_gallery(folder: Path, classes: Sequence[str]) -> list[GalleryImage]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from synthlift.reporting import render, write_report
-from synthlift.spec.results import Openings, Results
+from synthlift.spec.facts import Openings
+from synthlift.spec.results import Results
 from tests.unit.reporting.sample import ARM, DIGITS, RIVAL, sample_results
 
 HOSTILE = "<script>alert(1)</script>"

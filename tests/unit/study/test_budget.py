@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -105,6 +106,34 @@ def test_cross_validation_fits_a_generator_in_every_fold() -> None:
     crossed = expected_seconds(task(design="cross_validated", selects=False), option, SPEEDS[32])
     one_fit = 2000 * 0.1 * 1.15
     assert crossed - fixed > 5 * one_fit / 2
+
+
+def test_choosing_inside_costs_time_and_is_done_where_it_fits() -> None:
+    hours = 1000.0
+    choosing = task(inside="if it fits")
+    rich, seconds, _ = best_option(choosing, SPEEDS, budget=3600 * hours)
+    assert rich.chooses_inside
+    plain, without, _ = best_option(task(), SPEEDS, budget=3600 * hours)
+    assert not plain.chooses_inside
+    assert seconds > without + 3 * SPEEDS[64].generator_steps * SPEEDS[64].generator_step / 2
+    tight, needed, _ = best_option(choosing, SPEEDS, budget=without / 0.8 + 1)
+    assert not tight.chooses_inside
+    assert needed <= without + 1
+    asked, _, _ = best_option(task(inside="always"), SPEEDS, budget=3600 * hours)
+    assert asked.chooses_inside
+
+
+def test_what_is_left_over_goes_into_training() -> None:
+    for minutes in (20, 25, 40, 60):
+        option, seconds, _ = best_option(task(), SPEEDS, budget=60 * minutes)
+        if option.generator_share < 1:
+            shares = {
+                name: min(1.0, 1.1 * getattr(option, name))
+                for name in ("generator_share", "training_share")
+            }
+            richer = replace(option, **shares)
+            assert expected_seconds(task(), richer, SPEEDS[option.image_size]) > 0.8 * 60 * minutes
+        assert seconds <= 0.8 * 60 * minutes
 
 
 def test_options_survive_json() -> None:

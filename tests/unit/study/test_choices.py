@@ -20,25 +20,26 @@ ARMS = expand_arms(Study().arms, generators=["flow"])
 
 
 @pytest.mark.parametrize(
-    ("design", "validation", "train", "expected"),
+    ("validation", "train", "affordable", "expected"),
     [
-        ("fixed", (20, 25), (80, 80), "validation"),
-        ("fixed", (19, 400), (80, 80), "cross_selection"),
-        ("fixed", (1, 400), (5, 80), "predeclared"),
-        ("redrawn", (20, 20), (80, 80), "validation"),
-        ("cross_validated", (400, 400), (800, 800), "predeclared"),
+        ((20, 25), (80, 80), True, "validation"),
+        ((20, 25), (80, 80), False, "validation"),
+        ((19, 400), (80, 80), True, "cross_selection"),
+        ((1, 400), (5, 80), True, "predeclared"),
     ],
 )
 def test_selection_needs_twenty_groups_a_class_or_folds_inside_train(
-    design: str, validation: tuple[int, ...], train: tuple[int, ...], expected: str
+    validation: tuple[int, ...], train: tuple[int, ...], affordable: bool, expected: str
 ) -> None:
-    found = choose_selection(Study(), design, validation_groups=validation, train_groups=train)
+    found = choose_selection(
+        Study(), validation_groups=validation, train_groups=train, affordable=affordable
+    )
     assert found[0] == expected
 
 
 def test_a_budget_leaves_no_time_to_choose_inside_train() -> None:
     found, reason = choose_selection(
-        Study(budget="30m"), "fixed", validation_groups=(3, 3), train_groups=(80, 80)
+        Study(budget="30m"), validation_groups=(3, 3), train_groups=(80, 80), affordable=False
     )
     assert found == "predeclared"
     assert "too long" in reason

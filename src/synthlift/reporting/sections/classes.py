@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from synthlift.reporting import plots, svg, text
 from synthlift.reporting.reading import Reading
-from synthlift.spec.results import ArmResult, ClassVerdict, Estimate
+from synthlift.spec.facts import Estimate
+from synthlift.spec.results import ArmResult, ClassVerdict
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from synthlift.reporting import plots, svg, text
 from synthlift.reporting.reading import SHAPES, Reading
-from synthlift.spec.results import ArmResult, Cell, CurvePoint, Estimate
+from synthlift.spec.facts import Estimate
+from synthlift.spec.results import ArmResult, Cell, CurvePoint
 
 KINDS = ("real", "synthetic", "mixed")
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from synthlift.reporting import svg, text
 from synthlift.reporting.reading import Reading
-from synthlift.spec.results import Cost, Counts
+from synthlift.spec.facts import Cost, Counts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from synthlift.reporting import plots, svg, text
 from synthlift.reporting.reading import Reading
-from synthlift.spec.results import GeneratorResult
+from synthlift.spec.facts import GeneratorResult
 
 _MOST_POINTS = 120
 

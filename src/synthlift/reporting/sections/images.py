@@ -9,7 +9,7 @@ from itertools import zip_longest
 from synthlift.reporting import text
 from synthlift.reporting.gallery import data_uri
 from synthlift.reporting.reading import Reading
-from synthlift.spec.results import GalleryImage
+from synthlift.spec.facts import GalleryImage
 
 BUDGET = 1_200_000  # characters of data URIs in one report
 KINDS = ("real", "kept", "rejected")

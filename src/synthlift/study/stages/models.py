@@ -54,7 +54,11 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
         run=run_context(request, context),
     )
     white = context.store.open(request.one("pixels")).record["config"]["white"]
-    facts = trained.facts.model_copy(update={"fit": request.config["fit"], "white": white})
+    known: dict[str, object] = {"fit": request.config["fit"], "white": white}
+    if "temperature" in request.config:
+        known["temperature"] = request.config["temperature"]
+        known["temperature_note"] = "the mean over the folds' models of this arm"
+    facts = trained.facts.model_copy(update=known)
     save_classifier(context.out, network=trained.network, facts=facts)
     classifier = load_classifier(context.out)
     probabilities = classifier.probabilities(validation.pixels())
