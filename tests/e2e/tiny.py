@@ -145,7 +145,7 @@ def comparable(results: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for name in ("workers", "evidence"):
         content["environment"].pop(name, None)
     for arm in content["arms"]:
-        del arm["seconds"]
+        del arm["seconds"], arm["generation_seconds"]
     for generator in content["generators"]:
         del generator["images_per_second"]
     content["cost"] = {cost["stage"]: cost["tasks"] for cost in content["cost"]}

@@ -26,6 +26,8 @@ def actions(
             )
         )
     advice.append(_answer(verdict, interval, plan))
+    if plan.recommended:
+        advice.append(_model(verdict, plan))
     advice.extend(_by_class(classes, plan))
     advice.append(
         Action(
@@ -69,6 +71,23 @@ def _answer(verdict: Verdict, interval: Interval, plan: EvaluationPlan) -> Actio
         title="Do not use these synthetic images",
         text=f"They make the classifier worse; '{verdict.rival}' is better without them.",
         command=use_rival,
+    )
+
+
+def _model(verdict: Verdict, plan: EvaluationPlan) -> Action:
+    """Which model the run hands over, and why it need not be the verdict's arm."""
+    why = (
+        "chosen on validation, before the test was opened"
+        if plan.selected
+        else "the rival's, since nothing was chosen on validation"
+    )
+    text = f"The run's model was trained as '{plan.recommended}': {why}."
+    if verdict.word == "helps" and not plan.arm(plan.recommended).multiple:
+        text += f" The verdict favours '{verdict.arm}'; export that arm to use its model."
+    return Action(
+        title="Classify with the model of this run",
+        text=text,
+        command=_command(plan, "classify {run} IMAGE"),
     )
 
 

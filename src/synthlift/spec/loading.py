@@ -19,13 +19,16 @@ from synthlift.spec.study import METRICS, Component, Study
 from synthlift.spec.yaml12 import flow, parse
 
 Content = dict[str, Any]
+WEIGHTS = "weights"
+"""A setting of any component that is always a file, with or without ``./``."""
 
 
 def load_study(source: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) -> Study:
     """Read a study from a YAML file or a mapping.
 
     An empty value stands for the default. In a file, a relative ``data.source``, the ``plugins``,
-    and every setting of a component that starts with ``./`` or ``../`` are relative to the file;
+    ``weights``, and every setting of a component that starts with ``./`` or ``../`` are relative to
+    the file;
     everywhere else to the current folder.
 
     Args:
@@ -107,7 +110,10 @@ def _beside(content: Content, folder: Path) -> Content:
     def component(item: object) -> object:
         if not isinstance(item, dict):
             return item
-        return {key: absolute(value, dotted_only=True) for key, value in item.items()}
+        return {
+            key: absolute(value, dotted_only=key != WEIGHTS) if value else value
+            for key, value in item.items()
+        }
 
     content = dict(content)
     data = content.get("data")

@@ -123,8 +123,10 @@ class ArmResult(Record):
     """One arm over all its replicates.
 
     ``confusion`` is summed over replicates (rows = true class). ``real`` and ``synthetic`` are mean
-    training images per class. ``folds`` is filled, in order of replicates, where every fold of a
-    cross-validation chooses for itself; ``recipe`` is then the one that most folds chose.
+    training images per class. ``seconds`` is training time over all replicates,
+    ``generation_seconds`` that of the generator fits, samples and checks behind them. ``folds`` is
+    filled, in order of replicates, where every fold of a cross-validation chooses for itself;
+    ``recipe`` is then the one that most folds chose.
     """
 
     name: str
@@ -139,6 +141,7 @@ class ArmResult(Record):
     confusion: list[list[int]] = Field(default_factory=list)
     reliability: list[dict[str, float]] = Field(default_factory=list)
     seconds: float = 0.0
+    generation_seconds: float = 0.0
     folds: list[FoldChoice] = Field(default_factory=list)
 
 

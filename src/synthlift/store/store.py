@@ -32,6 +32,8 @@ from synthlift.store.requests import StageContext, StageRequest, resolve
 
 RECORD = "record.json"
 MINIMUM_FREE_BYTES = 64 * 1024**2
+NO_HARD_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
+"""What file systems without hard links answer (FAT, some network shares)."""
 
 
 def default_root() -> Path:
@@ -297,10 +299,17 @@ def _create_once(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     temporary.write_text(text)
     try:
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+            if not path.exists():
+                temporary.replace(path)
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
 
 
 def _progress_writer(work: Path, label: str) -> Callable[[int, int, str], None]:

@@ -27,6 +27,7 @@ from synthlift.study.components import resolve_component
 from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
 from synthlift.study.generation import Pool
+from synthlift.study.layout import wanted_images
 from synthlift.study.preparation import original_sizes
 from synthlift.study.stages.evidence import OUTCOME
 from synthlift.study.work import Work
@@ -282,6 +283,7 @@ def assemble(
             for (name, _), model in work.models.items()
             if name == arm.name
         )
+        arm.generation_seconds = _generation_seconds(work, arm.name)
         arm.folds = _folds(work, arm.name)
     session = work.session
     decisions = session.store.decisions(session.key)
@@ -312,6 +314,22 @@ def assemble(
             ],
         }
     )
+
+
+def _generation_seconds(work: Work, name: str) -> float:
+    """Time of every fit behind an arm, and its share of the samples and checks."""
+    total, counted = 0.0, set()
+    for replicate in work.replicates:
+        arm = work.trained.get((name, replicate.index))
+        pool = work.pools.get((arm.generator or "", replicate.fit)) if arm else None
+        if arm is None or pool is None or replicate.fit in counted:
+            continue
+        counted.add(replicate.fit)
+        wanted = sum(wanted_images(arm, work.shared.counts[replicate.draw]).values())
+        share = wanted / max(1, sum(pool.wanted.values()))
+        seconds = [a.record["cost"]["seconds"] for a in pool.artefacts()]
+        total += seconds[0] + share * sum(seconds[1:])
+    return total
 
 
 def _folds(work: Work, arm: str) -> list[FoldChoice]:

@@ -117,6 +117,7 @@ def evaluate(
         "metric": study.primary.metric,
         "margin": study.primary.margin,
         "selected": work.selection != "predeclared",
+        "recommended": contrast.recommended if contrast else "",
         "test_train_ratio": _ratio(work),
         "exploratory": list(exploratory),
         "scope": scope,

@@ -215,6 +215,23 @@ def test_too_little_is_exploratory(
     assert found.actions[0].command == "synthlift run runs/x --more 2h"
 
 
+def test_the_model_that_is_handed_over_is_named_with_its_reason(make_table: TableMaker) -> None:
+    labels, scores = arrays()
+    table = make_table(scores, labels, names=NAMES, classes=CLASSES)
+    rival = plan().rival
+
+    def advice(**changes: object) -> list[str]:
+        found = evaluate_study(table, plan(**changes)).actions
+        return [a.text for a in found if a.title == "Classify with the model of this run"]
+
+    assert advice() == []
+    (predeclared,) = advice(recommended=rival)
+    assert f"'{rival}'" in predeclared
+    assert "nothing was chosen on validation" in predeclared
+    (chosen,) = advice(recommended=rival, selected=True)
+    assert "chosen on validation, before the test was opened" in chosen
+
+
 def test_fits_of_the_plan_override_the_table(make_table: TableMaker) -> None:
     labels, scores = arrays()
     bare = make_table(scores, labels, names=NAMES, classes=CLASSES)

@@ -323,3 +323,12 @@ def test_rivals_generative_and_controls_differ_by_colour_and_marker(html: str) -
         strips = re.findall(rf'<svg class="strip s-{role}".*?</svg></svg>', html, re.S)
         assert strips
         assert all(shape in strip for strip in strips)
+
+
+def test_the_primary_pair_is_set_against_its_cost() -> None:
+    results = sample_results()
+    for arm in results.arms:
+        arm.seconds, arm.generation_seconds = 90.0, 135.0 if arm.name == ARM else 0.0
+    words = outline(render(results, folder=None)).words
+    assert f"'{RIVAL}' took 90" in words
+    assert "for its synthetic images: 2.5 times as much" in words

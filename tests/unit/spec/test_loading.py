@@ -218,6 +218,10 @@ def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path) -> None:
     assert study.plugins == (str(tmp_path.resolve() / "studies" / "mine.py"),)
     expected = str(tmp_path.resolve() / "studies" / "w.safetensors")
     assert study.classifier.settings() == {"weights": expected, "model": "resnet18"}
+    bare = write(tmp_path / "studies", text.replace("./w.safetensors", "w.safetensors"))
+    assert load_study(bare).classifier.settings()["weights"] == expected
+    none = write(tmp_path / "studies", text.replace("./w.safetensors", "null"))
+    assert "weights" not in load_study(none).classifier.settings()
 
 
 def test_sources_that_are_no_paths_stay_and_overrides_are_relative_to_here(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -306,3 +308,20 @@ def test_a_collection_that_was_killed_leaves_no_half_artefact(store: Store) -> N
     (doomed / "record.json").write_text("{}")
     store.collect()
     assert not doomed.exists()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_decision_is_taken_once_with_and_without_hard_links(
+    store: Store, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:  # as FAT and some network shares answer
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+    with ThreadPoolExecutor(8) as pool:
+        values = list(pool.map(lambda i: store.decide("study", "size", lambda: (i, "")), range(8)))
+    assert len(set(values)) == 1
+    assert store.decide("study", "size", lambda: (99, "")) == values[0]
+    assert [d["value"] for d in store.decisions("study").values()] == values[:1]

@@ -113,11 +113,12 @@ class CostRow:
 
 @dataclass(frozen=True)
 class Costs:
-    """Every stage and the sum."""
+    """Every stage and the sum; ``second_reading`` sets the primary pair against its cost."""
 
     rows: Sequence[CostRow]
     total: CostRow
     methods: Sequence[str]
+    second_reading: str = ""
 
 
 def costs(reading: Reading) -> Costs | None:
@@ -139,7 +140,24 @@ def costs(reading: Reading) -> Costs | None:
     methods = dict.fromkeys(c.energy_method for c in found if c.energy_method)
     partial = len(known) < len(found) and bool(known)
     notes = [*methods, *(["stages without an energy figure are not in the sum"] if partial else [])]
-    return Costs([_cost_row(c, longest) for c in found], _cost_row(total, 0), notes)
+    rows = [_cost_row(c, longest) for c in found]
+    return Costs(rows, _cost_row(total, 0), notes, _second_reading(reading))
+
+
+def _second_reading(reading: Reading) -> str:
+    """The primary pair at its cost, since equal steps are not equal effort."""
+    verdict = reading.results.verdict
+    arm, rival = (reading.arm(verdict.arm), reading.arm(verdict.rival)) if verdict else (None, None)
+    if arm is None or rival is None or not rival.seconds:
+        return ""
+    times = (arm.seconds + arm.generation_seconds) / rival.seconds
+    plain, own, made = map(text.duration, (rival.seconds, arm.seconds, arm.generation_seconds))
+    return (
+        f"Second reading, at cost: '{rival.name}' took {plain} of training; '{arm.name}' took "
+        f"{own}, and {made} for its synthetic images: {text.number(times, 1)} times as much. What "
+        f"'{rival.name}' would gain from as much time was not measured; all arms train equally "
+        "many steps."
+    )
 
 
 def _cost_row(cost: Cost, longest: float) -> CostRow:
