@@ -1,8 +1,8 @@
 """Components are found through entry points; built-ins register exactly as third parties do.
 
-An entry point of the group ``synthlift.generators``, ``synthlift.filters`` or
-``synthlift.classifiers`` names a :class:`Descriptor`. Descriptors import no torch: they carry the
-Config and the address of the class, which is imported when it is needed.
+An entry point of the group ``synthlift.readers``, ``synthlift.generators``, ``synthlift.filters``
+or ``synthlift.classifiers`` names a :class:`Descriptor`. Descriptors import no torch: they carry
+the Config and the address of the class, which is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from synthlift.errors import InputError, nearest_name
 
-Group = Literal["generators", "filters", "classifiers"]
+Group = Literal["readers", "generators", "filters", "classifiers"]
 
 
 class ComponentConfig(BaseModel):
@@ -169,6 +169,6 @@ def _unusable(path: Path, why: str) -> InputError:
     return InputError(
         f"plug-in file '{path}' {why}",
         rule="it must define SYNTHLIFT = {'generators': [Descriptor(...)]}, or the same for "
-        "'filters' and 'classifiers'",
+        "'readers', 'filters' and 'classifiers'",
         remedy="compare it with docs/examples/my_generator.py",
     )

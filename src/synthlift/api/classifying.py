@@ -114,7 +114,7 @@ def _block(classifier: Classifier, files: Sequence[Path]) -> list[Classification
 def _read(file: Path, classifier: Classifier) -> UInt8:
     from synthlift.data.decode import read_image
     from synthlift.data.sizes import resize
-    from synthlift.spec.study import Data
+    from synthlift.spec.data import Data
 
     facts = classifier.facts
     image = read_image(file, max_pixels=Data().max_pixels, white=facts.white)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from synthlift.api.run_folder import Run
+    from synthlift.data.contract import Source
     from synthlift.data.decode import Decoded
-    from synthlift.data.sources import Source
     from synthlift.store import Artefact, Store
     from synthlift.types import UInt8
 
@@ -236,15 +236,17 @@ class Pixels:
 
     def original_file(self, image: ArmImage) -> Path | None:
         """The file of a real image; None for embedded data."""
-        file = Path(self._source.location) / self._paths.get(image.id, "")
-        return file if file.is_file() else None
+        path = self._paths.get(image.id)
+        file = self._source.file(path) if path else None
+        return file if file and file.is_file() else None
 
     @cached_property
     def _source(self) -> Source:
         from synthlift.data.sources import open_source
+        from synthlift.study.places import where_of
 
         base = Path(str(run_facts(self.run.path).get("base") or Path.cwd()))
-        return open_source(self.run.study.data.source, base=base, strict=False)
+        return open_source(where_of(self.run.study.data, base=base), strict=False)
 
     @cached_property
     def _paths(self) -> dict[str, str]:

@@ -40,18 +40,23 @@ def inspect(source: Source, *, progress: Progress = _silent) -> dict[str, Any]:
         take_inventory,
     )
     from synthlift.data.sources import open_source
+    from synthlift.study.places import where_of
 
-    data = ask(source).study.data
-    opened = open_source(data.source, base=Path.cwd(), strict=False)
+    asked = ask(source)
+    data = asked.study.data
+    opened = open_source(where_of(data, base=asked.base), strict=False)
     found = take_inventory(opened, max_pixels=data.max_pixels, progress=progress)
     summary = {
         **describe_exclusions(found.rows),
         **describe(found.rows),
         "white": found.white,
-        "notes": conversion_notes(found),
+        "notes": [*opened.notes, *conversion_notes(found)],
         "ignored": dict(opened.ignored),
     }
-    return {"source": opened.name, **inspect_inventory(found.rows, summary=summary, data=data)}
+    return {
+        "source": opened.where.source,
+        **inspect_inventory(found.rows, summary=summary, data=data),
+    }
 
 
 def init(

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError
+from synthlift.spec.data import Data, LongTail, Split
 from synthlift.spec.loading import load_study
-from synthlift.spec.study import Data, LongTail, Split, Study
+from synthlift.spec.study import Study
 from synthlift.study.folder import run_facts
 
 FOLDER_BUDGET = "30m"

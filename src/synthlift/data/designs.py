@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from synthlift.data.sources import require_three
 from synthlift.errors import InputError
-from synthlift.spec.study import Split
+from synthlift.spec.data import Split
 from synthlift.types import Strings
 
 Kind = Literal["fixed", "redrawn", "cross_validated"]
@@ -132,12 +132,6 @@ def test_quota(share: float, groups: int) -> int:
 
 def _choose_kind(split: Split, *, images: int, counts: dict[str, int]) -> tuple[Kind, str]:
     subsampled = split.long_tail is not None or split.per_class is not None
-    if split.long_tail is not None and split.per_class is not None:
-        raise InputError(
-            "data.split gives both long_tail and per_class",
-            rule="a draw is subsampled one way",
-            remedy="remove one of them",
-        )
     if split.design in ("fixed", "cross_validated") and subsampled:
         raise InputError(
             f"data.split subsamples its draws, but its design is {split.design}",
@@ -167,4 +161,7 @@ def _choose_kind(split: Split, *, images: int, counts: dict[str, int]) -> tuple[
 def _tail(split: Split) -> tuple[int, int] | None:
     if split.long_tail is None:
         return None
-    return split.long_tail.largest, split.long_tail.smallest
+    tail = split.long_tail
+    assert tail.largest is not None
+    assert tail.smallest is not None
+    return tail.largest, tail.smallest

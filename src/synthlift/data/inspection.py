@@ -16,7 +16,7 @@ from synthlift.data.integrity import CONFLICT
 from synthlift.data.inventory import Row, usable
 from synthlift.data.sizes import choose_channels, choose_size
 from synthlift.errors import InputError
-from synthlift.spec.study import Data
+from synthlift.spec.data import Data
 
 FEW_TEST_GROUPS = 10
 ASSUMED_DISCORDANT = 0.1

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from synthlift.data.contract import Item, Source
 from synthlift.data.decode import (
     CONVERSIONS,
     WHITE_16_BIT,
@@ -19,7 +21,6 @@ from synthlift.data.decode import (
     without_pillow_warnings,
 )
 from synthlift.data.integrity import category, count_by_category, find_duplicates, pixel_hash
-from synthlift.data.sources import Item, Source
 from synthlift.store import digest
 
 OK, EXCLUDED = "ok", "excluded"
@@ -35,7 +36,9 @@ class Row:
     """One image of the inventory; the columns of ``inventory.parquet``.
 
     Attributes:
-        id, label, group, path: as in :class:`~synthlift.data.sources.Item`.
+        id, label, group, path: as in :class:`~synthlift.data.contract.Item`.
+        attributes: facts by name; "" where one is missing.
+        part, mask: as in the item.
         sha256: of shape and decoded pixels; "" where it could not be decoded.
         width, height: pixels after EXIF orientation; 0 where it could not be decoded.
         channels: 1 = grey, 3 = colour, as decoded; 0 where it could not be decoded.
@@ -56,6 +59,9 @@ class Row:
     bits: int = 0
     status: str = OK
     reason: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
+    mask: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,15 @@ def take_inventory(
 
 
 def _read(source: Source, item: Item, *, max_pixels: int, white: int) -> _Reading:
-    row = Row(item.id, item.label, item.group, item.path)
+    row = Row(
+        item.id,
+        item.label,
+        item.group,
+        item.path,
+        attributes=dict(item.attributes),
+        part=item.part,
+        mask=item.mask,
+    )
     try:
         image = source.load(item.path, max_pixels=max_pixels, white=white)
     except UnusableImageError as error:
@@ -221,12 +235,15 @@ def write_table(path: Path, columns: Mapping[str, Any]) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as ``inventory.parquet``, in the given order."""
-    write_table(path, {f.name: [getattr(row, f.name) for row in rows] for f in fields(Row)})
+    """Write rows as ``inventory.parquet``, in the given order; attributes as JSON."""
+    columns = {f.name: [getattr(row, f.name) for row in rows] for f in fields(Row)}
+    columns["attributes"] = [json.dumps(dict(row.attributes), sort_keys=True) for row in rows]
+    write_table(path, columns)
 
 
 def read_rows(path: Path) -> list[Row]:
     """Read what :func:`write_rows` wrote."""
     import pyarrow.parquet as pq
 
-    return [Row(**values) for values in pq.read_table(path).to_pylist()]
+    found = pq.read_table(path).to_pylist()
+    return [Row(**{**row, "attributes": json.loads(row["attributes"])}) for row in found]

@@ -9,11 +9,11 @@ other times, thus lead to the same keys.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synthlift.data.contract import Source, Where
 from synthlift.data.decode import UnusableImageError, without_pillow_warnings
 from synthlift.data.designs import Design
 from synthlift.data.integrity import pixel_hash
@@ -31,7 +31,7 @@ from synthlift.data.inventory import (
     write_table,
 )
 from synthlift.data.sizes import Fit, resize
-from synthlift.data.sources import Source, open_source
+from synthlift.data.sources import open_source
 from synthlift.data.splits import SplitTable, content_hash, count_parts, make_split
 from synthlift.errors import StageError
 from synthlift.store import Artefact, StageContext, StageRequest, Summary
@@ -51,7 +51,7 @@ def read_request(source: Source, *, max_pixels: int) -> StageRequest:
         function=f"{_HERE}:read",
         config={"fingerprint": source.fingerprint, "max_pixels": max_pixels},
         label="reading the images",
-        local={"source": source.location},
+        local={"source": source.where.as_json()},
     )
 
 
@@ -84,7 +84,7 @@ def pixels_request(
         inputs={"inventory": inventory},
         label=f"bringing the images to {size} pixels",
         # A limit that let an image in once lets it in again; the key need not know it.
-        local={"source": source.location, "max_pixels": read.record["config"]["max_pixels"]},
+        local={"source": source.where.as_json(), "max_pixels": read.record["config"]["max_pixels"]},
     )
 
 
@@ -107,7 +107,7 @@ def read(request: StageRequest, context: StageContext) -> Summary:
     """Write ``inventory.parquet`` with a row for every image, excluded ones included."""
     source = _reopen(request)
     if source.fingerprint != request.config["fingerprint"]:
-        raise StageError(f"'{source.name}' changed while it was being read; run again")
+        raise StageError(f"'{source.where.source}' changed while it was being read; run again")
     found = take_inventory(
         source, max_pixels=request.config["max_pixels"], progress=context.progress
     )
@@ -116,7 +116,7 @@ def read(request: StageRequest, context: StageContext) -> Summary:
         **describe_exclusions(found.rows),
         **describe(found.rows),
         "white": found.white,
-        "notes": conversion_notes(found),
+        "notes": [*source.notes, *conversion_notes(found)],
         "ignored": dict(source.ignored),
     }
 
@@ -191,7 +191,7 @@ def _describe_split(table: SplitTable, rows: list[Row], design: Design) -> Summa
 
 
 def _reopen(request: StageRequest) -> Source:
-    return open_source(request.local["source"], base=Path.cwd(), strict=False)
+    return open_source(Where.from_json(request.local["source"]), strict=False)
 
 
 def _load_unchanged(source: Source, row: Row, request: StageRequest) -> UInt8:

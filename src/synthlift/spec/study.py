@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from synthlift.errors import nearest_name
 from synthlift.spec.arms import ArmSpec
+from synthlift.spec.data import Data, Section
 
 METRICS = (
     "balanced_accuracy",
@@ -19,73 +20,6 @@ METRICS = (
     "auroc",
     "average_precision",
 )
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LongTail(_Section):
-    """Class k of K (sorted by name) keeps largest · (smallest/largest)^(k/(K−1)) groups.
-
-    Attributes:
-        largest: training groups of the first class.
-        smallest: training groups of the last class.
-    """
-
-    largest: int = Field(ge=1)
-    smallest: int = Field(ge=1)
-
-
-class Split(_Section):
-    """How train, validation and test are separated.
-
-    Attributes:
-        design: auto follows METHOD §2; fixed = A, redrawn = B, cross_validated = C.
-        test: share of groups in the locked test set (A and B).
-        validation: share of the remaining groups kept for validation.
-        folds, repeats: design C: folds, and how often everything is folded anew.
-        draws: training sets drawn in design B.
-        long_tail, per_class: how each draw of design B is subsampled from the pool.
-    """
-
-    design: Literal["auto", "fixed", "redrawn", "cross_validated"] = "auto"
-    test: float = Field(default=0.2, gt=0, lt=1)
-    validation: float = Field(default=0.1, gt=0, lt=1)
-    folds: int = Field(default=5, ge=2)
-    repeats: int = Field(default=2, ge=1)
-    draws: int = Field(default=5, ge=2)
-    long_tail: LongTail | None = None
-    per_class: int | None = Field(default=None, ge=1)
-
-
-class Data(_Section):
-    """Where the images are and how they are read.
-
-    Attributes:
-        source: a folder with one sub-folder a class, or ``sklearn:digits``.
-        names: class name → words for people.
-        split: how train, validation and test are separated.
-        image_size: training size in pixels (square); auto chooses and states it.
-        fit: how an image becomes square: pad, crop or stretch.
-        channels: auto = grey when every image is grey.
-        max_pixels: larger images are skipped and listed (a guard against bombs).
-    """
-
-    source: str = "sklearn:digits"
-    names: dict[str, str] = Field(default_factory=dict)
-    split: Split = Split()
-    image_size: int | Literal["auto"] = "auto"
-    fit: Literal["pad", "crop", "stretch"] = "pad"
-    channels: Literal["auto", "grey", "rgb"] = "auto"
-    max_pixels: int = Field(default=50_000_000, ge=1)
-
-    @field_validator("image_size")
-    @classmethod
-    def _size(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and not 8 <= value <= 1024:
-            raise ValueError("image_size must lie between 8 and 1024 pixels")
-        return value
 
 
 class Component(BaseModel):
@@ -111,7 +45,7 @@ class Component(BaseModel):
         return self.name or self.kind
 
 
-class Training(_Section):
+class Training(Section):
     """How classifiers are trained; equal for all arms.
 
     Attributes:
@@ -138,7 +72,7 @@ class Training(_Section):
     early_stopping: bool = False
 
 
-class Primary(_Section):
+class Primary(Section):
     """The one contrast that is declared before the run.
 
     Attributes:
@@ -179,7 +113,7 @@ DEFAULT_ARMS: tuple[Any, ...] = (
 )
 
 
-class Study(_Section):
+class Study(Section):
     """One question on one data set.
 
     Attributes:

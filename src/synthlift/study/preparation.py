@@ -13,8 +13,8 @@ from synthlift.study.layout import Layout
 from synthlift.study.session import Session, study_key
 
 if TYPE_CHECKING:
+    from synthlift.data.contract import Source
     from synthlift.data.designs import Design
-    from synthlift.data.sources import Source
 
 SPARE_REPEATS = 20
 """Repeats that are laid out in design C, so that adding replicates changes no key."""
@@ -85,9 +85,10 @@ def open_data(session: Session) -> Opened:
     """Read the source and give the session its identity."""
     from synthlift.data.sources import open_source
     from synthlift.data.stages import inventory_request, read_request
+    from synthlift.study.places import where_of
 
     data = session.study.data
-    source = open_source(data.source, base=session.base)
+    source = open_source(where_of(data, base=session.base))
     (read,) = session.ask([read_request(source, max_pixels=data.max_pixels)])
     (inventory,) = session.ask([inventory_request(read)])
     session.key = study_key(session.study, read.summary["digest"], base=session.base)

@@ -15,6 +15,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from synthlift.data import stages
+from synthlift.data.contract import Where
 from synthlift.data.inspection import (
     inspect_inventory,
     minimal_detectable_effect,
@@ -23,13 +24,13 @@ from synthlift.data.inspection import (
 )
 from synthlift.data.inventory import read_rows
 from synthlift.data.sources import open_source
-from synthlift.spec.study import Data
+from synthlift.spec.data import Data
 from synthlift.store import Store
 
 
 def inspect(tmp_path: Path, source: str, data: Data | None = None) -> dict[str, Any]:
     store = Store(tmp_path / "store")
-    opened = open_source(source, base=tmp_path, strict=False)
+    opened = open_source(Where(source, str(tmp_path)), strict=False)
     request = stages.read_request(opened, max_pixels=50_000_000)
     store.compute(request)
     read = store.open(request.key)

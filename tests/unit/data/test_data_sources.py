@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from synthlift.data.contract import Where
 from synthlift.data.sources import open_source
 from synthlift.errors import InputError
 
@@ -31,7 +32,7 @@ def fill(root: Path, **classes: int) -> Path:
 
 def refusal(source: str, base: Path) -> str:
     with pytest.raises(InputError) as caught:
-        open_source(source, base=base)
+        open_source(Where(source, str(base)))
     return str(caught.value)
 
 
@@ -43,7 +44,7 @@ def test_folder_lists_nested_images_and_counts_what_it_ignores(tmp_path: Path) -
         (root / junk).write_bytes(b"junk")
     (root / "dog" / "README").write_bytes(b"junk")
     draw(root / "stray.png", 7)
-    found = open_source("pets", base=tmp_path)
+    found = open_source(Where("pets", str(tmp_path)))
     assert [item.id for item in found.items] == [
         *(f"cat/{i}.png" for i in range(3)),
         "cat/kittens/old/x.PNG",
@@ -62,17 +63,17 @@ def test_folder_lists_nested_images_and_counts_what_it_ignores(tmp_path: Path) -
 
 def test_fingerprint_follows_content_times_and_place(tmp_path: Path) -> None:
     root = fill(tmp_path / "a", x=3, y=3)
-    first = open_source("a", base=tmp_path).fingerprint
-    assert open_source(str(root), base=Path("/")).fingerprint == first
+    first = open_source(Where("a", str(tmp_path))).fingerprint
+    assert open_source(Where(str(root), str(Path("/")))).fingerprint == first
     os.utime(root / "x" / "0.png", ns=(1, 1))
-    touched = open_source("a", base=tmp_path).fingerprint
+    touched = open_source(Where("a", str(tmp_path))).fingerprint
     shutil.copytree(root, tmp_path / "b")
     draw(root / "x" / "new.png", 200)
-    added = open_source("a", base=tmp_path).fingerprint
-    copied = open_source("b", base=tmp_path).fingerprint
+    added = open_source(Where("a", str(tmp_path))).fingerprint
+    copied = open_source(Where("b", str(tmp_path))).fingerprint
     # Moving a folder changes no file's times; other data may since lie in its old place.
     (tmp_path / "b").rename(tmp_path / "c")
-    moved = open_source("c", base=tmp_path).fingerprint
+    moved = open_source(Where("c", str(tmp_path))).fingerprint
     assert len({first, touched, added, copied, moved}) == 5
 
 
@@ -80,21 +81,21 @@ def test_links_may_lead_back_up_or_nowhere(tmp_path: Path) -> None:
     root = fill(tmp_path / "pets", cat=3, dog=3)
     (root / "cat" / "up").symlink_to(root / "cat")
     (root / "cat" / "gone.png").symlink_to(root / "missing.png")
-    items = open_source("pets", base=tmp_path).items
+    items = open_source(Where("pets", str(tmp_path))).items
     assert Counter(item.label for item in items) == {"cat": 4, "dog": 3}
 
 
 def test_a_pipe_is_no_image(tmp_path: Path) -> None:
     root = fill(tmp_path / "pets", cat=3, dog=3)
     os.mkfifo(root / "cat" / "pipe.png")
-    found = open_source("pets", base=tmp_path)
+    found = open_source(Where("pets", str(tmp_path)))
     assert (len(found.items), found.ignored) == (6, {".png": 1})
 
 
 def test_digits_are_scaled_and_named(tmp_path: Path) -> None:
     from sklearn.datasets import load_digits
 
-    found = open_source("sklearn:digits", base=tmp_path)
+    found = open_source(Where("sklearn:digits", str(tmp_path)))
     raw = load_digits()
     assert len(found.items) == 1797
     assert found.items[3].id == "digits/0003"
@@ -167,23 +168,23 @@ def test_class_with_too_few_images(tmp_path: Path) -> None:
         "  Remedy: add images to the class, merge it with another, or move its folder elsewhere; "
         "`synthlift inspect` lists what was left out and why"
     )
-    assert len(open_source("pets", base=tmp_path, strict=False).items) == 7
+    assert len(open_source(Where("pets", str(tmp_path)), strict=False).items) == 7
 
 
-def test_parts_of_a_split_are_no_classes(tmp_path: Path) -> None:
+def test_parts_of_a_split_without_classes(tmp_path: Path) -> None:
     fill(tmp_path / "cifar", train=3, test=3)
     assert refusal("cifar", tmp_path) == (
-        "the sub-folders of 'cifar' are test, train: parts of a split, not classes\n"
+        "'cifar/test' holds images but no sub-folders, so that no image has a class\n"
         f"  Rule: {LAYOUT}\n"
-        "  Remedy: give one part (`cifar/train`), or merge the parts: Synthlift makes its own split"
+        "  Remedy: sort the images into one sub-folder a class"
     )
 
 
 def test_unknown_embedded_source(tmp_path: Path) -> None:
     assert refusal("sklearn:digit", tmp_path) == (
         "unknown source 'sklearn:digit' – did you mean 'sklearn:digits'?\n"
-        "  Rule: a source is a folder, or one of: sklearn:digits\n"
-        "  Remedy: give a folder with one sub-folder a class, with that class's images inside it"
+        "  Rule: the embedded data set is called sklearn:digits\n"
+        "  Remedy: write sklearn:digits, or give a folder with one sub-folder a class"
     )
 
 
@@ -217,3 +218,21 @@ def test_no_permission(unprivileged: Path, closed: str) -> None:
         "  Rule: the folder, its class folders and their images must be readable\n"
         f"  Remedy: allow it (`chmod -R u+rX '{shown}'`), or run as a user who may read it"
     )
+
+
+def test_parts_of_a_split_are_kept_with_their_classes(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        fill(tmp_path / "pets" / part, cat=3, dog=3)
+    items = open_source(Where("pets", str(tmp_path))).items
+    assert Counter(item.label for item in items) == {"cat": 9, "dog": 9}
+    assert Counter(item.part for item in items) == {"train": 6, "validation": 6, "test": 6}
+    assert all(
+        item.id.startswith({"validation": "val"}.get(item.part, item.part)) for item in items
+    )
+
+
+def test_without_labels_any_layout_will_do(tmp_path: Path) -> None:
+    draw(tmp_path / "pile" / "a.png", 1)
+    draw(tmp_path / "pile" / "deep" / "b.png", 2)
+    items = open_source(Where("pile", str(tmp_path), labelled=False)).items
+    assert [(item.id, item.label) for item in items] == [("a.png", ""), ("deep/b.png", "")]

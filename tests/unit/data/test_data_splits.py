@@ -17,7 +17,7 @@ from synthlift.data.splits import (
     make_split,
 )
 from synthlift.errors import InputError
-from synthlift.spec.study import LongTail, Split
+from synthlift.spec.data import LongTail, Split
 
 Rows = tuple[list[str], list[str], list[str]]
 DESIGNS = ("fixed", "redrawn", "cross_validated")
@@ -320,18 +320,6 @@ def test_subsampling_belongs_to_the_redrawn_design(kind: str) -> None:
         "  Rule: long_tail and per_class belong to the redrawn design, which draws training sets "
         "from a pool\n"
         "  Remedy: set data.split.design to redrawn, or remove long_tail and per_class"
-    )
-
-
-def test_two_ways_of_subsampling() -> None:
-    _, labels, groups = rows({"a": 30, "b": 30})
-    section = Split(per_class=5, long_tail=LongTail(largest=5, smallest=1))
-    with pytest.raises(InputError) as caught:
-        choose_design(section, labels=labels, groups=groups)
-    assert str(caught.value) == (
-        "data.split gives both long_tail and per_class\n"
-        "  Rule: a draw is subsampled one way\n"
-        "  Remedy: remove one of them"
     )
 
 

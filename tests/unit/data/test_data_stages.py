@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from synthlift.data import stages
+from synthlift.data.contract import Where
 from synthlift.data.designs import choose_design
 from synthlift.data.integrity import pixel_hash
 from synthlift.data.inventory import read_rows, usable
 from synthlift.data.sizes import resize
 from synthlift.data.sources import open_source
 from synthlift.errors import LeakageError, StageError
-from synthlift.spec.study import Split
+from synthlift.spec.data import Split
 from synthlift.store import Artefact, StageRequest, Store
 from synthlift.store.images import DataKeys, locked_test, read_part
 from synthlift.types import UInt8
@@ -55,7 +56,7 @@ def compute(store: Store, request: StageRequest) -> Artefact:
 
 
 def run_all(store: Store, folder: Path, *, size: int = 16, channels: int = 3) -> Data:
-    source = open_source(str(folder), base=Path("/"))
+    source = open_source(Where(str(folder), str(Path("/"))))
     read = compute(store, stages.read_request(source, max_pixels=LIMIT))
     inventory = compute(store, stages.inventory_request(read)).key
     pixels = compute(
@@ -111,7 +112,8 @@ def test_folder_becomes_inventory_pixels_and_split(tmp_path: Path) -> None:
     }
     names = ", ".join(pq.read_table(data.read.path("inventory.parquet")).column_names)
     assert names == (
-        "id, label, group, path, sha256, width, height, channels, mode, bits, status, reason"
+        "id, label, group, path, sha256, width, height, channels, mode, bits, status, reason, "
+        "attributes, part, mask"
     )
 
 
@@ -167,9 +169,9 @@ def test_keys_follow_content_not_place_or_time(tmp_path: Path) -> None:
 def test_unchanged_folder_is_not_read_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     folder = pets(tmp_path / "pets")
-    source = open_source(str(folder), base=tmp_path)
+    source = open_source(Where(str(folder), str(tmp_path)))
     assert store.compute(stages.read_request(source, max_pixels=LIMIT)) == "computed"
-    again = open_source("pets", base=tmp_path)
+    again = open_source(Where("pets", str(tmp_path)))
     assert store.compute(stages.read_request(again, max_pixels=LIMIT)) == "present"
 
 
@@ -187,7 +189,7 @@ def test_results_do_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.Mo
 def test_file_that_changes_between_stages(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     folder = pets(tmp_path / "pets")
-    source = open_source(str(folder), base=tmp_path)
+    source = open_source(Where(str(folder), str(tmp_path)))
     read = compute(store, stages.read_request(source, max_pixels=LIMIT))
     inventory = compute(store, stages.inventory_request(read)).key
     request = stages.pixels_request(
@@ -242,7 +244,7 @@ def test_conversions_are_counted_in_words(tmp_path: Path) -> None:
 
 def test_digits_through_the_stages(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    source = open_source("sklearn:digits", base=tmp_path)
+    source = open_source(Where("sklearn:digits", str(tmp_path)))
     read = compute(store, stages.read_request(source, max_pixels=LIMIT))
     assert (read.summary["read"], read.summary["usable"]) == (1797, 1797)
     inventory = compute(store, stages.inventory_request(read)).key

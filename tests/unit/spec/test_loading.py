@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from synthlift.errors import InputError
 from synthlift.spec.arms import GENERATIVE, RIVALS, ArmSpec
+from synthlift.spec.data import Data
 from synthlift.spec.loading import dump_study, json_schema, load_study
-from synthlift.spec.study import Component, Data, Study
+from synthlift.spec.study import Component, Study
 
 
 def write(folder: Path, text: str) -> Path:
@@ -96,7 +97,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         (
             {"data": {"split": {"foldz": 3}}},
             "unknown key 'data.split.foldz' – did you mean 'folds'?",
-            "keys of 'data.split' are: design, draws, folds",
+            "keys of 'data.split' are: design, draws, file, folds",
         ),
         (
             {"arms": [{"kind": "mixed", "multiple": 2}]},

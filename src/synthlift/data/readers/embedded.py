@@ -1,0 +1,76 @@
+"""Data that come with a dependency: scikit-learn's handwritten digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from synthlift.data.contract import Item, Source, Where
+from synthlift.data.decode import WHITE_16_BIT, Decoded
+from synthlift.errors import InputError, nearest_name
+from synthlift.registry import ComponentConfig
+from synthlift.store import digest
+from synthlift.types import UInt8
+
+DIGITS = "sklearn:digits"
+
+
+class EmbeddedReader:
+    """Opens ``sklearn:digits``."""
+
+    def __init__(self, config: ComponentConfig) -> None:
+        del config
+
+    def open(self, where: Where) -> Source:
+        """See :class:`~synthlift.data.contract.Reader`."""
+        if where.source != DIGITS:
+            raise InputError(
+                f"unknown source '{where.source}'{nearest_name(where.source, [DIGITS])}",
+                rule=f"the embedded data set is called {DIGITS}",
+                remedy=f"write {DIGITS}, or give a folder with one sub-folder a class",
+            )
+        return _Digits(where)
+
+
+class _Digits:
+    """scikit-learn's 1,797 handwritten digits: 8 × 8, grey, 0..16 scaled to 0..255."""
+
+    def __init__(self, where: Where) -> None:
+        self.where = where
+        # Bumped if the embedded data or their scaling ever change; loading to hash takes seconds.
+        self.fingerprint = digest([where.source, "1"])
+        self.ignored: Mapping[str, int] = {}
+        self.notes: Sequence[str] = ()
+
+    @cached_property
+    def _data(self) -> tuple[np.ndarray, np.ndarray]:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        return np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target
+
+    @cached_property
+    def items(self) -> Sequence[Item]:
+        names = [f"digits/{row:04d}" for row in range(len(self._data[1]))]
+        labels = [str(label) for label in self._data[1]]
+        return [Item(n, label, n, n) for n, label in zip(names, labels, strict=True)]
+
+    def load(
+        self,
+        path: str,
+        *,
+        max_pixels: int,  # noqa: ARG002 – the contract's form
+        white: int = WHITE_16_BIT,  # noqa: ARG002
+    ) -> Decoded:
+        pixels = self._data[0][int(path.removeprefix("digits/"))]
+        return Decoded(pixels=pixels[:, :, None], mode="L", bits=8)
+
+    def file(self, path: str) -> Path | None:
+        del path
+        return None
+
+    def load_mask(self, mask: str) -> UInt8:
+        raise AssertionError(f"no digit has a mask: {mask}")

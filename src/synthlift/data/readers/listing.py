@@ -1,0 +1,111 @@
+"""Walking folders: which files are images, what else lies there, and what may not be read."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from stat import S_ISREG
+
+from synthlift.data.decode import EXTENSIONS
+from synthlift.errors import InputError
+
+JUNK_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
+_JUNK_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
+LAYOUT = "one sub-folder a class, with that class's images inside it"
+
+File = tuple[str, int, int, int]
+"""Relative path, size, and the times of modification and change in nanoseconds."""
+
+
+def top_level(root: Path, given: str) -> tuple[list[str], list[str]]:
+    """Names of the class folders and of the other visible files, sorted."""
+    try:
+        with os.scandir(root) as entries:
+            visible = [(e.name, e.is_dir()) for e in entries if not e.name.startswith(".")]
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no folder '{given}'",
+            rule="a source is a folder with " + LAYOUT,
+            remedy=f"check the spelling; it was looked for at {root.absolute()}",
+        ) from None
+    except NotADirectoryError:
+        raise InputError(
+            f"'{given}' is a file, not a folder",
+            rule="a source is a folder with " + LAYOUT,
+            remedy="unpack archives first and give the folder",
+        ) from None
+    except PermissionError:
+        raise no_permission(given) from None
+    folders = sorted(name for name, is_dir in visible if is_dir and name not in JUNK_FOLDERS)
+    files = (name for name, is_dir in visible if not is_dir and name.lower() not in _JUNK_FILES)
+    return folders, sorted(files)
+
+
+def walk_below(root: Path, name: str, files: list[File], ignored: Counter[str]) -> None:
+    """Append the images below one folder of ``root`` to ``files``, count the rest in ``ignored``.
+
+    ``name`` may be "." for all of ``root``.
+    """
+
+    def refuse(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            raise no_permission(str(error.filename)) from None
+        raise error
+
+    seen: set[str] = set()
+    for folder, below, names in os.walk(root / name, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        # Links may point back up; a folder is entered once.
+        below[:] = sorted(d for d in below if not d.startswith(".") and real not in seen)
+        if real in seen:
+            continue
+        seen.add(real)
+        for file in names:
+            if file.startswith(".") or file.lower() in _JUNK_FILES:
+                continue
+            path = Path(folder, file)
+            status = _status(path)
+            if not is_image(file) or (status and not S_ISREG(status.st_mode)):
+                ignored[extension(file)] += 1
+                continue
+            relative = path.relative_to(root).as_posix()
+            if encodable(relative) != relative:
+                ignored["names that are not valid Unicode"] += 1
+                continue
+            times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else (0,) * 3
+            files.append((relative, *times))
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What ``stat`` says; None for a link that leads nowhere."""
+    try:
+        return path.stat()
+    except PermissionError:
+        raise no_permission(str(path.parent)) from None
+    except OSError:
+        return None
+
+
+def no_permission(given: str) -> InputError:
+    """What to say of a folder that may not be read."""
+    return InputError(
+        f"no permission to read '{given}'",
+        rule="the folder, its class folders and their images must be readable",
+        remedy=f"allow it (`chmod -R u+rX '{given}'`), or run as a user who may read it",
+    )
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's ending is that of an image."""
+    return Path(name).suffix.lower() in EXTENSIONS
+
+
+def extension(name: str) -> str:
+    """The ending that a file is counted under."""
+    return Path(name).suffix.lower() or "no extension"
+
+
+def encodable(text: str) -> str:
+    """A file name as valid Unicode, odd bytes written out."""
+    return text.encode("utf-8", "backslashreplace").decode()

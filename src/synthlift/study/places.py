@@ -1,0 +1,31 @@
+"""Where the images of a study are, as readers are told it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synthlift.spec.data import Data
+
+if TYPE_CHECKING:
+    from synthlift.data.contract import Where
+
+
+def where_of(data: Data, *, base: Path) -> Where:
+    """What a reader has to know of the part ``data:`` of a study file.
+
+    Args:
+        data: that part.
+        base: folder that relative paths start from.
+    """
+    from synthlift.data.contract import Where
+
+    return Where(
+        source=data.source,
+        base=str(base.absolute()),
+        metadata=data.metadata,
+        label=data.label,
+        group=data.group,
+        attributes=data.attributes,
+        masks=data.masks,
+    )
