@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from synthlift.errors import InputError
 from synthlift.evaluation.actions import actions
 from synthlift.evaluation.contrasts import Question, contrast, family
 from synthlift.evaluation.defined import require_values
 from synthlift.evaluation.levels import arm_results, class_level
 from synthlift.evaluation.mcnemar import mcnemar
 from synthlift.evaluation.multiplicity import holm
-from synthlift.evaluation.panels import fold_panels, shared_panel
+from synthlift.evaluation.opening import open_scores
 from synthlift.evaluation.plan import EvaluationPlan
 from synthlift.evaluation.predictions import Predictions
-from synthlift.evaluation.scores import FoldTests, Scores, SharedTest
+from synthlift.evaluation.scores import Scores
+from synthlift.evaluation.subgroups import subgroup_gaps, subgroup_verdicts
 from synthlift.evaluation.tables import curve, table_3x3
 from synthlift.evaluation.verdict import (
     MINIMUM_GROUPS,
@@ -34,6 +33,8 @@ from synthlift.spec.results import (
     ClassVerdict,
     Contrast,
     CurvePoint,
+    SubgroupGap,
+    SubgroupVerdict,
     Verdict,
 )
 
@@ -49,6 +50,8 @@ class Outcome:
     contrasts: list[Contrast]
     arms: list[ArmResult]
     classes: list[ClassVerdict]
+    subgroups: list[SubgroupVerdict]
+    gaps: list[SubgroupGap]
     interaction: Contrast | None
     table_3x3: list[Cell]
     curve: list[CurvePoint]
@@ -70,6 +73,7 @@ def evaluate_study(predictions: Predictions, plan: EvaluationPlan) -> Outcome:
     primary = contrast(question, interval, n=n, family="primary")
     primary.components.update(_one_pair(scores, plan))
     classes = class_verdicts(scores, plan)
+    subgroups = subgroup_verdicts(predictions, plan)
     verdict = _verdict(scores, plan, primary)
     return Outcome(
         verdict=verdict,
@@ -77,43 +81,13 @@ def evaluate_study(predictions: Predictions, plan: EvaluationPlan) -> Outcome:
         contrasts=[primary, *_secondary(scores, plan)],
         arms=arm_results(predictions, scores, plan),
         classes=classes,
+        subgroups=subgroups,
+        gaps=subgroup_gaps(subgroups),
         interaction=_interaction(scores, plan),
         table_3x3=table_3x3(predictions, scores, plan),
         curve=curve(scores, plan),
         limitations=_limitations(scores, plan),
     )
-
-
-def open_scores(predictions: Predictions, plan: EvaluationPlan) -> Scores:
-    """The test predictions of all planned arms, in the form that the design asks for."""
-    test = predictions.select(evaluation_set="test", variant="clean")
-    arms = [arm.name for arm in plan.arms]
-    if plan.design == "cross_validated":
-        return _open_folds(test, plan, arms)
-    panel = shared_panel(test, arms=arms)
-    if plan.fits is not None:
-        missing = [int(r) for r in panel.replicates if int(r) not in plan.fits]
-        assert not missing, f"the plan names no fit for replicates {missing}"
-        fits = np.array([plan.fits[int(r)] for r in panel.replicates], dtype=np.int64)
-        panel = replace(panel, fits=fits)
-    return SharedTest(panel, seed=plan.seed, draws=plan.draws)
-
-
-def _open_folds(test: Predictions, plan: EvaluationPlan, arms: Sequence[str]) -> FoldTests:
-    panels = fold_panels(test, arms=arms)
-    if len(panels) < 2 or (test.whole("fold") < 0).any():
-        raise InputError(
-            f"the table has {len(panels)} fold(s)",
-            rule="a cross-validated study numbers its folds 0 … J−1 in column 'fold', J ≥ 2",
-            remedy="number the folds, or evaluate as one common test set (fold -1)",
-        )
-    ratio = plan.test_train_ratio
-    if ratio is None:
-        tested = sum(len(panel.labels) for panel in panels)
-        distinct = len(np.unique(np.concatenate([panel.image_ids for panel in panels])))
-        folds = len(panels) / (tested / distinct)
-        ratio = 1 / max(folds - 1, 1)
-    return FoldTests(panels, test_train_ratio=ratio)
 
 
 def row_name(scores: Scores, plan: EvaluationPlan) -> str:

@@ -18,6 +18,7 @@ from synthlift.reporting.sections import (
     facts,
     generators,
     images,
+    subgroups,
     verdict,
 )
 from synthlift.spec.results import Results
@@ -78,6 +79,7 @@ _SECTIONS = (
     ("arms", "All arms compared"),
     ("curve", "How many synthetic images?"),
     ("classes", "Class by class"),
+    ("subgroups", "Subgroup by subgroup"),
     ("confusions", "What is taken for what"),
     ("images", "The images"),
     ("pairs", "Are images copied?"),
@@ -105,6 +107,7 @@ def _parts(reading: Reading) -> dict[str, Any]:
         "metrics": arms.metrics(reading),
         "curve": arms.curve(reading),
         "classes": classes.view(reading),
+        "subgroups": subgroups.tables(reading),
         "confusions": classes.confusions(reading),
         "images": pictures if pictures and pictures.grids else None,
         "pairs": pictures.pairs if pictures else None,

@@ -162,6 +162,35 @@ class ClassVerdict(Record):
     word: VerdictWord | Literal["too_small"]
 
 
+class SubgroupVerdict(Record):
+    """The primary pair on the images with one value of an attribute, in accuracy.
+
+    Holm-corrected among the values of the attribute; ``contrast`` is None where fewer than 10 test
+    groups have the value.
+    """
+
+    attribute: str
+    value: str
+    test_images: int
+    test_groups: int
+    rival: Estimate
+    generative: Estimate
+    contrast: Contrast | None = None
+    word: VerdictWord | Literal["too_small"]
+
+
+class SubgroupGap(Record):
+    """Accuracy of the worst value of an attribute, and best minus worst, with either arm."""
+
+    attribute: str
+    worst_with_rival: str
+    worst_with_generative: str
+    worst_accuracy_rival: float
+    worst_accuracy_generative: float
+    gap_rival: float
+    gap_generative: float
+
+
 class Cell(Record):
     """One cell of the 3 × 3 table: trained on a row, tested on a column."""
 
@@ -194,6 +223,7 @@ class Results(Record):
         arms: every arm over its replicates.
         contrasts: the primary contrast first, then families, each corrected in itself.
         classes: generative arm against rival, class by class.
+        subgroups, gaps: the same by attribute, and the distance between best and worst value.
         interaction: does the recipe change what synthetic images do (2 × 2)?
         table_3x3: trained on real, synthetic or mixed images, tested on each.
         curve: the primary metric against the multiple.
@@ -217,6 +247,8 @@ class Results(Record):
     arms: list[ArmResult] = Field(default_factory=list)
     contrasts: list[Contrast] = Field(default_factory=list)
     classes: list[ClassVerdict] = Field(default_factory=list)
+    subgroups: list[SubgroupVerdict] = Field(default_factory=list)
+    gaps: list[SubgroupGap] = Field(default_factory=list)
     interaction: Contrast | None = None
     table_3x3: list[Cell] = Field(default_factory=list)
     curve: list[CurvePoint] = Field(default_factory=list)

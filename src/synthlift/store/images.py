@@ -9,6 +9,7 @@ through here: ``study.open_test`` alone reads them.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -54,18 +55,32 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def usable_rows(store: Store, inventory: str) -> Mapping[str, Strings]:
-    """Columns id, label, group, sha256 of the usable inventory rows, in pixel order."""
+    """Columns id, label, group, sha256, part of the usable inventory rows, in pixel order."""
     return _usable_rows(store.open(inventory).path(INVENTORY))
 
 
 @functools.lru_cache(maxsize=4)
 def _usable_rows(path: Path) -> Mapping[str, Strings]:
     # Through lists, since Arrow's own conversions import pandas.
-    names = ("id", "label", "group", "sha256")
+    names = ("id", "label", "group", "sha256", "part")
     table = read_table(path, (*names, "status"))
     keep = [row for row, status in enumerate(table.column("status").to_pylist()) if status == "ok"]
     columns = {name: np.array(table.column(name).to_pylist(), dtype=np.str_) for name in names}
     return {name: column[keep] for name, column in columns.items()}
+
+
+def attribute_columns(store: Store, inventory: str) -> Mapping[str, Strings]:
+    """Attributes of the usable inventory rows by name, in pixel order; "" where one is missing."""
+    return _attribute_columns(store.open(inventory).path(INVENTORY))
+
+
+@functools.lru_cache(maxsize=4)
+def _attribute_columns(path: Path) -> Mapping[str, Strings]:
+    table = read_table(path, ("attributes", "status"))
+    rows = zip(*(table.column(name).to_pylist() for name in ("attributes", "status")), strict=True)
+    found = [json.loads(text) for text, status in rows if status == "ok"]
+    names = dict.fromkeys(name for row in found for name in row)
+    return {name: np.array([row.get(name, "") for row in found], dtype=np.str_) for name in names}
 
 
 def class_names(store: Store, inventory: str) -> tuple[str, ...]:
@@ -114,6 +129,10 @@ def read_part(store: Store, keys: DataKeys, *, draw: int, part: Part) -> ImageSe
         groups=columns["group"][rows],
         classes=classes,
         source=GuardedPixels(base, rows),
+        attributes={
+            name: column[rows]
+            for name, column in attribute_columns(store, keys["inventory"]).items()
+        },
     )
 
 

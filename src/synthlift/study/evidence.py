@@ -139,7 +139,10 @@ def evaluate(
             "entries": [entry.as_json() for entry in wanted],
             "classes": list(prepared.opened.classes),
         },
-        inputs={"predictions": [entry.key for entry in wanted]},
+        inputs={
+            "inventory": prepared.data["inventory"],
+            "predictions": [entry.key for entry in wanted],
+        },
         seed=seed_for(study.seed, "evaluation"),
         label="statistics",
     )

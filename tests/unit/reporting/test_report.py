@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from synthlift.reporting import render, write_report
-from synthlift.spec.facts import Openings
-from synthlift.spec.results import Results
+from synthlift.spec.facts import Estimate, Openings
+from synthlift.spec.results import Results, SubgroupGap, SubgroupVerdict
 from tests.unit.reporting.sample import ARM, DIGITS, RIVAL, sample_results
 
 HOSTILE = "<script>alert(1)</script>"
@@ -332,3 +332,38 @@ def test_the_primary_pair_is_set_against_its_cost() -> None:
     words = outline(render(results, folder=None)).words
     assert f"'{RIVAL}' took 90" in words
     assert "for its synthetic images: 2.5 times as much" in words
+
+
+def test_subgroups_are_shown_with_their_gap() -> None:
+    results = sample_results()
+    estimate = Estimate(value=0.8, low=0.7, high=0.9, n=40, method="t")
+    assert results.verdict is not None
+    arm = SubgroupVerdict(
+        attribute="site",
+        value="<b>arm</b>",
+        test_images=40,
+        test_groups=38,
+        rival=estimate,
+        generative=estimate,
+        contrast=results.verdict.contrast.model_copy(update={"p_holm": 0.01}),
+        word="helps",
+    )
+    face = arm.model_copy(update={"value": "face", "contrast": None, "word": "too_small"})
+    results.subgroups = [arm, face]
+    results.gaps = [
+        SubgroupGap(
+            attribute="site",
+            worst_with_rival="face",
+            worst_with_generative="arm",
+            worst_accuracy_rival=0.6,
+            worst_accuracy_generative=0.7,
+            gap_rival=0.2,
+            gap_generative=0.1,
+        )
+    ]
+    html = render(results, folder=None)
+    words = outline(html).words
+    assert "Subgroup by subgroup" in words
+    assert "with the rival 20.0 points, worst for 'face'" in words
+    assert "<b>arm</b>" in words
+    assert "<b>arm</b>" not in html

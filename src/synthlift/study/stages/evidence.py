@@ -9,8 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from synthlift.store import StageContext, StageRequest, Summary
-from synthlift.store.images import ManifestEntry, read_generated
+from synthlift.store import StageContext, StageRequest, Store, Summary
+from synthlift.store.images import (
+    ManifestEntry,
+    attribute_columns,
+    read_generated,
+    usable_rows,
+)
 from synthlift.study.stages.common import classifier, encoder_with, fit_inputs, load_plugins
 from synthlift.study.tables import Entry, gather
 from synthlift.types import ImageBatch, UInt8
@@ -31,11 +36,18 @@ def evaluate(request: StageRequest, context: StageContext) -> Summary:
     if given["generative"] is None:
         return {"evaluated": False}
     arms = [PlannedArm(**arm) for arm in given["arms"]]
-    plan = EvaluationPlan(**{**given, "arms": arms}, seed=request.seed)
+    attributes = _attributes(context.store, request.one("inventory"))
+    plan = EvaluationPlan(**{**given, "arms": arms, "attributes": attributes}, seed=request.seed)
     outcome = evaluate_study(table, plan)
     parts = {name: _plain(getattr(outcome, name)) for name in outcome.__dataclass_fields__}
     (context.out / OUTCOME).write_text(json.dumps(parts))
     return {"evaluated": True, "word": outcome.verdict.word}
+
+
+def _attributes(store: Store, inventory: str) -> dict[str, dict[str, str]]:
+    ids = usable_rows(store, inventory)["id"].tolist()
+    columns = attribute_columns(store, inventory)
+    return {name: dict(zip(ids, column.tolist(), strict=True)) for name, column in columns.items()}
 
 
 def _plain(value: Any) -> Any:
