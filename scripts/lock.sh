@@ -15,5 +15,5 @@ compile() { # group, then further options
     "${PYTHON:-python3}" scripts/check_pins.py --stamp "requirements/$group.txt"
 }
 
-compile dev "$@"
+compile dev --all-extras "$@"
 compile run --constraint requirements/dev.txt "$@"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthlift.errors import LeakageError
+from synthlift.rows import PixelRows, as_positions
 
 UInt8 = NDArray[np.uint8]
 Int64 = NDArray[np.int64]
@@ -25,41 +26,44 @@ Strings = NDArray[np.str_]
 UNLABELLED = -1
 
 
-def as_positions(rows: NDArray[Any] | Sequence[int], *, length: int) -> NDArray[np.intp]:
-    """Row positions, whether given as positions or as a mask of ``length`` booleans."""
-    given = np.asarray(rows)
-    if given.dtype == np.bool_:
-        assert given.shape == (length,), f"a mask of {given.shape} for {length} rows"
-        return np.flatnonzero(given)
-    assert given.size == 0 or given.dtype.kind in "iu", f"rows are {given.dtype}, not whole numbers"
-    return given.astype(np.intp)
-
-
 class GuardedPixels:
     """Pixels of which only the allowed rows can be read; any other row raises ``LeakageError``.
 
     Args:
-        base: uint8 array [N, H, W, C], often a memory map over the whole data set.
+        base: uint8 images [N, H, W, C], often a file that holds the whole data set.
         allowed: the rows of ``base`` that may be read, as positions or as a mask [N].
     """
 
-    def __init__(self, base: UInt8, allowed: NDArray[np.intp] | NDArray[np.bool_]) -> None:
-        rows = as_positions(allowed, length=len(base)).copy()
+    def __init__(self, base: PixelRows, allowed: NDArray[np.intp] | NDArray[np.bool_]) -> None:
+        count, height, width, channels = base.shape
+        rows = as_positions(allowed, length=count).copy()
         rows.setflags(write=False)
 
         # The array lives in a closure: no attribute, public or private, leads to the other rows.
         def read(index: NDArray[np.intp]) -> UInt8:
-            if len(index) and (index.min() < 0 or index.max() >= len(rows)):
-                raise LeakageError("a row outside the permitted part of the data was requested")
+            _require_within(index, len(rows))
             pixels: UInt8 = np.ascontiguousarray(base[rows[index]])
             return pixels
 
         self._read = read
-        self.shape: tuple[int, int, int, int] = (len(rows), *base.shape[1:])
+        self.shape: tuple[int, int, int, int] = (len(rows), height, width, channels)
 
     def read(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> UInt8:
         """Copy the images at ``index`` (positions among the allowed rows), uint8 [n, H, W, C]."""
         return self._read(as_positions(index, length=self.shape[0]))
+
+    __getitem__ = read
+
+    def narrowed(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> GuardedPixels:
+        """The same pixels with only the rows ``index`` allowed; nothing is read."""
+        rows = as_positions(index, length=self.shape[0])
+        _require_within(rows, self.shape[0])
+        return GuardedPixels(self, rows)
+
+
+def _require_within(index: NDArray[np.intp], count: int) -> None:
+    if len(index) and (index.min() < 0 or index.max() >= count):
+        raise LeakageError("a row outside the permitted part of the data was requested")
 
 
 @dataclass(frozen=True)
@@ -99,14 +103,14 @@ class ImageSet:
 
     def subset(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> ImageSet:
         """The same set restricted to ``rows`` (positions, in that order, or a mask)."""
+        source = self.source.narrowed(rows)  # first: a row out of reach is leakage
         rows = as_positions(rows, length=len(self))
-        pixels = self.pixels(rows)  # first: a row out of reach is leakage, not a wrong index
         return ImageSet(
             ids=self.ids[rows],
             labels=self.labels[rows],
             groups=self.groups[rows],
             classes=self.classes,
-            source=GuardedPixels(pixels, np.arange(len(rows))),
+            source=source,
             attributes={name: column[rows] for name, column in self.attributes.items()},
         )
 

@@ -12,7 +12,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from synthlift.errors import LeakageError
-from synthlift.types import GuardedPixels, ImageSet, LockedTest, UInt8, as_positions
+from synthlift.rows import as_positions
+from synthlift.types import GuardedPixels, ImageSet, LockedTest, UInt8
 
 
 @pytest.fixture(scope="module")

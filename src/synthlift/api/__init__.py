@@ -13,6 +13,7 @@ from synthlift.api.generating import Generated, generate
 from synthlift.api.inspecting import init, inspect
 from synthlift.api.keeping import Status, gc, report, runs, status, stop
 from synthlift.api.run_folder import Run, load
+from synthlift.api.sharing import share_report
 from synthlift.api.sources import Asked, ask, demo_study
 from synthlift.api.studies import demo, plan, run
 from synthlift.spec.loading import json_schema as schema
@@ -41,6 +42,7 @@ __all__ = [
     "run",
     "runs",
     "schema",
+    "share_report",
     "status",
     "stop",
 ]

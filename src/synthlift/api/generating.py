@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthlift.api.exporting import save_png
 from synthlift.api.images import GENERATORS, read_component
 from synthlift.api.sources import Asked, Source, ask, is_run_folder
 from synthlift.errors import InputError, nearest_name
 from synthlift.seeds import seed_for
+from synthlift.spec.provenance import facts_of, png_bytes
 from synthlift.store.files import write_json_atomic
 from synthlift.types import SampleRequest
 
@@ -210,7 +210,15 @@ def _write_all(
             batches = (image for batch in kept.fitted.sample(requests) for image in batch.pixels)
             for request, pixels in zip(requests, batches, strict=True):
                 file = f"images/{name}/{kept.name}_{request.index:05d}.png"
-                save_png(folder / file, pixels)
+                told = facts_of(
+                    generator=kept.name,
+                    kind=kept.kind,
+                    label=name,
+                    seed=request.seed,
+                    index=request.index,
+                    fit_seed=kept.seed,
+                )
+                (folder / file).write_bytes(png_bytes(pixels, facts=told))
                 facts = [kept.name, kept.kind, kept.seed, request.index, request.seed]
                 writer.writerow([file, name, *facts])
                 if len(shown[name]) < SHEET_COLUMNS:
@@ -302,7 +310,8 @@ def _fit(
         prepared = prepare(
             session,
             opened,
-            # Nothing is tested here: one image a class is locked away, the least there is.
+            # Nothing is tested here: one image a class is locked away, the least there is. Test
+            # images that the data bring stay out of it where a study honours them.
             design=Design("fixed", test=1e-9, validation=VALIDATION, folds=1, repeats=1, draws=1),
             image_size=given if isinstance(given, int) else choose_size(widths, heights)[0],
             channels=choose_channels(grey, wanted=study.data.channels)[0],

@@ -241,6 +241,24 @@ class Pixels:
         return file if file and file.is_file() else None
 
     @cached_property
+    def attributes(self) -> Mapping[str, Mapping[str, str]]:
+        """Attributes of real images by id: from the store, else from the source."""
+        from synthlift.store.images import attribute_columns, usable_rows
+
+        found: dict[str, Mapping[str, str]] = {}
+        for artefact in self.artefacts("inventory"):
+            assert self.store is not None
+            columns = attribute_columns(self.store, artefact.key)
+            for row, name in enumerate(usable_rows(self.store, artefact.key)["id"].tolist()):
+                found[name] = {key: str(values[row]) for key, values in columns.items()}
+        if found:
+            return found
+        try:
+            return {item.id: item.attributes for item in self._source.items}
+        except InputError:  # the source is gone
+            return {}
+
+    @cached_property
     def _source(self) -> Source:
         from synthlift.data.sources import open_source
         from synthlift.study.places import where_of

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from synthlift.api.sources import Source, ask, study_name
+from synthlift.api.sources import Asked, Source, ask
 from synthlift.errors import InputError
 from synthlift.spec.loading import dump_study, load_study
 from synthlift.spec.study import Study
+
+if TYPE_CHECKING:
+    from synthlift.data.given import Published
+    from synthlift.data.inventory import Row
 
 Progress = Callable[[int, int, str], None]
 STUDY_FILE = "study.yaml"
@@ -55,12 +59,28 @@ def inspect(source: Source, *, progress: Progress = _silent) -> dict[str, Any]:
     }
     return {
         "source": opened.where.source,
-        **inspect_inventory(found.rows, summary=summary, data=data),
+        **inspect_inventory(
+            found.rows, summary=summary, data=data, published=_published(asked, found.rows)
+        ),
     }
 
 
+def _published(asked: Asked, rows: Sequence[Row]) -> Published | None:
+    from synthlift.data.inventory import OK
+    from synthlift.data.published import open_split
+
+    file = asked.study.data.split.file
+    if file is None:
+        return None
+    return open_split(
+        asked.base / Path(file).expanduser(),
+        ids=[row.id for row in rows if row.status == OK],
+        unusable=[row.id for row in rows if row.status != OK],
+    )
+
+
 def init(
-    data: str | Path,
+    data: Source,
     *,
     out: Path | str = STUDY_FILE,
     force: bool = False,
@@ -69,7 +89,7 @@ def init(
     """Write a study file for this data, every key with its default and its meaning.
 
     Args:
-        data: a folder with one sub-folder a class, or ``sklearn:digits``.
+        data: as for :func:`inspect`.
         out: the file to write.
         force: replace an existing file.
         progress: see :func:`inspect`.
@@ -90,19 +110,20 @@ def init(
             rule="the study file is written into an existing folder",
             remedy="make the folder first, or give another name with --out",
         )
+    given = ask(data).study
+    source = given.data.source
     facts = inspect(data, progress=progress)
     if facts["problem"]:
         raise InputError(
-            f"'{data}' cannot be studied: {facts['problem']}",
+            f"'{source}' cannot be studied: {facts['problem']}",
             rule="a study needs at least two classes with at least 3 usable images each",
-            remedy=f"see what was left out and why: synthlift inspect {data}",
+            remedy=f"see what was left out and why: synthlift inspect {source}",
         )
-    path.write_text(_header(path, facts) + dump_study(_study(data, path, facts)), encoding="utf-8")
+    path.write_text(_header(path, facts) + dump_study(_study(given, path, facts)), encoding="utf-8")
     return path
 
 
-def _study(data: str | Path, path: Path, facts: Mapping[str, Any]) -> Study:
-    given = ask(data).study
+def _study(given: Study, path: Path, facts: Mapping[str, Any]) -> Study:
     source = given.data.source
     if Path(source).is_absolute():
         source = _relative(Path(source), path.absolute().parent)
@@ -111,7 +132,6 @@ def _study(data: str | Path, path: Path, facts: Mapping[str, Any]) -> Study:
     return load_study(
         {
             **content,
-            "name": study_name(Path(str(data)).name or given.name),
             "data": {**content["data"], "source": source, "names": names},
         }
     )

@@ -187,14 +187,14 @@ class Run:
         if folds:
             choice = folds[min(max(replicate, 0), len(folds) - 1)]
             name, recipe = choice.arm, choice.recipe
-        found = next(arm for arm in self._planned() if arm.name == name)
+        found = next(arm for arm in self.planned_arms() if arm.name == name)
         known = {key: recipe[key] for key in Recipe.model_fields if key in recipe}
         duplicate = bool(recipe.get("duplicate", found.duplicate))
         return found.model_copy(
             update={"recipe": Recipe.model_validate(known), "duplicate": duplicate}
         )
 
-    def _planned(self) -> list[Arm]:
+    def planned_arms(self) -> list[Arm]:
         """The study's arms, multiples cut to its budget where it had one."""
         from synthlift.spec.arms import expand_arms
         from synthlift.study.budget import scaled

@@ -112,6 +112,8 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         assert content is not None
         asked = _from_mapping(content, changes)
         return replace(asked, out=path.absolute(), resumed=True)
+    if path.suffix.lower() in _data_suffixes():
+        return _asked(_bare(str(path.resolve()), path.stem, changes))
     if path.is_file():
         content = _resolved(path)
         if content is not None:
@@ -127,6 +129,13 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         "sklearn:digits",
         remedy=f"check the spelling; it was looked for at {path.absolute()}",
     )
+
+
+def _data_suffixes() -> frozenset[str]:
+    """Endings of files that are data, not study files."""
+    from synthlift.data.sources import readers
+
+    return frozenset(suffix for reader in readers() for suffix in reader.suffixes)
 
 
 def _asked(study: Study) -> Asked:

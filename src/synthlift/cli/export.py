@@ -20,21 +20,37 @@ Out = Annotated[
 ]
 Replicate = Annotated[int, typer.Option("--replicate", min=0, help="Which repetition, from 0.")]
 SyntheticOnly = Annotated[bool, typer.Option("--synthetic-only", help="Leave the real images out.")]
+Form = Annotated[
+    str,
+    typer.Option("--format", metavar="FORMAT", help="imagefolder, csv, parquet or hf."),
+]
+AcceptCopies = Annotated[
+    bool,
+    typer.Option("--accept-copies", help="Export although the generator failed the copying gate."),
+]
+AcceptTerms = Annotated[
+    bool,
+    typer.Option("--accept-terms", help="Export although the source may not be redistributed."),
+]
 
 
 @guarded
 def export(
     run: options.RunFolder,
     arm: Arm,
+    form: Form = "imagefolder",
     out: Out = None,
     replicate: Replicate = 0,
     synthetic_only: SyntheticOnly = False,
+    accept_copies: AcceptCopies = False,
+    accept_terms: AcceptTerms = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write an arm's images, splits, provenance and model.
+    """Write an arm's images with a data card, provenance and, as a folder, splits and model.
 
-    Test images are named in splits.csv and never in the training folder.
+    Test images are never among them. Headers of real images are taken off; every synthetic PNG
+    says that it is one. The formats csv, parquet and hf hold the validation images too.
     """
     from synthlift import api
     from synthlift.cli import output
@@ -45,8 +61,11 @@ def export(
             run,
             arm=arm,
             out=out or Path(f"{run.resolve().name}-{arm}"),
+            form=form,
             replicate=replicate,
             synthetic_only=synthetic_only,
+            accept_copies=accept_copies,
+            accept_terms=accept_terms,
             progress=progress,
         )
     if as_json:
@@ -58,4 +77,10 @@ def export(
             f"{found.reduced:,} real images are at training size: their originals are gone or "
             "were changed"
         )
-    output.say(f"model/ is {found.model}")
+    if found.decoded:
+        output.say(
+            f"{found.decoded:,} real images are 8-bit PNG: their files' headers could not be "
+            "taken off"
+        )
+    if form == "imagefolder":
+        output.say(f"model/ is {found.model}")

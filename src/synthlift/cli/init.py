@@ -21,6 +21,10 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing file."
 @guarded
 def init(
     data: Data,
+    metadata: options.Metadata = None,
+    label: options.Label = None,
+    group: options.Group = None,
+    attribute: options.Attribute = None,
     out: File = Path("study.yaml"),
     force: Force = False,
     as_json: options.Json = False,
@@ -34,8 +38,14 @@ def init(
     from synthlift.cli import output
     from synthlift.cli.progress import counting
 
+    asked = api.ask(
+        data,
+        overrides=options.changed(
+            None, metadata=metadata, label=label, group=group, attribute=attribute
+        ),
+    )
     with counting("reading images", quiet=quiet) as progress:
-        path = api.init(data, out=out, force=force, progress=progress)
+        path = api.init(asked, out=out, force=force, progress=progress)
     if as_json:
         output.say_json({"study": path})
         return

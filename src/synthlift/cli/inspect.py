@@ -9,6 +9,10 @@ from synthlift.cli.errors import guarded
 @guarded
 def inspect(
     source: options.Source,
+    metadata: options.Metadata = None,
+    label: options.Label = None,
+    group: options.Group = None,
+    attribute: options.Attribute = None,
     changes: options.Set = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -22,7 +26,12 @@ def inspect(
     from synthlift.cli.progress import counting
     from synthlift.data.inspection import render_inspection
 
-    asked = api.ask(source, overrides=changes or ())
+    asked = api.ask(
+        source,
+        overrides=options.changed(
+            changes, metadata=metadata, label=label, group=group, attribute=attribute
+        ),
+    )
     with counting("reading images", quiet=quiet) as progress:
         found = api.inspect(asked, progress=progress)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,27 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A folder with one sub-folder a class, a study file, a run folder, or sklearn:digits.",
+        help="A folder with one sub-folder a class, a table of paths, an .npz file, a study file, "
+        "a run folder, or a name such as sklearn:digits.",
+    ),
+]
+Metadata = Annotated[
+    Path | None,
+    typer.Option(
+        "--metadata", metavar="TABLE", help="A table to join to the images by path, name or stem."
+    ),
+]
+Label = Annotated[str | None, typer.Option("--label", metavar="COLUMN", help="Column: the class.")]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group", metavar="COLUMN", help="Column: what must stay together (patient, lesion)."
+    ),
+]
+Attribute = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute", metavar="COLUMN", help="Column to keep for subgroups; may be repeated."
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -49,5 +70,26 @@ Budget = Annotated[
         help="Time that the run may take, such as 90s, 30m or 2h, or none; a bare folder has 30m.",
     ),
 ]
+
+
+def changed(
+    changes: list[str] | None,
+    *,
+    metadata: Path | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    attribute: list[str] | None = None,
+) -> list[str]:
+    """The overrides that ``--set`` and the options above stand for, as ``KEY=VALUE``."""
+    given = {
+        "metadata": None if metadata is None else str(metadata.expanduser().absolute()),
+        "label": label,
+        "group": group,
+        "attributes": attribute or None,
+    }
+    said = [f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+    return [*said, *(changes or ())]
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]

@@ -12,6 +12,10 @@ from synthlift.cli.errors import guarded
 @guarded
 def plan(
     source: options.Source,
+    metadata: options.Metadata = None,
+    label: options.Label = None,
+    group: options.Group = None,
+    attribute: options.Attribute = None,
     out: options.Out = None,
     store: options.Store = None,
     seed: options.Seed = None,
@@ -27,7 +31,16 @@ def plan(
     from synthlift.cli import output, starting
     from synthlift.cli.progress import following
 
-    asked = api.ask(source, out=out, store=store, overrides=changes or (), seed=seed, budget=budget)
+    asked = api.ask(
+        source,
+        out=out,
+        store=store,
+        overrides=options.changed(
+            changes, metadata=metadata, label=label, group=group, attribute=attribute
+        ),
+        seed=seed,
+        budget=budget,
+    )
     with following(starting.store_of(asked), quiet=quiet) as listener:
         found = api.plan(asked, device=device, workers=workers, listener=listener)
     if as_json:

@@ -23,6 +23,10 @@ Replan = Annotated[bool, typer.Option("--replan", help="Forget recorded choices,
 @guarded
 def run(
     source: options.Source,
+    metadata: options.Metadata = None,
+    label: options.Label = None,
+    group: options.Group = None,
+    attribute: options.Attribute = None,
     out: options.Out = None,
     store: options.Store = None,
     seed: options.Seed = None,
@@ -42,7 +46,16 @@ def run(
     """
     from synthlift import api
 
-    asked = api.ask(source, out=out, store=store, overrides=changes or (), seed=seed, budget=budget)
+    asked = api.ask(
+        source,
+        out=out,
+        store=store,
+        overrides=options.changed(
+            changes, metadata=metadata, label=label, group=group, attribute=attribute
+        ),
+        seed=seed,
+        budget=budget,
+    )
     conclude(
         asked,
         more=more,

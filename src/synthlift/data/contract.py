@@ -47,8 +47,9 @@ class Where:
     Attributes:
         source: a path, or ``scheme:name``.
         base: folder that relative paths start from.
-        metadata, label, group, attributes, masks: as in the study file.
+        metadata, label, group, attributes, masks, bins: as in the study file.
         labelled: whether every image must have a class.
+        classes: class name in the source → class name that it stands for.
     """
 
     source: str
@@ -59,6 +60,8 @@ class Where:
     attributes: tuple[str, ...] = ()
     masks: str | None = None
     labelled: bool = True
+    bins: Mapping[str, int | tuple[float, ...]] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -71,12 +74,14 @@ class Where:
 
     def as_json(self) -> dict[str, Any]:
         """For a stage's request; :meth:`from_json` reads it back."""
-        return {**asdict(self), "attributes": list(self.attributes)}
+        bins = {k: v if isinstance(v, int) else list(v) for k, v in self.bins.items()}
+        return {**asdict(self), "attributes": list(self.attributes), "bins": bins}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Where:
         """Read back what :meth:`as_json` gave."""
-        return cls(**{**value, "attributes": tuple(value["attributes"])})
+        bins = {k: v if isinstance(v, int) else tuple(v) for k, v in value["bins"].items()}
+        return cls(**{**value, "attributes": tuple(value["attributes"]), "bins": bins})
 
 
 class Source(Protocol):

@@ -1,4 +1,4 @@
-"""Decoding one image file safely, and saying what was done to it.
+"""Decoding one image safely – a file, a stream, an array – and saying what was done to it.
 
 Whatever is stored, the result is uint8 with one channel (grey) or three (RGB):
 
@@ -11,13 +11,16 @@ Whatever is stored, the result is uint8 with one channel (grey) or three (RGB):
 - 1 bit: black and white;
 - animations and several pages: the first picture;
 - colour files whose three channels are equal: grey;
-- 32-bit integers and floats: refused, since no value in them is known to be white.
+- 32-bit integers and floats: refused, since no value in them is known to be white;
+- DICOM: see :mod:`synthlift.data.formats.dicom`.
+
+Of a file's header nothing is kept but the pixel format: no owner, place, name or date.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +29,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from synthlift.data.formats import FORMATS, format_of
 from synthlift.errors import InputError
 from synthlift.types import UInt8
 
@@ -46,9 +50,15 @@ _FORMATS = {
     "JPEG2000": (".jp2", ".j2k"),
     "AVIF": (".avif",),
 }
-EXTENSIONS = frozenset(extension for names in _FORMATS.values() for extension in names)
+EXTENSIONS = frozenset(
+    extension
+    for names in (*_FORMATS.values(), *(other.extensions for other in FORMATS))
+    for extension in names
+)
 WHITE_16_BIT = 65535
 _ORIENTATION_TAG = 0x0112
+_PHOTOMETRIC_TAG, _WHITE_IS_ZERO = 262, 0
+_PILLOW_LIMIT = 178_956_970  # beyond it Pillow itself takes a header for a bomb
 _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 _COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 
@@ -63,6 +73,9 @@ CONVERSIONS = {
     "colour space": "images in another colour space converted to RGB",
     "1-bit": "1-bit images read as black and white",
     "first frame": "files with several pictures of which the first was taken",
+    "window": "DICOM images shown through the window (or VOI table) in their header",
+    "no window": "DICOM images without a window, stretched from their smallest to largest value",
+    "inverted": "DICOM images in which 0 is white (MONOCHROME1), inverted",
     "grey as colour": "colour files whose channels are equal, taken as grey",
 }
 
@@ -81,9 +94,10 @@ class Decoded:
 
     Attributes:
         pixels: uint8 [H, W, C] in [0, 255], C = 1 (grey) or 3 (RGB), orientation applied.
-        mode: Pillow's name of the stored pixel format ("L", "RGB", "P", "I;16", "CMYK" …).
+        mode: Pillow's name of the stored pixel format ("L", "RGB", "P", "I;16", "CMYK" …), or
+            DICOM's ("MONOCHROME2" …).
         bits: stored bits per channel: 1, 8 or 16.
-        peak: largest stored value of a 16-bit grey image, else 0.
+        peak: largest stored value of a 16-bit grey image without a window, else 0.
         conversions: keys of :data:`CONVERSIONS` that apply.
     """
 
@@ -124,27 +138,94 @@ def decode_file(path: Path, *, max_pixels: int, white: int = WHITE_16_BIT) -> De
         UnusableImageError: with a reason in the categories unreadable, truncated, too large and
             unsupported.
     """
+    with _opened(path) as stream:
+        return decode_stream(stream, name=path.name, max_pixels=max_pixels, white=white)
+
+
+def decode_stream(
+    stream: BinaryIO, *, name: str = "", max_pixels: int, white: int = WHITE_16_BIT
+) -> Decoded:
+    """As :func:`decode_file`, from a seekable stream; ``name`` may tell the format by its ending.
+
+    Raises:
+        UnusableImageError: as :func:`decode_file`.
+    """
+    with _reasons(max_pixels):
+        other = format_of(stream, name)
+        decode = _decode if other is None else other.function("decode")
+        found: Decoded = decode(stream, max_pixels=max_pixels, white=white)
+        return found
+
+
+def decode_array(values: np.ndarray, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
+    """One image of an array: uint8 or uint16, [H, W] or [H, W, C], C = 1 (grey) or 3 (RGB).
+
+    Raises:
+        UnusableImageError: more than ``max_pixels``.
+    """
+    assert values.dtype in (np.uint8, np.uint16), values.dtype
+    if values.shape[0] * values.shape[1] > max_pixels:
+        raise _too_large(max_pixels)
+    colour = values.ndim == 3 and values.shape[2] == 3
+    if values.dtype == np.uint8:
+        return finish(values, mode="RGB" if colour else "L", bits=8)
+    if colour:
+        pixels = (values >> 8).astype(np.uint8)
+        return finish(pixels, mode="RGB", bits=16, done={"16-bit colour"})
+    pixels, peak = scale_16_bit(values, white=white), int(values.max())
+    return finish(pixels, mode="I;16", bits=16, peak=peak, done={"16-bit"})
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels after EXIF orientation, from the header alone.
+
+    Raises:
+        UnusableImageError: as :func:`decode_file`.
+    """
+    with _opened(path) as stream, _reasons(_PILLOW_LIMIT):
+        other = format_of(stream, path.name)
+        if other is not None:
+            width, height = other.function("size")(stream)
+            return width, height
+        from PIL import Image
+
+        with Image.open(stream, formats=_known_formats()) as image:
+            turned = _orientation(image) >= 5
+            return image.size[::-1] if turned else image.size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         if not path.is_file():
             raise UnusableImageError("unreadable", "a folder or no such file")
         with path.open("rb") as stream:
-            return _decode(stream, max_pixels=max_pixels, white=white)
-    except (UnusableImageError, MemoryError):
-        raise
+            yield stream
     except PermissionError:
         raise UnusableImageError("unreadable", "no permission") from None
+    except OSError:
+        raise UnusableImageError("unreadable", "damaged image data") from None
+
+
+@contextmanager
+def _reasons(max_pixels: int) -> Iterator[None]:
+    """Turn whatever a decoder raises into a reason."""
+    try:
+        yield
+    except (UnusableImageError, MemoryError):
+        raise
     except Exception as error:  # Decoders answer damaged bytes with almost any exception.
         raise _unusable(error, max_pixels=max_pixels) from error
 
 
 @contextmanager
 def without_pillow_warnings() -> Iterator[None]:
-    """Silence Pillow on large images and odd headers: what matters becomes a reason instead.
+    """Silence decoders on large images and odd headers: what matters becomes a reason instead.
 
     To be entered once around a pool of threads: warning filters belong to the whole process.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\..*")
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\..*")
         yield
 
 
@@ -172,26 +253,47 @@ def _decode(stream: BinaryIO, *, max_pixels: int, white: int) -> Decoded:
         raise UnusableImageError("unreadable", "an empty file")
     stream.seek(0)
     with Image.open(stream, formats=_known_formats()) as image:
-        if image.width * image.height > max_pixels:
-            raise _too_large(max_pixels)
-        mode, bits = image.mode, _stored_bits(image)
-        if mode in ("I", "F"):
-            raise UnusableImageError("unsupported", f"32-bit pixels (mode {mode})")
-        done = {"first frame"} if _has_more_frames(image) else set()
-        orientation = _orientation(image)
-        image.load()
-        if mode in _SIXTEEN:
-            raw = np.asarray(image)
-            pixels, peak = scale_16_bit(raw, white=white), int(raw.max())
-            done.add("16-bit")
-        else:
-            if bits == 16:
-                done.add("16-bit colour")
-            pixels, peak = np.asarray(_eight_bit(image, done)), 0
+        return decode_picture(image, max_pixels=max_pixels, white=white)
+
+
+def decode_picture(image: Image, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
+    """One picture that Pillow has opened, its pixels loaded or not yet.
+
+    Raises:
+        UnusableImageError: too large or unsupported; other exceptions where data are damaged.
+    """
+    if image.width * image.height > max_pixels:
+        raise _too_large(max_pixels)
+    mode, bits = image.mode, _stored_bits(image)
+    if mode in ("I", "F"):
+        raise UnusableImageError("unsupported", f"32-bit pixels (mode {mode})")
+    done = {"first frame"} if _has_more_frames(image) else set()
+    orientation = _orientation(image)
+    image.load()
+    peak = 0
+    if mode in _SIXTEEN:
+        raw = np.asarray(image)
+        # Pillow inverts such TIFFs of 8 bits, but not those of 16.
+        if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:
+            raw = WHITE_16_BIT - raw
+        pixels, peak = scale_16_bit(raw, white=white), int(raw.max())
+        done.add("16-bit")
+    else:
+        if bits == 16:
+            done.add("16-bit colour")
+        pixels = np.asarray(_eight_bit(image, done))
     if orientation != 1:
         pixels = _orient(pixels, orientation)
         done.add("orientation")
-    if pixels.ndim == 3 and _channels_equal(pixels):
+    return finish(pixels, mode=mode, bits=bits, peak=peak, done=done)
+
+
+def finish(
+    pixels: UInt8, *, mode: str, bits: int, peak: int = 0, done: Iterable[str] = ()
+) -> Decoded:
+    """Decoded pixels, uint8 [H, W] or [H, W, C], in the common form; equal channels are grey."""
+    done = set(done)
+    if pixels.ndim == 3 and pixels.shape[2] == 3 and _channels_equal(pixels):
         pixels = pixels[:, :, :1]
         if mode in _COLOUR:
             done.add("grey as colour")

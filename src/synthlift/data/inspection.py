@@ -12,8 +12,9 @@ from synthlift.data.designs import (
     groups_per_class,
     test_groups_per_class,
 )
+from synthlift.data.given import Published
 from synthlift.data.integrity import CONFLICT
-from synthlift.data.inventory import Row, usable
+from synthlift.data.inventory import Row, attribute_columns, usable
 from synthlift.data.sizes import choose_channels, choose_size
 from synthlift.errors import InputError
 from synthlift.spec.data import Data
@@ -23,7 +24,11 @@ ASSUMED_DISCORDANT = 0.1
 
 
 def inspect_inventory(
-    rows: Sequence[Row], *, summary: Mapping[str, Any], data: Data
+    rows: Sequence[Row],
+    *,
+    summary: Mapping[str, Any],
+    data: Data,
+    published: Published | None = None,
 ) -> dict[str, Any]:
     """Say what was found and what a study of it could show.
 
@@ -31,6 +36,7 @@ def inspect_inventory(
         rows: the whole inventory that the ``read`` stage wrote.
         summary: that stage's summary.
         data: the section ``data`` of the study file.
+        published: what ``split.file`` says.
 
     Returns:
         JSON: counts per class with test groups and the widest 95 % Wilson interval that they
@@ -40,7 +46,7 @@ def inspect_inventory(
     used = usable(rows)
     counts = groups_per_class([r.label for r in used], [r.group for r in used])
     counts = {**dict.fromkeys(sorted({r.label for r in rows}), 0), **counts}
-    design, problem = _design(data, used, counts)
+    design, problem = _design(data, used, counts, published)
     excluded: Mapping[str, int] = summary["excluded"]
     kept = ("read", "usable", "excluded", "excluded_examples", "ignored", "notes")
     images: Mapping[str, int] = summary["classes"]
@@ -60,14 +66,22 @@ def inspect_inventory(
 
 
 def _design(
-    data: Data, used: Sequence[Row], counts: Mapping[str, int]
+    data: Data, used: Sequence[Row], counts: Mapping[str, int], published: Published | None
 ) -> tuple[Design | None, str | None]:
     if min(counts.values(), default=0) == 0:
         empty = [name for name, n in counts.items() if n == 0]
         return None, f"no usable image in {', '.join(empty) or 'the source'}"
     try:
-        labels, groups = [r.label for r in used], [r.group for r in used]
-        return choose_design(data.split, labels=labels, groups=groups), None
+        design = choose_design(
+            data.split,
+            labels=[row.label for row in used],
+            groups=[row.group for row in used],
+            ids=[row.id for row in used],
+            parts=[row.part for row in used],
+            attributes=attribute_columns(used),
+            published=published,
+        )
+        return design, None
     except InputError as error:
         return None, error.given
 

@@ -11,6 +11,9 @@ import numpy as np
 from synthlift.types import UInt8
 
 CONFLICT = "same image under different labels"
+ACROSS = "duplicate across given parts"
+_STAYS = ("test", "validation", "train", "")
+"""Of copies in different parts, the one in the first of these stays."""
 
 
 def pixel_hash(pixels: UInt8) -> str:
@@ -26,30 +29,39 @@ def pixel_hash(pixels: UInt8) -> str:
 
 
 def find_duplicates(
-    ids: Sequence[str], *, labels: Sequence[str], hashes: Sequence[str]
+    ids: Sequence[str],
+    *,
+    labels: Sequence[str],
+    hashes: Sequence[str],
+    parts: Sequence[str] | None = None,
 ) -> dict[str, str]:
     """Decide which of several identical pictures to leave out, and why.
 
-    Within a class the first by id stays. A picture that lies under different labels says nothing
-    about any of them, so all of its copies go.
+    Within a class the first by id stays; where the data bring a split, a copy in its test part
+    before one in validation before one in train (METHOD §2). A picture that lies under different
+    labels says nothing about any of them, so all of its copies go.
 
     Args:
         ids, labels, hashes: of the readable images, in any order; equal lengths.
+        parts: train, validation, test or "" of each.
 
     Returns:
         Reason by id, ``"<category>: <detail>"``, for the images to exclude.
     """
-    copies: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for name, label, content in sorted(zip(ids, labels, hashes, strict=True)):
-        copies[content].append((name, label))
+    copies: dict[str, list[tuple[int, str, str, str]]] = defaultdict(list)
+    given = [""] * len(ids) if parts is None else parts
+    for name, label, content, part in zip(ids, labels, hashes, given, strict=True):
+        copies[content].append((_STAYS.index(part), name, label, part))
     reasons: dict[str, str] = {}
     for found in copies.values():
-        under = sorted({label for _, label in found})
+        under = sorted({label for *_, label, _ in found})
         if len(under) > 1:
-            reasons.update({name: f"{CONFLICT}: {', '.join(under)}" for name, _ in found})
-        else:
-            first = found[0][0]
-            reasons.update({name: f"duplicate: of {first}" for name, _ in found[1:]})
+            reasons.update({name: f"{CONFLICT}: {', '.join(under)}" for _, name, *_ in found})
+            continue
+        (_, first, _, kept), *others = sorted(found)
+        for _, name, _, part in others:
+            what = "duplicate" if part == kept else ACROSS
+            reasons[name] = f"{what}: of {first}"
     return reasons
 
 

@@ -148,6 +148,7 @@ def _exclude_duplicates(rows: Sequence[Row]) -> list[Row]:
         [row.id for row in found],
         labels=[row.label for row in found],
         hashes=[row.sha256 for row in found],
+        parts=[row.part for row in found],
     )
     return [
         replace(row, status=EXCLUDED, reason=reasons[row.id]) if row.id in reasons else row
@@ -173,6 +174,12 @@ def in_order(
 def usable(rows: Sequence[Row]) -> list[Row]:
     """The rows with status "ok", sorted by id."""
     return sorted((row for row in rows if row.status == OK), key=lambda row: row.id)
+
+
+def attribute_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The rows' attributes as columns; "" where a row has none of that name."""
+    names = sorted({name for row in rows for name in row.attributes})
+    return {name: [row.attributes.get(name, "") for row in rows] for name in names}
 
 
 def content_digest(rows: Sequence[Row]) -> str:

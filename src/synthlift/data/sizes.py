@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -86,21 +86,47 @@ def resize(image: UInt8, *, size: int, fit: Fit, channels: int) -> UInt8:
         uint8 [size, size, channels].
     """
     image = _to_channels(image, channels)
+    return _fit(image, size=size, fit=fit, scale=_scale, padding=border_colour)
+
+
+def resize_mask(mask: UInt8, *, size: int, fit: Fit) -> UInt8:
+    """Bring a mask to where :func:`resize` brings its image, by nearest neighbour.
+
+    Args:
+        mask: uint8 [H, W], 0 = background.
+        size, fit: as for the image; what is padded is background.
+
+    Returns:
+        uint8 [size, size], with values of the mask only.
+    """
+    return _fit(
+        mask[:, :, None], size=size, fit=fit, scale=_nearest, padding=lambda _: np.uint8(0)
+    )[:, :, 0]
+
+
+def _fit(
+    image: UInt8,
+    *,
+    size: int,
+    fit: Fit,
+    scale: Callable[..., UInt8],
+    padding: Callable[[UInt8], UInt8 | np.uint8],
+) -> UInt8:
     height, width = image.shape[:2]
     if fit == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         image = image[top : top + side, left : left + side]
     if fit != "pad":
-        return _scale(image, width=size, height=size)
+        return scale(image, width=size, height=size)
     longer = max(height, width)
     inner_width = max(1, round(width * size / longer))
     inner_height = max(1, round(height * size / longer))
-    inner = _scale(image, width=inner_width, height=inner_height)
+    inner = scale(image, width=inner_width, height=inner_height)
     if (inner_height, inner_width) == (size, size):
         return inner
-    canvas = np.empty((size, size, channels), np.uint8)
-    canvas[:] = border_colour(image)
+    canvas = np.empty((size, size, image.shape[2]), np.uint8)
+    canvas[:] = padding(image)
     top, left = (size - inner_height) // 2, (size - inner_width) // 2
     canvas[top : top + inner_height, left : left + inner_width] = inner
     return canvas
@@ -136,3 +162,11 @@ def _scale(image: UInt8, *, width: int, height: int) -> UInt8:
     # A box reduction first, to three times the target, costs little quality and saves most time.
     scaled = np.asarray(picture.resize((width, height), how, reducing_gap=3.0))
     return scaled.reshape(height, width, image.shape[2])
+
+
+def _nearest(image: UInt8, *, width: int, height: int) -> UInt8:
+    from PIL import Image
+    from PIL.Image import Resampling
+
+    picture = Image.fromarray(image[:, :, 0])
+    return np.asarray(picture.resize((width, height), Resampling.NEAREST))[:, :, None]

@@ -5,11 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
+from synthlift.data.attributes import described
 from synthlift.data.contract import ReaderDescriptor, Source, Where
+from synthlift.data.formats import require_packages
+from synthlift.data.grouping import STEM, stem_groups
+from synthlift.data.joining import joined
+from synthlift.data.masks import with_masks
+from synthlift.data.overlay import Overlay
 from synthlift.data.readers.listing import LAYOUT
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import available
+from synthlift.store import digest
 
 MINIMUM_PER_CLASS = 3
 
@@ -19,16 +27,56 @@ def open_source(where: Where, *, strict: bool = True) -> Source:
 
     Args:
         where: what to open.
-        strict: refuse classes with fewer than 3 images; ``inspect`` reports them instead.
+        strict: refuse classes with fewer than 3 images, which ``inspect`` reports instead, and
+            masks whose header tells another size than their image's.
 
     Raises:
         InputError: nothing there, not readable, or not laid out as described.
     """
+    if where.group == STEM:
+        return _by_stem(open_source(replace(where, group=None), strict=strict), where)
     reader = reader_of(where)
+    if reader.folders and where.metadata is None:
+        _refuse_columns(where)
     found: Source = reader.build(reader.config()).open(where)
+    require_packages(item.path for item in found.items)
+    if where.masks is not None and where.beside(where.masks).is_dir():
+        # First, since masks among the images are none of those that the table must know.
+        found = with_masks(found, where, check=strict)
+    if where.metadata is not None:
+        found = joined(found, where)
+    found = described(with_masks(found, where, check=strict), where)
+    if where.classes:
+        found = _renamed(found, where)
     if strict and where.labelled:
         require_three(Counter(item.label for item in found.items), unit="images")
     return found
+
+
+def _renamed(source: Source, where: Where) -> Source:
+    """The same images under other class names."""
+    items = [
+        replace(item, label=where.classes.get(item.label, item.label)) for item in source.items
+    ]
+    mapped = digest([source.fingerprint, sorted(where.classes.items())])
+    return Overlay(source, items=items, fingerprint=mapped)
+
+
+def _by_stem(source: Source, where: Where) -> Source:
+    """The same images, grouped by their names."""
+    groups = stem_groups([item.id for item in source.items])
+    items = [replace(item, group=group) for item, group in zip(source.items, groups, strict=True)]
+    note = f"images grouped by their names: {len(set(groups)):,} groups of {len(groups):,} images"
+    found = Overlay(
+        source, items=items, fingerprint=digest([source.fingerprint, STEM]), notes=[note]
+    )
+    found.where = where
+    return found
+
+
+def readers() -> list[ReaderDescriptor]:
+    """All registered readers."""
+    return [found for found in available("readers").values() if isinstance(found, ReaderDescriptor)]
 
 
 def reader_of(where: Where) -> ReaderDescriptor:
@@ -37,26 +85,35 @@ def reader_of(where: Where) -> ReaderDescriptor:
     Raises:
         InputError: none does.
     """
-    readers = {
-        kind: found
-        for kind, found in available("readers").items()
-        if isinstance(found, ReaderDescriptor)
-    }
+    known = readers()
     scheme, _, name = where.source.partition(":")
     # Two letters at least: a drive letter of Windows is no scheme.
     named = re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]+", scheme) and name
     if named and not where.path.exists():
-        schemes = {s: found for found in readers.values() for s in found.schemes}
+        schemes = {s: found for found in known for s in found.schemes}
         if scheme not in schemes:
             raise _unknown(where.source, nearest_name(scheme, schemes), schemes)
         return schemes[scheme]
     if not where.path.is_dir():
-        suffixes = {s: found for found in readers.values() for s in found.suffixes}
+        suffixes = {s: found for found in known for s in found.suffixes}
         suffix = where.path.suffix.lower()
         if suffix in suffixes:
             return suffixes[suffix]
     # A folder, or nothing at all: the folder's reader says what is wrong with it.
-    return next(found for found in readers.values() if found.folders)
+    return next(found for found in known if found.folders)
+
+
+def _refuse_columns(where: Where) -> None:
+    """Refuse columns where there is no table: a group that is not kept would be a leak."""
+    named = {"label": where.label, "group": where.group}
+    for key, name in {**named, "attributes": next(iter(where.attributes), None)}.items():
+        if name is not None:
+            raise InputError(
+                f"data.{key} names the column '{name}', but '{where.source}' is a folder without "
+                "a table",
+                rule=f"'{key}' names a column of the table that data.metadata gives",
+                remedy=f"name the table (`--metadata table.csv`), or remove data.{key}",
+            )
 
 
 def _unknown(source: str, nearest: str, schemes: Mapping[str, object]) -> InputError:

@@ -1,14 +1,17 @@
 """The stages of the data, and the requests for them.
 
-``read`` → ``inventory`` → ``pixels`` and ``split``. Only ``read`` is keyed by the place and the
-times of the files, so that an unchanged folder is not decoded again. Its summary names the digest
-of what was found, and ``inventory`` – a copy of the usable rows – is keyed by that digest alone;
-so are, through it, pixels, split and everything after them. The same images elsewhere, or with
-other times, thus lead to the same keys.
+``read`` → ``inventory`` → ``pixels``, ``masks`` and ``split``. Only ``read`` is keyed by the place
+and the times of the files, so that an unchanged folder is not decoded again. Its summary names the
+digest of what was found, and ``inventory`` – a copy of the usable rows – is keyed by that digest
+alone; so are, through it, pixels, split and everything after them (masks by their own digest too).
+The same images elsewhere, or with other times, thus lead to the same keys.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +19,11 @@ import numpy as np
 from synthlift.data.contract import Source, Where
 from synthlift.data.decode import UnusableImageError, without_pillow_warnings
 from synthlift.data.designs import Design
+from synthlift.data.given import Published, split_digest
 from synthlift.data.integrity import pixel_hash
 from synthlift.data.inventory import (
     Row,
+    attribute_columns,
     content_digest,
     conversion_notes,
     describe,
@@ -30,12 +35,14 @@ from synthlift.data.inventory import (
     write_rows,
     write_table,
 )
-from synthlift.data.sizes import Fit, resize
+from synthlift.data.masks import MaskFacts, differing_size, mask_facts, require_equal_sizes
+from synthlift.data.published import open_split
+from synthlift.data.sizes import Fit, resize, resize_mask
 from synthlift.data.sources import open_source
 from synthlift.data.splits import SplitTable, content_hash, count_parts, make_split
 from synthlift.errors import StageError
 from synthlift.store import Artefact, StageContext, StageRequest, Summary
-from synthlift.store.images import INVENTORY, PIXELS, SPLIT
+from synthlift.store.images import INVENTORY, MASKS, PIXELS, SPLIT
 from synthlift.types import UInt8
 
 _HERE = "synthlift.data.stages"
@@ -88,8 +95,32 @@ def pixels_request(
     )
 
 
-def split_request(inventory: str, *, design: Design, seed: int) -> StageRequest:
-    """Ask for the split of an inventory by a resolved design."""
+def masks_request(
+    inventory: str, *, read: Artefact, source: Source, size: int, fit: Fit
+) -> StageRequest:
+    """Ask for the masks of all usable images at one size; arguments as :func:`pixels_request`."""
+    return StageRequest(
+        stage="masks",
+        function=f"{_HERE}:masks",
+        config={"size": size, "fit": fit, "digest": read.summary["masks"]["digest"]},
+        inputs={"inventory": inventory},
+        label=f"bringing the masks to {size} pixels",
+        local={"source": source.where.as_json()},
+    )
+
+
+def split_request(
+    inventory: str, *, design: Design, seed: int, file: Path | None = None
+) -> StageRequest:
+    """Ask for the split of an inventory by a resolved design.
+
+    Args:
+        inventory: key of the inventory.
+        design: resolved for its rows.
+        seed: of everything that is drawn.
+        file: where the published split lies that the design follows.
+    """
+    assert (file is None) == (design.file is None)
     return StageRequest(
         stage="split",
         function=f"{_HERE}:split",
@@ -97,6 +128,8 @@ def split_request(inventory: str, *, design: Design, seed: int) -> StageRequest:
         inputs={"inventory": inventory},
         seed=seed,
         label="splitting into train, validation and test",
+        # What the file says is in the design; where it lies changes nothing.
+        local={} if file is None else {"file": str(file)},
     )
 
 
@@ -117,6 +150,7 @@ def read(request: StageRequest, context: StageContext) -> Summary:
         **describe(found.rows),
         "white": found.white,
         "notes": [*source.notes, *conversion_notes(found)],
+        "masks": asdict(_read_masks(source, usable(found.rows))),
         "ignored": dict(source.ignored),
     }
 
@@ -154,20 +188,69 @@ def pixels(request: StageRequest, context: StageContext) -> Summary:
     return {"shape": list(shape)}
 
 
+def masks(request: StageRequest, context: StageContext) -> Summary:
+    """Write ``masks.npy``, uint8 [N, size, size], row i for the i-th usable inventory row.
+
+    Nearest neighbour, placed as the image is; all 0 where an image has no mask. The summary lists
+    the ids of those images.
+
+    Raises:
+        StageError: a mask is no longer what was recorded.
+    """
+    source = _reopen(request)
+    size, fit = int(request.config["size"]), request.config["fit"]
+    rows = usable(read_rows(context.store.open(request.one("inventory")).path(INVENTORY)))
+    hashes: dict[str, str] = {}
+
+    def prepare(row: Row) -> UInt8:
+        mask = _load_mask(source, row, hashes)
+        if mask is None:
+            return np.zeros((size, size), np.uint8)
+        return np.ascontiguousarray(resize_mask(mask, size=size, fit=fit))
+
+    with (context.out / MASKS).open("wb") as stream, without_pillow_warnings():
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), size, size)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for mask in in_order(prepare, rows, context.progress):
+            stream.write(mask.data)
+    if mask_facts(hashes).digest != request.config["digest"]:
+        raise StageError("a mask changed while the study ran; run the same command again")
+    without = [row.id for row in rows if not hashes.get(row.id)]
+    return {"shape": [len(rows), size, size], "without": without}
+
+
 def split(request: StageRequest, context: StageContext) -> Summary:
-    """Write ``split.parquet``: draw, id, part."""
+    """Write ``split.parquet``: draw, id, part.
+
+    Raises:
+        StageError: the published split no longer says what the design was resolved with.
+    """
     rows = usable(read_rows(context.store.open(request.one("inventory")).path(INVENTORY)))
     design = Design.from_config(dict(request.config))
+    ids = [row.id for row in rows]
     table = make_split(
         design,
-        ids=[row.id for row in rows],
+        ids=ids,
         labels=[row.label for row in rows],
         groups=[row.group for row in rows],
         seed=request.seed,
+        parts=[row.part for row in rows],
+        attributes=attribute_columns(rows),
+        published=_published(request, design, ids),
     )
     columns = {"draw": table.draw, "id": table.id.tolist(), "part": table.part.tolist()}
     write_table(context.out / SPLIT, columns)
     return _describe_split(table, rows, design)
+
+
+def _published(request: StageRequest, design: Design, ids: Sequence[str]) -> Published | None:
+    if design.file is None:
+        return None
+    file = Path(request.local["file"])
+    found = open_split(file, ids=ids, unusable=None)
+    if split_digest(found) != design.file:
+        raise StageError(f"'{file.name}' changed while the study was being prepared; run again")
+    return found
 
 
 def _describe_split(table: SplitTable, rows: list[Row], design: Design) -> Summary:
@@ -192,6 +275,38 @@ def _describe_split(table: SplitTable, rows: list[Row], design: Design) -> Summa
 
 def _reopen(request: StageRequest) -> Source:
     return open_source(Where.from_json(request.local["source"]), strict=False)
+
+
+def _read_masks(source: Source, rows: Sequence[Row]) -> MaskFacts:
+    """Decode all masks of usable images once.
+
+    Raises:
+        InputError: one has another size than its image.
+    """
+    hashes: dict[str, str] = {}
+
+    def compare(row: Row) -> str:
+        mask = _load_mask(source, row, hashes)
+        found = (row.width, row.height)
+        return "" if mask is None else differing_size(row.id, mask, image=found)
+
+    with without_pillow_warnings():
+        found = list(in_order(compare, [row for row in rows if row.mask], lambda *_: None))
+    require_equal_sizes([text for text in found if text])
+    return mask_facts(hashes)
+
+
+def _load_mask(source: Source, row: Row, hashes: dict[str, str]) -> UInt8 | None:
+    """The mask of one image, None where there is none; its hash is noted."""
+    if not row.mask:
+        return None
+    try:
+        mask = source.load_mask(row.mask)
+    except UnusableImageError:
+        hashes[row.id] = ""
+        return None
+    hashes[row.id] = pixel_hash(mask[:, :, None])
+    return mask
 
 
 def _load_unchanged(source: Source, row: Row, request: StageRequest) -> UInt8:

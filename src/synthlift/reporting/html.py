@@ -42,13 +42,14 @@ def write_report(results: Results, folder: Path) -> Path:
     return path
 
 
-def render(results: Results, *, folder: Path | None) -> str:
+def render(results: Results, *, folder: Path | None, shareable: bool = False) -> str:
     """The report as HTML text that needs no network, no script and no other file.
 
     Args:
         results: everything that is shown. Without a verdict and before the test was opened, the
             report shows validation figures only, says so, and reloads itself.
         folder: the run folder with ``gallery/``; None leaves the pictures out.
+        shareable: say what was left out; ``reporting.shareable`` leaves it out.
     """
     reading = Reading(results, folder)
     parts = _parts(reading)
@@ -71,6 +72,7 @@ def render(results: Results, *, folder: Path | None) -> str:
             sections=[(name, title) for name, title in _SECTIONS if parts[name]],
             parts=parts,
             text=text,
+            shareable=shareable,
         )
     )
 

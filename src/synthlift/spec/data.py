@@ -96,7 +96,7 @@ class Split(Section):
 
 
 class Beside(Section):
-    """Images beside the data set: an unlabelled pool, or an external test set.
+    """Images beside the data set: a test set from elsewhere.
 
     Attributes:
         name: what it is called in the report.
@@ -117,22 +117,27 @@ class Data(Section):
 
     Attributes:
         source: a folder with one sub-folder a class, a table of paths (CSV, TSV, parquet, XLSX),
-            an ``.npz`` file, ``torchvision:NAME``, ``hf:PATH_OR_NAME`` or ``sklearn:digits``.
+            an ``.npz`` file, ``torchvision:NAME?root=FOLDER`` (``&download=yes`` allows a
+            download), ``hf:PATH_OR_NAME`` or ``sklearn:digits``.
         metadata: a table that is joined to the images by path, name or stem.
         label: column with the class; None = the sub-folder, or a column called label or class.
-        group: column with what must not be torn apart (patient, lesion); None = each image alone.
+        group: column with what must not be torn apart (patient, lesion); ``stem`` = images whose
+            names are equal up to the last ``_`` or ``-``; None = each image alone.
         attributes: columns that are kept for prompts, targeting and subgroup results.
         bins: numeric attribute → number of bins of equal size, or the inner borders.
         derived: attributes read off the pixels: brightness, sharpness, background, skin_tone, size.
-        masks: folder with a mask for each image (same relative path), or a column of the table.
-        unlabelled: pools of images without labels.
-        external: test sets from elsewhere.
+        masks: folder with a mask for each image (same relative path, any ending, or ``_mask``
+            before it), or a column of the table.
+        external: test sets from elsewhere; looked at only when the test is opened.
         names: class name → words for people.
         split: how train, validation and test are separated.
         image_size: training size in pixels (square); auto chooses and states it.
         fit: how an image becomes square: pad, crop or stretch.
         channels: auto = grey when every image is grey.
         max_pixels: larger images are skipped and listed (a guard against bombs).
+        terms: what the source allows, such as CC BY-NC 4.0; for the data card of an export.
+        redistribute: whether the source may be passed on; an export of what must not be has to
+            be confirmed.
     """
 
     source: str = "sklearn:digits"
@@ -143,7 +148,6 @@ class Data(Section):
     bins: dict[str, int | tuple[float, ...]] = Field(default_factory=dict)
     derived: tuple[Derived, ...] = ()
     masks: str | None = None
-    unlabelled: tuple[Beside, ...] = ()
     external: tuple[Beside, ...] = ()
     names: dict[str, str] = Field(default_factory=dict)
     split: Split = Split()
@@ -151,6 +155,8 @@ class Data(Section):
     fit: Literal["pad", "crop", "stretch"] = "pad"
     channels: Literal["auto", "grey", "rgb"] = "auto"
     max_pixels: int = Field(default=50_000_000, ge=1)
+    terms: str | None = None
+    redistribute: Literal["yes", "no", "unknown"] = "unknown"
 
     @field_validator("image_size")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +117,8 @@ def _beside(content: Content, folder: Path) -> Content:
 
     content = dict(content)
     data = content.get("data")
-    if isinstance(data, dict) and "source" in data:
-        content["data"] = {**data, "source": absolute(data["source"], dotted_only=False)}
+    if isinstance(data, dict):
+        content["data"] = _data_beside(data, absolute)
     if isinstance(content.get("plugins"), list):
         content["plugins"] = [absolute(item, dotted_only=False) for item in content["plugins"]]
     for name in ("generators", "curation"):
@@ -127,6 +127,18 @@ def _beside(content: Content, folder: Path) -> Content:
     if "classifier" in content:
         content["classifier"] = component(content["classifier"])
     return content
+
+
+def _data_beside(data: Content, absolute: Callable[..., object]) -> Content:
+    """The part ``data:`` with its paths made absolute."""
+    moved = dict(data)
+    for name, dotted_only in (("source", False), ("metadata", False), ("masks", True)):
+        if moved.get(name):
+            moved[name] = absolute(moved[name], dotted_only=dotted_only)
+    split = moved.get("split")
+    if isinstance(split, dict) and split.get("file"):
+        moved["split"] = {**split, "file": absolute(split["file"], dotted_only=False)}
+    return moved
 
 
 def _without_empty(value: Any) -> Any:

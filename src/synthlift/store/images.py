@@ -20,11 +20,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from synthlift.errors import LeakageError
+from synthlift.rows import PixelRows
+from synthlift.store.pixel_files import JoinedRows, open_rows
 from synthlift.store.store import Store
 from synthlift.types import GuardedPixels, ImageSet, Int64, LockedTest, Strings, UInt8
 
 Part = Literal["train", "validation", "pool"]
 INVENTORY, PIXELS, SPLIT = "inventory.parquet", "pixels.npy", "split.parquet"
+MASKS = "masks.npy"
+"""uint8 [N, H, W], rows as in the pixels; 0 = background, or no mask."""
 
 
 class DataKeys(TypedDict):
@@ -122,7 +126,7 @@ def read_part(store: Store, keys: DataKeys, *, draw: int, part: Part) -> ImageSe
     columns = usable_rows(store, keys["inventory"])
     rows = positions(columns["id"], members(store, keys, draw, part))
     classes = class_names(store, keys["inventory"])
-    base = np.load(store.open(keys["pixels"]).path(PIXELS), mmap_mode="r")
+    base = open_rows(store.open(keys["pixels"]).path(PIXELS))
     return ImageSet(
         ids=columns["id"][rows],
         labels=np.searchsorted(np.array(classes), columns["label"][rows]).astype(np.int64),
@@ -147,9 +151,13 @@ def locked_test(store: Store, keys: DataKeys, *, draw: int) -> LockedTest:
 
 def read_generated(store: Store, manifest: Sequence[ManifestEntry]) -> tuple[UInt8, Int64]:
     """Read generated images: pixels uint8 [n, H, W, C] and labels [n], in manifest order."""
-    pixels = [
-        np.load(store.open(entry["chunk"]).path(PIXELS), mmap_mode="r")[entry["rows"]]
-        for entry in manifest
-    ]
+    rows, labels = generated_rows(store, manifest)
+    return rows[np.arange(len(labels))], labels
+
+
+def generated_rows(store: Store, manifest: Sequence[ManifestEntry]) -> tuple[PixelRows, Int64]:
+    """As :func:`read_generated`, but an image is read when its row is asked for."""
+    paths = {key: store.open(key).path(PIXELS) for key in {e["chunk"] for e in manifest}}
     labels = [np.full(len(entry["rows"]), entry["label"], np.int64) for entry in manifest]
-    return np.concatenate(pixels), np.concatenate(labels)
+    rows = JoinedRows([(paths[entry["chunk"]], entry["rows"]) for entry in manifest])
+    return rows, np.concatenate(labels)

@@ -23,6 +23,7 @@ from synthlift.store.images import (
     positions,
     usable_rows,
 )
+from synthlift.store.pixel_files import open_rows
 from synthlift.study.ledger import Ledger
 from synthlift.study.stages.common import data_keys, load_plugins
 from synthlift.types import GuardedPixels, ImageSet
@@ -70,7 +71,7 @@ def _read_test(root: Path, inventory: str, pixels: str, split: str, draw: int) -
     columns = usable_rows(store, inventory)
     rows = positions(columns["id"], members(store, keys, draw, "test"))
     classes = class_names(store, inventory)
-    base = np.load(store.open(pixels).path(PIXELS), mmap_mode="r")
+    base = open_rows(store.open(pixels).path(PIXELS))
     return ImageSet(
         ids=columns["id"][rows],
         labels=np.searchsorted(np.array(classes), columns["label"][rows]).astype(np.int64),
@@ -97,6 +98,6 @@ def predict_test(request: StageRequest, context: StageContext) -> Summary:
         ids=test.ids,
         groups=test.groups,
         labels=test.labels,
-        probabilities=classifier.probabilities(test.pixels()),
+        probabilities=classifier.probabilities(test.source),
     )
     return {"images": len(test)}

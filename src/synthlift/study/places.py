@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthlift.spec.data import Data
+from synthlift.spec.data import Beside, Data
 
 if TYPE_CHECKING:
     from synthlift.data.contract import Where
@@ -28,4 +28,19 @@ def where_of(data: Data, *, base: Path) -> Where:
         group=data.group,
         attributes=data.attributes,
         masks=data.masks,
+        bins=data.bins,
+    )
+
+
+def beside_of(beside: Beside, *, base: Path) -> Where:
+    """The same for images beside the data set."""
+    from synthlift.data.contract import Where
+
+    return Where(
+        source=beside.source,
+        base=str(base.absolute()),
+        metadata=beside.metadata,
+        label=beside.label,
+        group=beside.group,
+        classes=beside.classes,
     )

@@ -159,8 +159,7 @@ def _within_budget(
 def asked_replicates(session: Session, design: Design) -> int:
     """Replicates that the study file asks for: folds × repeats in design C."""
     crossed = design.kind == "cross_validated"
-    split = session.study.data.split
-    return design.folds * split.repeats if crossed else session.study.replicates
+    return design.folds * design.repeats if crossed else session.study.replicates
 
 
 def describe_task(session: Session, opened: Opened, design: Design, workers: int) -> Task:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthlift.seeds import seed_for
 from synthlift.store import Artefact
-from synthlift.store.images import DataKeys, class_names, usable_rows
+from synthlift.store.images import DataKeys, attribute_columns, class_names, usable_rows
 from synthlift.study.layout import Layout
 from synthlift.study.session import Session, study_key
 
@@ -107,11 +108,41 @@ def decide_design(session: Session, opened: Opened) -> Design:
 
     def choose() -> tuple[Any, str]:
         rows = usable_rows(session.store, opened.inventory.key)
-        design = choose_design(session.study.data.split, labels=rows["label"], groups=rows["group"])
+        design = choose_design(
+            session.study.data.split,
+            labels=rows["label"],
+            groups=rows["group"],
+            ids=rows["id"],
+            parts=rows["part"],
+            attributes=attribute_columns(session.store, opened.inventory.key),
+            published=_published(session, opened),
+        )
         return design.config(), design.reason
 
     config = session.decide("design", choose)
     return Design.from_config(dict(config))
+
+
+def split_file(session: Session) -> Path | None:
+    """The published split that the study follows, or None."""
+    file = session.study.data.split.file
+    return None if file is None else session.base / Path(file).expanduser()
+
+
+def _published(session: Session, opened: Opened) -> Any:
+    from synthlift.data.inventory import OK, read_rows
+    from synthlift.data.published import open_split
+    from synthlift.store.images import INVENTORY
+
+    path = split_file(session)
+    if path is None:
+        return None
+    rows = read_rows(opened.read.path(INVENTORY))
+    return open_split(
+        path,
+        ids=usable_rows(session.store, opened.inventory.key)["id"],
+        unusable=[row.id for row in rows if row.status != OK],
+    )
 
 
 def original_sizes(opened: Opened) -> tuple[list[int], list[int], list[bool]]:
@@ -159,7 +190,10 @@ def prepare(
                 channels=channels,
             ),
             split_request(
-                opened.inventory.key, design=design, seed=seed_for(session.study.seed, "split")
+                opened.inventory.key,
+                design=design,
+                seed=seed_for(session.study.seed, "split"),
+                file=split_file(session) if design.file else None,
             ),
         ]
     )

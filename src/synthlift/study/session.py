@@ -20,11 +20,10 @@ NUMERICS = {"device": "cpu", "dtype": "float32", "threads": 1}
 def study_key(study: Study, content: str, *, base: Path) -> str:
     """The identity of a study: what its file asks for, and the content of data and plug-ins.
 
-    Names and places are left out, so that a folder that was moved is still the same study.
+    Names, places and terms are left out, so that a folder that was moved is still the same study.
     """
-    asked = study.model_dump(
-        mode="json", exclude={"name": True, "plugins": True, "data": {"source"}}
-    )
+    places = {"source", "metadata", "masks", "terms", "redistribute"}
+    asked = study.model_dump(mode="json", exclude={"name": True, "plugins": True, "data": places})
     plugins = [hash_file(base / path) for path in study.plugins]
     return digest({"study": asked, "plugins": plugins, "content": content})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,10 +20,12 @@ from torch.nn import functional
 
 from synthlift.errors import InputError, StageError
 from synthlift.registry import ComponentConfig, Descriptor
+from synthlift.rows import PixelRows, in_blocks
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.training.batches import Batch, Batches, TrainingSeeds
 from synthlift.training.calibration import fit_temperature, negative_log_likelihood
+from synthlift.training.images import training_images
 from synthlift.training.losses import SoftCrossEntropy
 from synthlift.training.regimes import Phase, phases_of
 from synthlift.training.settings import ResolvedTraining
@@ -34,7 +37,7 @@ from synthlift.training.state import (
     save_checkpoint,
     start_state,
 )
-from synthlift.types import Float32, ImageSet, Int64, RunContext, UInt8
+from synthlift.types import Float32, ImageSet, Int64, RunContext
 from synthlift.vision.classifiers.base import (
     ImageClassifier,
     ImageNetwork,
@@ -75,7 +78,8 @@ class TrainingJob:
         classifier, config: the network.
         settings: equal for all arms.
         seeds: see ``TrainingSeeds``.
-        synthetic_pixels: uint8 [m, h, w, c] of the same shape as the real ones, or None.
+        synthetic_pixels: uint8 [m, h, w, c] of the same shape as the real ones, in memory or
+            where they lie, or None.
         synthetic_labels: int64 [m], or None.
         numerics: layout and precision.
     """
@@ -87,7 +91,7 @@ class TrainingJob:
     config: ComponentConfig
     settings: ResolvedTraining
     seeds: TrainingSeeds
-    synthetic_pixels: UInt8 | None = field(default=None, repr=False)
+    synthetic_pixels: PixelRows | None = field(default=None, repr=False)
     synthetic_labels: Int64 | None = field(default=None, repr=False)
     numerics: Numerics = Numerics()
 
@@ -115,10 +119,9 @@ class TrainedClassifier:
 
 
 @dataclass(frozen=True)
-class _Images:
-    """Real and synthetic images in one tensor, real ones first."""
+class _Tables:
+    """What a batch needs besides its images: targets, real ones first, and draws."""
 
-    pixels_nchw: Tensor
     targets_nk: Tensor
     real_count: int
     real_draws: Draws
@@ -173,21 +176,15 @@ def _synthetic_labels(job: TrainingJob) -> Int64:
 
 
 def _task(job: TrainingJob) -> ImageTask:
-    mean, std = channel_statistics(job.real.pixels())
+    mean, std = channel_statistics(in_blocks(job.real.source))
     return ImageTask(job.real.image_shape, len(job.real.classes), mean, std)
 
 
-def _load_images(job: TrainingJob, device: str) -> _Images:
-    pixels, labels = job.real.pixels(), job.real.labels
-    if job.synthetic_pixels is not None:
-        pixels = np.concatenate([pixels, job.synthetic_pixels])
-        labels = np.concatenate([labels, _synthetic_labels(job)])
-    layout = torch.channels_last if job.numerics.channels_last else torch.contiguous_format
-    nchw = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+def _tables(job: TrainingJob, device: str) -> _Tables:
+    labels = np.concatenate([job.real.labels, _synthetic_labels(job)])
     one_hot = functional.one_hot(torch.from_numpy(labels), len(job.real.classes)).float()
     seed = job.seeds.augmentation
-    return _Images(
-        nchw.to(device),
+    return _Tables(
         one_hot.to(device),
         len(job.real),
         Draws(seed_for(seed, "real")),
@@ -215,24 +212,40 @@ def _run_phases(
     steps = job.settings.steps
     if state.step >= steps:
         return
-    images = _load_images(job, run.device)
+    layout = torch.channels_last if job.numerics.channels_last else torch.contiguous_format
+    images = training_images(
+        job.real.source, job.synthetic_pixels, layout=layout, device=run.device
+    )
+    tables = _tables(job, run.device)
     saved = time.perf_counter()
     every = max(1, steps // HISTORY_POINTS)
     with seeded(job.seeds.augmentation, device=run.device):
         for phase, start, end in _boundaries(phases, steps):
             batches = Batches(phase, seeds=job.seeds, batch_size=job.settings.batch_size)
             loss = _loss(job, phase, run.device)
-            while state.step < end:
-                began = time.perf_counter()
-                _step(state, job, phase, (start, end), batches, images, loss)
-                state.seconds += time.perf_counter() - began
-                if state.step % every == 0 or state.step == steps:
-                    _record(state, job, phase, run)
-                if time.perf_counter() - saved >= checkpoint_seconds:
-                    _check_finite(state, job)
-                    save_checkpoint(state, run.folder)
-                    saved = time.perf_counter()
-                run.progress(state.step, steps, phase.name)
+            began = time.perf_counter()
+            with closing(images.feed(_upcoming(state, batches, (start, end)))) as fed:
+                for batch, pixels in fed:
+                    _step(state, job, phase, (start, end), batch, pixels, tables, loss)
+                    state.seconds += time.perf_counter() - began
+                    if state.step % every == 0 or state.step == steps:
+                        _record(state, job, phase, run)
+                    if time.perf_counter() - saved >= checkpoint_seconds:
+                        _check_finite(state, job)
+                        save_checkpoint(state, run.folder)
+                        saved = time.perf_counter()
+                    run.progress(state.step, steps, phase.name)
+                    began = time.perf_counter()
+
+
+def _upcoming(state: TrainingState, batches: Batches, span: tuple[int, int]) -> Iterator[Batch]:
+    """The batches from the state's step to the end of a phase, whatever the state does since."""
+    start, end = span
+    real, synthetic = state.real_seen, state.synthetic_seen
+    for step in range(state.step - start, end - start):
+        batch = batches.take(step, real_start=real, synthetic_start=synthetic)
+        real, synthetic = real + len(batch.real), synthetic + len(batch.synthetic)
+        yield batch
 
 
 def _loss(job: TrainingJob, phase: Phase, device: str) -> SoftCrossEntropy:
@@ -251,17 +264,15 @@ def _step(
     job: TrainingJob,
     phase: Phase,
     span: tuple[int, int],
-    batches: Batches,
-    images: _Images,
+    batch: Batch,
+    pixels_nchw: Tensor,
+    tables: _Tables,
     loss_function: SoftCrossEntropy,
 ) -> None:
     start, end = span
     # Dropout draws from torch's global state; seeding it per step makes any step resumable.
     reseed(seed_for(job.seeds.augmentation, "dropout", state.step), device=state.loss_sum.device)
-    batch = batches.take(
-        state.step - start, real_start=state.real_seen, synthetic_start=state.synthetic_seen
-    )
-    inputs, targets = _assemble(batch, images, job)
+    inputs, targets = _assemble(batch, pixels_nchw, tables, job)
     rate = job.settings.learning_rate * phase.learning_rate_factor
     state.optimizer.learning_rate = learning_rate(state.step - start, end - start, peak=rate)
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=job.numerics.bf16):
@@ -278,18 +289,19 @@ def _step(
     state.synthetic_seen += len(batch.synthetic)
 
 
-def _assemble(batch: Batch, images: _Images, job: TrainingJob) -> tuple[Tensor, Tensor]:
+def _assemble(
+    batch: Batch, pixels_nchw: Tensor, tables: _Tables, job: TrainingJob
+) -> tuple[Tensor, Tensor]:
     """Augmented float32 images [n, c, h, w] in [0, 1] and targets [n, k] of one batch."""
-    device, strength = images.pixels_nchw.device, job.arm.recipe.augmentation
-    rows = torch.from_numpy(np.concatenate([batch.real, batch.synthetic + images.real_count]))
-    rows = rows.to(device)
-    inputs, targets = images.pixels_nchw[rows].float() / 255, images.targets_nk[rows]
+    device, strength = pixels_nchw.device, job.arm.recipe.augmentation
+    rows = torch.from_numpy(np.concatenate([batch.real, batch.synthetic + tables.real_count]))
+    inputs, targets = pixels_nchw.float() / 255, tables.targets_nk[rows.to(device)]
     if strength == "none":
         return inputs, targets
     draws = torch.cat(
         [
-            images.real_draws.take(batch.real_start, len(batch.real)),
-            images.synthetic_draws.take(batch.synthetic_start, len(batch.synthetic)),
+            tables.real_draws.take(batch.real_start, len(batch.real)),
+            tables.synthetic_draws.take(batch.synthetic_start, len(batch.synthetic)),
         ]
     ).to(device)
     inputs = augment(inputs, draws, strength=strength, flip=job.settings.flip)
@@ -327,7 +339,7 @@ def _record(state: TrainingState, job: TrainingJob, phase: Phase, run: RunContex
 
 def _validate(state: TrainingState, job: TrainingJob, device: str) -> tuple[float, float]:
     state.averaged.eval()
-    logits = compute(state.averaged, job.validation.pixels(), what="logits", device=device)
+    logits = compute(state.averaged, job.validation.source, what="logits", device=device)
     state.averaged.train()
     labels = job.validation.labels
     right = logits.argmax(axis=1) == labels
@@ -339,7 +351,7 @@ def _finish(
     state: TrainingState, job: TrainingJob, task: ImageTask, run: RunContext
 ) -> TrainedClassifier:
     network = state.final_network().to("cpu").to(memory_format=torch.contiguous_format).eval()
-    logits = compute(network, job.validation.pixels(), what="logits")
+    logits = compute(network, job.validation.source, what="logits")
     temperature = fit_temperature(logits, job.validation.labels)
     component: ImageClassifier = job.classifier.build(job.config)
     run.log("trained", arm=job.arm.name, steps=state.step, seconds=state.seconds)

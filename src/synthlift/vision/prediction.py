@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 from synthlift.errors import InputError
 from synthlift.registry import descriptor
+from synthlift.rows import PixelRows
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
-from synthlift.types import Float32, UInt8
+from synthlift.types import Float32
 from synthlift.vision.classifiers.base import ImageNetwork, ImageTask, build_network
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -78,11 +79,11 @@ class Classifier:
         self.network = network.to(device).eval()
         self.facts, self.device = facts, device
 
-    def __call__(self, pixels: UInt8) -> Float32:
+    def __call__(self, pixels: PixelRows) -> Float32:
         """The same as :meth:`probabilities`."""
         return self.probabilities(pixels)
 
-    def probabilities(self, pixels: UInt8) -> Float32:
+    def probabilities(self, pixels: PixelRows) -> Float32:
         """Calibrated class probabilities, float32 [n, K], of uint8 [n, H, W, C]."""
         scaled = self.logits(pixels).astype(np.float64) / self.facts.temperature
         scaled -= scaled.max(axis=1, keepdims=True)
@@ -90,18 +91,18 @@ class Classifier:
         probabilities: Float32 = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
         return probabilities
 
-    def logits(self, pixels: UInt8) -> Float32:
+    def logits(self, pixels: PixelRows) -> Float32:
         """Logits before temperature, float32 [n, K], of uint8 [n, H, W, C]."""
         self._check(pixels)
         return compute(self.network, pixels, what="logits", device=self.device)
 
-    def features(self, pixels: UInt8) -> Float32:
+    def features(self, pixels: PixelRows) -> Float32:
         """Penultimate features, float32 [n, D], of uint8 [n, H, W, C]."""
         self._check(pixels)
         return compute(self.network, pixels, what="features", device=self.device)
 
-    def _check(self, pixels: UInt8) -> None:
-        if pixels.ndim != 4 or pixels.shape[1:] != self.facts.image_shape:
+    def _check(self, pixels: PixelRows) -> None:
+        if len(pixels.shape) != 4 or pixels.shape[1:] != self.facts.image_shape:
             raise InputError(
                 f"images of shape {tuple(pixels.shape)}",
                 rule=f"this classifier takes uint8 arrays [n, {_words(self.facts.image_shape)}]",
@@ -115,7 +116,7 @@ def _words(shape: tuple[int, ...]) -> str:
 
 def compute(
     network: ImageNetwork,
-    pixels: UInt8,
+    pixels: PixelRows,
     *,
     what: Literal["logits", "features"],
     device: str = "cpu",
@@ -125,7 +126,7 @@ def compute(
 
     Args:
         network: in evaluation mode.
-        pixels: uint8 [n, H, W, C].
+        pixels: uint8 [n, H, W, C]; only one micro-batch is in memory at a time.
         what: logits or penultimate features.
         device: where the network is.
         micro_batch: rows of every batch, the last one padded with black images.
@@ -136,9 +137,10 @@ def compute(
     assert not network.training, "predictions need a network in evaluation mode"
     function = network if what == "logits" else network.features
     parts: list[Float32] = []
+    count = pixels.shape[0]
     with torch.inference_mode():
-        for start in range(0, max(len(pixels), 1), micro_batch):
-            chunk = pixels[start : start + micro_batch]
+        for start in range(0, max(count, 1), micro_batch):
+            chunk = pixels[np.arange(start, min(start + micro_batch, count))]
             padded = np.zeros((micro_batch, *pixels.shape[1:]), np.uint8)
             padded[: len(chunk)] = chunk
             images = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).contiguous()

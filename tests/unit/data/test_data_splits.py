@@ -13,9 +13,9 @@ from synthlift.data.splits import (
     SplitTable,
     content_hash,
     count_parts,
-    long_tail_counts,
     make_split,
 )
+from synthlift.data.subsampling import long_tail_counts
 from synthlift.errors import InputError
 from synthlift.spec.data import LongTail, Split
 

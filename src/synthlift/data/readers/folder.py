@@ -52,8 +52,7 @@ class FolderReader:
         files: list[File] = []
         if not where.labelled or where.metadata is not None:
             walk_below(root, ".", files, ignored)
-            items = [_item(path, _label_of(path) if where.labelled else "") for path, *_ in files]
-            return _Folder(where, files, items, ignored)
+            return _Folder(where, files, _any_layout(where, folders, files), ignored)
         if not folders:
             raise _no_classes(given, has_images=any(map(is_image, top_files)))
         if outside := sum(map(is_image, top_files)):
@@ -101,6 +100,19 @@ class _Folder:
 
 def _item(path: str, label: str, part: str = "") -> Item:
     return Item(id=path, label=label, group=path, path=path, part=part)
+
+
+def _any_layout(where: Where, folders: Sequence[str], files: Sequence[File]) -> list[Item]:
+    """Items with the class and part that folders say, as far as they are asked for."""
+    parted = bool(folders) and {name.lower() for name in folders} <= SPLIT_NAMES.keys()
+    items = []
+    for path, *_ in files:
+        first, slash, rest = path.partition("/")
+        part = SPLIT_NAMES[first.lower()] if where.labelled and parted and slash else ""
+        # A column that is named gives the classes, and must give them all.
+        wanted = where.labelled and where.label is None
+        items.append(_item(path, _label_of(rest if part else path) if wanted else "", part))
+    return items
 
 
 def _label_of(path: str) -> str:

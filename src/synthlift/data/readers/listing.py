@@ -8,6 +8,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from synthlift.data.decode import EXTENSIONS
+from synthlift.data.formats import carries_mark
 from synthlift.errors import InputError
 
 JUNK_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
@@ -66,7 +67,8 @@ def walk_below(root: Path, name: str, files: list[File], ignored: Counter[str]) 
                 continue
             path = Path(folder, file)
             status = _status(path)
-            if not is_image(file) or (status and not S_ISREG(status.st_mode)):
+            regular = status is None or S_ISREG(status.st_mode)
+            if not regular or not (is_image(file) or (status and carries_mark(path))):
                 ignored[extension(file)] += 1
                 continue
             relative = path.relative_to(root).as_posix()

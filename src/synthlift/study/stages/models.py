@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from synthlift.errors import InputError
+from synthlift.rows import PixelRows
 from synthlift.seeds import generator_for, seed_for
 from synthlift.spec.arms import Arm
 from synthlift.store import StageContext, StageRequest, Store, Summary
-from synthlift.store.images import read_generated
+from synthlift.store.images import generated_rows
 from synthlift.study.components import rebuild
 from synthlift.study.open_test import PREDICTIONS
 from synthlift.study.stages.common import load_plugins, part, run_context
-from synthlift.types import ImageSet, Int64, UInt8
+from synthlift.types import ImageSet, Int64
 
-Images = tuple[UInt8, Int64]
+Images = tuple[PixelRows, Int64]
 SEED_PURPOSES = ("initialisation", "order", "augmentation", "synthetic_order")
 
 
@@ -61,7 +62,7 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
     facts = trained.facts.model_copy(update=known)
     save_classifier(context.out, network=trained.network, facts=facts)
     classifier = load_classifier(context.out)
-    probabilities = classifier.probabilities(validation.pixels())
+    probabilities = classifier.probabilities(validation.source)
     _save(context, validation, probabilities)
     correct = probabilities.argmax(1) == validation.labels if len(validation) else np.array([])
     return {
@@ -80,7 +81,7 @@ def _beside(
 ) -> Images | tuple[None, None]:
     """What is trained on beside the real images: generated, or posing as generated."""
     if request.config["manifest"]:
-        return read_generated(store, request.config["manifest"])
+        return generated_rows(store, request.config["manifest"])
     if arm.posing is None:
         return None, None
     source = real if arm.posing == "resampled" else part(request, store, "pool")
@@ -102,7 +103,9 @@ def _posing(arm: Arm, source: ImageSet, wanted: dict[int, int], request: StageRe
         rows.append(np.resize(members, count))
     chosen = np.concatenate(rows).astype(np.intp)
     labels = source.labels[chosen]
-    return source.pixels(chosen), rng.permutation(labels) if arm.posing == "shuffled" else labels
+    if arm.posing == "shuffled":
+        labels = rng.permutation(labels)
+    return source.source.narrowed(chosen), labels
 
 
 def predict_generated(request: StageRequest, context: StageContext) -> Summary:
@@ -110,7 +113,7 @@ def predict_generated(request: StageRequest, context: StageContext) -> Summary:
     from synthlift.vision.prediction import load_classifier
 
     load_plugins(request)
-    pixels, labels = read_generated(context.store, request.config["manifest"])
+    pixels, labels = generated_rows(context.store, request.config["manifest"])
     classifier = load_classifier(context.store.open(request.one("model")).folder)
     ids = np.array(
         [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from synthlift.registry import ComponentConfig, Descriptor
-from synthlift.types import UInt8
+from synthlift.types import Int64, UInt8
 
 SMALLEST_STD = 1e-3
 
@@ -140,15 +140,21 @@ def build_network(
     return network
 
 
-def channel_statistics(pixels: UInt8) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, on the scale [0, 1], of uint8 [N, H, W, C].
+def channel_statistics(blocks: Iterable[UInt8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel, on the scale [0, 1], of images uint8 […, H, W, C].
 
-    They come from exact integer counts, so that order and memory layout change nothing.
+    They come from exact integer counts, so that order, blocks and memory layout change nothing.
     """
+    found: list[Int64] = []
+    for block in blocks:
+        channels = range(block.shape[-1])
+        own = [np.bincount(block[..., c].ravel(), minlength=256) for c in channels]
+        found = [a + b for a, b in zip(found, own, strict=True)] if found else own
+    assert found, "no images"
     levels = np.arange(256) / 255.0
     mean, std = [], []
-    for channel in range(pixels.shape[-1]):
-        counts = np.bincount(pixels[..., channel].ravel(), minlength=256) / pixels[..., 0].size
+    for total in found:
+        counts = total / total.sum()
         centre = float(counts @ levels)
         mean.append(centre)
         std.append(max(float(np.sqrt(counts @ (levels - centre) ** 2)), SMALLEST_STD))

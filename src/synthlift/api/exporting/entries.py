@@ -1,0 +1,195 @@
+"""What is exported: one entry an image, with what is known of it, and its bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Literal
+
+from synthlift.api.exporting.headers import without_headers
+from synthlift.api.images import ArmImage, Pixels, arm_images
+from synthlift.api.run_folder import Run
+from synthlift.errors import InputError
+from synthlift.seeds import seed_for
+from synthlift.spec.arms import Arm
+from synthlift.spec.provenance import facts_of, png_bytes
+
+TRAIN, VALIDATION = "train", "validation"
+AT_TRAINING_SIZE, DECODED = "at training size", "decoded"
+Kind = Literal["original", "decoded", "at training size", "generated"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of an export.
+
+    Attributes:
+        image: which one.
+        split: train or validation.
+        attributes: of a real image, by name; "" where one is missing.
+        facts: of a synthetic image, as in :func:`~synthlift.spec.provenance.facts_of`.
+    """
+
+    image: ArmImage
+    split: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it was generated."""
+        return self.image.origin == "synthetic"
+
+
+@dataclass(frozen=True)
+class File:
+    """An image as it is written.
+
+    Attributes:
+        data: the bytes of the file.
+        suffix: what its name ends in, such as ``.png``; "" to keep the name's own.
+        kind: original = the source's own pixels, in its own format; decoded = the same as 8-bit
+            PNG, since the header told more than pixels; at training size; or generated.
+    """
+
+    data: bytes
+    suffix: str
+    kind: Kind
+
+
+def entries_of(
+    run: Run, arm: Arm, pixels: Pixels, *, replicate: int, parts: Sequence[str], real: bool
+) -> list[Entry]:
+    """Every image of some parts, real ones before synthetic ones; test images are never there."""
+    seeds = _FitSeeds(run)
+    attributes = pixels.attributes if real else {}
+    return [
+        Entry(
+            image,
+            split=part,
+            attributes=attributes.get(image.id, {}),
+            facts=seeds.facts(image) if image.origin == "synthetic" else {},
+        )
+        for part in parts
+        for image in arm_images(run, arm, part=part, replicate=replicate)
+        if real or image.origin == "synthetic"
+    ]
+
+
+class _FitSeeds:
+    """Seeds of fits and images, as the study derived them."""
+
+    def __init__(self, run: Run) -> None:
+        self._study = run.study
+        self._label = {name: k for k, name in enumerate(run.results.study.classes)}
+        self._kind = {component.title: component.kind for component in run.study.generators}
+
+    def facts(self, image: ArmImage) -> dict[str, str]:
+        fit_seed = seed_for(self._study.seed, "fit", image.generator, image.fit)
+        return facts_of(
+            generator=image.generator,
+            kind=self._kind[image.generator],
+            label=image.label,
+            seed=seed_for(fit_seed, "train", self._label[image.label], image.index),
+            index=image.index,
+            fit=image.fit + 1,
+            fit_seed=fit_seed,
+        )
+
+
+# ── names ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def folder_names(labels: Sequence[str]) -> dict[str, str]:
+    """A folder for each class: its name where that is one plain folder, else a numbered one."""
+    found: dict[str, str] = {}
+    for label in sorted(set(labels)):
+        plain = re.sub(r"[^\w .()+,=@-]", "_", label).strip(" .") or "class"
+        found[label] = _free(plain, set(map(str.casefold, found.values())))
+    return found
+
+
+class Names:
+    """File names by class, unique even where capitals do not count."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, set[str]] = {}
+
+    def take(self, entry: Entry, suffix: str) -> str:
+        """The next name; a suffix that is not "" replaces the one of the source's file."""
+        used = self._used.setdefault(entry.image.label, set())
+        name = _free(_name(entry.image, suffix), used)
+        used.add(name.casefold())
+        return name
+
+
+def _free(name: str, used: set[str]) -> str:
+    """The name, or the first of ``name_2``, ``name_3`` … that is not used (in lower case)."""
+    path, number, found = PurePosixPath(name), 1, name
+    while found.casefold() in used:
+        number += 1
+        found = f"{path.stem}_{number}{path.suffix}"
+    return found
+
+
+def _name(image: ArmImage, suffix: str) -> str:
+    if image.origin == "synthetic":
+        return f"synthetic_{image.generator}_fit{image.fit + 1}_{image.index:05d}{suffix}"
+    # Files may lie deeper inside a class; "__" keeps equal names of different folders apart.
+    parts = [part for part in PurePosixPath(image.id).parts if part not in ("/", "..")]
+    inner = parts[1:] if len(parts) > 1 and parts[0] == image.label else parts
+    name = "__".join(inner).replace("\\", "_").lstrip(".") or "image"
+    return str(PurePosixPath(name).with_suffix(suffix)) if suffix else name
+
+
+# ── bytes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def files_of(entries: Sequence[Entry], pixels: Pixels) -> Iterator[File]:
+    """The file of each entry in turn; one is held in memory at a time."""
+    for entry in entries:
+        if entry.synthetic:
+            data = png_bytes(pixels.synthetic(entry.image), facts=entry.facts)
+            yield File(data, ".png", "generated")
+        else:
+            yield _real(entry.image, pixels)
+
+
+def _real(image: ArmImage, pixels: Pixels) -> File:
+    try:
+        decoded = pixels.original(image)
+    except InputError:
+        # Raises when the store has none either.
+        return File(png_bytes(pixels.training(image)), ".png", "at training size")
+    file = pixels.original_file(image)
+    if file is None:
+        return File(png_bytes(decoded.pixels), ".png", "original")
+    cleaned = _cleaned(file.read_bytes(), file.name, image, pixels)
+    if cleaned is not None:
+        return File(cleaned, "", "original")
+    return File(png_bytes(decoded.pixels), ".png", "decoded")
+
+
+def _cleaned(data: bytes, name: str, image: ArmImage, pixels: Pixels) -> bytes | None:
+    """The file without its header's words; None where a plain PNG must stand for it."""
+    from synthlift.data.decode import UnusableImageError, decode_stream, without_pillow_warnings
+    from synthlift.data.formats import format_of
+    from synthlift.data.integrity import pixel_hash
+
+    if format_of(io.BytesIO(data), name) is not None:  # DICOM: a patient's record with a picture
+        return None
+    cleaned = without_headers(data)
+    if cleaned is None or cleaned == data:
+        return cleaned
+    limit = pixels.run.study.data.max_pixels
+    try:
+        with without_pillow_warnings():
+            again = decode_stream(io.BytesIO(cleaned), name=name, max_pixels=limit)
+    except UnusableImageError:
+        return None
+    # 16-bit pictures are scaled as a whole; PNG chunks of theirs hold no pixels that could change.
+    same = bool(again.peak) or pixel_hash(again.pixels) == image.sha256
+    return cleaned if same else None

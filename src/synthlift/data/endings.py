@@ -1,0 +1,10 @@
+"""Endings of the files that are tables."""
+
+from __future__ import annotations
+
+TEXT = (".csv", ".tsv", ".tab", ".txt")
+PARQUET = (".parquet", ".pq")
+EXCEL = (".xlsx", ".xlsm")
+TABLES = TEXT + PARQUET + EXCEL
+NOT_READ = (".json", ".xls", ".ods")
+"""Tables and annotations that are known, and refused with what to do instead."""

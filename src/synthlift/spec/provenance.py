@@ -1,0 +1,94 @@
+"""What a generated PNG says of itself, in text chunks that any PNG reader shows.
+
+Each chunk is called ``synthlift:<key>`` and holds text (PNG specification, 11.3.3); ``origin`` is
+always there. The same pixels and facts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synthlift.types import UInt8
+
+PREFIX = "synthlift:"
+ORIGIN, SYNTHETIC = "origin", "synthetic"
+
+
+def facts_of(
+    *,
+    generator: str,
+    kind: str,
+    label: str,
+    seed: int,
+    index: int,
+    fit_seed: int,
+    fit: int | None = None,
+    prompt: str = "",
+) -> dict[str, str]:
+    """The facts of one generated image, all as text.
+
+    Args:
+        generator, kind: its name in the study, and what kind it is.
+        label: class name, called ``class`` in the file.
+        seed: of this image.
+        index: its place in the sampling stream of its class, from 0.
+        fit_seed: of the fit; with seed and class it gives the image again.
+        fit: number of the fit in its study, from 1; None outside a study.
+        prompt: words that it was made from, where there are any.
+    """
+    facts = {
+        ORIGIN: SYNTHETIC,
+        "generator": generator,
+        "kind": kind,
+        "class": label,
+        "seed": str(seed),
+        "index": str(index),
+        "fit": "" if fit is None else str(fit),
+        "fit_seed": str(fit_seed),
+        "prompt": prompt,
+        "version": importlib.metadata.version("synthlift"),
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def png_bytes(pixels: UInt8, *, facts: Mapping[str, str] | None = None) -> bytes:
+    """Encode uint8 [H, W, C], C = 1 or 3, as PNG with a text chunk for each fact."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    chunks = PngInfo()
+    for key, value in (facts or {}).items():
+        chunks.add_text(PREFIX + key, value)
+    stream = io.BytesIO()
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    picture.save(stream, format="PNG", pnginfo=chunks)
+    return stream.getvalue()
+
+
+def provenance_of(path: Path) -> dict[str, str] | None:
+    """The facts in a PNG that Synthlift generated; None for any other image, and for other files.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    with path.open("rb") as stream:
+        return provenance_in(stream.read())
+
+
+def provenance_in(data: bytes) -> dict[str, str] | None:
+    """As :func:`provenance_of`, from the bytes of a file."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            said = {str(key): str(value) for key, value in image.info.items()}
+    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError):
+        return None
+    facts = {key.removeprefix(PREFIX): said[key] for key in said if key.startswith(PREFIX)}
+    return facts if facts.get(ORIGIN) == SYNTHETIC else None

@@ -1,0 +1,105 @@
+"""Rows of image files that may be larger than memory.
+
+Pages of a memory map count as the process's own memory while they stay resident, and nothing makes
+them leave before memory is short. So large files are not mapped: their rows are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthlift.errors import StageError
+from synthlift.rows import PixelRows
+from synthlift.types import UInt8
+
+LARGE_BYTES = 512 * 2**20
+"""Files of more bytes than this are read instead of mapped."""
+
+
+def open_rows(path: Path) -> PixelRows:
+    """The images of a ``.npy`` file, uint8 [N, H, W, C]; the same bits however large it is."""
+    if path.stat().st_size > LARGE_BYTES:
+        return FileRows(path)
+    mapped: UInt8 = np.load(path, mmap_mode="r")
+    return mapped
+
+
+class FileRows:
+    """Images of one ``.npy`` file, uint8 [N, H, W, C] in C order; holds no image and no handle."""
+
+    def __init__(self, path: Path) -> None:
+        header = np.load(path, mmap_mode="r")  # maps addresses, reads the header alone
+        assert header.dtype == np.uint8, header.dtype
+        assert header.flags.c_contiguous, "rows that are scattered in their file"
+        self.shape: tuple[int, ...] = header.shape
+        self._path, self._offset = path, int(header.offset)
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> UInt8:
+        """Read the images at ``rows``, uint8 [n, H, W, C].
+
+        Raises:
+            IndexError: there is no such row.
+            StageError: the file was cut short.
+        """
+        if len(rows) and (rows.min() < 0 or rows.max() >= self.shape[0]):
+            raise IndexError(f"a row outside the {self.shape[0]} of '{self._path.name}'")
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        flat = images.reshape(-1)
+        size = len(flat) // max(1, len(rows))
+        # Opened anew each time: threads and processes share no position in it.
+        with self._path.open("rb", buffering=0) as stream:
+            for start, end in _runs(rows):
+                stream.seek(self._offset + int(rows[start]) * size)
+                wanted = flat[start * size : end * size].data
+                while wanted:
+                    got = stream.readinto(wanted)
+                    if not got:
+                        raise StageError(f"'{self._path}' ends before its last image does")
+                    wanted = wanted[got:]
+        return images
+
+
+def _runs(rows: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    """Start and end of every stretch in which each row follows the one before it."""
+    if len(rows):
+        breaks = (np.flatnonzero(np.diff(rows) != 1) + 1).tolist()
+        yield from zip([0, *breaks], [*breaks, len(rows)], strict=True)
+
+
+class JoinedRows:
+    """Chosen rows of several ``.npy`` files of equal image shape, one choice after the other.
+
+    Args:
+        choices: file and the rows wanted of it; a file may come several times.
+    """
+
+    def __init__(self, choices: Sequence[tuple[Path, Sequence[int]]]) -> None:
+        assert choices, "no file names the shape of the images"
+        counts = [len(rows) for _, rows in choices]
+        names = list(dict.fromkeys(path for path, _ in choices))
+        number = {path: i for i, path in enumerate(names)}
+        self._file = np.repeat([number[path] for path, _ in choices], counts)
+        self._row = np.concatenate([np.asarray(rows, np.intp) for _, rows in choices])
+        self._paths = names
+        # Not mapped, however small: thousands of maps would use up the process's file handles.
+        self._opened: dict[int, FileRows] = {}
+        self.shape: tuple[int, ...] = (len(self._row), *self._open(0).shape[1:])
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> UInt8:
+        """Read the images at ``rows``, uint8 [n, H, W, C]."""
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        file = self._file[rows]
+        order = np.argsort(file, kind="stable")
+        ends = np.flatnonzero(np.diff(file[order])) + 1
+        for own in np.split(order, ends) if len(order) else ():
+            images[own] = self._open(int(file[own[0]]))[self._row[rows[own]]]
+        return images
+
+    def _open(self, number: int) -> FileRows:
+        if number not in self._opened:
+            self._opened[number] = FileRows(self._paths[number])
+        return self._opened[number]

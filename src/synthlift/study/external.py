@@ -1,0 +1,117 @@
+"""Test sets from elsewhere: read before the study, looked at only when the test is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthlift.errors import InputError, nearest_name
+from synthlift.spec.data import Beside
+from synthlift.store import StageContext, StageRequest, Summary
+from synthlift.store.images import SPLIT, DataKeys, usable_rows
+from synthlift.study.places import beside_of
+from synthlift.study.preparation import Prepared
+from synthlift.study.session import Session
+
+if TYPE_CHECKING:
+    from synthlift.data.contract import Source
+
+
+@dataclass(frozen=True)
+class External:
+    """One external test set, ready to be predicted.
+
+    Attributes:
+        name: as in the study file.
+        data: its artefacts; every image is a test image.
+        test_hash: content hash, for the ledger.
+        images: usable ones.
+    """
+
+    name: str
+    data: DataKeys
+    test_hash: str
+    images: int
+
+
+def open_external(session: Session, prepared: Prepared) -> tuple[External, ...]:
+    """Read all external test sets and bring them to the study's size.
+
+    Raises:
+        InputError: one has a class that the study does not know, or no usable image.
+    """
+    return tuple(_open(session, prepared, beside) for beside in session.study.data.external)
+
+
+def _open(session: Session, prepared: Prepared, beside: Beside) -> External:
+    from synthlift.data.sources import open_source
+    from synthlift.data.stages import inventory_request, pixels_request, read_request
+
+    source = open_source(beside_of(beside, base=session.base), strict=False)
+    require_known(source, prepared.opened.classes, name=beside.name)
+    data = session.study.data
+    (read,) = session.ask([read_request(source, max_pixels=data.max_pixels)])
+    (inventory,) = session.ask([inventory_request(read)])
+    pixels, split = session.ask(
+        [
+            pixels_request(
+                inventory.key,
+                read=read,
+                source=source,
+                size=prepared.image_size,
+                fit=data.fit,
+                channels=prepared.channels,
+            ),
+            StageRequest(
+                stage="split",
+                function="synthlift.study.external:all_test",
+                inputs={"inventory": inventory.key},
+                label=f"locking '{beside.name}'",
+            ),
+        ]
+    )
+    return External(
+        name=beside.name,
+        data={"inventory": inventory.key, "pixels": pixels.key, "split": split.key},
+        test_hash=str(split.summary["test_hash"]),
+        images=int(split.summary["images"]),
+    )
+
+
+def require_known(source: Source, classes: Sequence[str], *, name: str) -> None:
+    """Refuse classes that the study does not have.
+
+    Raises:
+        InputError: a class is neither the study's nor mapped to one of its.
+    """
+    unknown = sorted({item.label for item in source.items} - set(classes))
+    if unknown:
+        shown = ", ".join(f"'{label}'" for label in unknown[:5])
+        raise InputError(
+            f"the external set '{name}' has classes that the study does not know: {shown}"
+            f"{nearest_name(unknown[0], classes)}",
+            rule=f"the study's classes are: {', '.join(classes)}",
+            remedy=f"map each one under 'classes:' of '{name}', such as {{{unknown[0]}: "
+            f"{classes[0]}}}, or take its images out",
+        )
+
+
+def all_test(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: a split whose one draw tests every image."""
+    from synthlift.data.splits import content_hash
+
+    rows = usable_rows(context.store, request.one("inventory"))
+    ids = rows["id"].tolist()
+    if not ids:
+        raise InputError(
+            "an external test set has no usable image",
+            rule="at least one image must be readable",
+            remedy="see what is wrong with it: synthlift inspect",
+        )
+    table = pa.table({"draw": [0] * len(ids), "id": ids, "part": ["test"] * len(ids)})
+    pq.write_table(table, context.out / SPLIT)
+    return {"images": len(ids), "test_hash": content_hash(rows["sha256"])}

@@ -1,0 +1,106 @@
+"""The images of one training: in memory up to a limit, above it read batch by batch.
+
+Which of the two changes no bit: both give the same uint8 values in the same memory layout.
+
+Shape letters: n images, c channels, h height, w width.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthlift.rows import PixelRows, in_blocks
+from synthlift.training.batches import Batch
+from synthlift.types import Int64, UInt8
+
+Fed = Generator[tuple[Batch, Tensor], None, None]
+IN_MEMORY_BYTES = 2**30
+"""Real and synthetic images of more bytes than this together stay where they lie."""
+
+
+class TrainingImages(ABC):
+    """Real and synthetic images as the batches of a training."""
+
+    @abstractmethod
+    def feed(self, batches: Iterator[Batch]) -> Fed:
+        """Each batch with its images uint8 [n, c, h, w] on the device, real ones first."""
+
+
+def training_images(
+    real: PixelRows, synthetic: PixelRows | None, *, layout: torch.memory_format, device: str
+) -> TrainingImages:
+    """Images in memory where :data:`IN_MEMORY_BYTES` allows it, else a reader of batches.
+
+    Args:
+        real, synthetic: uint8 [n, h, w, c] of equal image shape.
+        layout: channels-last or contiguous.
+        device: where the batches are wanted.
+    """
+    sources = [real] if synthetic is None else [real, synthetic]
+    total = sum(math.prod(source.shape) for source in sources)
+    kind = InMemory if total <= IN_MEMORY_BYTES else Streamed
+    return kind(sources, layout=layout, device=device)
+
+
+@final
+class InMemory(TrainingImages):
+    """All images in one tensor."""
+
+    def __init__(
+        self, sources: list[PixelRows], *, layout: torch.memory_format, device: str
+    ) -> None:
+        self._real = sources[0].shape[0]
+        count = sum(source.shape[0] for source in sources)
+        pixels = np.empty((count, *sources[0].shape[1:]), np.uint8)
+        start = 0
+        for block in (block for source in sources for block in in_blocks(source)):
+            pixels[start : start + len(block)] = block
+            start += len(block)
+        self._pixels_nchw = _as_nchw(pixels, layout).to(device)
+
+    def feed(self, batches: Iterator[Batch]) -> Fed:
+        """See :class:`TrainingImages`."""
+        for batch in batches:
+            rows = torch.from_numpy(np.concatenate([batch.real, batch.synthetic + self._real]))
+            yield batch, self._pixels_nchw[rows.to(self._pixels_nchw.device)]
+
+
+@final
+class Streamed(TrainingImages):
+    """Reads the next batch while the current one is trained on; holds two batches at most."""
+
+    def __init__(
+        self, sources: list[PixelRows], *, layout: torch.memory_format, device: str
+    ) -> None:
+        self._sources, self._layout, self._device = sources, layout, device
+
+    def feed(self, batches: Iterator[Batch]) -> Fed:
+        """See :class:`TrainingImages`."""
+        # Taking batches stays in this thread: their streams keep state.
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+            current = next(batches, None)
+            reading = pool.submit(self._read, current) if current else None
+            while current is not None and reading is not None:
+                pixels = reading.result()
+                following = next(batches, None)
+                reading = pool.submit(self._read, following) if following else None
+                yield current, pixels.to(self._device)
+                current = following
+
+    def _read(self, batch: Batch) -> Tensor:
+        rows: tuple[Int64, Int64] = (batch.real, batch.synthetic)
+        # A training without synthetic images has one source, and batches without their rows.
+        parts = [s[r] for s, r in zip(self._sources, rows, strict=False) if len(r)]
+        return _as_nchw(np.concatenate(parts), self._layout)
+
+
+def _as_nchw(pixels: UInt8, layout: torch.memory_format) -> Tensor:
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(memory_format=layout)

@@ -1,0 +1,131 @@
+"""Whole studies on data that are more than a folder of classes."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.e2e.tiny import Ran, draw_folder, run, study_of
+
+SITES = ("arm", "face", "")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_folder(tmp_path_factory.mktemp("drawn"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def table(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two images a patient, and a site; joined by stem, separated by semicolons."""
+    file = tmp_path_factory.mktemp("table") / "patients.csv"
+    paths = sorted(source.glob("*/*.png"))
+    with file.open("w", newline="", encoding="utf-8-sig") as stream:
+        writer = csv.writer(stream, delimiter=";")
+        writer.writerow(["image", "patient", "site"])
+        for row, path in enumerate(paths):
+            writer.writerow([path.stem, f"P{row // 2:03}", SITES[row % 3]])
+    return file
+
+
+def split_of(ran: Ran) -> pd.DataFrame:
+    frame = pd.read_csv(ran.folder / "splits.csv", dtype=str, keep_default_na=False)
+    return frame.set_index("id")
+
+
+def test_a_table_beside_a_folder_gives_groups_and_subgroups(
+    source: Path, table: Path, home: Path
+) -> None:
+    study = study_of(
+        source,
+        data={
+            "source": str(source),
+            "metadata": str(table),
+            "group": "patient",
+            "attributes": ["site"],
+            "split": {"design": "fixed", "validation": 0.25, "test": 0.4, "stratify": ["site"]},
+        },
+    )
+    ran = run(study, home=home, out="joined")
+    parts = split_of(ran).groupby("group")["part"].nunique()
+    assert (parts == 1).all(), "a patient crosses the split"
+    assert split_of(ran)["group"].str.startswith("P").all()
+    found = {(one["attribute"], one["value"]): one for one in ran.results["subgroups"]}
+    assert set(found) == {("site", "arm"), ("site", "face"), ("site", "missing")}
+    tested = split_of(ran).query("part == 'test'")
+    assert sum(one["test_images"] for one in found.values()) == len(tested)
+    assert any("patients.csv" in note and "semicolon" in note for note in ran.results["notes"])
+    assert "Subgroup by subgroup" in (ran.folder / "report.html").read_text()
+
+
+def test_a_table_of_paths_is_a_source(source: Path, tmp_path: Path) -> None:
+    root = tmp_path / "flat"
+    root.mkdir()
+    rows = []
+    for path in sorted(source.glob("*/*.png")):
+        name = f"{path.parent.name}-{path.name}"
+        shutil.copy(path, root / name)
+        rows.append({"file_name": name, "label": path.parent.name})
+    pd.DataFrame(rows).to_csv(root / "labels.tsv", sep="\t", index=False)
+    study = study_of(root / "labels.tsv")
+    ran = run(study, home=tmp_path)
+    assert ran.results["study"]["classes"] == ["bars", "disc", "ramp"]
+    assert ran.results["counts"]["used"] == 108
+
+
+def parts_folder(source: Path, place: Path) -> Path:
+    """The images below train and test, every third one in test."""
+    for number, path in enumerate(sorted(source.glob("*/*.png"))):
+        part = "test" if number % 3 == 0 else "train"
+        target = place / part / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return place
+
+
+def test_the_split_that_the_data_bring_is_honoured_or_ignored(source: Path, tmp_path: Path) -> None:
+    root = parts_folder(source, tmp_path / "given")
+    honoured = run(study_of(root), home=tmp_path, out="honoured")
+    table = split_of(honoured)
+    assert set(table[table["part"] == "test"].index) == {
+        name for name in table.index if name.startswith("test/")
+    }
+    data = {"source": str(root), "split": {"design": "fixed", "given": "ignore"}}
+    ignored = run(study_of(root, data=data), home=tmp_path, out="ignored")
+    tested = split_of(ignored).query("part == 'test'").index
+    assert {name.split("/")[0] for name in tested} == {"train", "test"}
+
+
+def test_a_published_split_is_followed_exactly(source: Path, home: Path, tmp_path: Path) -> None:
+    first = run(study_of(source), home=home, out="first")
+    shutil.copy(first.folder / "splits.csv", tmp_path / "published.csv")
+    data = {"source": str(source), "split": {"file": str(tmp_path / "published.csv")}}
+    again = run(study_of(source, data=data, seed=9), home=home, out="again")
+    assert split_of(again)["part"].to_dict() == split_of(first)["part"].to_dict()
+    assert again.results["openings"]["test_hash"] == first.results["openings"]["test_hash"]
+
+
+def test_one_site_is_left_out_at_a_time(source: Path, table: Path, home: Path) -> None:
+    data = {
+        "source": str(source),
+        "metadata": str(table),
+        "attributes": ["site"],
+        "split": {"leave_one_out": "site", "validation": 0.25},
+    }
+    ran = run(study_of(source, data=data), home=home, out="sites")
+    assert ran.results["study"]["design"] == "cross_validated"
+    frame = pd.read_csv(ran.folder / "splits.csv", dtype=str, keep_default_na=False)
+    site = {p.stem: SITES[n % 3] for n, p in enumerate(sorted(source.glob("*/*.png")))}
+    tested = frame[frame["part"] == "test"]
+    for _, fold in tested.groupby("draw"):
+        assert len({site[Path(name).stem] for name in fold["id"]}) == 1
+    assert len(tested) == 108
