@@ -183,6 +183,10 @@ def test_a_budget_is_kept_and_says_what_it_gave_up(source: Path, home: Path) -> 
     (generator,) = ran.results["generators"]
     assert generator["config"]["steps"] == value["generator_steps"]
     assert generator["under_trained"] == (value["generator_share"] < 1)
+    warned = any("under-trained" in text for text in ran.results["verdict"]["warnings"])
+    assert warned == (value["generator_share"] < 0.5)
+    cut = any("classifiers of all arms had" in text for text in ran.results["limitations"])
+    assert cut == (value["training_share"] < 1)
 
 
 def test_a_budget_that_is_too_small_names_the_minimum(source: Path, home: Path) -> None:
