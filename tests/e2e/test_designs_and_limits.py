@@ -13,7 +13,7 @@ from scipy import stats
 
 from synthlift.errors import InputError
 from synthlift.study.assembly import ADDED_FAMILY
-from synthlift.study.budget import CHUNK
+from synthlift.study.budget import CHUNK, RESERVE
 from tests.e2e.tiny import GAUSSIAN, Ran, draw_folder, names, run, study_of
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
@@ -173,7 +173,7 @@ def test_a_budget_is_kept_and_says_what_it_gave_up(source: Path, home: Path) -> 
     assert "given up: " in str(chosen["reason"])
     value = chosen["value"]
     assert isinstance(value, dict)
-    assert value["seconds"] <= 0.8 * 45
+    assert value["seconds"] <= RESERVE * 45
     assert 3 <= len(names(ran.results)) == len(value["arms"])
     assert {"real", "augmented"} <= set(names(ran.results))
     assert value["replicates"] < 40
@@ -183,6 +183,10 @@ def test_a_budget_is_kept_and_says_what_it_gave_up(source: Path, home: Path) -> 
     (generator,) = ran.results["generators"]
     assert generator["config"]["steps"] == value["generator_steps"]
     assert generator["under_trained"] == (value["generator_share"] < 1)
+    warned = any("under-trained" in text for text in ran.results["verdict"]["warnings"])
+    assert warned == (value["generator_share"] < 0.5)
+    cut = any("classifiers of all arms had" in text for text in ran.results["limitations"])
+    assert cut == (value["training_share"] < 1)
 
 
 def test_a_budget_that_is_too_small_names_the_minimum(source: Path, home: Path) -> None:

@@ -8,6 +8,8 @@ from synthlift.evaluation.intervals import Interval
 from synthlift.evaluation.plan import EvaluationPlan
 from synthlift.spec.results import Action, ClassVerdict, Verdict
 
+HARMED = ("harms", "harms_less_than_margin")
+
 
 def actions(
     verdict: Verdict,
@@ -25,10 +27,10 @@ def actions(
                 command=_command(plan, "run {run} --more 2h"),
             )
         )
-    advice.append(_answer(verdict, interval, plan))
+    advice.append(_answer(verdict, interval, classes, plan))
     if plan.recommended:
         advice.append(_model(verdict, plan))
-    advice.extend(_by_class(classes, plan))
+    advice.extend(_by_class(classes, verdict, plan))
     advice.append(
         Action(
             title="Before you deploy",
@@ -42,7 +44,9 @@ def actions(
     return advice
 
 
-def _answer(verdict: Verdict, interval: Interval, plan: EvaluationPlan) -> Action:
+def _answer(
+    verdict: Verdict, interval: Interval, classes: Sequence[ClassVerdict], plan: EvaluationPlan
+) -> Action:
     use_arm = _command(plan, f"export {{run}} --arm {verdict.arm}")
     use_rival = _command(plan, f"export {{run}} --arm {verdict.rival}")
     if verdict.word == "helps":
@@ -67,11 +71,21 @@ def _answer(verdict: Verdict, interval: Interval, plan: EvaluationPlan) -> Actio
         )
     if verdict.word == "no_detectable_effect":
         return _undecided(verdict, interval, plan)
-    return Action(
-        title="Do not use these synthetic images",
-        text=f"They make the classifier worse; '{verdict.rival}' is better without them.",
-        command=use_rival,
-    )
+    text = f"They make the classifier worse; '{verdict.rival}' is better without them."
+    if _looks_like_a_shortcut(classes):
+        text += (
+            " The classes that were given synthetic images lost and the others gained: the "
+            "classifier seems to tell synthetic from real images instead of the classes."
+        )
+    return Action(title="Do not use these synthetic images", text=text, command=use_rival)
+
+
+def _looks_like_a_shortcut(classes: Sequence[ClassVerdict]) -> bool:
+    """Whether filled classes lost and only others gained (METHOD §3, uniform-fraction control)."""
+    filled = [one.word for one in classes if one.synthetic_images]
+    others = [one.word for one in classes if not one.synthetic_images]
+    lost = sum(word in HARMED for word in filled)
+    return "helps" in others and "helps" not in filled and 2 * lost > len(filled)
 
 
 def _model(verdict: Verdict, plan: EvaluationPlan) -> Action:
@@ -109,20 +123,38 @@ def _undecided(verdict: Verdict, interval: Interval, plan: EvaluationPlan) -> Ac
     )
 
 
-def _by_class(classes: Sequence[ClassVerdict], plan: EvaluationPlan) -> list[Action]:
-    names: dict[str, list[str]] = {}
-    for one in classes:
-        names.setdefault(one.word, []).append(one.name)
+def _by_class(
+    classes: Sequence[ClassVerdict], verdict: Verdict, plan: EvaluationPlan
+) -> list[Action]:
+    gained = [one for one in classes if one.word == "helps"]
+    helped = [one.name for one in gained if one.synthetic_images]
+    besides = [one.name for one in gained if not one.synthetic_images]
+    harmed = [one.name for one in classes if one.word in HARMED]
+    small = [one.name for one in classes if one.word == "too_small"]
     advice = []
-    helped = names.get("helps", [])
-    harmed = names.get("harms", []) + names.get("harms_less_than_margin", [])
-    small = names.get("too_small", [])
-    if helped:
+    if helped and verdict.word in HARMED:
+        advice.append(
+            Action(
+                title="Classes that gain although the whole loses: " + ", ".join(helped),
+                text="Images for these alone may be worth a study, on new test images.",
+            )
+        )
+    elif helped:
         advice.append(
             Action(
                 title="Classes that gain: " + ", ".join(helped),
                 text="Synthetic images raise their recall; generate for these first.",
                 command=_command(plan, f"export {{run}} --arm {plan.generative}"),
+            )
+        )
+    if besides:
+        advice.append(
+            Action(
+                title="Classes that gain without images of their own: " + ", ".join(besides),
+                text=(
+                    "More images are taken for them, rightly and wrongly; see the confusion "
+                    "matrices before you call it a gain."
+                ),
             )
         )
     if harmed:

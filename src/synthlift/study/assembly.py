@@ -22,6 +22,7 @@ from synthlift.spec.facts import (
 )
 from synthlift.spec.results import ArmResult, FoldChoice, Results
 from synthlift.store import Artefact
+from synthlift.study.budget import UNDER_TRAINED
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
 from synthlift.study.components import resolve_component
 from synthlift.study.environment import cost_table, describe_environment
@@ -70,6 +71,11 @@ def warnings(work: Work) -> list[str]:
     if shrunk(work) > SHRUNK_WARNING:
         found.append(
             f"Images were shrunk {shrunk(work):.1f} times; details that decide a class may be lost."
+        )
+    if work.generator_share < UNDER_TRAINED and work.pools:
+        found.append(
+            f"The generator is under-trained: the budget left it {work.generator_share:.0%} of the "
+            "training that it would get without one. A longer budget may change the answer."
         )
     return found
 

@@ -16,7 +16,7 @@ from synthlift.spec.arms import Arm
 from synthlift.study.choices import predeclared_generative, predeclared_rival
 from synthlift.study.layout import wanted_images
 
-RESERVE = 0.80
+RESERVE = 0.88
 """Share of the budget that may be planned for; the rest covers reading, judging and reporting."""
 
 START_SECONDS = 8.0

@@ -227,6 +227,7 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
         planned=plan.replicates,
         training_steps=plan.training_steps,
         generator_share=plan.generator_share,
+        training_share=plan.training_share,
     )
     if not used_generators(work):
         work.generation = GenerationPlan(len(opened.classes), prepared.image_shape, CHUNK, 0)

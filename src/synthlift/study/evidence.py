@@ -216,6 +216,11 @@ def limitations(work: Work) -> list[str]:
             f"The generators had {work.generator_share:.0%} of the training that they would get "
             "without a budget."
         )
+    if work.training_share < 1:
+        found.append(
+            f"The classifiers of all arms had {work.training_share:.0%} of the training that they "
+            "would get without a budget."
+        )
     short = {
         pool.generator: sum(pool.fell_short().values())
         for pool in work.pools.values()

@@ -47,7 +47,7 @@ class Plan:
         arms: what is trained.
         generators: the study's generators, steps cut to the budget where there is one.
         training_steps: None = the automatic rule.
-        generator_share: share of the wanted generator training (1 = all of it).
+        generator_share, training_share: share of the wanted generator and classifier training.
         chooses_inside: whether there is time to choose in folds of the training sets.
         seconds: expected wall time, or None without a budget.
     """
@@ -60,6 +60,7 @@ class Plan:
     generators: tuple[Component, ...]
     training_steps: int | None
     generator_share: float
+    training_share: float
     chooses_inside: bool
     seconds: float | None
 
@@ -110,6 +111,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         ),
         training_steps=option.training_steps,
         generator_share=option.generator_share,
+        training_share=option.training_share,
         chooses_inside=option.chooses_inside,
         seconds=seconds,
     )

@@ -28,7 +28,8 @@ class Work:
             draw chooses for; None = choices are pooled.
         planned: replicates planned before the test is opened; the layout has room for more.
         training_steps: classifier steps cut to a budget, or None.
-        generator_share: share of the wanted generator training, in (0, 1].
+        generator_share, training_share: share of the wanted generator and classifier training,
+            in (0, 1].
         strengths: the strength of tuned augmentation, by split (None = pooled).
         final_arms: the arms as trained, recipes filled in, by name; where splits choose, with the
             recipe most of them chose.
@@ -56,6 +57,7 @@ class Work:
     planned: int = 0
     training_steps: int | None = None
     generator_share: float = 1.0
+    training_share: float = 1.0
     strengths: dict[int | None, Augmentation] = field(default_factory=dict)
     final_arms: dict[str, Arm] = field(default_factory=dict)
     trained: dict[tuple[str, int], Arm] = field(default_factory=dict)

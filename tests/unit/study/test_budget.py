@@ -11,6 +11,7 @@ from synthlift.errors import InputError
 from synthlift.spec.arms import expand_arms
 from synthlift.spec.study import Study
 from synthlift.study.budget import (
+    RESERVE,
     Option,
     Speeds,
     Task,
@@ -116,7 +117,7 @@ def test_choosing_inside_costs_time_and_is_done_where_it_fits() -> None:
     plain, without, _ = best_option(task(), SPEEDS, budget=3600 * hours)
     assert not plain.chooses_inside
     assert seconds > without + 3 * SPEEDS[64].generator_steps * SPEEDS[64].generator_step / 2
-    tight, needed, _ = best_option(choosing, SPEEDS, budget=without / 0.8 + 1)
+    tight, needed, _ = best_option(choosing, SPEEDS, budget=without / RESERVE + 1)
     assert not tight.chooses_inside
     assert needed <= without + 1
     asked, _, _ = best_option(task(inside="always"), SPEEDS, budget=3600 * hours)
@@ -132,8 +133,10 @@ def test_what_is_left_over_goes_into_training() -> None:
                 for name in ("generator_share", "training_share")
             }
             richer = replace(option, **shares)
-            assert expected_seconds(task(), richer, SPEEDS[option.image_size]) > 0.8 * 60 * minutes
-        assert seconds <= 0.8 * 60 * minutes
+            assert (
+                expected_seconds(task(), richer, SPEEDS[option.image_size]) > RESERVE * 60 * minutes
+            )
+        assert seconds <= RESERVE * 60 * minutes
 
 
 def test_options_survive_json() -> None:
