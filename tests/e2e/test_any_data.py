@@ -6,9 +6,11 @@ import csv
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from synthlift.errors import InputError
 from tests.e2e.tiny import Ran, draw_folder, run, study_of
 
 SITES = ("arm", "face", "")
@@ -129,3 +131,54 @@ def test_one_site_is_left_out_at_a_time(source: Path, table: Path, home: Path) -
     for _, fold in tested.groupby("draw"):
         assert len({site[Path(name).stem] for name in fold["id"]}) == 1
     assert len(tested) == 108
+
+
+def test_images_from_elsewhere_are_tested_under_our_class_names(
+    source: Path, home: Path, tmp_path: Path
+) -> None:
+    elsewhere = draw_folder(tmp_path / "elsewhere", per_class=12, seed=8)
+    (elsewhere / "disc").rename(elsewhere / "circle")
+    shutil.rmtree(elsewhere / "ramp")
+    outside = {"name": "other site", "source": str(elsewhere), "classes": {"circle": "disc"}}
+    data = {
+        "source": str(source),
+        "split": {"design": "fixed", "validation": 0.25},
+        "external": [outside],
+    }
+    ran = run(study_of(source, data=data), home=home, out="external")
+    (found,) = ran.results["external"]
+    assert (found["name"], found["images"], found["metric"]) == ("other site", 24, "accuracy")
+    assert found["missing_classes"] == ["ramp"]
+    rows = pd.read_parquet(ran.folder / "predictions.parquet")
+    rows = rows[rows["evaluation_set"] == "other site"]
+    right = np.stack(rows["probabilities"].to_list()).argmax(axis=1) == rows["label"]
+    level = right.groupby(rows["arm"]).mean()
+    inside = {arm["name"]: arm["metrics"]["accuracy"]["value"] for arm in ran.results["arms"]}
+    for arm in found["arms"]:
+        assert arm["estimate"]["value"] == pytest.approx(level[arm["name"]], abs=1e-9)
+        assert arm["drop"]["value"] == pytest.approx(inside[arm["name"]] - level[arm["name"]])
+    limits = ran.results["limitations"]
+    assert not any("another site, device or time" in text for text in limits)
+    assert "Images from elsewhere" in (ran.folder / "report.html").read_text()
+    opened = [fields for name, fields in ran.events if name == "test_opened"]
+    asked = [name for name, _ in ran.events].index("test_opened")
+    predicted = [
+        position
+        for position, (name, fields) in enumerate(ran.events)
+        if name == "stage_done" and fields["stage"] == "predict"
+    ]
+    assert opened
+    assert min(predicted) > asked
+
+
+def test_an_unknown_class_elsewhere_is_refused_before_anything_is_trained(
+    source: Path, tmp_path: Path
+) -> None:
+    elsewhere = draw_folder(tmp_path / "elsewhere", per_class=3)
+    (elsewhere / "disc").rename(elsewhere / "discs")
+    data = {"source": str(source), "external": [{"name": "x", "source": str(elsewhere)}]}
+    with pytest.raises(InputError) as caught:
+        run(study_of(source, data=data), home=tmp_path)
+    assert "classes that the study does not know: 'discs' – did you mean 'disc'?" in str(
+        caught.value
+    )

@@ -87,7 +87,7 @@ def _places(data: Data) -> list[str]:
     """Whatever a study file says of where its data are."""
     from synthlift.reporting.shareable import is_public
 
-    beside = [*data.unlabelled, *data.external]
+    beside = data.external
     named = [data.source, data.metadata, data.masks, data.split.file]
     named += [place for one in beside for place in (one.source, one.metadata)]
     return [place for place in named if place and not is_public(place)]

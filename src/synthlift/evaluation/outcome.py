@@ -9,6 +9,7 @@ import numpy as np
 from synthlift.evaluation.actions import actions
 from synthlift.evaluation.contrasts import Question, contrast, family
 from synthlift.evaluation.defined import require_values
+from synthlift.evaluation.external import external_results
 from synthlift.evaluation.levels import arm_results, class_level
 from synthlift.evaluation.mcnemar import mcnemar
 from synthlift.evaluation.multiplicity import holm
@@ -33,6 +34,7 @@ from synthlift.spec.results import (
     ClassVerdict,
     Contrast,
     CurvePoint,
+    ExternalResult,
     SubgroupGap,
     SubgroupVerdict,
     Verdict,
@@ -52,6 +54,7 @@ class Outcome:
     classes: list[ClassVerdict]
     subgroups: list[SubgroupVerdict]
     gaps: list[SubgroupGap]
+    external: list[ExternalResult]
     interaction: Contrast | None
     table_3x3: list[Cell]
     curve: list[CurvePoint]
@@ -83,6 +86,7 @@ def evaluate_study(predictions: Predictions, plan: EvaluationPlan) -> Outcome:
         classes=classes,
         subgroups=subgroups,
         gaps=subgroup_gaps(subgroups),
+        external=external_results(predictions, plan, scores),
         interaction=_interaction(scores, plan),
         table_3x3=table_3x3(predictions, scores, plan),
         curve=curve(scores, plan),
@@ -317,5 +321,6 @@ def _limitations(scores: Scores, plan: EvaluationPlan) -> list[str]:
             f"{len(small)} of {len(scores.whole.classes)} classes have fewer than "
             f"{MINIMUM_GROUPS} test groups; no verdict is given on them."
         )
-    found.append("No images from another site, device or time were tested.")
+    if not plan.external:
+        found.append("No images from another site, device or time were tested.")
     return found

@@ -65,6 +65,7 @@ class EvaluationPlan:
         margin: the smallest difference worth having, in (0, 1).
         selected: whether the two arms were chosen on validation.
         recommended: the arm of the model that is handed over; "" = none is.
+        external: names of evaluation sets from elsewhere.
         attributes: attribute → image → value, for subgroups.
         fits: replicate → generator fit or draw; None = as column ``fit`` says.
         test_train_ratio: images tested over images trained on per fold (design C); None = from
@@ -87,6 +88,7 @@ class EvaluationPlan:
     margin: float = 0.01
     selected: bool = False
     recommended: str = ""
+    external: Sequence[str] = ()
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fits: Mapping[int, int] | None = None
     test_train_ratio: float | None = None

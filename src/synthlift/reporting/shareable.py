@@ -48,8 +48,12 @@ _IDENTIFIERS = (
     re.compile(r"[/\\]"),
     _FILE,
 )
-_CODE = re.compile(r"[A-Za-z]\w*[-_]?\d{2,}|\w ?0\d+|\d{2,}[-_]?[A-Za-z]")
-_UNIT = re.compile(r"\d+ ?(?:px|pixels?|mm|cm|years?|y|yrs|months?|days?|kg|bit|k|M|D)", re.I)
+_CODE = re.compile(r"[A-Za-z]\w*[-_]?\d{2,}|[A-Za-z] ?0\d+|\d{2,}[-_]?[A-Za-z]")
+_UNIT = re.compile(
+    r"\d+ ?(?:px|pixels?|mm|cm|years?|y|yrs|months?|days?|kg|bit|k|M|D)|"
+    r"below [\d.-]+|[\d.-]+ (?:to [\d.-]+|or more)",  # a bin of numbers
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)

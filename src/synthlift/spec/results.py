@@ -191,6 +191,29 @@ class SubgroupGap(Record):
     gap_generative: float
 
 
+class ExternalArm(Record):
+    """One arm on a test set from elsewhere; ``drop`` is its internal level minus this one."""
+
+    name: str
+    estimate: Estimate
+    drop: Estimate
+
+
+class ExternalResult(Record):
+    """A test set from elsewhere: every arm, and the primary pair (Holm-corrected over the sets).
+
+    ``metric`` is the primary one, or accuracy where the set lacks a class.
+    """
+
+    name: str
+    metric: str
+    images: int
+    groups: int
+    missing_classes: list[str]
+    arms: list[ExternalArm]
+    contrast: Contrast
+
+
 class Cell(Record):
     """One cell of the 3 × 3 table: trained on a row, tested on a column."""
 
@@ -223,6 +246,7 @@ class Results(Record):
         arms: every arm over its replicates.
         contrasts: the primary contrast first, then families, each corrected in itself.
         classes: generative arm against rival, class by class.
+        external: test sets from elsewhere.
         subgroups, gaps: the same by attribute, and the distance between best and worst value.
         interaction: does the recipe change what synthetic images do (2 × 2)?
         table_3x3: trained on real, synthetic or mixed images, tested on each.
@@ -249,6 +273,7 @@ class Results(Record):
     classes: list[ClassVerdict] = Field(default_factory=list)
     subgroups: list[SubgroupVerdict] = Field(default_factory=list)
     gaps: list[SubgroupGap] = Field(default_factory=list)
+    external: list[ExternalResult] = Field(default_factory=list)
     interaction: Contrast | None = None
     table_3x3: list[Cell] = Field(default_factory=list)
     curve: list[CurvePoint] = Field(default_factory=list)

@@ -25,6 +25,7 @@ from synthlift.study.crossing import cross_select
 from synthlift.study.devices import choose_device
 from synthlift.study.evidence import predict_all
 from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
+from synthlift.study.external import open_external
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.folder import STUDY, RunFolder
 from synthlift.study.forecast import forecast_study
@@ -228,6 +229,7 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
         training_steps=plan.training_steps,
         generator_share=plan.generator_share,
         training_share=plan.training_share,
+        external=open_external(session, prepared),
     )
     if not used_generators(work):
         work.generation = GenerationPlan(len(opened.classes), prepared.image_shape, CHUNK, 0)

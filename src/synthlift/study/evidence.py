@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from synthlift.spec.arms import Arm
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
+from synthlift.study.external import External
 from synthlift.study.generation import Pool
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import generated_request
@@ -58,9 +59,41 @@ def predict_all(work: Work) -> None:
         place: generated_request(session, work.models[place].key, pool.test_manifest())
         for place, pool in _reserved(work).items()
     }
-    session.ask([*requests.values(), *generated.values()])
+    outside = {one.name: _outside(work, one, models) for one in work.external}
+    further = [request for found in outside.values() for request in found.values()]
+    session.ask([*requests.values(), *generated.values(), *further])
     work.tests = {place: session.store.open(r.key) for place, r in requests.items()}
     work.generated = {place: session.store.open(r.key) for place, r in generated.items()}
+    work.outside = {
+        name: {place: session.store.open(r.key) for place, r in found.items()}
+        for name, found in outside.items()
+    }
+
+
+def _outside(
+    work: Work, external: External, models: Sequence[str]
+) -> dict[tuple[str, int], StageRequest]:
+    """Open a test set from elsewhere for all models."""
+    session = work.session
+    open_test(
+        session.store,
+        test_hash=external.test_hash,
+        study=session.key,
+        models=models,
+        ledger=session.ledger,
+    )
+    return {
+        place: prediction_request(
+            model.key,
+            external.data,
+            draw=0,
+            test_hash=external.test_hash,
+            ledger=session.ledger,
+            plugins=session.plugin_paths(),
+            classes=work.prepared.opened.classes,
+        )
+        for place, model in work.models.items()
+    }
 
 
 def _reserved(work: Work) -> dict[tuple[str, int], Pool]:
@@ -123,6 +156,7 @@ def evaluate(
         "scope": scope,
         "warnings": list(warnings),
         "limitations": limitations(work),
+        "external": [one.name for one in work.external],
         "run": RUN_PLACEHOLDER,
     }
     counted = [*work.replicates, *(work.added if added else [])]
@@ -130,6 +164,11 @@ def evaluate(
         *entries(work, work.models, "validation", replicates=counted),
         *entries(work, work.tests, "test", replicates=counted),
         *entries(work, work.generated, "synthetic", replicates=counted),
+        *(
+            replace(entry, fold=-1)
+            for name, places in work.outside.items()
+            for entry in entries(work, places, name, replicates=counted)
+        ),
     ]
     request = StageRequest(
         stage="evaluate",

@@ -50,13 +50,27 @@ def open_test(
 
 
 def prediction_request(
-    model: str, data: DataKeys, *, draw: int, test_hash: str, ledger: Ledger, plugins: list[str]
+    model: str,
+    data: DataKeys,
+    *,
+    draw: int,
+    test_hash: str,
+    ledger: Ledger,
+    plugins: list[str],
+    classes: Sequence[str] | None = None,
 ) -> StageRequest:
-    """Ask for one model's probabilities on the test images of its draw (or fold)."""
+    """Ask for one model's probabilities on the test images of its draw (or fold).
+
+    ``classes`` are the model's, for a test set from elsewhere that may lack some of them.
+    """
     return StageRequest(
         stage="predict",
         function=_FUNCTION,
-        config={"draw": draw, "test_hash": test_hash},
+        config={
+            "draw": draw,
+            "test_hash": test_hash,
+            **({} if classes is None else {"classes": list(classes)}),
+        },
         inputs={"model": model, **as_inputs(data)},
         numerics={"device": "cpu", "dtype": "float32", "threads": 1},
         label="test predictions",
@@ -65,12 +79,19 @@ def prediction_request(
 
 
 @functools.lru_cache(maxsize=4)
-def _read_test(root: Path, inventory: str, pixels: str, split: str, draw: int) -> ImageSet:
+def _read_test(
+    root: Path,
+    inventory: str,
+    pixels: str,
+    split: str,
+    draw: int,
+    classes: tuple[str, ...] | None = None,
+) -> ImageSet:
     store = Store(root)
     keys: DataKeys = {"inventory": inventory, "pixels": pixels, "split": split}
     columns = usable_rows(store, inventory)
     rows = positions(columns["id"], members(store, keys, draw, "test"))
-    classes = class_names(store, inventory)
+    classes = classes or class_names(store, inventory)
     base = open_rows(store.open(pixels).path(PIXELS))
     return ImageSet(
         ids=columns["id"][rows],
@@ -91,7 +112,13 @@ def predict_test(request: StageRequest, context: StageContext) -> Summary:
         raise LeakageError(f"no opening of the test set is on record for {model}")
     load_plugins(request)
     keys = data_keys(request)
-    test = _read_test(context.store.root, **keys, draw=request.config["draw"])
+    named = request.config.get("classes")
+    test = _read_test(
+        context.store.root,
+        **keys,
+        draw=request.config["draw"],
+        classes=None if named is None else tuple(named),
+    )
     classifier = load_classifier(context.store.open(model).folder)
     np.savez(
         context.out / PREDICTIONS,

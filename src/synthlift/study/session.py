@@ -22,7 +22,9 @@ def study_key(study: Study, content: str, *, base: Path) -> str:
 
     Names, places and terms are left out, so that a folder that was moved is still the same study.
     """
-    places = {"source", "metadata", "masks", "terms", "redistribute"}
+    left_out = ("source", "metadata", "masks", "terms", "redistribute")
+    places: dict[str, Any] = dict.fromkeys(left_out, True)
+    places["external"] = {"__all__": {"source", "metadata"}}
     asked = study.model_dump(mode="json", exclude={"name": True, "plugins": True, "data": places})
     plugins = [hash_file(base / path) for path in study.plugins]
     return digest({"study": asked, "plugins": plugins, "content": content})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from synthlift.spec.arms import Arm, Augmentation
 from synthlift.store import Artefact
 from synthlift.study.choices import Contrast, Selection
+from synthlift.study.external import External
 from synthlift.study.generation import GenerationPlan, Pool
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import Modelling
@@ -43,6 +44,8 @@ class Work:
         contrast: the declared pair, once known.
         tests, generated: test predictions, and predictions on reserved generated images, by
             (arm name, replicate index), after the opening.
+        external: test sets from elsewhere.
+        outside: predictions on them, by set and (arm name, replicate index).
     """
 
     session: Session
@@ -70,6 +73,8 @@ class Work:
     contrast: Contrast | None = None
     tests: dict[tuple[str, int], Artefact] = field(default_factory=dict)
     generated: dict[tuple[str, int], Artefact] = field(default_factory=dict)
+    external: tuple[External, ...] = ()
+    outside: dict[str, dict[tuple[str, int], Artefact]] = field(default_factory=dict)
 
     def split_of(self, replicate: Replicate) -> int | None:
         """The split whose choices a replicate follows; None where choices are pooled."""
