@@ -1,13 +1,13 @@
 """Claim: images reach a training at least twice as fast in the first epoch, then five times.
 
-Both sides turn a folder of JPEGs into shuffled batches of float32 images in [0, 1]. The baseline is
-torchvision's ``ImageFolder`` with ``Resize`` and ``ToTensor`` behind a ``DataLoader`` with two
-persistent workers, which decodes every image in every epoch. Synthlift's first epoch holds all that
-a study does before it trains: listing, decoding, hashing and checking every image, bringing all to
-one size, writing them to the store, hashing what was written, and loading it; then the trainer's own
-batches. Both get the same order, and their tensors are compared once, bit for bit. Images are drawn:
-digits enlarged to the given size, coloured, with noise, saved at Pillow's quality 90. Pairs
-alternate (Synthlift, torchvision, Synthlift …); the ratio is taken within each pair.
+Both sides turn a folder of JPEGs into shuffled batches of float32 images in [0, 1]. The baseline
+is torchvision's ``ImageFolder`` with ``Resize`` and ``ToTensor`` behind a ``DataLoader`` with two
+persistent workers, which decodes every image in every epoch. Synthlift's first epoch holds all
+that a study does before it trains: listing, decoding, hashing and checking every image, bringing
+all to one size, writing them to the store, hashing what was written, and loading it; then come the
+trainer's own batches. Both get the same order, and their tensors are compared once, bit for bit.
+Images are drawn: digits enlarged to the given size, coloured, with noise, saved at Pillow's quality
+90. Pairs alternate (Synthlift, torchvision, Synthlift …); the ratio is taken within each pair.
 
     python benchmarks/loading.py --pairs 5 --json loading.json
 """
@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from synthlift.data.contract import Where
+from synthlift.data.inventory import Asked
 from synthlift.data.sources import open_source
 from synthlift.data.stages import inventory_request, pixels_request, read_request
 from synthlift.store import Store
@@ -103,7 +104,7 @@ def open_synthlift(folder: Path, *, size: int, home: Path) -> Epoch:
     """Everything that a study does with images before it trains."""
     store = Store(home)
     source = open_source(Where(source=str(folder), base=str(folder)))
-    reading = read_request(source, max_pixels=MAX_PIXELS)
+    reading = read_request(source, Asked(MAX_PIXELS))
     store.compute(reading)
     read = store.open(reading.key)
     listing = inventory_request(read)

@@ -14,6 +14,7 @@ import numpy as np
 from synthlift.api.images import GENERATORS, read_component
 from synthlift.api.sources import Asked, Source, ask, is_run_folder
 from synthlift.errors import InputError, nearest_name
+from synthlift.registry import load_plugin
 from synthlift.seeds import seed_for
 from synthlift.spec.provenance import facts_of, png_bytes
 from synthlift.store.files import write_json_atomic
@@ -128,6 +129,10 @@ def open_generator(run: Path, *, name: str | None = None, device: str = "cpu") -
     place = _kept_folder(run, name)
     if place is None:
         raise _no_generator(run)
+    if is_run_folder(run):
+        asked = ask(run)
+        for plugin in asked.study.plugins:
+            load_plugin((asked.base / plugin).resolve())
     return _open(place, device=device)
 
 

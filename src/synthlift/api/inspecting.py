@@ -44,12 +44,12 @@ def inspect(source: Source, *, progress: Progress = _silent) -> dict[str, Any]:
         take_inventory,
     )
     from synthlift.data.sources import open_source
-    from synthlift.study.places import where_of
+    from synthlift.study.places import asked_of, where_of
 
     asked = ask(source)
     data = asked.study.data
     opened = open_source(where_of(data, base=asked.base), strict=False)
-    found = take_inventory(opened, max_pixels=data.max_pixels, progress=progress)
+    found = take_inventory(opened, asked_of(data), progress=progress)
     summary = {
         **describe_exclusions(found.rows),
         **describe(found.rows),

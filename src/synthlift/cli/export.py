@@ -47,10 +47,11 @@ def export(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write an arm's images with a data card, provenance and, as a folder, splits and model.
+    """Write an arm's images, with a data card and provenance.
 
-    Test images are never among them. Headers of real images are taken off; every synthetic PNG
-    says that it is one. The formats csv, parquet and hf hold the validation images too.
+    The format imagefolder adds splits and model; csv, parquet and hf the validation images. Test
+    images are never among them. Headers of real images are taken off; every synthetic PNG says
+    that it is one.
     """
     from synthlift import api
     from synthlift.cli import output

@@ -35,7 +35,7 @@ def report(
     open_it: Open = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write the report of a run again, or a copy that may be shared; print its path."""
+    """Write the report of a run again, or a copy to share."""
     from synthlift import api
     from synthlift.cli import output
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from synthlift.data.formats import FORMATS, format_of
+from synthlift.data.plain_jpeg import START, decode_plain
 from synthlift.errors import InputError
 from synthlift.types import UInt8
 
@@ -249,8 +250,13 @@ def _too_large(max_pixels: int) -> UnusableImageError:
 def _decode(stream: BinaryIO, *, max_pixels: int, white: int) -> Decoded:
     from PIL import Image
 
-    if not stream.read(1):
+    start = stream.read(len(START))
+    if not start:
         raise UnusableImageError("unreadable", "an empty file")
+    if start == START:
+        plain = decode_plain(start + stream.read(), max_pixels=max_pixels)
+        if plain is not None:
+            return finish(plain, mode="L" if plain.shape[2] == 1 else "RGB", bits=8)
     stream.seek(0)
     with Image.open(stream, formats=_known_formats()) as image:
         return decode_picture(image, max_pixels=max_pixels, white=white)

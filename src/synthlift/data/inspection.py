@@ -60,7 +60,7 @@ def inspect_inventory(
         "grey_images": summary["grey_images"],
         **_training_form(data, used),
         "design": _design_facts(design),
-        "minimal_detectable_effect": None if design is None else _expected_effect(design, counts),
+        "minimal_detectable_effect": None if design is None else expected_effect(design, counts),
         "problem": problem,
     }
 
@@ -89,7 +89,7 @@ def _design(
 def _classes(
     images: Mapping[str, int], counts: Mapping[str, int], design: Design | None
 ) -> list[dict[str, Any]]:
-    tested = {} if design is None else _tested_in_all(design, counts)
+    tested = {} if design is None else tested_in_all(design, counts)
     facts = []
     for name, groups in counts.items():
         n = tested.get(name, 0)
@@ -106,7 +106,7 @@ def _classes(
     return facts
 
 
-def _tested_in_all(design: Design, counts: Mapping[str, int]) -> Mapping[str, int]:
+def tested_in_all(design: Design, counts: Mapping[str, int]) -> Mapping[str, int]:
     """Groups by class that are tested: in design C every group is, once a repeat."""
     if design.kind == "cross_validated":
         return counts
@@ -140,7 +140,8 @@ def _design_facts(design: Design | None) -> dict[str, Any] | None:
 # ── what the test sets allow ──────────────────────────────────────────────────────────────────
 
 
-def _expected_effect(design: Design, counts: Mapping[str, int]) -> dict[str, Any]:
+def expected_effect(design: Design, counts: Mapping[str, int]) -> dict[str, Any]:
+    """The minimal detectable effect of a design, and what it assumes (JSON)."""
     test = list(test_groups_per_class(design, counts).values())
     ratio = 0.0
     if design.kind == "cross_validated":

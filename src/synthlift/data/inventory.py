@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +23,14 @@ from synthlift.data.decode import (
 )
 from synthlift.data.integrity import category, count_by_category, find_duplicates, pixel_hash
 from synthlift.store import digest
+from synthlift.types import UInt8
 
 OK, EXCLUDED = "ok", "excluded"
+SMALLEST_ALIKE = 16
+"""Images with fewer pixels a side all look alike; no near-duplicates are sought among them."""
 _EXAMPLES = 5
-_BLOCK = 256
+_BLOCK, _TASK = 256, 8
+_QUICK_SECONDS = 250e-6
 _WHITES = (255, 1023, 4095, 16383)
 A = TypeVar("A")
 B = TypeVar("B")
@@ -71,46 +76,115 @@ class _Reading:
     row: Row
     peak: int
     conversions: tuple[str, ...]
+    thumbnail: UInt8 | None = None
+    derived: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of every image besides its row.
+
+    Attributes:
+        max_pixels: larger images are refused.
+        alike: whether near-duplicates join one group.
+        derived: attributes that are read off the pixels.
+    """
+
+    max_pixels: int
+    alike: bool = False
+    derived: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """For a stage's request."""
+        return {
+            "max_pixels": self.max_pixels,
+            "alike": self.alike,
+            "derived": list(self.derived),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Asked:
+        """Read back what :meth:`as_json` gave; further keys are left out."""
+        return cls(value["max_pixels"], value["alike"], tuple(value["derived"]))
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """All rows sorted by id, the 16-bit white value, and how often which conversion was made."""
+    """All rows sorted by id, the 16-bit white value, and how often which conversion was made.
+
+    ``notes`` say in words what else was found.
+    """
 
     rows: tuple[Row, ...]
     white: int
     conversions: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def take_inventory(
-    source: Source, *, max_pixels: int, progress: Callable[[int, int, str], None]
+    source: Source,
+    asked: Asked,
+    *,
+    progress: Callable[[int, int, str], None],
+    keep: Callable[[UInt8 | None], None] = lambda _: None,
 ) -> Inventory:
     """Decode every item once, in threads; results do not depend on their number.
+
+    ``keep`` is given every image by id, None where it could not be decoded; what it was given
+    holds as long as ``white`` is what it is without 16-bit images, 65535.
 
     Where 16-bit images use only part of the range (12-bit medical images), the smallest power of
     two that holds the largest value of *all* of them becomes white, so that none is dark and all
     stay comparable.
     """
 
-    def read(item: Item, white: int = WHITE_16_BIT) -> _Reading:
-        return _read(source, item, max_pixels=max_pixels, white=white)
+    def read(item: Item, white: int = WHITE_16_BIT) -> tuple[_Reading, UInt8 | None]:
+        return _read(source, item, asked, white=white)
 
     items = sorted(source.items, key=lambda item: item.id)
     with without_pillow_warnings():
-        readings = list(in_order(read, items, progress))
+        readings = []
+        for reading, pixels in in_order(read, items, progress):
+            readings.append(reading)
+            keep(pixels)
         white = _white([reading.peak for reading in readings])
         if white != WHITE_16_BIT:
             readings = [
-                read(item, white) if reading.peak else reading
+                read(item, white)[0] if reading.peak else reading
                 for item, reading in zip(items, readings, strict=True)
             ]
-    rows = _exclude_duplicates([reading.row for reading in readings])
+    rows, notes = _with_derived(_exclude_duplicates([r.row for r in readings]), readings, asked)
+    if asked.alike:
+        from synthlift.data.alike import join_alike
+
+        rows, found = join_alike(rows, [reading.thumbnail for reading in readings])
+        notes += found
     used = [r for r, row in zip(readings, rows, strict=True) if row.status == OK]
     made = Counter(name for reading in used for name in reading.conversions)
-    return Inventory(tuple(rows), white, {name: made[name] for name in CONVERSIONS if made[name]})
+    counted = {name: made[name] for name in CONVERSIONS if made[name]}
+    return Inventory(tuple(rows), white, counted, tuple(notes))
 
 
-def _read(source: Source, item: Item, *, max_pixels: int, white: int) -> _Reading:
+def _with_derived(
+    rows: list[Row], readings: Sequence[_Reading], asked: Asked
+) -> tuple[list[Row], list[str]]:
+    """The rows with attributes read off the pixels, in words."""
+    from synthlift.data.faults.spread import bin_words
+
+    used = [place for place, row in enumerate(rows) if row.status == OK]
+    for name in asked.derived:
+        words = bin_words([readings[place].derived[name] for place in used], name)
+        for place, word in zip(used, words, strict=True):
+            attributes = {**rows[place].attributes, name: word}
+            rows[place] = replace(rows[place], attributes=attributes)
+    listed = ", ".join(asked.derived)
+    return rows, [f"read off the pixels: {listed}"] if asked.derived else []
+
+
+def _read(source: Source, item: Item, asked: Asked, *, white: int) -> tuple[_Reading, UInt8 | None]:
+    from synthlift.data.faults.perceptual import thumbnails
+    from synthlift.data.faults.spread import derive
+
     row = Row(
         item.id,
         item.label,
@@ -121,9 +195,9 @@ def _read(source: Source, item: Item, *, max_pixels: int, white: int) -> _Readin
         mask=item.mask,
     )
     try:
-        image = source.load(item.path, max_pixels=max_pixels, white=white)
+        image = source.load(item.path, max_pixels=asked.max_pixels, white=white)
     except UnusableImageError as error:
-        return _Reading(replace(row, status=EXCLUDED, reason=error.reason), 0, ())
+        return _Reading(replace(row, status=EXCLUDED, reason=error.reason), 0, ()), None
     height, width, channels = image.pixels.shape
     row = replace(
         row,
@@ -134,7 +208,11 @@ def _read(source: Source, item: Item, *, max_pixels: int, white: int) -> _Readin
         mode=image.mode,
         bits=image.bits,
     )
-    return _Reading(row, image.peak, image.conversions)
+    small = None
+    if asked.alike and min(height, width) >= SMALLEST_ALIKE:
+        small = thumbnails(image.pixels[None])[0][..., None]
+    derived = {name: derive(image.pixels, name) for name in asked.derived}
+    return _Reading(row, image.peak, image.conversions, small, derived), image.pixels
 
 
 def _white(peaks: Sequence[int]) -> int:
@@ -159,13 +237,28 @@ def _exclude_duplicates(rows: Sequence[Row]) -> list[Row]:
 def in_order(
     function: Callable[[A], B], items: Sequence[A], progress: Callable[[int, int, str], None]
 ) -> Iterator[B]:
-    """Map in threads (Pillow and hashing release the interpreter's lock), yielding in order."""
+    """Map in threads (decoders and hashing release the interpreter's lock), yielding in order.
+
+    Where the first items of a block are quick, the block is done in this thread: for small images
+    the interpreter's lock is what there is to wait for, and handing it over costs more.
+    """
+
+    def together(start: int, end: int) -> list[B]:
+        return [function(item) for item in items[start:end]]
+
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         # Blocks bound how many results wait behind one slow image.
         for start in range(0, len(items), _BLOCK):
-            block = items[start : start + _BLOCK]
-            yield from pool.map(function, block)
-            progress(start + len(block), len(items), "images")
+            end, rest = min(start + _BLOCK, len(items)), start + _TASK
+            began = time.perf_counter()
+            first = together(start, min(rest, end))
+            quick = time.perf_counter() - began < _TASK * _QUICK_SECONDS
+            yield from first
+            starts = range(rest, end, end if quick else _TASK)
+            ends = [min(at + starts.step, end) for at in starts]
+            for done in (map if quick else pool.map)(together, starts, ends):
+                yield from done
+            progress(end, len(items), "images")
 
 
 # ── what the rows say ─────────────────────────────────────────────────────────────────────────
@@ -225,7 +318,7 @@ def conversion_notes(inventory: Inventory) -> list[str]:
     notes = [f"{n:,} {CONVERSIONS[name]}" for name, n in inventory.conversions.items()]
     if inventory.conversions.get("16-bit"):
         notes.append(f"16-bit grey: value {inventory.white} became white, 0 black")
-    return notes
+    return [*notes, *inventory.notes]
 
 
 # ── files ─────────────────────────────────────────────────────────────────────────────────────

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from synthlift.data.contract import Source, Where
-from synthlift.data.decode import UnusableImageError, without_pillow_warnings
+from synthlift.data.decode import WHITE_16_BIT, UnusableImageError, without_pillow_warnings
 from synthlift.data.designs import Design
 from synthlift.data.given import Published, split_digest
 from synthlift.data.integrity import pixel_hash
 from synthlift.data.inventory import (
+    Asked,
     Row,
     attribute_columns,
     content_digest,
@@ -35,6 +36,7 @@ from synthlift.data.inventory import (
     write_rows,
     write_table,
 )
+from synthlift.data.kept import Keeper, kept_images
 from synthlift.data.masks import MaskFacts, differing_size, mask_facts, require_equal_sizes
 from synthlift.data.published import open_split
 from synthlift.data.sizes import Fit, resize, resize_mask
@@ -46,17 +48,18 @@ from synthlift.store.images import INVENTORY, MASKS, PIXELS, SPLIT
 from synthlift.types import UInt8
 
 _HERE = "synthlift.data.stages"
+_WRITTEN_AT_ONCE = 2**20
 
 
 # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
 
-def read_request(source: Source, *, max_pixels: int) -> StageRequest:
+def read_request(source: Source, asked: Asked) -> StageRequest:
     """Ask for all images of ``source`` to be decoded once, checked and counted."""
     return StageRequest(
         stage="read",
         function=f"{_HERE}:read",
-        config={"fingerprint": source.fingerprint, "max_pixels": max_pixels},
+        config={"fingerprint": source.fingerprint, **asked.as_json()},
         label="reading the images",
         local={"source": source.where.as_json()},
     )
@@ -91,7 +94,11 @@ def pixels_request(
         inputs={"inventory": inventory},
         label=f"bringing the images to {size} pixels",
         # A limit that let an image in once lets it in again; the key need not know it.
-        local={"source": source.where.as_json(), "max_pixels": read.record["config"]["max_pixels"]},
+        local={
+            "source": source.where.as_json(),
+            "max_pixels": read.record["config"]["max_pixels"],
+            "read": read.key,
+        },
     )
 
 
@@ -137,13 +144,18 @@ def split_request(
 
 
 def read(request: StageRequest, context: StageContext) -> Summary:
-    """Write ``inventory.parquet`` with a row for every image, excluded ones included."""
+    """Write ``inventory.parquet`` with a row for every image, excluded ones included.
+
+    Small images are kept beside it as they were decoded (:mod:`synthlift.data.kept`).
+    """
     source = _reopen(request)
     if source.fingerprint != request.config["fingerprint"]:
         raise StageError(f"'{source.where.source}' changed while it was being read; run again")
-    found = take_inventory(
-        source, max_pixels=request.config["max_pixels"], progress=context.progress
-    )
+    asked = Asked.from_json(request.config)
+    with Keeper(context.out) as keeper:
+        found = take_inventory(source, asked, progress=context.progress, keep=keeper.add)
+    if found.white != WHITE_16_BIT:
+        keeper.discard()
     write_rows(context.out / INVENTORY, found.rows)
     return {
         **describe_exclusions(found.rows),
@@ -170,17 +182,26 @@ def pixels(request: StageRequest, context: StageContext) -> Summary:
     Raises:
         StageError: a file no longer shows what the inventory recorded.
     """
-    source = _reopen(request)
     size, channels = int(request.config["size"]), int(request.config["channels"])
     rows = usable(read_rows(context.store.open(request.one("inventory")).path(INVENTORY)))
+    read = request.local["read"]
+    kept = kept_images(context.store.open(read)) if context.store.has(read) else {}
+    source = None if all(row.id in kept for row in rows) else _reopen(request)
 
     def prepare(row: Row) -> UInt8:
-        image = _load_unchanged(source, row, request)
+        image = kept.get(row.id)
+        if image is None:
+            assert source is not None
+            image = _load_unchanged(source, row, request)
         return resize(image, size=size, fit=request.config["fit"], channels=channels)
 
     shape = (len(rows), size, size, channels)
     # Plain writes, since a full disk kills a process that writes through a memory map.
-    with (context.out / PIXELS).open("wb") as stream, without_pillow_warnings():
+    # Buffered, since a system call for each small image would stop the threads that decode.
+    with (
+        (context.out / PIXELS).open("wb", buffering=_WRITTEN_AT_ONCE) as stream,
+        without_pillow_warnings(),
+    ):
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
         for image in in_order(prepare, rows, context.progress):

@@ -125,6 +125,8 @@ class Data(Section):
             names are equal up to the last ``_`` or ``-``; None = each image alone.
         attributes: columns that are kept for prompts, targeting and subgroup results.
         bins: numeric attribute → number of bins of equal size, or the inner borders.
+        near_duplicates: images that show the same picture join one group, or are ignored; sought
+            from 16 pixels a side on.
         derived: attributes read off the pixels: brightness, sharpness, background, skin_tone, size.
         masks: folder with a mask for each image (same relative path, any ending, or ``_mask``
             before it), or a column of the table.
@@ -146,6 +148,7 @@ class Data(Section):
     group: str | None = None
     attributes: tuple[str, ...] = ()
     bins: dict[str, int | tuple[float, ...]] = Field(default_factory=dict)
+    near_duplicates: Literal["join", "ignore"] = "join"
     derived: tuple[Derived, ...] = ()
     masks: str | None = None
     external: tuple[Beside, ...] = ()

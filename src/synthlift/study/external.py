@@ -48,13 +48,14 @@ def open_external(session: Session, prepared: Prepared) -> tuple[External, ...]:
 
 
 def _open(session: Session, prepared: Prepared, beside: Beside) -> External:
+    from synthlift.data.inventory import Asked
     from synthlift.data.sources import open_source
     from synthlift.data.stages import inventory_request, pixels_request, read_request
 
     source = open_source(beside_of(beside, base=session.base), strict=False)
     require_known(source, prepared.opened.classes, name=beside.name)
     data = session.study.data
-    (read,) = session.ask([read_request(source, max_pixels=data.max_pixels)])
+    (read,) = session.ask([read_request(source, Asked(max_pixels=data.max_pixels))])
     (inventory,) = session.ask([inventory_request(read)])
     pixels, split = session.ask(
         [

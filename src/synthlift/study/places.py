@@ -9,6 +9,18 @@ from synthlift.spec.data import Beside, Data
 
 if TYPE_CHECKING:
     from synthlift.data.contract import Where
+    from synthlift.data.inventory import Asked
+
+
+def asked_of(data: Data) -> Asked:
+    """What is wanted of every image while it is read."""
+    from synthlift.data.inventory import Asked
+
+    return Asked(
+        max_pixels=data.max_pixels,
+        alike=data.near_duplicates == "join",
+        derived=data.derived,
+    )
 
 
 def where_of(data: Data, *, base: Path) -> Where:

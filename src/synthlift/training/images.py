@@ -19,7 +19,7 @@ from torch import Tensor
 
 from synthlift.rows import PixelRows, in_blocks
 from synthlift.training.batches import Batch
-from synthlift.types import Int64, UInt8
+from synthlift.types import Int64
 
 Fed = Generator[tuple[Batch, Tensor], None, None]
 IN_MEMORY_BYTES = 2**30
@@ -64,13 +64,15 @@ class InMemory(TrainingImages):
         for block in (block for source in sources for block in in_blocks(source)):
             pixels[start : start + len(block)] = block
             start += len(block)
-        self._pixels_nchw = _as_nchw(pixels, layout).to(device)
+        self._pixels_nhwc, self._layout = torch.from_numpy(pixels).to(device), layout
 
     def feed(self, batches: Iterator[Batch]) -> Fed:
         """See :class:`TrainingImages`."""
         for batch in batches:
             rows = torch.from_numpy(np.concatenate([batch.real, batch.synthetic + self._real]))
-            yield batch, self._pixels_nchw[rows.to(self._pixels_nchw.device)]
+            # Unlike an index, this copies whole images.
+            chosen = self._pixels_nhwc.index_select(0, rows.to(self._pixels_nhwc.device))
+            yield batch, _as_nchw(chosen, self._layout)
 
 
 @final
@@ -99,8 +101,8 @@ class Streamed(TrainingImages):
         rows: tuple[Int64, Int64] = (batch.real, batch.synthetic)
         # A training without synthetic images has one source, and batches without their rows.
         parts = [s[r] for s, r in zip(self._sources, rows, strict=False) if len(r)]
-        return _as_nchw(np.concatenate(parts), self._layout)
+        return _as_nchw(torch.from_numpy(np.concatenate(parts)), self._layout)
 
 
-def _as_nchw(pixels: UInt8, layout: torch.memory_format) -> Tensor:
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+def _as_nchw(pixels_nhwc: Tensor, layout: torch.memory_format) -> Tensor:
+    return pixels_nhwc.permute(0, 3, 1, 2).contiguous(memory_format=layout)

@@ -295,7 +295,7 @@ def _assemble(
     """Augmented float32 images [n, c, h, w] in [0, 1] and targets [n, k] of one batch."""
     device, strength = pixels_nchw.device, job.arm.recipe.augmentation
     rows = torch.from_numpy(np.concatenate([batch.real, batch.synthetic + tables.real_count]))
-    inputs, targets = pixels_nchw.float() / 255, tables.targets_nk[rows.to(device)]
+    inputs, targets = pixels_nchw.float().div_(255), tables.targets_nk[rows.to(device)]
     if strength == "none":
         return inputs, targets
     draws = torch.cat(

@@ -12,6 +12,7 @@ from PIL import Image, PngImagePlugin
 from synthlift.data import stages
 from synthlift.data.contract import Where
 from synthlift.data.decode import UnusableImageError, decode_file, picture_size
+from synthlift.data.inventory import Asked
 from synthlift.data.sources import open_source
 from synthlift.errors import InputError
 from synthlift.store import Store
@@ -284,7 +285,7 @@ def test_no_identity_is_ever_stored(scans: Path, tmp_path: Path) -> None:
 
     store = Store(tmp_path / "store")
     source = open_source(Where("scans", str(tmp_path)))
-    request = stages.read_request(source, max_pixels=LIMIT)
+    request = stages.read_request(source, Asked(LIMIT))
     store.compute(request)
     read = store.open(request.key)
     request = stages.inventory_request(read)

@@ -22,7 +22,7 @@ from synthlift.data.inspection import (
     render_inspection,
     wilson_width,
 )
-from synthlift.data.inventory import read_rows
+from synthlift.data.inventory import Asked, read_rows
 from synthlift.data.sources import open_source
 from synthlift.spec.data import Data
 from synthlift.store import Store
@@ -31,7 +31,7 @@ from synthlift.store import Store
 def inspect(tmp_path: Path, source: str, data: Data | None = None) -> dict[str, Any]:
     store = Store(tmp_path / "store")
     opened = open_source(Where(source, str(tmp_path)), strict=False)
-    request = stages.read_request(opened, max_pixels=50_000_000)
+    request = stages.read_request(opened, Asked(50_000_000))
     store.compute(request)
     read = store.open(request.key)
     rows = read_rows(read.path("inventory.parquet"))

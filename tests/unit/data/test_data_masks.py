@@ -11,7 +11,7 @@ from PIL import Image
 
 from synthlift.data import stages
 from synthlift.data.contract import Source, Where
-from synthlift.data.inventory import read_rows
+from synthlift.data.inventory import Asked, read_rows
 from synthlift.data.masks import read_mask
 from synthlift.data.sizes import Fit, resize, resize_mask
 from synthlift.data.sources import open_source
@@ -64,7 +64,7 @@ def compute(store: Store, request: StageRequest) -> Artefact:
 
 
 def masks_of(store: Store, source: Source, *, size: int = 8, fit: Fit = "pad") -> Artefact:
-    read = compute(store, stages.read_request(source, max_pixels=LIMIT))
+    read = compute(store, stages.read_request(source, Asked(LIMIT)))
     inventory = compute(store, stages.inventory_request(read)).key
     request = stages.masks_request(inventory, read=read, source=source, size=size, fit=fit)
     return compute(store, request)
@@ -252,7 +252,7 @@ def test_a_mask_that_changes_during_the_study_stops_it(tmp_path: Path) -> None:
     parts(tmp_path)
     store = Store(tmp_path / "store")
     source = opened(tmp_path)
-    read = compute(store, stages.read_request(source, max_pixels=LIMIT))
+    read = compute(store, stages.read_request(source, Asked(LIMIT)))
     inventory = compute(store, stages.inventory_request(read)).key
     path = tmp_path / "masks" / "crack" / "1.png"
     save(path, 255 - read_mask(path))

@@ -13,7 +13,7 @@ from PIL import Image
 from synthlift.data import designs, stages
 from synthlift.data.contract import Where
 from synthlift.data.designs import choose_design
-from synthlift.data.inventory import read_rows
+from synthlift.data.inventory import Asked, attribute_columns, read_rows
 from synthlift.data.published import open_split, write_split
 from synthlift.data.sources import open_source
 from synthlift.data.splits import make_split
@@ -176,7 +176,7 @@ def test_folder_with_parts_and_a_published_split_through_the_stages(tmp_path: Pa
                 Image.fromarray(pixels).save(tmp_path / "pets" / part / label / f"{i}.png")
     store = Store(tmp_path / "store")
     source = open_source(Where("pets", str(tmp_path)))
-    read = compute(store, stages.read_request(source, max_pixels=40_000))
+    read = compute(store, stages.read_request(source, Asked(40_000)))
     inventory = compute(store, stages.inventory_request(read))
     rows = read_rows(inventory.path("inventory.parquet"))
     columns: Columns = {
@@ -184,7 +184,7 @@ def test_folder_with_parts_and_a_published_split_through_the_stages(tmp_path: Pa
         "labels": [row.label for row in rows],
         "groups": [row.group for row in rows],
         "parts": [row.part for row in rows],
-        "attributes": stages.attribute_columns(rows),
+        "attributes": attribute_columns(rows),
     }
     design = choose_design(Split(), **columns)
     request = stages.split_request(inventory.key, design=design, seed=1)

@@ -14,7 +14,7 @@ from synthlift.data import stages
 from synthlift.data.contract import Where
 from synthlift.data.designs import choose_design
 from synthlift.data.integrity import pixel_hash
-from synthlift.data.inventory import read_rows, usable
+from synthlift.data.inventory import Asked, read_rows, usable
 from synthlift.data.sizes import resize
 from synthlift.data.sources import open_source
 from synthlift.errors import LeakageError, StageError
@@ -57,7 +57,7 @@ def compute(store: Store, request: StageRequest) -> Artefact:
 
 def run_all(store: Store, folder: Path, *, size: int = 16, channels: int = 3) -> Data:
     source = open_source(Where(str(folder), str(Path("/"))))
-    read = compute(store, stages.read_request(source, max_pixels=LIMIT))
+    read = compute(store, stages.read_request(source, Asked(LIMIT)))
     inventory = compute(store, stages.inventory_request(read)).key
     pixels = compute(
         store,
@@ -170,9 +170,9 @@ def test_unchanged_folder_is_not_read_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     folder = pets(tmp_path / "pets")
     source = open_source(Where(str(folder), str(tmp_path)))
-    assert store.compute(stages.read_request(source, max_pixels=LIMIT)) == "computed"
+    assert store.compute(stages.read_request(source, Asked(LIMIT))) == "computed"
     again = open_source(Where("pets", str(tmp_path)))
-    assert store.compute(stages.read_request(again, max_pixels=LIMIT)) == "present"
+    assert store.compute(stages.read_request(again, Asked(LIMIT))) == "present"
 
 
 def test_results_do_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_file_that_changes_between_stages(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     folder = pets(tmp_path / "pets")
     source = open_source(Where(str(folder), str(tmp_path)))
-    read = compute(store, stages.read_request(source, max_pixels=LIMIT))
+    read = compute(store, stages.read_request(source, Asked(LIMIT)))
     inventory = compute(store, stages.inventory_request(read)).key
     request = stages.pixels_request(
         inventory, read=read, source=source, size=16, fit="pad", channels=3
@@ -207,7 +207,7 @@ def test_file_that_changes_between_stages(tmp_path: Path) -> None:
         store.compute(request)
     assert not store.has(request.key)
     with pytest.raises(StageError, match="changed while it was being read; run again"):
-        store.compute(stages.read_request(source, max_pixels=LIMIT - 1))
+        store.compute(stages.read_request(source, Asked(LIMIT - 1)))
 
 
 def test_12_bit_images_share_one_white(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_conversions_are_counted_in_words(tmp_path: Path) -> None:
 def test_digits_through_the_stages(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     source = open_source(Where("sklearn:digits", str(tmp_path)))
-    read = compute(store, stages.read_request(source, max_pixels=LIMIT))
+    read = compute(store, stages.read_request(source, Asked(LIMIT)))
     assert (read.summary["read"], read.summary["usable"]) == (1797, 1797)
     inventory = compute(store, stages.inventory_request(read)).key
     request = stages.pixels_request(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from synthlift.data.contract import Where
 from synthlift.data.decode import UnusableImageError, decode_file
-from synthlift.data.inventory import take_inventory
+from synthlift.data.inventory import Asked, take_inventory
 from synthlift.data.sources import open_source
 
 LIMIT = 1_000_000
@@ -98,7 +98,7 @@ def test_12_bit_microscope_images_share_one_white(tmp_path: Path) -> None:
             order: Literal["<", ">"] = "<" if i % 2 else ">"
             (tmp_path / "cells" / name / f"{i}.tif").write_bytes(tiff(values, order=order))
     source = open_source(Where("cells", str(tmp_path)))
-    found = take_inventory(source, max_pixels=LIMIT, progress=lambda *_: None)
+    found = take_inventory(source, Asked(LIMIT), progress=lambda *_: None)
     assert found.white == 4095
     assert {(row.status, row.bits, row.channels) for row in found.rows} == {("ok", 16, 1)}
     assert found.conversions == {"16-bit": 6}

@@ -394,7 +394,7 @@ def test_wrong_plans_are_refused(table: Predictions) -> None:
 
 
 def test_score_kinds_report_their_rows(table: Predictions, make_table: TableMaker) -> None:
-    from synthlift.evaluation.outcome import open_scores
+    from synthlift.evaluation.opening import open_scores
 
     assert isinstance(open_scores(table, plan()), SharedTest)
     folded, _ = folded_table(make_table)

@@ -83,7 +83,7 @@ CASES = [(regime, 30) for regime in get_args(Regime)] + [("joint", 0)]
 
 
 @pytest.mark.parametrize(("regime", "synthetic"), CASES)
-@pytest.mark.parametrize(("channels", "last"), [(3, True), (3, False), (1, True)])
+@pytest.mark.parametrize(("channels", "last"), [(3, True), (3, False), (1, True), (1, False)])
 def test_streamed_images_give_the_same_bits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -139,7 +139,7 @@ def _name(image: ArmImage, suffix: str) -> str:
     if image.origin == "synthetic":
         return f"synthetic_{image.generator}_fit{image.fit + 1}_{image.index:05d}{suffix}"
     # Files may lie deeper inside a class; "__" keeps equal names of different folders apart.
-    parts = [part for part in PurePosixPath(image.id).parts if part not in ("/", "..")]
+    parts = [part for part in PurePosixPath(image.id).parts if part.strip("/") not in ("", "..")]
     inner = parts[1:] if len(parts) > 1 and parts[0] == image.label else parts
     name = "__".join(inner).replace("\\", "_").lstrip(".") or "image"
     return str(PurePosixPath(name).with_suffix(suffix)) if suffix else name

@@ -35,6 +35,7 @@ def grouped_folds(labels: Int64, *, groups: Sequence[str], folds: int) -> Int64 
     with warnings.catch_warnings():
         # A class of one group is in one fold; there it counts as never learnt.
         warnings.filterwarnings("ignore", message="The least populated class")
+        warnings.filterwarnings("ignore", message="The groups parameter is ignored")
         separate = kind(number, shuffle=True, random_state=0).split(names, labels, names)
         for k, (_, held) in enumerate(separate):
             out[held] = k

@@ -152,6 +152,7 @@ def _balanced_accuracy(labels: np.ndarray, neighbours: np.ndarray) -> float:
 
 def _sentence(name: str, score: float, chance: float, p_value: float) -> str:
     what = WORDS.get(name, name.replace("_", " "))
+    told, guessed = f"{100 * score:.0f} %", f"{100 * chance:.0f} %"
     if p_value > 0.05 or score <= chance:
-        return f"the class cannot be told from {what} ({score:.0%}, chance {chance:.0%})"
-    return f"the class can be told from {what} alone in {score:.0%} of images (chance {chance:.0%})"
+        return f"the class cannot be told from {what} ({told}, chance {guessed})"
+    return f"the class can be told from {what} alone in {told} of images (chance {guessed})"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from synthlift.errors import InputError
@@ -97,5 +98,5 @@ def require_packages(names: Iterable[str]) -> None:
 
 
 def _by_ending(name: str) -> Format | None:
-    ending = PurePosixPath(name).suffix.lower()
+    ending = posixpath.splitext(name)[1].lower()
     return next((other for other in FORMATS if ending in other.extensions), None)

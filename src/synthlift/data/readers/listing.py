@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import Counter
 from pathlib import Path
 from stat import S_ISREG
@@ -62,16 +63,18 @@ def walk_below(root: Path, name: str, files: list[File], ignored: Counter[str]) 
         if real in seen:
             continue
         seen.add(real)
+        # Strings, since a data set may have millions of files and a Path costs more than a stat.
+        inside = Path(folder).relative_to(root).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
         for file in names:
             if file.startswith(".") or file.lower() in _JUNK_FILES:
                 continue
-            path = Path(folder, file)
-            status = _status(path)
+            status = _status(folder, file)
             regular = status is None or S_ISREG(status.st_mode)
-            if not regular or not (is_image(file) or (status and carries_mark(path))):
+            if not regular or not (is_image(file) or (status and carries_mark(Path(folder, file)))):
                 ignored[extension(file)] += 1
                 continue
-            relative = path.relative_to(root).as_posix()
+            relative = prefix + file
             if encodable(relative) != relative:
                 ignored["names that are not valid Unicode"] += 1
                 continue
@@ -79,12 +82,12 @@ def walk_below(root: Path, name: str, files: list[File], ignored: Counter[str]) 
             files.append((relative, *times))
 
 
-def _status(path: Path) -> os.stat_result | None:
+def _status(folder: str, file: str) -> os.stat_result | None:
     """What ``stat`` says; None for a link that leads nowhere."""
     try:
-        return path.stat()
+        return os.stat(os.path.join(folder, file))  # noqa: PTH116, PTH118 - see walk_below
     except PermissionError:
-        raise no_permission(str(path.parent)) from None
+        raise no_permission(folder) from None
     except OSError:
         return None
 
@@ -100,7 +103,7 @@ def no_permission(given: str) -> InputError:
 
 def is_image(name: str) -> bool:
     """Whether a file's ending is that of an image."""
-    return Path(name).suffix.lower() in EXTENSIONS
+    return posixpath.splitext(name)[1].lower() in EXTENSIONS
 
 
 def extension(name: str) -> str:

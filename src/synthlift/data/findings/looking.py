@@ -1,0 +1,132 @@
+"""A second look at every image: small copies, and what can be measured without keeping it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthlift.data.contract import Source
+from synthlift.data.decode import UnusableImageError, without_pillow_warnings
+from synthlift.data.faults.perceptual import SIDE, thumbnails
+from synthlift.data.faults.shortcuts import nuisances
+from synthlift.data.faults.spread import Measures, measure
+from synthlift.data.inventory import OK, SMALLEST_ALIKE, Row, in_order
+from synthlift.data.sizes import resize
+from synthlift.seeds import generator_for
+from synthlift.types import Float64, UInt8
+
+MOST_IMAGES = 60_000
+"""More are looked at as a sample of so many."""
+_MEASURED_AT = (32, 64)
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was seen of ``n`` images; about 4 KiB each.
+
+    Attributes:
+        places: which rows of the inventory [n], ascending.
+        grey: uint8 [n, 32, 32], as near-duplicates are sought in.
+        colour: uint8 [n, 32, 32, 3].
+        measures: brightness, contrast and sharpness of each at one size.
+        nuisances: what should not tell the class, float64 [n, d] by name.
+        usable: how many usable images there are in all.
+    """
+
+    places: tuple[int, ...]
+    grey: UInt8
+    colour: UInt8
+    measures: tuple[Measures, ...]
+    nuisances: dict[str, Float64]
+    usable: int
+
+    def thumbnails(self, rows: Sequence[Row]) -> list[UInt8 | None]:
+        """Grey copies [32, 32, 1] by row; None where there is none or the image is too small."""
+        found: list[UInt8 | None] = [None] * len(rows)
+        for place, grey in zip(self.places, self.grey, strict=True):
+            if min(rows[place].width, rows[place].height) >= SMALLEST_ALIKE:
+                found[place] = grey[..., None]
+        return found
+
+
+@dataclass(frozen=True)
+class _Seen:
+    grey: UInt8
+    colour: UInt8
+    measures: Measures
+    nuisances: dict[str, tuple[float, ...]]
+
+
+def look(
+    source: Source,
+    rows: Sequence[Row],
+    *,
+    max_pixels: int,
+    white: int,
+    progress: Progress,
+    most: int = MOST_IMAGES,
+) -> Looked:
+    """Decode the usable images once more and keep small copies of them.
+
+    Args:
+        source: what the rows were read from.
+        rows: the inventory, sorted by id.
+        max_pixels, white: as they were read.
+        progress: called as ``progress(done, total, note)``.
+        most: larger data sets are looked at in a sample of so many, the same every time.
+    """
+    usable = [place for place, row in enumerate(rows) if row.status == OK]
+    places = usable
+    if len(places) > most:
+        drawn = generator_for(0, "inspected_sample").permutation(len(places))[:most]
+        places = [usable[i] for i in np.sort(drawn)]
+    side = _measured_at([rows[place] for place in places])
+
+    def seen(place: int) -> _Seen | None:
+        row = rows[place]
+        try:
+            image = source.load(row.path, max_pixels=max_pixels, white=white).pixels
+        except UnusableImageError:
+            return None  # It changed since it was read.
+        return _Seen(
+            thumbnails(image[None])[0],
+            resize(image, size=SIDE, fit="stretch", channels=3),
+            measure(resize(image, size=side, fit="stretch", channels=image.shape[2])),
+            nuisances(image, file_size=_file_size(source, row.path)),
+        )
+
+    grey = np.empty((len(places), SIDE, SIDE), dtype=np.uint8)
+    colour = np.empty((len(places), SIDE, SIDE, 3), dtype=np.uint8)
+    kept, measures, table = [], [], []
+    with without_pillow_warnings():
+        found = in_order(seen, places, lambda n, total, _: progress(n, total, "looking closer"))
+        for place, one in zip(places, found, strict=True):
+            if one is not None:
+                grey[len(kept)], colour[len(kept)] = one.grey, one.colour
+                measures.append(one.measures)
+                table.append(one.nuisances)
+                kept.append(place)
+    shared = [name for name in table[0] if all(name in t for t in table)] if table else []
+    return Looked(
+        tuple(kept),
+        grey[: len(kept)],
+        colour[: len(kept)],
+        tuple(measures),
+        {name: np.array([one[name] for one in table]) for name in shared},
+        len(usable),
+    )
+
+
+def _measured_at(rows: Sequence[Row]) -> int:
+    """The size at which sharpness is compared: no typical image is enlarged."""
+    shorter = np.median([min(row.width, row.height) for row in rows]) if rows else 0
+    return _MEASURED_AT[shorter >= _MEASURED_AT[1]]
+
+
+def _file_size(source: Source, path: str) -> int | None:
+    file = source.file(path)
+    return None if file is None else file.stat().st_size

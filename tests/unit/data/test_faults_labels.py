@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from synthlift.data.faults.features import simple_features
+from synthlift.data.faults.folds import grouped_folds
+from synthlift.data.faults.labels import (
+    confident_disagreements,
+    likely_label_errors,
+    noise_rate,
+    out_of_fold,
+)
+from synthlift.types import Float32, Int64
+
+
+def clouds(count: int, *, seed: int = 0) -> tuple[Float32, Int64]:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    centres = np.eye(3, 8) * 6
+    return (centres[labels] + rng.normal(size=(count, 8))).astype(np.float32), labels
+
+
+def test_disagreements_follow_the_paper() -> None:
+    probabilities = np.array(
+        [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.14, 0.86], [0.45, 0.55]]
+    )
+    labels = np.array([0, 0, 1, 1, 0, 0])
+    # Thresholds: (0.9 + 0.8 + 0.14 + 0.45) / 4 = 0.57 and (0.9 + 0.8) / 2 = 0.85.
+    (suspect,) = confident_disagreements(probabilities, labels=labels)
+    assert (suspect.row, suspect.given, suspect.suggested) == (4, 0, 1)
+    assert (suspect.p_given, suspect.p_suggested) == (0.14, 0.86)
+
+
+def test_a_tie_is_no_evidence() -> None:
+    probabilities = np.full((60, 2), 0.5)
+    assert confident_disagreements(probabilities, labels=np.arange(60) % 2) == []
+
+
+def test_swapped_labels_lead_the_list_and_name_the_right_class() -> None:
+    features, labels = clouds(300)
+    given = labels.copy()
+    given[:12] = (labels[:12] + 1) % 3
+    suspects = likely_label_errors(features, labels=given, groups=[str(i) for i in range(300)])
+    assert {s.row for s in suspects} == set(range(12))
+    assert all(s.suggested == labels[s.row] and s.given == given[s.row] for s in suspects)
+    margins = [s.p_given - s.p_suggested for s in suspects]
+    assert margins == sorted(margins)
+
+
+def test_an_image_is_never_judged_by_its_own_group() -> None:
+    rng = np.random.default_rng(1)
+    # Nothing but the group's own mark tells the class: whoever learns from it looks perfect.
+    marks = np.repeat(np.eye(100), 3, axis=0).astype(np.float32) * 10
+    labels = np.repeat(rng.integers(0, 2, 100), 3)
+    marks += rng.normal(size=marks.shape).astype(np.float32) * 0.01
+    found = out_of_fold(
+        marks, labels=labels, groups=np.repeat(np.arange(100), 3).astype(str).tolist()
+    )
+    alone = out_of_fold(marks, labels=labels, groups=np.arange(300).astype(str).tolist())
+    assert found is not None
+    assert alone is not None
+    assert np.mean(found.argmax(axis=1) == labels) < 0.65
+    assert np.mean(alone.argmax(axis=1) == labels) > 0.95
+
+
+def test_a_weak_classifier_flags_few() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(600, 20)).astype(np.float32)
+    # A third is clear, the rest a toss-up: what is not seen in the features is no error.
+    features[:200, 0] = rng.choice([-4, 4], 200)
+    labels = np.where(features[:, 0] > 0, 1, 0)
+    labels[200:] = rng.integers(0, 2, 400)
+    groups = [str(i) for i in range(600)]
+    found = out_of_fold(features, labels=labels, groups=groups)
+    assert found is not None
+    assert np.mean(found.argmax(axis=1) != labels) > 0.3
+    suspects = likely_label_errors(features, labels=labels, groups=groups)
+    assert len(suspects) <= 0.05 * 600
+
+
+def test_noise_is_estimated_where_the_classifier_is_certain() -> None:
+    sure = np.tile([0.97, 0.03], (200, 1))
+    unsure = np.tile([0.51, 0.49], (300, 1))
+    labels = np.zeros(500, dtype=np.int64)
+    labels[:30] = 1
+    labels[250:] = 1
+    assert noise_rate(np.concatenate([sure, unsure]), labels=labels) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups"),
+    [([0, 0, 0, 0], "abcd"), ([0, 0, 1, 1], "aabb"), ([], "")],
+)
+def test_nothing_is_said_where_folds_are_impossible(labels: list[int], groups: str) -> None:
+    features = np.zeros((len(labels), 3), dtype=np.float32)
+    given = np.array(labels, dtype=np.int64)
+    assert grouped_folds(given, groups=list(groups), folds=5) is None
+    assert likely_label_errors(features, labels=given, groups=list(groups)) == []
+
+
+def test_folds_keep_groups_whole_and_spread_classes() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 40, 200).astype(str)
+    labels = np.array([int(g) % 4 for g in groups])
+    folds = grouped_folds(labels, groups=groups.tolist(), folds=5)
+    assert folds is not None
+    for group in np.unique(groups):
+        assert len(set(folds[groups == group].tolist())) == 1
+    assert all(len(set(folds[labels == k].tolist())) == 5 for k in range(4))
+
+
+def test_a_class_of_one_image_is_no_obstacle() -> None:
+    features, labels = clouds(90)
+    labels[0] = 3
+    suspects = likely_label_errors(features, labels=labels, groups=[str(i) for i in range(90)])
+    assert all(s.suggested != 3 for s in suspects)
+
+
+def test_simple_features_tell_digits_apart_and_repeat() -> None:
+    digits = load_digits()
+    pixels = (digits.images[:400] * 15.9).astype(np.uint8)[..., None]
+    features = simple_features(pixels, dimensions=64)
+    assert features.shape == (400, 64)
+    assert features.dtype == np.float32
+    assert np.sqrt(np.square(simple_features(pixels)).sum(axis=1).mean()) == pytest.approx(
+        1.7, abs=0.1
+    )
+    assert np.array_equal(features, simple_features(pixels, dimensions=64))
+    found = out_of_fold(features, labels=digits.target[:400], groups=[str(i) for i in range(400)])
+    assert found is not None
+    assert np.mean(found.argmax(axis=1) == digits.target[:400]) > 0.93
+
+
+def test_features_of_many_images_are_fitted_on_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthlift.data.faults.features._FITTED_ON", 100)
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), dtype=np.uint8)
+    pixels[1] = pixels[0]
+    features = simple_features(pixels, dimensions=8)
+    assert features.shape == (300, 8)
+    assert np.allclose(features[0], features[1], atol=1e-5)
+    assert not np.allclose(features[0], features[2], atol=1e-3)
