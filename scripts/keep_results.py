@@ -1,6 +1,6 @@
 """Keep a run's answer for this repository: its results without images, file names and places.
 
-    python scripts/keep_results.py RUN results/real/NAME.json --command "synthlift run NAME"
+python scripts/keep_results.py RUN results/real/NAME.json --command "synthlift run NAME"
 """
 
 from __future__ import annotations

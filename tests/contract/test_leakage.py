@@ -107,6 +107,8 @@ def data_set(root: Path, *, spoilt: bool) -> tuple[Store, DataKeys]:
             "label": np.array(CLASSES)[labels],
             "group": ids,
             "sha256": ids,
+            "part": np.full(count, ""),
+            "attributes": np.full(count, "{}"),
             "status": np.full(count, "ok"),
         }
     )

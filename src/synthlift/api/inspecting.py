@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,42 +16,70 @@ from synthlift.spec.loading import dump_study, load_study
 from synthlift.spec.study import Study
 
 if TYPE_CHECKING:
+    from synthlift.data.contract import Source as Opened
     from synthlift.data.given import Published
-    from synthlift.data.inventory import Row
+    from synthlift.data.inventory import Inventory, Row
+    from synthlift.types import UInt8
 
 Progress = Callable[[int, int, str], None]
 STUDY_FILE = "study.yaml"
+_STEPS = {"seeking copies": 5, "seeking label errors": 50, "seeking shortcuts": 95}
+"""Steps of the second look without a count of their own, and about how much is done before."""
 
 
 def _silent(_done: int, _total: int, _note: str) -> None:
     return None
 
 
-def inspect(source: Source, *, progress: Progress = _silent) -> dict[str, Any]:
-    """Read every image once and say what was found; nothing is written.
+def inspect(
+    source: Source,
+    *,
+    faults: bool = True,
+    page: Path | str | None = None,
+    said: Sequence[str] | None = None,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Look at every image and say what was found; nothing is written but the page.
 
     Args:
         source: see :func:`synthlift.api.ask`.
+        faults: look a second time, for faults; else ``findings`` is missing.
+        page: the HTML page to write, with faults only; replaced in one step.
+        said: words that name the data in advised commands; None = from the study.
         progress: called as ``progress(done, total, note)``.
 
     Returns:
         Counts per class, exclusions by reason, sizes, the design and the smallest difference
-        that a study would find; see :func:`synthlift.data.inspection.inspect_inventory`.
+        that a study would find, see :func:`synthlift.data.inspection.inspect_inventory`; and
+        ``findings``, see :func:`synthlift.data.findings.find_faults`, with ``warnings`` (the
+        worst first) and ``advice``.
+
+    Raises:
+        InputError: the data cannot be opened, or there is no folder for the page.
     """
-    from synthlift.data.inspection import inspect_inventory
-    from synthlift.data.inventory import (
-        conversion_notes,
-        describe,
-        describe_exclusions,
-        take_inventory,
-    )
+    from synthlift.data.inventory import take_inventory
     from synthlift.data.sources import open_source
     from synthlift.study.places import asked_of, where_of
 
     asked = ask(source)
     data = asked.study.data
+    path = None if page is None else _page_path(Path(page).expanduser())
     opened = open_source(where_of(data, base=asked.base), strict=False)
-    found = take_inventory(opened, asked_of(data), progress=progress)
+    wanted = asked_of(data)
+    if not faults:
+        return _facts(asked, opened, take_inventory(opened, wanted, progress=progress))
+    # What is alike is sought on the second look, so that all of it can be shown.
+    found = take_inventory(opened, replace(wanted, alike=False), progress=progress)
+    facts = _with_findings(asked, opened, found, said=said, progress=progress)
+    if path is not None:
+        _write_page(path, facts, asked, opened, found)
+    return facts
+
+
+def _facts(asked: Asked, opened: Opened, found: Inventory) -> dict[str, Any]:
+    from synthlift.data.inspection import inspect_inventory
+    from synthlift.data.inventory import conversion_notes, describe, describe_exclusions
+
     summary = {
         **describe_exclusions(found.rows),
         **describe(found.rows),
@@ -57,12 +87,98 @@ def inspect(source: Source, *, progress: Progress = _silent) -> dict[str, Any]:
         "notes": [*opened.notes, *conversion_notes(found)],
         "ignored": dict(opened.ignored),
     }
+    published = _published(asked, found.rows)
     return {
         "source": opened.where.source,
         **inspect_inventory(
-            found.rows, summary=summary, data=data, published=_published(asked, found.rows)
+            found.rows, summary=summary, data=asked.study.data, published=published
         ),
     }
+
+
+def _with_findings(
+    asked: Asked,
+    opened: Opened,
+    found: Inventory,
+    *,
+    said: Sequence[str] | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    from synthlift.data.alike import alike, join
+    from synthlift.data.findings import find_faults
+    from synthlift.data.findings.advice import advise
+    from synthlift.data.findings.looking import look
+    from synthlift.data.findings.words import warnings
+
+    def step(note: str) -> None:
+        progress(_STEPS[note], 100, note)
+
+    data = asked.study.data
+    looked = look(
+        opened, found.rows, max_pixels=data.max_pixels, white=found.white, progress=progress
+    )
+    step("seeking copies")
+    pairs, notes = alike(found.rows, looked.thumbnails(found.rows))
+    rows = list(found.rows)
+    if data.near_duplicates == "join":
+        rows, joined = join(found.rows, pairs)
+        notes += joined
+    after = replace(found, rows=tuple(rows), notes=(*found.notes, *notes))
+    facts = _facts(asked, opened, after)
+    findings = find_faults(
+        rows, given=found.rows, looked=looked, alike=pairs, data=data, facts=facts, step=step
+    )
+    findings["warnings"] = warnings(facts, findings)
+    words = _said(asked) if said is None else said
+    findings["advice"] = advise(facts, findings, data=data, said=words)
+    return {**facts, "findings": findings}
+
+
+def _said(asked: Asked) -> list[str]:
+    """The options that name the data of a study, as the command line takes them."""
+    data = asked.study.data
+    named = {"metadata": data.metadata, "label": data.label, "group": data.group}
+    options = [part for key, value in named.items() if value for part in (f"--{key}", value)]
+    return [data.source, *options, *(p for name in data.attributes for p in ("--attribute", name))]
+
+
+def _page_path(path: Path) -> Path:
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise InputError(
+            f"the page cannot be written to '{path}'",
+            rule="it is a file in an existing folder",
+            remedy="name a file with --out, or leave the page out with --no-page",
+        )
+    return path
+
+
+def _write_page(
+    path: Path, facts: Mapping[str, Any], asked: Asked, opened: Opened, found: Inventory
+) -> None:
+    from synthlift.data.decode import UnusableImageError, without_pillow_warnings
+    from synthlift.data.findings.words import HONESTY, fault_counts, notes
+    from synthlift.reporting.inspection import Words, render_inspection_page, shown_images
+    from synthlift.store.files import write_bytes_atomic
+
+    findings = facts["findings"]
+    wanted = set(shown_images(findings))
+    pictures = {}
+    with without_pillow_warnings():
+        for row in found.rows:
+            if row.id in wanted:
+                with suppress(UnusableImageError):  # It changed since it was read.
+                    pictures[row.id] = _thumbnail(opened, row, asked, white=found.white)
+    words = Words(fault_counts(findings), notes(findings), HONESTY)
+    html = render_inspection_page(asked.study.name, facts, words=words, pictures=pictures)
+    write_bytes_atomic(path, html.encode("utf-8", "replace"))
+
+
+def _thumbnail(opened: Opened, row: Row, asked: Asked, *, white: int) -> UInt8:
+    """An image as it is shown, at most 96 pixels a side."""
+    from synthlift.reporting.gallery import thumbnail
+
+    image = opened.load(row.path, max_pixels=asked.study.data.max_pixels, white=white)
+    return thumbnail(image.pixels)
 
 
 def _published(asked: Asked, rows: Sequence[Row]) -> Published | None:
@@ -112,7 +228,7 @@ def init(
         )
     given = ask(data).study
     source = given.data.source
-    facts = inspect(data, progress=progress)
+    facts = inspect(data, faults=False, progress=progress)
     if facts["problem"]:
         raise InputError(
             f"'{source}' cannot be studied: {facts['problem']}",

@@ -59,6 +59,31 @@ def counting(what: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], No
         yield lambda done, total, _note: bars.update(task, completed=done, total=total)
 
 
+@contextmanager
+def stages(first: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """As :func:`counting` for several loops, each named by its note; the first is ``first``."""
+    known = {"images": first}
+    if quiet:
+        yield lambda _done, _total, _note: None
+        return
+    if not sys.stderr.isatty():
+        plain = _Plain(began=None)
+        yield lambda done, total, note: plain.show(done, total, known.get(note, note))
+        return
+    with _progress() as bars:
+        task, now = bars.add_task(first, total=None), first
+
+        def show(done: int, total: int, note: str) -> None:
+            nonlocal now
+            name = known.get(note, note)
+            if name != now:
+                bars.reset(task, description=name, total=total)
+                now = name
+            bars.update(task, completed=done, total=total)
+
+        yield show
+
+
 @dataclass
 class _Plain:
     """At most one line every few seconds; without ``began`` the first call starts the clock."""

@@ -45,7 +45,7 @@ def _frame(data: bytes) -> tuple[int, int, int] | None:
         if marker == _SCAN:
             return found
         if marker in _FRAMES:
-            if found is not None or data[body] != 8 or length < 8:
+            if found is not None or length < 8 or len(data) < body + 6 or data[body] != 8:
                 return None
             height = int.from_bytes(data[body + 1 : body + 3], "big")
             width = int.from_bytes(data[body + 3 : body + 5], "big")

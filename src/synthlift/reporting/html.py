@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from synthlift.reporting import text
 from synthlift.reporting.glossary import Glossary
+from synthlift.reporting.pages import render_page
 from synthlift.reporting.reading import Reading
 from synthlift.reporting.sections import (
     arms,
@@ -25,12 +23,8 @@ from synthlift.reporting.sections import (
 from synthlift.spec.results import Results
 from synthlift.store.files import write_bytes_atomic
 
-if TYPE_CHECKING:
-    import jinja2
-
 NAME = "report.html"
 REFRESH_SECONDS = 20
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(results: Results, folder: Path) -> Path:
@@ -54,27 +48,19 @@ def render(results: Results, *, folder: Path | None, shareable: bool = False) ->
     """
     reading = Reading(results, folder)
     parts = _parts(reading)
-    style, script = _asset("style.css"), _asset("script.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            results=results,
-            study=results.study,
-            reading=reading,
-            state=reading.state,
-            refresh=REFRESH_SECONDS,
-            tag=reading.numbers.tag,
-            term=Glossary(),
-            style=_trusted(style),
-            script=_trusted(script),
-            script_hash=digest,
-            sections=[(name, title) for name, title in _SECTIONS if parts[name]],
-            parts=parts,
-            text=text,
-            shareable=shareable,
-        )
+    return render_page(
+        "report.html",
+        results=results,
+        study=results.study,
+        reading=reading,
+        state=reading.state,
+        refresh=REFRESH_SECONDS,
+        tag=reading.numbers.tag,
+        term=Glossary(),
+        sections=[(name, title) for name, title in _SECTIONS if parts[name]],
+        parts=parts,
+        text=text,
+        shareable=shareable,
     )
 
 
@@ -128,28 +114,3 @@ def _parts(reading: Reading) -> dict[str, Any]:
         },
         "repeat": facts.environment(reading),
     }
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@functools.cache
-def _asset(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _trusted(own: str) -> Any:
-    """Our own style and script, which must not be escaped; nothing else passes here."""
-    from markupsafe import Markup
-
-    return Markup(own)

@@ -29,7 +29,10 @@ def cli(*arguments: object) -> Result:
 # ── inspect, init, schema, doctor ─────────────────────────────────────────────────────────────
 
 
-def test_inspect_counts_and_lists_faults(tmp_path: Path, draw_images: Draw) -> None:
+def test_inspect_counts_and_lists_faults(
+    tmp_path: Path, draw_images: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     source = draw_images(tmp_path / "shapes", per_class=5)
     (source / "cross" / "broken.png").write_bytes(b"no image")
     (source / "cross" / "copy.png").write_bytes((source / "cross/000.png").read_bytes())
@@ -40,9 +43,28 @@ def test_inspect_counts_and_lists_faults(tmp_path: Path, draw_images: Draw) -> N
     )
     assert found["duplicates"] == 1
     assert sum(found["excluded"].values()) == 2
+    assert (found["page"], found["findings"]["duplicates"]["exact"]) == (None, 1)
+    assert not list(tmp_path.glob("*.html"))
     text = cli("inspect", source, "--quiet").stdout
     assert text.startswith("17 images read, 15 usable")
     assert "broken.png" in text
+    assert f"synthlift run {source} --budget 30m" in text
+    assert text.endswith(f"page: {tmp_path / 'inspect-shapes.html'}\n")
+    assert "broken.png" in (tmp_path / "inspect-shapes.html").read_text()
+
+
+def test_inspect_writes_its_page_where_it_is_told(
+    tmp_path: Path, draw_images: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, page = draw_images(tmp_path / "shapes", per_class=5), tmp_path / "a page.html"
+    assert "page:" not in cli("inspect", source, "--no-page", "--quiet").stdout
+    assert not list(tmp_path.glob("*.html"))
+    found = json.loads(cli("inspect", source, "--json", "--out", page, "--quiet").stdout)
+    assert (found["page"], page.read_text()[:15]) == (str(page), "<!DOCTYPE html>")
+    refused = cli("inspect", source, "--out", page, "--no-page")
+    assert refused.exit_code == 2
+    assert "either written or not" in refused.stderr
 
 
 def test_init_writes_a_file_that_is_the_study_of_this_data(

@@ -106,7 +106,7 @@ def test_joining_never_leaves_a_class_without_enough_groups(tmp_path: Path) -> N
     photo = pieces(2)
     for name, image in zip(("a", "b"), photo, strict=True):
         (tmp_path / "few" / name).mkdir(parents=True)
-        for number in range(4):
+        for number in range(3):
             brighter = np.minimum(np.asarray(image), 235) + np.uint8(5 * number)
             Image.fromarray(brighter).save(tmp_path / "few" / name / f"{number}.png")
     found = inventory(tmp_path / "few", Asked(10_000, alike=True))

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from synthlift.data import stages
+from synthlift.data import kept, stages
 from synthlift.data.contract import Where
 from synthlift.data.designs import choose_design
 from synthlift.data.integrity import pixel_hash
@@ -186,7 +186,8 @@ def test_results_do_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.Mo
     assert hashes[0] == hashes[1]
 
 
-def test_file_that_changes_between_stages(tmp_path: Path) -> None:
+def test_file_that_changes_between_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "LARGEST_IMAGE", 0)  # as for large images, which are read twice
     store = Store(tmp_path / "store")
     folder = pets(tmp_path / "pets")
     source = open_source(Where(str(folder), str(tmp_path)))

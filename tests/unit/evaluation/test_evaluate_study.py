@@ -9,10 +9,8 @@ import pyarrow as pa
 import pytest
 
 from synthlift.errors import InputError
-from synthlift.evaluation.actions import actions
 from synthlift.evaluation.crossed import crossed_interval, layout, row_means, whole_rounds
 from synthlift.evaluation.crossvalidated import nadeau_bengio
-from synthlift.evaluation.intervals import Interval
 from synthlift.evaluation.outcome import Outcome, evaluate_study
 from synthlift.evaluation.plan import EvaluationPlan, PlannedArm, plan_from_table
 from synthlift.evaluation.predictions import Predictions, concatenate
@@ -107,30 +105,6 @@ def test_small_class_gets_counts_and_wilson_only(outcome: Outcome) -> None:
         assert list(arm.per_class[4].metrics) == ["recall"]
         assert "f1" in arm.per_class[0].metrics
     assert any(action.title == "Collect images of: class 4" for action in outcome.actions)
-
-
-def advice(outcome: Outcome, word: str, *by_class: tuple[str, float]) -> dict[str, str]:
-    """Titles and texts where the classes came out as (word, synthetic images)."""
-    verdict = outcome.verdict.model_copy(update={"word": word})
-    classes = [
-        one.model_copy(update={"word": found, "synthetic_images": images})
-        for one, (found, images) in zip(outcome.classes, by_class, strict=False)
-    ]
-    interval = Interval(value=-0.3, standard_error=0.05, degrees_of_freedom=9, method="t")
-    return {one.title: one.text for one in actions(verdict, interval, classes, plan())}
-
-
-def test_a_class_that_gains_from_others_images_is_not_recommended(outcome: Outcome) -> None:
-    filled, free = ("harms", 150.0), ("helps", 0.0)
-    found = advice(outcome, "harms", filled, filled, filled, free)
-    assert "tell synthetic from real images" in found["Do not use these synthetic images"]
-    assert "Classes that gain without images of their own: class 3" in found
-    assert not any(title.startswith("Classes that gain: ") for title in found)
-    own = advice(outcome, "harms", filled, ("helps", 20.0), filled)
-    assert "Classes that gain although the whole loses: class 1" in own
-    assert "tell synthetic from real images" not in own["Do not use these synthetic images"]
-    good = advice(outcome, "helps", ("helps", 20.0))
-    assert "generate for these first" in good["Classes that gain: class 0"]
 
 
 def test_accuracy_does_not_average_over_small_classes(table: Predictions) -> None:
@@ -239,23 +213,6 @@ def test_too_little_is_exploratory(
     assert found.verdict.exploratory_reasons[-1] == "second study on this test set"
     assert found.actions[0].title == "Treat this as exploratory"
     assert found.actions[0].command == "synthlift run runs/x --more 2h"
-
-
-def test_the_model_that_is_handed_over_is_named_with_its_reason(make_table: TableMaker) -> None:
-    labels, scores = arrays()
-    table = make_table(scores, labels, names=NAMES, classes=CLASSES)
-    rival = plan().rival
-
-    def advice(**changes: object) -> list[str]:
-        found = evaluate_study(table, plan(**changes)).actions
-        return [a.text for a in found if a.title == "Classify with the model of this run"]
-
-    assert advice() == []
-    (predeclared,) = advice(recommended=rival)
-    assert f"'{rival}'" in predeclared
-    assert "nothing was chosen on validation" in predeclared
-    (chosen,) = advice(recommended=rival, selected=True)
-    assert "chosen on validation, before the test was opened" in chosen
 
 
 def test_fits_of_the_plan_override_the_table(make_table: TableMaker) -> None:

@@ -229,4 +229,4 @@ def test_training_on_a_large_file_does_not_make_the_process_larger(
     mapped = grown(tmp_path / "mapped")
     size = path.stat().st_size
     assert mapped > 0.9 * size, "the measure does not see what it should"
-    assert streamed < 0.2 * size
+    assert streamed < 0.5 * size

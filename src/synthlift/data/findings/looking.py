@@ -101,7 +101,9 @@ def look(
 
     grey = np.empty((len(places), SIDE, SIDE), dtype=np.uint8)
     colour = np.empty((len(places), SIDE, SIDE, 3), dtype=np.uint8)
-    kept, measures, table = [], [], []
+    kept: list[int] = []
+    measures: list[Measures] = []
+    table: list[dict[str, tuple[float, ...]]] = []
     with without_pillow_warnings():
         found = in_order(seen, places, lambda n, total, _: progress(n, total, "looking closer"))
         for place, one in zip(places, found, strict=True):
@@ -124,7 +126,7 @@ def look(
 def _measured_at(rows: Sequence[Row]) -> int:
     """The size at which sharpness is compared: no typical image is enlarged."""
     shorter = np.median([min(row.width, row.height) for row in rows]) if rows else 0
-    return _MEASURED_AT[shorter >= _MEASURED_AT[1]]
+    return max(side for side in _MEASURED_AT if side <= max(shorter, _MEASURED_AT[0]))
 
 
 def _file_size(source: Source, path: str) -> int | None:

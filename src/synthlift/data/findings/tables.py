@@ -34,7 +34,7 @@ def attribute_tables(rows: Sequence[Row], *, classes: Sequence[str]) -> list[dic
     used = usable(rows)
     tables = []
     for name, column in attribute_columns(used).items():
-        values = sorted(set(column))
+        values = sorted(set(column), key=_in_order)
         if len(values) > MOST_VALUES:
             tables.append({"name": name, "too_many": len(values)})
             continue
@@ -43,6 +43,14 @@ def attribute_tables(rows: Sequence[Row], *, classes: Sequence[str]) -> list[dic
         empty = [[c, v] for c in classes for v in values if not found[c, v]]
         tables.append({"name": name, "values": values, "counts": counts, "empty": empty})
     return tables
+
+
+def _in_order(value: str) -> tuple[bool, bool, float, str]:
+    """Numbers by size, then words, then what is missing."""
+    try:
+        return not value, False, float(value), ""
+    except ValueError:
+        return not value, True, 0.0, value
 
 
 def spreads(rows: Sequence[Row], looked: Looked) -> dict[str, Any]:
@@ -78,13 +86,15 @@ def design_table(
     Args:
         rows: the inventory, groups joined.
         data: the part ``data:`` of the study.
-        chosen: the design that the study would take.
+        chosen: the design that the study would take; None = there is none.
 
     Returns:
         By design: smallest difference in balanced accuracy found with 80 % power (None = none),
         and by class how many groups are tested and how wide their 95 % interval may be. A design
         that this data cannot have is left out.
     """
+    if chosen is None:
+        return []
     used = usable(rows)
     labels, groups = [row.label for row in used], [row.group for row in used]
     counts = groups_per_class(labels, groups)
@@ -109,7 +119,7 @@ def design_table(
             {
                 "letter": design.letter,
                 "kind": kind,
-                "chosen": chosen is not None and chosen["kind"] == kind,
+                "chosen": chosen["kind"] == kind,
                 "minimal_detectable_effect": effect if np.isfinite(effect) else None,
                 "classes": [
                     {"name": k, "test_groups": n, "wilson_width": wilson_width(n) if n else None}

@@ -1,0 +1,61 @@
+"""What every page shares: the templates, our own style and script, and a page without network."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render_page(template: str, *, styles: tuple[str, ...] = ("style.css",), **values: Any) -> str:
+    """Fill in a template; every value is escaped, only our own style and script are not.
+
+    Args:
+        template: its file name.
+        styles: our style sheets, in order.
+        values: what the template shows.
+    """
+    script = _asset("script.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=_trusted("".join(_asset(name) for name in styles)),
+            script=_trusted(script),
+            script_hash=digest,
+            **values,
+        )
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _trusted(own: str) -> Any:
+    """Our own style and script, which must not be escaped; nothing else passes here."""
+    from markupsafe import Markup
+
+    return Markup(own)

@@ -1,0 +1,58 @@
+"""What is advised: which model, which classes, and what not."""
+
+from __future__ import annotations
+
+import pytest
+
+from synthlift.evaluation.actions import actions
+from synthlift.evaluation.intervals import Interval
+from synthlift.evaluation.outcome import Outcome, evaluate_study
+from tests.unit.evaluation.test_evaluate_study import CLASSES, NAMES, TableMaker, arrays, plan
+
+
+@pytest.fixture
+def outcome(make_table: TableMaker) -> Outcome:
+    labels, scores = arrays()
+    table = make_table(scores, labels, names=NAMES, classes=CLASSES, fits=5)
+    return evaluate_study(table, plan())
+
+
+def advice(outcome: Outcome, word: str, *by_class: tuple[str, float]) -> dict[str, str]:
+    """Titles and texts where the classes came out as (word, synthetic images)."""
+    verdict = outcome.verdict.model_copy(update={"word": word})
+    classes = [
+        one.model_copy(update={"word": found, "synthetic_images": images})
+        for one, (found, images) in zip(outcome.classes, by_class, strict=False)
+    ]
+    interval = Interval(value=-0.3, standard_error=0.05, degrees_of_freedom=9, method="t")
+    return {one.title: one.text for one in actions(verdict, interval, classes, plan())}
+
+
+def test_a_class_that_gains_from_others_images_is_not_recommended(outcome: Outcome) -> None:
+    filled, free = ("harms", 150.0), ("helps", 0.0)
+    found = advice(outcome, "harms", filled, filled, filled, free)
+    assert "tell synthetic from real images" in found["Do not use these synthetic images"]
+    assert "Classes that gain without images of their own: class 3" in found
+    assert not any(title.startswith("Classes that gain: ") for title in found)
+    own = advice(outcome, "harms", filled, ("helps", 20.0), filled)
+    assert "Classes that gain although the whole loses: class 1" in own
+    assert "tell synthetic from real images" not in own["Do not use these synthetic images"]
+    good = advice(outcome, "helps", ("helps", 20.0))
+    assert "generate for these first" in good["Classes that gain: class 0"]
+
+
+def test_the_model_that_is_handed_over_is_named_with_its_reason(make_table: TableMaker) -> None:
+    labels, scores = arrays()
+    table = make_table(scores, labels, names=NAMES, classes=CLASSES)
+    rival = plan().rival
+
+    def advice(**changes: object) -> list[str]:
+        found = evaluate_study(table, plan(**changes)).actions
+        return [a.text for a in found if a.title == "Classify with the model of this run"]
+
+    assert advice() == []
+    (predeclared,) = advice(recommended=rival)
+    assert f"'{rival}'" in predeclared
+    assert "nothing was chosen on validation" in predeclared
+    (chosen,) = advice(recommended=rival, selected=True)
+    assert "chosen on validation, before the test was opened" in chosen
