@@ -203,7 +203,7 @@ def _resident(name: str) -> int:
 def test_training_on_a_large_file_does_not_make_the_process_larger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, count, side = tmp_path / "pixels.npy", 2000, 64
+    path, count, side = tmp_path / "pixels.npy", 8000, 64
     random = np.random.default_rng(0)
     np.save(path, random.integers(0, 256, (count, side, side, 3), dtype=np.uint8))
     labels = np.arange(count) % 3
