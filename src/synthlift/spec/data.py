@@ -123,7 +123,7 @@ class Data(Section):
         label: column with the class; None = the sub-folder, or a column called label or class.
         group: column with what must not be torn apart (patient, lesion); ``stem`` = images whose
             names are equal up to the last ``_`` or ``-``; None = each image alone.
-        attributes: columns that are kept for prompts, targeting and subgroup results.
+        attributes: columns that are kept for subgroup results and stratified splits.
         bins: numeric attribute → number of bins of equal size, or the inner borders.
         near_duplicates: images that show the same picture join one group, or are ignored; sought
             from 16 pixels a side on.
