@@ -154,7 +154,11 @@ def comparable(results: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 # ── as a user starts them: a process of its own ───────────────────────────────────────────────
 
-PROGRAM = "from synthlift.cli import main; main()"
+# Where tests run in the background, shells have children ignore Ctrl-C.
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from synthlift.cli import main; main()"
+)
 
 
 def start(
