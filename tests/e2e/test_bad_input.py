@@ -93,10 +93,12 @@ def test_a_folder_without_permission_to_read() -> None:
     base.chmod(0o755)
     try:
         source = images(base / "d", cats=3, dogs=3)
-        assert cli("inspect", source, "--quiet").exit_code == 0  # everything is imported now
+        assert (
+            cli("inspect", source, "--quiet", "--no-page").exit_code == 0
+        )  # everything is imported now
         (source / "dogs").chmod(0)
         with without_privileges():
-            result = cli("inspect", source, "--quiet")
+            result = cli("inspect", source, "--quiet", "--no-page")
         refused(result, "no permission to read", "dogs")
     finally:
         (base / "d" / "dogs").chmod(0o755)

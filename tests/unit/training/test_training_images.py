@@ -203,7 +203,7 @@ def _resident(name: str) -> int:
 def test_training_on_a_large_file_does_not_make_the_process_larger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, count, side = tmp_path / "pixels.npy", 8000, 64
+    path, count, side = tmp_path / "pixels.npy", 12_000, 64
     random = np.random.default_rng(0)
     np.save(path, random.integers(0, 256, (count, side, side, 3), dtype=np.uint8))
     labels = np.arange(count) % 3
@@ -229,4 +229,4 @@ def test_training_on_a_large_file_does_not_make_the_process_larger(
     mapped = grown(tmp_path / "mapped")
     size = path.stat().st_size
     assert mapped > 0.9 * size, "the measure does not see what it should"
-    assert streamed < 0.5 * size
+    assert streamed < 0.2 * size
