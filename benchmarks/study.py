@@ -32,6 +32,7 @@ import numpy as np
 from synthlift.api import demo_study
 from synthlift.spec.arms import Arm, Recipe
 from synthlift.spec.study import Study
+from synthlift.spec.targets import LARGEST
 from synthlift.store import Store
 from synthlift.store.images import read_part
 from synthlift.study.choices import predeclared_rival, with_recipe
@@ -171,14 +172,13 @@ def plain_jobs(work: Work, *, seed: int, out: Path) -> list[Job]:
         train = read_part(store, keys, draw=draw, part="train")
         held_out = read_part(store, keys, draw=draw, part="validation").pixels()
         for arm in work.arms:
-            wanted = wanted_images(arm, work.shared.counts[draw])
-            if arm.duplicate:
-                counts = work.shared.counts[draw]
-                wanted = {k: max(counts.values()) - n for k, n in counts.items()}
-            beside = np.concatenate(
-                [np.resize(np.flatnonzero(train.labels == k), n) for k, n in wanted.items()]
-            ).astype(np.intp)
-            rows = np.concatenate([np.arange(len(train)), beside])
+            census = work.shared.census(draw)
+            wanted = LARGEST.shares(census) if arm.duplicate else wanted_images(arm, census)
+            beside = (
+                np.resize(np.flatnonzero(train.labels == cell.label), n)
+                for cell, n in wanted.items()
+            )
+            rows = np.concatenate([np.arange(len(train)), *beside]).astype(np.intp)
             jobs.append(
                 Job(
                     pixels=train.pixels(rows),

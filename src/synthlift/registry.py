@@ -51,6 +51,8 @@ class Descriptor:
         version: changes when its results change; part of every key.
         target: ``"module:Class"``; the class takes the Config as its only argument.
         summary: one line for people.
+        conditions: what images may be asked for by: ``labels``, ``attributes`` (its Config then
+            has a field of that name).
         needs: requirements such as ``{"labels"}``, ``{"masks"}``, ``{"gpu"}``.
         distribution: filled in by the registry: distribution name and version, or a file's hash.
     """
@@ -60,6 +62,7 @@ class Descriptor:
     version: str
     target: str
     summary: str = ""
+    conditions: frozenset[str] = frozenset({"labels"})
     needs: frozenset[str] = frozenset()
     distribution: str = ""
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from synthlift.api.images import ArmImage, Pixels, arm_images
+from synthlift.api.images import Pixels
+from synthlift.api.training_sets import ArmImage, arm_images
 
 if TYPE_CHECKING:
     import pandas as pd

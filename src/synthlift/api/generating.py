@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from synthlift.errors import InputError, nearest_name
 from synthlift.registry import load_plugin
 from synthlift.seeds import seed_for
 from synthlift.spec.provenance import facts_of, png_bytes
+from synthlift.spec.study import Component
+from synthlift.spec.targets import Cell
 from synthlift.store.files import write_json_atomic
 from synthlift.types import SampleRequest
 
@@ -65,6 +67,7 @@ def generate(
     seed: int = 0,
     generator: str | None = None,
     classes: Sequence[str] = (),
+    attributes: Mapping[str, str] | None = None,
     store: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -83,13 +86,17 @@ def generate(
         seed: everything random about the images derives from it.
         generator: which of the run's generators; the first if left out.
         classes: only these; all if left out.
+        attributes: values that all images are asked for by; a generator that is fitted first
+            learns these attributes.
         store, device, workers, overrides: as for :func:`synthlift.api.run`.
         listener: what to call while a generator is fitted.
         progress: called as ``progress(done, total, note)`` while images are written.
 
     Raises:
-        InputError: no generator there, an unknown class, or ``out`` is not empty.
+        InputError: no generator there, an unknown class, attribute or value, or ``out`` is not
+            empty.
     """
+    asked_by = dict(attributes or {})
     folder = Path(out).expanduser().absolute()
     if per_class < 1:
         raise InputError(
@@ -107,14 +114,23 @@ def generate(
     else:
         asked = ask(source, store=store, overrides=overrides)
         name, place, facts = _fit(
-            asked, name=generator, device=device, workers=workers, listener=listener
+            asked,
+            name=generator,
+            attributes=sorted(asked_by),
+            device=device,
+            workers=workers,
+            listener=listener,
         )
     chosen = _choose(classes, facts["classes"])
+    _require_learnt(asked_by, name, facts)
+    kept = _open(place, name=name, facts=facts, device=_device(device))
+    requests = {label: _requests(kept, label, per_class, seed, asked_by) for label in chosen}
+    for first, *_ in requests.values():
+        next(kept.fitted.sample([first]))  # refuses what it cannot make before anything is written
     target = folder / GENERATORS / name
     shutil.copytree(place, target)
     write_json_atomic(target / COMPONENT, facts)
-    kept = _open(target, device=_device(device))
-    pictures = _write_all(kept, chosen, per_class, seed, folder, progress)
+    pictures = _write_all(kept, requests, folder, progress)
     sheet = folder / SHEET
     _contact_sheet(pictures).save(sheet)
     return Generated(folder, dict.fromkeys(chosen, per_class), sheet)
@@ -133,7 +149,7 @@ def open_generator(run: Path, *, name: str | None = None, device: str = "cpu") -
         asked = ask(run)
         for plugin in asked.study.plugins:
             load_plugin((asked.base / plugin).resolve())
-    return _open(place, device=device)
+    return _open(place, name=place.name, facts=read_component(place), device=device)
 
 
 def _kept_folder(source: Source, name: str | None) -> Path | None:
@@ -167,12 +183,11 @@ def _no_generator(path: Path) -> InputError:
     )
 
 
-def _open(folder: Path, *, device: str) -> Kept:
+def _open(folder: Path, *, name: str, facts: Mapping[str, Any], device: str) -> Kept:
     from synthlift.study.components import build
 
-    facts = read_component(folder)
     return Kept(
-        name=folder.name,
+        name=name,
         kind=facts["kind"],
         classes=tuple(facts["classes"]),
         seed=int(facts["seed"]),
@@ -184,6 +199,19 @@ def _device(wanted: str) -> str:
     from synthlift.study.devices import choose_device
 
     return choose_device(wanted)
+
+
+def _require_learnt(attributes: Mapping[str, str], name: str, facts: Mapping[str, Any]) -> None:
+    learnt = facts["config"].get("attributes", ())
+    for attribute in attributes:
+        if attribute not in learnt:
+            raise InputError(
+                f"attribute '{attribute}'{nearest_name(attribute, learnt)}",
+                rule=f"generator '{name}' was fitted on the attributes: "
+                + (", ".join(learnt) or "none"),
+                remedy="leave it out, or fit a generator with it: synthlift generate FOLDER "
+                "--attribute NAME=VALUE",
+            )
 
 
 def _choose(wanted: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -201,17 +229,21 @@ def _choose(wanted: Sequence[str], classes: Sequence[str]) -> list[str]:
 
 
 def _write_all(
-    kept: Kept, chosen: Sequence[str], per_class: int, seed: int, folder: Path, progress: Progress
+    kept: Kept,
+    wanted: Mapping[str, Sequence[SampleRequest]],
+    folder: Path,
+    progress: Progress,
 ) -> dict[str, list[UInt8]]:
     """Sample and write class by class; returns the first few of each."""
-    shown: dict[str, list[UInt8]] = {name: [] for name in chosen}
-    total, done = per_class * len(chosen), 0
+    shown: dict[str, list[UInt8]] = {name: [] for name in wanted}
+    total, done = sum(map(len, wanted.values())), 0
+    asked_by = sorted({name for requests in wanted.values() for name in requests[0].attributes})
     with (folder / PROVENANCE).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["file", "label", "generator", "kind", "fit_seed", "index", "seed"])
-        for name in chosen:
+        columns = ["file", "label", "generator", "kind", "fit_seed", "index", "seed"]
+        writer.writerow([*columns, *asked_by])
+        for name, requests in wanted.items():
             (folder / "images" / name).mkdir(parents=True, exist_ok=True)
-            requests = _requests(kept, name, per_class, seed)
             batches = (image for batch in kept.fitted.sample(requests) for image in batch.pixels)
             for request, pixels in zip(requests, batches, strict=True):
                 file = f"images/{name}/{kept.name}_{request.index:05d}.png"
@@ -222,10 +254,11 @@ def _write_all(
                     seed=request.seed,
                     index=request.index,
                     fit_seed=kept.seed,
+                    attributes=request.attributes,
                 )
                 (folder / file).write_bytes(png_bytes(pixels, facts=told))
                 facts = [kept.name, kept.kind, kept.seed, request.index, request.seed]
-                writer.writerow([file, name, *facts])
+                writer.writerow([file, name, *facts, *map(request.attributes.get, asked_by)])
                 if len(shown[name]) < SHEET_COLUMNS:
                     shown[name].append(np.array(pixels))
                 done += 1
@@ -233,11 +266,16 @@ def _write_all(
     return shown
 
 
-def _requests(kept: Kept, name: str, count: int, seed: int) -> list[SampleRequest]:
-    label = kept.classes.index(name)
+def _requests(
+    kept: Kept, name: str, count: int, seed: int, attributes: Mapping[str, str]
+) -> list[SampleRequest]:
+    cell = Cell.of(kept.classes.index(name), attributes)
     # A stream of its own: these are no images of the study.
+    place = ("generate", name, *cell.seed_parts[1:])
     return [
-        SampleRequest(index=i, label=label, seed=seed_for(seed, "generate", name, i))
+        SampleRequest(
+            index=i, label=cell.label, seed=seed_for(seed, *place, i), attributes=dict(attributes)
+        )
         for i in range(count)
     ]
 
@@ -269,6 +307,7 @@ def _fit(
     asked: Asked,
     *,
     name: str | None,
+    attributes: Sequence[str],
     device: str,
     workers: int | None,
     listener: Listener | None,
@@ -323,6 +362,9 @@ def _fit(
             layout=layout,
         )
         component = components[name or next(iter(components))]
+        if attributes:
+            learns = {**component.model_dump(), "attributes": list(attributes)}
+            component = Component.model_validate(learns)
         request = fit_request(session, component, layout.units[0], prepared.data)
         (fitted,) = session.ask([request])
     facts = {

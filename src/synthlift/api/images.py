@@ -1,173 +1,29 @@
-"""Which images a model of an arm was trained on, and where their pixels are now.
-
-The plan of a training set stands in the run folder (``splits.csv``, ``verdicts.parquet``), so that
-it outlives the store. Pixels come from the store, else from the source (checked by hash) and from
-the generator that the run folder keeps.
-"""
+"""Pixels of a run's images: from the store, else from the source or from the run's generator."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthlift.api.training_sets import ArmImage
 from synthlift.errors import InputError
-from synthlift.spec.arms import Arm
+from synthlift.spec.targets import Cell
 from synthlift.study.folder import run_facts
-from synthlift.study.layout import wanted_images
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from synthlift.api.run_folder import Run
     from synthlift.data.contract import Source
     from synthlift.data.decode import Decoded
     from synthlift.store import Artefact, Store
     from synthlift.types import UInt8
 
-SPLITS, VERDICTS, GENERATORS = "splits.csv", "verdicts.parquet", "generators"
+GENERATORS = "generators"
 WHITES = (65535, 4095, 1023, 16383, 255)
-
-
-@dataclass(frozen=True)
-class ArmImage:
-    """One image of a training set.
-
-    Attributes:
-        origin: real or synthetic.
-        id: of a real image as in ``splits.csv``; ``generator/fit/class/index`` of a synthetic one.
-        label: class name.
-        group, sha256: of a real image.
-        generator, fit, index: of a synthetic one: which, which fit, place in its stream.
-        chunk, row: where the store has its pixels.
-    """
-
-    origin: Literal["real", "synthetic"]
-    id: str
-    label: str
-    group: str = ""
-    sha256: str = ""
-    generator: str = ""
-    fit: int = -1
-    index: int = -1
-    chunk: str = field(default="", repr=False)
-    row: int = field(default=-1, repr=False)
-
-
-def splits(run: Run) -> pd.DataFrame:
-    """``splits.csv``: draw, id, part, label, group, sha256; everything but the draw is text."""
-    import pandas as pd
-
-    path = run.path / SPLITS
-    if not path.is_file():
-        from synthlift.api.run_folder import not_finished
-
-        raise not_finished(run.path, SPLITS)
-    # Class names such as "NA" or "007" are text.
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return frame.astype({"draw": int})
-
-
-def place(run: Run, replicate: int) -> tuple[int, int]:
-    """Draw and generator fit of a replicate (METHOD §1, "Generator fit").
-
-    Raises:
-        InputError: the run has no such replicate.
-    """
-    facts = run.results.study
-    if not 0 <= replicate < facts.replicates:
-        raise InputError(
-            f"replicate {replicate}",
-            rule=f"the run has replicates 0 to {facts.replicates - 1}",
-            remedy="give one of them with --replicate",
-        )
-    if facts.design == "cross_validated":
-        return replicate, replicate
-    if facts.design == "redrawn":
-        draw = replicate % int(splits(run)["draw"].nunique())
-        return draw, draw
-    return 0, replicate % max(1, _fits(run))
-
-
-def _fits(run: Run) -> int:
-    fits = verdicts(run)
-    return int(fits["fit"].nunique()) if len(fits) else 1
-
-
-def verdicts(run: Run) -> pd.DataFrame:
-    """``verdicts.parquet``: one row per generated image."""
-    import pandas as pd
-
-    return pd.read_parquet(run.path / VERDICTS)
-
-
-def arm_images(run: Run, arm: Arm, *, part: str = "train", replicate: int = 0) -> list[ArmImage]:
-    """The images of one training set (each once), or of its validation set.
-
-    Args:
-        run: a finished run.
-        arm: one of its arms.
-        part: train or validation; test images stay locked.
-        replicate: which repetition.
-    """
-    if part not in ("train", "validation"):
-        raise InputError(
-            f"part '{part}'",
-            rule="a training set has the parts train and validation; the test set stays locked",
-            remedy="choose train or validation; splits.csv names the test images",
-        )
-    if arm.posing is not None:
-        raise InputError(
-            f"arm '{arm.name}' is a control in which real images pose as synthetic ones",
-            rule="only arms that are meant for use can be taken out of a run",
-            remedy="name another arm",
-        )
-    draw, fit = place(run, replicate)
-    rows = splits(run)
-    rows = rows[rows["draw"] == draw]
-    real = [
-        ArmImage("real", id=r["id"], label=r["label"], group=r["group"], sha256=r["sha256"])
-        for r in rows[rows["part"] == part].to_dict("records")
-    ]
-    if part == "validation":
-        return real
-    synthetic = _synthetic(run, arm, fit, rows) if arm.uses_synthetic else []
-    return synthetic if arm.regime == "synthetic_only" else [*real, *synthetic]
-
-
-def _synthetic(run: Run, arm: Arm, fit: int, rows: pd.DataFrame) -> list[ArmImage]:
-    classes = run.results.study.classes
-    train = rows[rows["part"] == "train"]["label"].value_counts()
-    wanted = wanted_images(arm, {k: int(train.get(name, 0)) for k, name in enumerate(classes)})
-    table = verdicts(run)
-    table = table[(table["generator"] == arm.generator) & (table["fit"] == fit)]
-    if arm.curated:
-        table = table[table["kept"]]
-    images: list[ArmImage] = []
-    for k, count in wanted.items():
-        stream = table[table["label"] == classes[k]].sort_values("index").head(count)
-        images.extend(
-            ArmImage(
-                "synthetic",
-                id=f"{arm.generator}/{fit}/{classes[k]}/{row['index']}",
-                label=classes[k],
-                generator=str(arm.generator),
-                fit=fit,
-                index=int(row["index"]),
-                chunk=row["chunk"],
-                row=int(row["row"]),
-            )
-            for row in stream.to_dict("records")
-        )
-    return images
-
-
-# ── pixels ────────────────────────────────────────────────────────────────────────────────────
 
 
 class Pixels:
@@ -361,10 +217,11 @@ class Pixels:
         requests = [
             SampleRequest(
                 index=i.index,
-                label=label[i.label],
-                seed=seed_for(kept.seed, "train", label[i.label], i.index),
+                label=cell.label,
+                seed=seed_for(kept.seed, "train", *cell.seed_parts, i.index),
+                attributes=dict(cell.attributes),
             )
-            for i in images
+            for i, cell in ((i, Cell(label[i.label], i.attributes)) for i in images)
         ]
         pixels = np.concatenate([batch.pixels for batch in kept.fitted.sample(requests)])
         for image, one in zip(images, pixels, strict=True):

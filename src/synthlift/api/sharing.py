@@ -8,8 +8,8 @@ import secrets as random
 from pathlib import Path
 
 from synthlift.api.exporting.guards import copying_finding
-from synthlift.api.images import SPLITS, splits
 from synthlift.api.run_folder import Run, load
+from synthlift.api.training_sets import SPLITS, splits
 from synthlift.errors import InputError
 from synthlift.spec.data import Data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from synthlift.cli import options
 from synthlift.cli.errors import guarded
+from synthlift.errors import InputError
 
 PerClass = Annotated[int, typer.Option("--per-class", metavar="N", help="Images of each class.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
@@ -21,6 +23,14 @@ Classes = Annotated[
     list[str] | None,
     typer.Option("--class", metavar="NAME", help="Only this class; may be given repeatedly."),
 ]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        metavar="NAME=VALUE",
+        help="Ask for images with this value; may be given repeatedly.",
+    ),
+]
 
 
 @guarded
@@ -31,6 +41,7 @@ def generate(
     seed: Seed = 0,
     generator: Name = None,
     classes: Classes = None,
+    attributes: Attributes = None,
     store: options.Store = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
@@ -58,6 +69,7 @@ def generate(
             seed=seed,
             generator=generator,
             classes=classes or (),
+            attributes=_pairs(attributes or ()),
             store=store,
             device=device,
             workers=workers,
@@ -71,3 +83,14 @@ def generate(
     total = sum(found.counts.values())
     output.say(f"{total:,} images of {len(found.counts)} classes in {found.path / 'images'}")
     output.say(f"All at a glance: {found.sheet}")
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    for one in given:
+        if "=" not in one:
+            raise InputError(
+                f"--attribute {one}",
+                rule="an attribute is given as NAME=VALUE",
+                remedy=f"write --attribute {one}=VALUE",
+            )
+    return dict(one.split("=", 1) for one in given)

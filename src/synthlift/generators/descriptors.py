@@ -11,5 +11,6 @@ FLOW = Descriptor(
     version="1",
     target="synthlift.generators.flow.generator:FlowGenerator",
     summary="class-conditional flow matching in pixel space, trained from scratch",
+    conditions=frozenset({"labels", "attributes"}),
     needs=frozenset({"labels"}),
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from synthlift.errors import InputError, nearest_name
+from synthlift.spec.targets import ALL, LARGEST, Target
 
 Role = Literal["rival", "generative", "control"]
 Base = Literal["plain", "best_rival"]
@@ -16,7 +17,6 @@ Sampler = Literal["uniform", "class_balanced"]
 Augmentation = Literal["none", "light", "medium", "strong", "tuned"]
 Regime = Literal["joint", "synthetic_only", "pretrain_finetune", "batch_share"]
 Posing = Literal["resampled", "fresh", "shuffled"]
-FillTarget = Literal["all", "fill_to_largest", "fill_to_median"]
 
 
 class Recipe(BaseModel):
@@ -48,7 +48,7 @@ class Arm(BaseModel):
         recipe: augmentation, loss and sampler.
         duplicate: real images are repeated up to the largest class (no synthetic images).
         generator: name of the generator, or None.
-        target: which classes receive synthetic images.
+        target: which classes or cells receive synthetic images.
         multiple: synthetic images kept per real one (see METHOD §1), ≥ 0.
         spread_evenly: the uniform-fraction control: the target's total, spread in proportion.
         regime: the order in which real and synthetic images are used.
@@ -67,7 +67,7 @@ class Arm(BaseModel):
     recipe: Recipe = Recipe()
     duplicate: bool = False
     generator: str | None = None
-    target: FillTarget = "all"
+    target: Target = ALL
     multiple: float = Field(default=0.0, ge=0)
     spread_evenly: bool = False
     regime: Regime = "joint"
@@ -93,8 +93,8 @@ RIVALS: dict[str, dict[str, Any]] = {
 }
 GENERATIVE: dict[str, dict[str, Any]] = {
     "mixed": {"recipes": ["plain", "best_rival"]},
-    "targeted": {"recipes": ["plain", "best_rival"], "target": "fill_to_largest"},
-    "uniform_fraction": {"recipes": ["best_rival"], "target": "fill_to_largest"},
+    "targeted": {"recipes": ["plain", "best_rival"], "target": LARGEST},
+    "uniform_fraction": {"recipes": ["best_rival"], "target": LARGEST},
     "synthetic_only": {"recipes": ["plain"]},
     "pretrain_finetune": {"recipes": ["best_rival"]},
     "batch_share": {"recipes": ["best_rival"]},
@@ -108,7 +108,8 @@ class ArmSpec(BaseModel):
         kind: a preset's name.
         generator: which generator; the study's first when left out.
         multiples: multiples of METHOD §1, each > 0; smaller sets are nested in larger ones.
-        target: all classes, or fill towards the largest or the median class.
+        target: all classes, or fill towards the largest or the median class; or cells, such as
+            ``{cells: [label, sex], fill_to: median}``.
         recipes: plain, best_rival or both.
         augmentation: a strength of this rival's own instead of the tuned one.
         synthetic_share: share of each batch (``batch_share`` only).
@@ -121,7 +122,7 @@ class ArmSpec(BaseModel):
     kind: str
     generator: str | None = None
     multiples: tuple[Multiple, ...] | None = None
-    target: FillTarget | None = None
+    target: Target | None = None
     recipes: tuple[Base, ...] | None = None
     augmentation: Augmentation | None = None
     synthetic_share: float | None = Field(default=None, gt=0, lt=1)
@@ -152,6 +153,8 @@ class ArmSpec(BaseModel):
             )
         if self.posing is not None and self.kind not in ("mixed", "targeted"):
             raise ValueError("'posing' belongs to arms 'mixed' and 'targeted' only")
+        if self.posing is not None and self.target is not None and self.target.attributes:
+            raise ValueError("'posing' images have a class only: give a target without attributes")
         if self.synthetic_share is not None and self.kind != "batch_share":
             raise ValueError("'synthetic_share' belongs to arm 'batch_share' only")
         return self
@@ -193,14 +196,14 @@ def _rival(spec: ArmSpec) -> list[Arm]:
 def _generative(spec: ArmSpec, generators: Sequence[str]) -> list[Arm]:
     generator = None if spec.posing else _generator(spec, generators)
     preset = GENERATIVE[spec.kind]
-    prefix = _prefix(spec, generator, generators, preset.get("target", "all"))
+    prefix = _prefix(spec, generator, generators, preset.get("target", ALL))
     return [
         Arm(
             name=f"{prefix}@{multiple:g}" + ("+rival" if base == "best_rival" else ""),
             role="control" if spec.kind == "uniform_fraction" else "generative",
             base=base,
             generator=generator,
-            target=spec.target or preset.get("target", "all"),
+            target=spec.target or preset.get("target", ALL),
             multiple=multiple,
             spread_evenly=spec.kind == "uniform_fraction",
             regime=_REGIMES.get(spec.kind, "joint"),
@@ -226,12 +229,12 @@ def _generator(spec: ArmSpec, generators: Sequence[str]) -> str:
 
 
 def _prefix(
-    spec: ArmSpec, generator: str | None, generators: Sequence[str], usual_target: str
+    spec: ArmSpec, generator: str | None, generators: Sequence[str], usual_target: Target
 ) -> str:
     prefix = spec.posing or ("" if generator == generators[0] else str(generator))
     prefix = f"{prefix}:{spec.kind}" if prefix else spec.kind
     if spec.target is not None and spec.target != usual_target:
-        prefix += f"-{spec.target}"
+        prefix += f"-{spec.target.title}"
     return prefix if spec.curated else f"{prefix}-uncurated"
 
 

@@ -36,8 +36,9 @@ class Counts(Record):
         train, validation, test, pool: images of a training set, on average over draws or folds.
         generated, kept: over all fits.
         rejected: by the filter that rejected first.
-        fell_short: missing kept images by class, where sampling stopped at the limit.
+        fell_short: missing kept images by class or cell, where sampling stopped at the limit.
         per_class: the same by class.
+        per_cell: training, generated and kept images by cell, where arms aim at attributes.
     """
 
     read: int
@@ -52,6 +53,7 @@ class Counts(Record):
     rejected: dict[str, int] = Field(default_factory=dict)
     fell_short: dict[str, int] = Field(default_factory=dict)
     per_class: dict[str, dict[str, float]] = Field(default_factory=dict)
+    per_cell: dict[str, dict[str, float]] = Field(default_factory=dict)
 
 
 class Cost(Record):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ def facts_of(
     index: int,
     fit_seed: int,
     fit: int | None = None,
+    attributes: Mapping[str, str] | None = None,
     prompt: str = "",
 ) -> dict[str, str]:
     """The facts of one generated image, all as text.
@@ -40,6 +42,7 @@ def facts_of(
         index: its place in the sampling stream of its class, from 0.
         fit_seed: of the fit; with seed and class it gives the image again.
         fit: number of the fit in its study, from 1; None outside a study.
+        attributes: values that it was asked for by, written as a JSON object.
         prompt: words that it was made from, where there are any.
     """
     facts = {
@@ -51,6 +54,7 @@ def facts_of(
         "index": str(index),
         "fit": "" if fit is None else str(fit),
         "fit_seed": str(fit_seed),
+        "attributes": json.dumps(dict(attributes), sort_keys=True) if attributes else "",
         "prompt": prompt,
         "version": importlib.metadata.version("synthlift"),
     }

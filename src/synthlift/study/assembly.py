@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from synthlift.spec.facts import (
-    Counts,
     Decision,
     Estimate,
     GalleryImage,
@@ -25,9 +24,9 @@ from synthlift.store import Artefact
 from synthlift.study.budget import UNDER_TRAINED
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
 from synthlift.study.components import resolve_component
+from synthlift.study.counting import counts
 from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
-from synthlift.study.generation import Pool
 from synthlift.study.layout import wanted_images
 from synthlift.study.preparation import original_sizes
 from synthlift.study.stages.evidence import OUTCOME
@@ -103,65 +102,6 @@ def study_facts(work: Work, *, command: str, complete: bool) -> StudyFacts:
         generator_fits=len({(p.generator, p.unit.index) for p in work.pools.values()}),
         selection=work.selection,
         complete=complete,
-    )
-
-
-def counts(work: Work) -> Counts:
-    """From images read to images kept; nothing vanishes."""
-    opened, split = work.prepared.opened, work.prepared.split.summary["images"]
-    read = opened.read.summary
-    draws = [r.draw for r in work.replicates or work.prepared.layout.replicates[: work.planned]]
-
-    def mean(part: str) -> float:
-        return float(np.mean([sum(split[draw][part].values()) for draw in draws]))
-
-    pools = list(work.pools.values())
-    rejected: Counter[str] = Counter()
-    fell_short: Counter[str] = Counter()
-    for pool in pools:
-        rejected.update(pool.rejected())
-        fell_short.update({opened.classes[k]: n for k, n in pool.fell_short().items()})
-    generated = sum(_generated(pool) for pool in pools)
-    return Counts(
-        read=read["read"],
-        excluded=dict(read["excluded"]),
-        used=opened.usable,
-        train=mean("train"),
-        validation=mean("validation"),
-        test=mean("test"),
-        pool=mean("pool"),
-        generated=generated,
-        kept=generated - sum(rejected.values()),
-        rejected=dict(sorted(rejected.items())),
-        fell_short=dict(fell_short),
-        per_class={
-            name: {
-                **{
-                    part: float(np.mean([split[draw][part].get(name, 0) for draw in draws]))
-                    for part in ("train", "validation", "test")
-                },
-                **_sampled(pools, label),
-            }
-            for label, name in enumerate(opened.classes)
-        },
-    )
-
-
-def _sampled(pools: Sequence[Pool], label: int) -> dict[str, float]:
-    if not pools:
-        return {}
-    judged = [list(pool.streams[label].judged()) for pool in pools]
-    return {
-        "generated": float(sum(map(len, judged))),
-        "kept": float(sum(not one.rejected_by for each in judged for one in each)),
-    }
-
-
-def _generated(pool: Pool) -> int:
-    return sum(
-        chunk.record["config"]["size"]
-        for stream in pool.streams.values()
-        for chunk in stream.chunks
     )
 
 
@@ -331,7 +271,7 @@ def _generation_seconds(work: Work, name: str) -> float:
         if arm is None or pool is None or replicate.fit in counted:
             continue
         counted.add(replicate.fit)
-        wanted = sum(wanted_images(arm, work.shared.counts[replicate.draw]).values())
+        wanted = sum(wanted_images(arm, work.shared.census(replicate.draw)).values())
         share = wanted / max(1, sum(pool.wanted.values()))
         seconds = [a.record["cost"]["seconds"] for a in pool.artefacts()]
         total += seconds[0] + share * sum(seconds[1:])

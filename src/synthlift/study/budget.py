@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from synthlift.errors import InputError
 from synthlift.spec.arms import Arm
+from synthlift.spec.targets import Cell
 from synthlift.study.choices import predeclared_generative, predeclared_rival
-from synthlift.study.layout import wanted_images
+from synthlift.study.layout import most_wanted, wanted_images
 
 RESERVE = 0.88
 """Share of the budget that may be planned for; the rest covers reading, judging and reporting."""
@@ -75,7 +76,7 @@ class Task:
     Attributes:
         sizes: image sizes to choose from, the largest first.
         arms: all arms of the study.
-        counts: training images per class index.
+        cells: training images of the finest cells that arms aim at; classes without images too.
         unbalanced: whether predeclared arms adjust for class sizes.
         design, folds, fits, replicates, test_images, workers: as they are called everywhere.
         selects: whether validation may be used for choices.
@@ -84,7 +85,7 @@ class Task:
 
     sizes: tuple[int, ...]
     arms: tuple[Arm, ...]
-    counts: Mapping[int, int]
+    cells: Mapping[Cell, int]
     unbalanced: bool
     design: str
     folds: int
@@ -177,8 +178,8 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     uses_generator = any(arm.generator and arm.uses_synthetic for arm in arms)
     fits = option.replicates if task.design == "cross_validated" else option.fits
     fits = min(fits, option.replicates) if uses_generator else 0
-    wanted = [wanted_images(arm, task.counts) for arm in arms if arm.generator]
-    images = sum(_sampled(max(need[k] for need in wanted)) for k in task.counts) if wanted else 0
+    wanted = [wanted_images(arm, task.cells) for arm in arms if arm.generator]
+    images = sum(map(_sampled, most_wanted(wanted).values()))
     steps = speeds.training_steps * option.training_share
     model = steps * speeds.classifier_step + MODEL_SECONDS
     scorer = model if uses_generator else 0

@@ -14,6 +14,7 @@ from typing import Literal
 from synthlift.errors import InputError, nearest_name
 from synthlift.spec.arms import Arm
 from synthlift.spec.study import Study
+from synthlift.spec.targets import ALL, LARGEST
 
 SELECTABLE_GROUPS = 20
 CROSSED_GROUPS = 6
@@ -97,7 +98,7 @@ def predeclared_generative(arms: Sequence[Arm], *, unbalanced: bool) -> Arm | No
     """The best rival's recipe plus synthetic images at multiple 1; filling where unbalanced."""
     candidates = [arm for arm in arms if arm.role == "generative" and arm.regime == "joint"]
     candidates = candidates or [arm for arm in arms if arm.role == "generative"]
-    wanted = "fill_to_largest" if unbalanced else "all"
+    wanted = LARGEST if unbalanced else ALL
 
     def preference(arm: Arm) -> tuple[bool, bool, bool, float]:
         return (

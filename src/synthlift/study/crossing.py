@@ -27,6 +27,7 @@ from synthlift.store.images import (
     positions,
     usable_rows,
 )
+from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.choices import named_choice
 from synthlift.study.contrast import declare_contrast
 from synthlift.study.flips import settings_of_draws
@@ -80,10 +81,17 @@ def _inside(work: Work, request: StageRequest, draws: Sequence[int]) -> Work:
         counts=counts,
     )
     training = settings_of_draws(session, inner, counts, steps=work.training_steps)
+    cells = count_cells(
+        session.store,
+        inner.data,
+        draws=counts,
+        classes=prepared.opened.classes,
+        attributes=aimed_at(work.arms),
+    )
     return replace(
         work,
         prepared=inner,
-        shared=Modelling(inner.data, work.shared.classifier, training, counts),
+        shared=Modelling(inner.data, work.shared.classifier, training, counts, cells),
         generation=replace(work.generation, reserved=0),
         selection="validation",
         inside=True,

@@ -17,6 +17,7 @@ from synthlift.registry import load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
 from synthlift.study.budget import CHUNK, parse_budget
+from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.choices import choose_selection, is_unbalanced
 from synthlift.study.clock import Clock, has_added
 from synthlift.study.components import resolve_component
@@ -243,6 +244,13 @@ def _share(session: Session, prepared: Prepared, plan: Plan) -> Modelling:
         classifier=resolve_component("classifiers", session.study.classifier),
         training=settings_of_draws(session, prepared, planned, steps=plan.training_steps),
         counts=prepared.counts,
+        cells=count_cells(
+            session.store,
+            prepared.data,
+            draws=prepared.counts,
+            classes=prepared.opened.classes,
+            attributes=aimed_at(plan.arms),
+        ),
     )
 
 

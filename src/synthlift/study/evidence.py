@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
+from synthlift.spec.targets import ALL, Cell
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
@@ -122,7 +124,7 @@ def nine_arms(work: Work) -> dict[str, str]:
             rows.setdefault("real", arm.name)
         elif arm.role == "generative" and arm.regime == "synthetic_only":
             rows.setdefault("synthetic", arm.name)
-        elif arm.role == "generative" and arm.regime == "joint" and arm.target == "all":
+        elif arm.role == "generative" and arm.regime == "joint" and arm.target == ALL:
             rows.setdefault("mixed", arm.name)
     return rows
 
@@ -216,7 +218,7 @@ def planned_arms(work: Work) -> list[PlannedArm]:
             role=arm.role,
             recipe=recipe_facts(arm),
             base=arm.base,
-            target=arm.target,
+            target=arm.target.title,
             multiple=arm.multiple,
             regime=arm.regime,
             generator=arm.generator,
@@ -281,7 +283,7 @@ def copying_figures(work: Work) -> dict[str, list[Artefact]]:
 
 
 def _copying_request(work: Work, pool: Pool) -> StageRequest:
-    first = [stream.chunks[0] for stream in pool.streams.values()]
+    first = [stream.chunks[0] for stream in pool.class_streams()]
     manifest = [
         {
             "chunk": chunk.key,
@@ -313,19 +315,28 @@ def pictures_of(work: Work) -> dict[str, Artefact]:
     return dict(zip(firsts, made, strict=True))
 
 
+def _shown(pool: Pool) -> dict[Cell, int]:
+    """Cells to show, with how many pictures: those that arms wanted, else whole classes."""
+    wanted = {cell for cell, count in pool.wanted.items() if count}
+    covered = {cell.label for cell in wanted}
+    cells = sorted(wanted | {s.cell for s in pool.class_streams() if s.cell.label not in covered})
+    per_class = Counter(cell.label for cell in cells)
+    return {cell: max(1, SHOWN_PER_CLASS // per_class[cell.label]) for cell in cells}
+
+
 def _pictures_request(work: Work, pool: Pool) -> StageRequest:
     shown: dict[str, list[dict[str, Any]]] = {"kept": [], "rejected": []}
-    for label, stream in sorted(pool.streams.items()):
-        judged = list(stream.judged())
+    for cell, pictures in _shown(pool).items():
+        judged = list(pool.streams[cell].judged())
         for kind, members in (
             ("kept", [one for one in judged if not one.rejected_by]),
             ("rejected", [one for one in judged if one.rejected_by]),
         ):
             shown[kind].extend(
-                {"chunk": chunk, "row": row, "label": label, "reason": reason}
-                for (chunk, row), _, reason in members[:SHOWN_PER_CLASS]
+                {"chunk": chunk, "row": row, "label": cell.label, "reason": reason}
+                for (chunk, row), _, reason in members[:pictures]
             )
-    kept = dict.fromkeys(pool.streams, 32)
+    kept = dict.fromkeys(_shown(pool), 32)
     manifest = pool.manifest(kept, curated=True)
     chunks = sorted(
         {item["chunk"] for items in shown.values() for item in items}

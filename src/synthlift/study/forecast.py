@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from synthlift.spec.targets import Cell
 from synthlift.study.budget import Option, expected_seconds
-from synthlift.study.layout import wanted_images
+from synthlift.study.layout import most_wanted, wanted_images
 from synthlift.study.planning import Plan, describe_task, make_plan, measure
 from synthlift.study.preparation import Opened, decide_design, open_data
 from synthlift.study.session import Session
@@ -49,7 +51,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
             "generator": round(speeds.generator_steps * plan.generator_share),
         },
         "seconds": expected_seconds(task, option, speeds) * UPPER,
-        "disk_bytes": _disk(plan, task.counts, opened),
+        "disk_bytes": _disk(plan, task.cells, opened),
         "minimal_detectable_effect": effect,
         "warnings": _warnings(effect, session.study.primary.margin, plan),
         "decisions": {
@@ -81,11 +83,11 @@ def detectable(opened: Opened, session: Session, plan: Plan) -> float:
     )
 
 
-def _disk(plan: Plan, counts: Any, opened: Opened) -> int:
+def _disk(plan: Plan, cells: Mapping[Cell, int], opened: Opened) -> int:
     """Upper bound of what the store will hold, in bytes."""
     image = plan.image_size**2 * plan.channels
-    needs = [wanted_images(arm, counts) for arm in plan.arms if arm.generator]
-    made = sum(max(need[k] for need in needs) for k in counts) * 3 if needs else 0
+    needs = [wanted_images(arm, cells) for arm in plan.arms if arm.generator]
+    made = sum(most_wanted(needs).values()) * 3
     fits = len({replicate.fit for replicate in _planned(plan)})
     models = plan.replicates * len(plan.arms)
     return int(opened.usable * image + fits * made * image + (models + 4 * fits) * MODEL_BYTES)

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from synthlift.seeds import seed_for
 from synthlift.spec.study import Component
+from synthlift.spec.targets import Cell
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
+from synthlift.store.keys import canonical
 from synthlift.study.components import Resolved, resolve_component
 from synthlift.study.layout import FitUnit
 from synthlift.study.session import Session
@@ -34,9 +36,9 @@ class Judgement(NamedTuple):
 
 @dataclass
 class Stream:
-    """One sampling stream of one fit and class: chunks asked for and their verdicts, in order."""
+    """One sampling stream of one fit and cell: chunks asked for and their verdicts, in order."""
 
-    label: int
+    cell: Cell
     chunks: list[Artefact] = field(default_factory=list)
     verdicts: list[Artefact] = field(default_factory=list)
 
@@ -67,8 +69,8 @@ class Pool:
         generator: name in the study.
         unit: the fit.
         fitted: its artefact.
-        streams: one per class index.
-        wanted: kept images wanted per class index.
+        streams: one per class, whose first chunks calibrate the filters, and per cell wanted.
+        wanted: kept images wanted per cell.
         test_chunks: chunks of the reserved test stream, one per class.
     """
 
@@ -77,19 +79,19 @@ class Pool:
     fitted: Artefact
     data: DataKeys
     scorer: str
-    streams: dict[int, Stream]
-    wanted: dict[int, int]
+    streams: dict[Cell, Stream]
+    wanted: dict[Cell, int]
     test_chunks: list[Artefact] = field(default_factory=list)
 
-    def manifest(self, counts: Mapping[int, int], *, curated: bool) -> list[ManifestEntry]:
-        """The first ``counts[label]`` kept (or all) images of each class, in request order."""
+    def manifest(self, counts: Mapping[Cell, int], *, curated: bool) -> list[ManifestEntry]:
+        """The first ``counts[cell]`` kept (or all) images of each cell, in request order."""
         entries: list[ManifestEntry] = []
-        for label, count in sorted(counts.items()):
-            stream = self.streams[label]
+        for cell, count in sorted(counts.items()):
+            stream = self.streams[cell]
             places = stream.kept() if curated else [one.place for one in stream.judged()]
             for chunk, row in places[:count]:
                 if not entries or entries[-1]["chunk"] != chunk:
-                    entries.append({"chunk": chunk, "label": label, "rows": []})
+                    entries.append({"chunk": chunk, "label": cell.label, "rows": []})
                 entries[-1]["rows"].append(row)
         return entries
 
@@ -117,8 +119,12 @@ class Pool:
         judged = (one for stream in self.streams.values() for one in stream.judged())
         return Counter(one.rejected_by for one in judged if one.rejected_by)
 
-    def fell_short(self) -> dict[int, int]:
-        """Missing kept images per class index, where sampling stopped at the limit."""
+    def class_streams(self) -> list[Stream]:
+        """The streams of whole classes, in class order."""
+        return [self.streams[cell] for cell in sorted(self.streams) if not cell.attributes]
+
+    def fell_short(self) -> dict[Cell, int]:
+        """Missing kept images per cell, where sampling stopped at the limit."""
         missing = {k: n - len(self.streams[k].kept()) for k, n in self.wanted.items()}
         return {k: n for k, n in missing.items() if n > 0}
 
@@ -140,6 +146,11 @@ class GenerationPlan:
     reserved: int
 
 
+def make_streams(classes: int, wanted: Iterable[Cell]) -> dict[Cell, Stream]:
+    """Streams of all classes and of the cells that are wanted."""
+    return {cell: Stream(cell) for cell in sorted({*map(Cell, range(classes)), *wanted})}
+
+
 def fit_request(
     session: Session, component: Component, unit: FitUnit, data: DataKeys
 ) -> StageRequest:
@@ -159,14 +170,15 @@ def fit_request(
 
 
 def _sample_request(
-    session: Session, pool: Pool, plan: GenerationPlan, *, label: int, chunk: int, stream: str
+    session: Session, pool: Pool, plan: GenerationPlan, *, cell: Cell, chunk: int, stream: str
 ) -> StageRequest:
     size = plan.chunk if stream == "train" else plan.reserved
     return StageRequest(
         stage="sample",
         function=f"{_STAGES}:sample",
         config={
-            "label": label,
+            "label": cell.label,
+            **({"attributes": dict(cell.attributes)} if cell.attributes else {}),
             "chunk": chunk,
             "size": size,
             "stream": stream,
@@ -210,14 +222,14 @@ def fill(session: Session, pools: Sequence[Pool], plan: GenerationPlan) -> None:
         batch: list[tuple[Pool, Stream, StageRequest, StageRequest]] = []
         for pool in pools:
             reference = [
-                _sample_request(session, pool, plan, label=k, chunk=0, stream="train")
+                _sample_request(session, pool, plan, cell=Cell(k), chunk=0, stream="train")
                 for k in range(plan.classes)
             ]
             for stream in pool.streams.values():
                 first = len(stream.chunks)
                 for chunk in range(first, first + _more(pool, stream, plan)):
                     wanted = _sample_request(
-                        session, pool, plan, label=stream.label, chunk=chunk, stream="train"
+                        session, pool, plan, cell=stream.cell, chunk=chunk, stream="train"
                     )
                     verdict = _judge_request(session, pool, wanted, reference)
                     batch.append((pool, stream, wanted, verdict))
@@ -235,7 +247,7 @@ def fill(session: Session, pools: Sequence[Pool], plan: GenerationPlan) -> None:
 
 def _more(pool: Pool, stream: Stream, plan: GenerationPlan) -> int:
     """How many further chunks to ask for now."""
-    wanted = pool.wanted[stream.label]
+    wanted = pool.wanted.get(stream.cell, 0)
     if not stream.chunks:
         return max(1, -(-round(wanted * MARGIN) // plan.chunk))
     kept, asked = len(stream.kept()), len(stream.chunks) * plan.chunk
@@ -254,7 +266,7 @@ def _reserve(session: Session, pools: Sequence[Pool], plan: GenerationPlan) -> N
         if pool.test_chunks:
             continue
         pool.test_chunks = session.ask(
-            _sample_request(session, pool, plan, label=k, chunk=0, stream="test")
+            _sample_request(session, pool, plan, cell=Cell(k), chunk=0, stream="test")
             for k in range(plan.classes)
         )
 
@@ -266,13 +278,13 @@ def _report(session: Session, pool: Pool) -> None:
         fit=pool.unit.index,
         generated=sum(1 for s in pool.streams.values() for _ in s.judged()),
         rejected=dict(pool.rejected()),
-        fell_short=pool.fell_short(),
+        fell_short=sum(pool.fell_short().values()),
     )
 
 
 def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
     """One row per generated image for ``verdicts.parquet``."""
-    for label, stream in sorted(pool.streams.items()):
+    for cell, stream in sorted(pool.streams.items()):
         scores = {
             verdict.record["inputs"]["chunk"]: verdict.summary["scores"]
             for verdict in stream.verdicts
@@ -281,7 +293,8 @@ def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
             yield {
                 "generator": pool.generator,
                 "fit": pool.unit.index,
-                "label": label,
+                "label": cell.label,
+                "attributes": canonical(dict(cell.attributes)),
                 "index": index,
                 "chunk": chunk,
                 "row": row,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from synthlift.spec.arms import Arm
+from synthlift.spec.targets import Cell, grouped
 
 Design = Literal["fixed", "redrawn", "cross_validated"]
 
@@ -100,28 +99,31 @@ def with_room(layout: Layout, *, rounds: int) -> Layout:
     )
 
 
-def wanted_images(arm: Arm, counts: Mapping[int, int]) -> dict[int, int]:
-    """Kept synthetic images per class that an arm needs (METHOD §1, "Multiple").
+def wanted_images(arm: Arm, counts: Mapping[Cell, int]) -> dict[Cell, int]:
+    """Kept synthetic images per cell that an arm needs (METHOD §1, "Multiple").
 
     Args:
         arm: a generative arm or the uniform-fraction control.
-        counts: real training images per class index.
+        counts: real training images of the finest cells that the study aims at.
     """
     if not arm.uses_synthetic:
-        return dict.fromkeys(counts, 0)
-    level = {
-        "all": None,
-        "fill_to_largest": max(counts.values()),
-        "fill_to_median": int(np.median(list(counts.values()))),
-    }[arm.target]
-    wanted = {
-        k: round(arm.multiple * (n if level is None else max(0, level - n)))
-        for k, n in counts.items()
-    }
-    return _in_proportion(sum(wanted.values()), counts) if arm.spread_evenly else wanted
+        return {}
+    wanted = {k: round(arm.multiple * n) for k, n in arm.target.shares(counts).items()}
+    if not arm.spread_evenly:
+        return wanted
+    return _in_proportion(sum(wanted.values()), grouped(counts, arm.target.attributes))
 
 
-def _in_proportion(total: int, counts: Mapping[int, int]) -> dict[int, int]:
+def most_wanted(needs: Iterable[Mapping[Cell, int]]) -> dict[Cell, int]:
+    """The largest need of every cell: arms share a stream, and smaller sets are nested in it."""
+    most: dict[Cell, int] = {}
+    for need in needs:
+        for cell, count in need.items():
+            most[cell] = max(count, most.get(cell, 0))
+    return most
+
+
+def _in_proportion(total: int, counts: Mapping[Cell, int]) -> dict[Cell, int]:
     everything = sum(counts.values())
     exact = {k: total * n / everything for k, n in counts.items()}
     shares = {k: int(value) for k, value in exact.items()}

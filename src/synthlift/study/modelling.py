@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm, Recipe
+from synthlift.spec.targets import Cell, class_cells
 from synthlift.store import StageRequest
 from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
 from synthlift.study.components import Resolved
@@ -36,12 +37,18 @@ class Modelling:
         classifier: the component with defaults.
         training: resolved training settings per draw, as JSON.
         counts: real training images per class index, per draw.
+        cells: the same of finer cells, where some arm aims at attributes.
     """
 
     data: DataKeys
     classifier: Resolved
     training: dict[int, dict[str, Any]]
     counts: Mapping[int, Mapping[int, int]]
+    cells: Mapping[int, Mapping[Cell, int]] = field(default_factory=dict)
+
+    def census(self, draw: int) -> Mapping[Cell, int]:
+        """Training images of the finest cells that count."""
+        return self.cells.get(draw) or class_cells(self.counts[draw])
 
 
 def _request(
@@ -60,7 +67,7 @@ def _request(
         mode="json",
         include={"recipe", "duplicate", "regime", "synthetic_share", "posing"},
     )
-    posing = wanted_images(arm, shared.counts[draw]) if arm.posing else {}
+    posing = wanted_images(arm, shared.census(draw)) if arm.posing else {}
     return StageRequest(
         stage="model",
         function=f"{_STAGES}:train_model",
@@ -71,7 +78,7 @@ def _request(
             "draw": draw,
             "fit": session.study.data.fit,
             "manifest": [dict(entry) for entry in manifest],
-            "posing": {str(k): n for k, n in posing.items()},
+            "posing": {str(cell.label): n for cell, n in posing.items()},
             **further,
         },
         inputs={**as_inputs(shared.data), "chunks": [entry["chunk"] for entry in manifest]},
@@ -106,7 +113,7 @@ def model_request(
     """
     manifest: list[ManifestEntry] = []
     if pool is not None:
-        counts = wanted_images(arm, shared.counts[replicate.draw])
+        counts = wanted_images(arm, shared.census(replicate.draw))
         manifest = pool.manifest(counts, curated=arm.curated)
     return _request(
         session,

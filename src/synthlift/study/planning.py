@@ -20,6 +20,7 @@ from synthlift.study.budget import (
     parse_budget,
     scaled,
 )
+from synthlift.study.census import aimed_at, conditioned, expected_cells, require_reachable
 from synthlift.study.choices import SELECTABLE_GROUPS, is_unbalanced
 from synthlift.study.components import resolve_component
 from synthlift.study.layout import Layout, make_layout, with_room
@@ -74,6 +75,9 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         workers: processes that share the work.
     """
     study = session.study
+    require_reachable(
+        session.arms(), study.generators, store=session.store, inventory=opened.inventory.key
+    )
     design = decide_design(session, opened)
     channels = decide_channels(session, opened)
     if study.budget is None:
@@ -107,7 +111,8 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
             scaled(arm, option.multiple_share) for arm in session.arms() if arm.name in option.arms
         ),
         generators=tuple(
-            _with_steps(component, option.generator_steps) for component in study.generators
+            conditioned(_with_steps(component, option.generator_steps), session.arms())
+            for component in study.generators
         ),
         training_steps=option.training_steps,
         generator_share=option.generator_share,
@@ -176,13 +181,15 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
     split = study.data.split
     held_out = 1 / design.folds if design.kind == "cross_validated" else split.test
     share = (1 - held_out) * (1 - split.validation)
-    counts = {name: max(1, round(n * share)) for name, n in opened.counts.items()}
+    counts = [max(1, round(n * share)) for n in opened.counts.values()]
     validated = (1 - held_out) * split.validation
     return Task(
         sizes=(largest,) if isinstance(given, int) else tuple(reversed(smaller[-SIZES:])),
         arms=session.arms(),
-        counts=dict(enumerate(counts[name] for name in opened.classes)),
-        unbalanced=is_unbalanced(dict(enumerate(counts.values()))),
+        cells=expected_cells(
+            session.store, opened.inventory.key, attributes=aimed_at(session.arms()), share=share
+        ),
+        unbalanced=is_unbalanced(dict(enumerate(counts))),
         design=design.kind,
         folds=design.folds,
         fits=study.generator_fits,

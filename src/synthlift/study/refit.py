@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.store import Artefact, StageContext, StageRequest, Summary
-from synthlift.store.images import SPLIT, usable_rows
-from synthlift.study.generation import Pool, Stream, fill, fit_request
+from synthlift.store.images import SPLIT, DataKeys, usable_rows
+from synthlift.study.census import aimed_at, count_cells
+from synthlift.study.generation import Pool, fill, fit_request, make_streams
 from synthlift.study.layout import FitUnit, Replicate, wanted_images
 from synthlift.study.modelling import Modelling, model_request, scorer_request
 from synthlift.study.steps import training_settings
@@ -103,11 +104,19 @@ def _shared(work: Work) -> Modelling:
     classes = prepared.opened.classes
     counts = {k: int((rows["label"] == label).sum()) for k, label in enumerate(classes)}
     settings = _settings(work, counts)
+    data: DataKeys = {**prepared.data, "split": split.key}
     return Modelling(
-        data={**prepared.data, "split": split.key},
+        data=data,
         classifier=work.shared.classifier,
         training={WHOLE: settings, HELD_OUT: settings},
         counts={WHOLE: counts, HELD_OUT: counts},
+        cells=count_cells(
+            session.store,
+            data,
+            draws=(WHOLE, HELD_OUT),
+            classes=classes,
+            attributes=aimed_at(work.arms),
+        ),
     )
 
 
@@ -129,14 +138,15 @@ def _pool(work: Work, shared: Modelling, arm: Arm) -> Pool:
     wanted = fit_request(session, component, unit, shared.data)
     scorer = scorer_request(session, shared, unit)
     fitted, _ = session.ask([wanted, scorer])
+    need = wanted_images(arm, shared.census(WHOLE))
     pool = Pool(
         generator=component.title,
         unit=unit,
         fitted=fitted,
         data=shared.data,
         scorer=scorer.key,
-        streams={k: Stream(k) for k in range(work.generation.classes)},
-        wanted=wanted_images(arm, shared.counts[WHOLE]),
+        streams=make_streams(work.generation.classes, need),
+        wanted=need,
     )
     fill(session, [pool], replace(work.generation, reserved=0))
     return pool

@@ -12,8 +12,8 @@ from synthlift.study.contrast import best_rival, declare_contrast
 from synthlift.study.evidence import predict_all
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.gate import stopped_generators
-from synthlift.study.generation import Pool, Stream, fill, fit_request
-from synthlift.study.layout import FitUnit, Replicate, wanted_images
+from synthlift.study.generation import Pool, fill, fit_request, make_streams
+from synthlift.study.layout import FitUnit, Replicate, most_wanted, wanted_images
 from synthlift.study.modelling import model_request, scorer_request
 from synthlift.study.strength import tune_augmentation, with_strength
 from synthlift.study.work import Work
@@ -120,8 +120,8 @@ def _make_pools(work: Work, units: Sequence[FitUnit]) -> None:
             place = (component.title, unit.index)
             if place in work.pools:
                 continue
-            counts = work.shared.counts[unit.draw]
-            needs = [wanted_images(arm, counts) for arm in arms]
+            census = work.shared.census(unit.draw)
+            wanted = most_wanted(wanted_images(arm, census) for arm in arms)
             fitted = fit_request(session, component, unit, work.prepared.data)
             work.pools[place] = Pool(
                 generator=component.title,
@@ -129,6 +129,6 @@ def _make_pools(work: Work, units: Sequence[FitUnit]) -> None:
                 fitted=session.store.open(fitted.key),
                 data=work.prepared.data,
                 scorer=scorer_request(session, work.shared, unit).key,
-                streams={k: Stream(k) for k in range(work.generation.classes)},
-                wanted={k: max(need[k] for need in needs) for k in counts},
+                streams=make_streams(work.generation.classes, wanted),
+                wanted=wanted,
             )

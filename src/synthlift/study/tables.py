@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthlift.store import Artefact, Store
+from synthlift.study.census import aimed_at
 from synthlift.study.generation import verdict_rows
 from synthlift.study.layout import Replicate
 from synthlift.study.open_test import PREDICTIONS
@@ -102,14 +103,22 @@ def write_verdicts(work: Work, path: Path) -> None:
 
 
 def write_splits(work: Work, path: Path) -> None:
-    """``splits.csv``: id, label, group, content hash, draw and part of every usable image."""
+    """``splits.csv``: id, label, group, content hash, draw and part of every usable image.
+
+    Attributes that arms aim at stand beside them, since they decide what is generated.
+    """
     import pandas as pd
     import pyarrow.parquet as pq
 
-    from synthlift.store.images import SPLIT, usable_rows
+    from synthlift.store.images import SPLIT, attribute_columns, usable_rows
 
     split = pq.read_table(work.prepared.split.path(SPLIT)).to_pandas()
     used = {replicate.draw for replicate in [*work.replicates, *work.added]}
-    rows = usable_rows(work.session.store, work.prepared.data["inventory"])
+    store, inventory = work.session.store, work.prepared.data["inventory"]
+    rows = usable_rows(store, inventory)
     facts = pd.DataFrame({name: rows[name] for name in ("id", "label", "group", "sha256")})
+    aimed = aimed_at(work.arms)
+    if aimed:
+        columns = attribute_columns(store, inventory)
+        facts = facts.assign(**{name: columns[name] for name in aimed})
     split[split["draw"].isin(used)].merge(facts, on="id").to_csv(path, index=False)

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from synthlift.api.exporting.entries import Entry, Names, folder_names
 from synthlift.api.exporting.headers import without_headers
-from synthlift.api.images import ArmImage
+from synthlift.api.training_sets import ArmImage
 from synthlift.data.decode import decode_stream
 from synthlift.spec.provenance import facts_of, png_bytes, provenance_in, provenance_of
 

@@ -16,7 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from synthlift import api
-from synthlift.api.images import Pixels, arm_images
+from synthlift.api.images import Pixels
+from synthlift.api.training_sets import arm_images
 from synthlift.cli import app
 from synthlift.errors import InputError
 from synthlift.store.files import hash_files

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.batches import (
     Examples,
     apply_augmentation,
@@ -24,7 +25,7 @@ CLASSES = ("disc", "bars", "ramp")
 def _examples(labels: np.ndarray | None = None, *, class_balance: float = 0.0) -> Examples:
     pixels, drawn = draw_images(30, seed=0)
     images = ImageSet.from_arrays(pixels, drawn if labels is None else labels, CLASSES)
-    return load_examples(images, class_balance=class_balance, device="cpu")
+    return load_examples(images, Vocabulary.of(images), class_balance=class_balance, device="cpu")
 
 
 def test_pixels_survive_the_way_to_floats_and_back() -> None:
@@ -38,7 +39,7 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
     first = training_batch(examples, config, seed=1, step=7)
     again = training_batch(examples, config, seed=1, step=7)
     assert torch.equal(first.x_nchw, again.x_nchw)
-    assert torch.equal(first.labels_n, again.labels_n)
+    assert torch.equal(first.wanted_nk, again.wanted_nk)
     for seed, step in ((1, 8), (2, 7)):
         other = training_batch(examples, config, seed=seed, step=step)
         assert not torch.equal(first.x_nchw, other.x_nchw)
@@ -62,12 +63,12 @@ def test_class_balance_tempers_a_long_tail(balance: float, share: float) -> None
 
 def test_images_without_a_label_train_the_unconditional_model() -> None:
     examples = _examples(np.repeat([0, UNLABELLED], [10, 20]))
-    assert examples.labels_n.tolist() == [0] * 10 + [3] * 20
+    assert examples.wanted_nk[:, 0].tolist() == [0] * 10 + [3] * 20
 
 
 def test_labels_are_dropped_at_the_stated_rate() -> None:
     config = FlowConfig(batch_size=2000, label_dropout=0.2, augmentation=0)
-    labels = training_batch(_examples(), config, seed=0, step=0).labels_n
+    labels = training_batch(_examples(), config, seed=0, step=0).wanted_nk
     assert float((labels == 3).double().mean()) == pytest.approx(0.2, abs=0.03)
 
 

@@ -52,7 +52,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> FlowFitted:
 )
 def test_the_network_follows_the_image_size(shape: tuple[int, int, int], name: str) -> None:
     config = settle(FlowConfig(), examples=100, image_shape=shape)
-    plan = plan_network(config, image_shape=shape, classes=4)
+    plan = plan_network(config, image_shape=shape, conditions=(4,))
     assert plan["_class_name"] == name
 
 
@@ -61,10 +61,10 @@ def test_the_unet_takes_any_size(shape: tuple[int, int, int]) -> None:
     import torch
 
     config = settle(FlowConfig(width=8), examples=9, image_shape=shape)
-    plan = plan_network(config, image_shape=shape, classes=2)
+    plan = plan_network(config, image_shape=shape, conditions=(2,))
     network = build_network(json.loads(json.dumps(plan)), seed=0)
     x = torch.zeros(2, shape[2], *shape[:2])
-    assert network(x, torch.rand(2), torch.tensor([0, 2])).shape == x.shape
+    assert network(x, torch.rand(2), torch.tensor([[0], [2]])).shape == x.shape
 
 
 def test_chunks_end_at_the_micro_batch(fitted: FlowFitted) -> None:

@@ -10,6 +10,7 @@ import pytest
 from synthlift.errors import InputError
 from synthlift.spec.arms import expand_arms
 from synthlift.spec.study import Study
+from synthlift.spec.targets import class_cells
 from synthlift.study.budget import (
     RESERVE,
     Option,
@@ -32,7 +33,7 @@ def task(**changes: object) -> Task:
     values: dict[str, object] = {
         "sizes": (64, 32),
         "arms": ARMS,
-        "counts": {0: 400, 1: 100},
+        "cells": class_cells({0: 400, 1: 100}),
         "unbalanced": True,
         "design": "fixed",
         "folds": 5,

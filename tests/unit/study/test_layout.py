@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthlift.spec.arms import Arm
-from synthlift.study.layout import make_layout, wanted_images, with_room
+from synthlift.spec.targets import Cell, class_cells
+from synthlift.study.layout import make_layout, most_wanted, wanted_images, with_room
 
 
 def arm(**changes: object) -> Arm:
@@ -49,12 +50,37 @@ def test_room_changes_no_planned_replicate(design: str) -> None:
 
 
 def test_wanted_images_follow_the_definition_of_the_multiple() -> None:
-    counts = {0: 40, 1: 10, 2: 3}
-    assert wanted_images(arm(multiple=0.5), counts) == {0: 20, 1: 5, 2: 2}
+    counts = class_cells({0: 40, 1: 10, 2: 3})
+    assert wanted_images(arm(multiple=0.5), counts) == class_cells({0: 20, 1: 5, 2: 2})
     fill = arm(target="fill_to_largest", multiple=2.0)
-    assert wanted_images(fill, counts) == {0: 0, 1: 60, 2: 74}
-    assert wanted_images(arm(target="fill_to_median"), counts) == {0: 0, 1: 0, 2: 7}
-    assert wanted_images(arm(generator=None), counts) == {0: 0, 1: 0, 2: 0}
+    assert wanted_images(fill, counts) == class_cells({0: 0, 1: 60, 2: 74})
+    median = arm(target="fill_to_median")
+    assert wanted_images(median, counts) == class_cells({0: 0, 1: 0, 2: 7})
+    twenty = arm(target={"fill_to": 20})
+    assert wanted_images(twenty, counts) == class_cells({0: 0, 1: 10, 2: 17})
+    assert wanted_images(arm(generator=None), counts) == {}
+
+
+def test_cells_are_filled_and_coarser_targets_add_them_up() -> None:
+    counts = {
+        Cell.of(0, {"sex": "f", "site": "arm"}): 6,
+        Cell.of(0, {"sex": "f", "site": "leg"}): 4,
+        Cell.of(0, {"sex": "m", "site": "arm"}): 1,
+        Cell.of(1, {"sex": "", "site": "arm"}): 3,
+        Cell(2): 0,
+    }
+    by_sex = arm(target={"cells": ["label", "sex"], "fill_to": "median"})
+    assert wanted_images(by_sex, counts) == {
+        Cell.of(0, {"sex": "f"}): 0,
+        Cell.of(0, {"sex": "m"}): 2,
+        Cell.of(1, {"sex": ""}): 0,
+    }
+    assert wanted_images(arm(multiple=1.0), counts) == class_cells({0: 11, 1: 3, 2: 0})
+    needs = [wanted_images(arm(multiple=m), counts) for m in (1.0, 2.0)]
+    assert most_wanted([*needs, wanted_images(by_sex, counts)]) == {
+        **class_cells({0: 22, 1: 6, 2: 0}),
+        **wanted_images(by_sex, counts),
+    }
 
 
 @given(
@@ -62,8 +88,9 @@ def test_wanted_images_follow_the_definition_of_the_multiple() -> None:
     st.sampled_from([0.25, 1.0, 3.0]),
 )
 def test_the_control_spreads_the_same_total_in_proportion(
-    counts: dict[int, int], multiple: float
+    classes: dict[int, int], multiple: float
 ) -> None:
+    counts = class_cells(classes)
     target = arm(target="fill_to_largest", multiple=multiple)
     control = target.model_copy(update={"spread_evenly": True})
     total = sum(wanted_images(target, counts).values())

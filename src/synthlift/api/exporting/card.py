@@ -11,8 +11,8 @@ from typing import Any
 from synthlift.api.exporting.entries import Entry
 from synthlift.api.exporting.formats import Format, Written, features_of
 from synthlift.api.exporting.guards import copying_finding, gate_message
-from synthlift.api.images import verdicts
 from synthlift.api.run_folder import Run
+from synthlift.api.training_sets import verdicts
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.spec.facts import GeneratorResult

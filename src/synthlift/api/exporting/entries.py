@@ -10,12 +10,14 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from synthlift.api.exporting.headers import without_headers
-from synthlift.api.images import ArmImage, Pixels, arm_images
+from synthlift.api.images import Pixels
 from synthlift.api.run_folder import Run
+from synthlift.api.training_sets import ArmImage, arm_images
 from synthlift.errors import InputError
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.spec.provenance import facts_of, png_bytes
+from synthlift.spec.targets import Cell
 
 TRAIN, VALIDATION = "train", "validation"
 AT_TRAINING_SIZE, DECODED = "at training size", "decoded"
@@ -29,7 +31,7 @@ class Entry:
     Attributes:
         image: which one.
         split: train or validation.
-        attributes: of a real image, by name; "" where one is missing.
+        attributes: by name, "" where one is missing; of a synthetic image, what was asked for.
         facts: of a synthetic image, as in :func:`~synthlift.spec.provenance.facts_of`.
     """
 
@@ -70,7 +72,7 @@ def entries_of(
         Entry(
             image,
             split=part,
-            attributes=attributes.get(image.id, {}),
+            attributes=attributes.get(image.id, dict(image.attributes)),
             facts=seeds.facts(image) if image.origin == "synthetic" else {},
         )
         for part in parts
@@ -88,15 +90,17 @@ class _FitSeeds:
         self._kind = {component.title: component.kind for component in run.study.generators}
 
     def facts(self, image: ArmImage) -> dict[str, str]:
+        cell = Cell(self._label[image.label], image.attributes)
         fit_seed = seed_for(self._study.seed, "fit", image.generator, image.fit)
         return facts_of(
             generator=image.generator,
             kind=self._kind[image.generator],
             label=image.label,
-            seed=seed_for(fit_seed, "train", self._label[image.label], image.index),
+            seed=seed_for(fit_seed, "train", *cell.seed_parts, image.index),
             index=image.index,
             fit=image.fit + 1,
             fit_seed=fit_seed,
+            attributes=dict(image.attributes),
         )
 
 

@@ -23,8 +23,9 @@ from synthlift.api.exporting.entries import (
 )
 from synthlift.api.exporting.formats import FORMATS, Format, write
 from synthlift.api.exporting.guards import arm_of, require_no_copies, require_terms
-from synthlift.api.images import Pixels, place, splits
+from synthlift.api.images import Pixels
 from synthlift.api.run_folder import Run, load
+from synthlift.api.training_sets import place, splits
 from synthlift.errors import InputError, SynthliftError, nearest_name
 from synthlift.spec.arms import Arm
 

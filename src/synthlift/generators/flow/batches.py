@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.seeds import seed_for
 from synthlift.types import ImageSet
@@ -22,46 +24,48 @@ class Examples:
 
     Attributes:
         pixels_nchw: uint8 [N, C, H, W].
-        labels_n: int64 [N]; K (one past the last class) where there is no label.
+        wanted_nk: int64 [N, 1 + A], indices of class and attribute values.
+        unsaid_k: int64 [1 + A], the indices that stand for "not said".
         weights_n: float64 [N], the probability of being drawn, on the CPU.
-        classes: K.
     """
 
     pixels_nchw: Tensor
-    labels_n: Tensor
+    wanted_nk: Tensor
+    unsaid_k: Tensor
     weights_n: Tensor
-    classes: int
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's input: x_t, t, labels, augmentation and the velocity to predict."""
+    """One step's input: x_t, t, class and attributes, augmentation, the velocity to predict."""
 
     x_nchw: Tensor
     times_n: Tensor
-    labels_n: Tensor
+    wanted_nk: Tensor
     augment_n4: Tensor | None
     target_nchw: Tensor
 
 
-def load_examples(train: ImageSet, *, class_balance: float, device: str) -> Examples:
+def load_examples(
+    train: ImageSet, vocabulary: Vocabulary, *, class_balance: float, device: str
+) -> Examples:
     """Read the training images once.
 
     Args:
         train: labelled and, where it has any, unlabelled images.
+        vocabulary: what they are asked for by.
         class_balance: exponent of :class:`FlowConfig`.
         device: torch device string.
     """
-    classes = len(train.classes)
-    labels = torch.from_numpy(train.labels.copy())
-    labels = torch.where(labels < 0, classes, labels)
-    counts = torch.bincount(labels, minlength=classes + 1).double()
+    wanted = torch.from_numpy(vocabulary.encode(train.labels, train.attributes))
+    labels = wanted[:, 0]
+    counts = torch.bincount(labels, minlength=len(vocabulary.classes) + 1).double()
     weights = counts[labels] ** -class_balance
     return Examples(
         pixels_nchw=torch.from_numpy(train.pixels()).permute(0, 3, 1, 2).contiguous().to(device),
-        labels_n=labels.to(device),
+        wanted_nk=wanted.to(device),
+        unsaid_k=torch.tensor(vocabulary.sizes, device=device),
         weights_n=weights / weights.sum(),
-        classes=classes,
     )
 
 
@@ -85,17 +89,28 @@ def training_batch(examples: Examples, config: FlowConfig, *, seed: int, step: i
     assert isinstance(share, float | int), "settle() comes first"
     rows = torch.multinomial(examples.weights_n, count, replacement=True, generator=stream)
     rows = rows.to(device)
-    images, labels = to_unit(examples.pixels_nchw[rows]), examples.labels_n[rows]
+    images, wanted = to_unit(examples.pixels_nchw[rows]), examples.wanted_nk[rows]
     augment = None
     if share > 0:
         augment = draw_augmentation(count, share=share, stream=stream).to(device)
         images = apply_augmentation(images, augment)
-    dropped = torch.rand(count, generator=stream) < config.label_dropout
-    labels = torch.where(dropped.to(device), examples.classes, labels)
+    dropped = draw_dropout(wanted.shape, config, stream=stream).to(device)
+    wanted = torch.where(dropped, examples.unsaid_k, wanted)
     times = draw_times(count, kind=config.times, stream=stream).to(device)
     noise = torch.randn(images.shape, generator=stream).to(device)
     t = times[:, None, None, None]
-    return Batch((1 - t) * images + t * noise, times, labels, augment, noise - images)
+    return Batch((1 - t) * images + t * noise, times, wanted, augment, noise - images)
+
+
+def draw_dropout(shape: Sequence[int], config: FlowConfig, *, stream: torch.Generator) -> Tensor:
+    """What is not said, bool [N, 1 + A]: everything at once, or an attribute by itself."""
+    count, columns = shape
+    everything = torch.rand(count, generator=stream) < config.label_dropout
+    if columns == 1:
+        return everything[:, None]
+    single = torch.rand(count, columns, generator=stream) < config.attribute_dropout
+    single[:, 0] = False
+    return everything[:, None] | single
 
 
 def draw_times(count: int, *, kind: str, stream: torch.Generator) -> Tensor:

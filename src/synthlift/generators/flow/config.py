@@ -27,7 +27,10 @@ class FlowConfig(ComponentConfig):
         times: how training times are drawn: uniform, or logit-normal (Esser 2024, eq. 19).
         class_balance: 0 = classes as they come, 1 = equally often; probability of class k is
             proportional to n_k^(1 − class_balance).
+        attributes: names of attributes that images can be asked for by, beside their class.
         label_dropout: share of examples that train the unconditional model.
+        attribute_dropout: share of examples in which an attribute is not said, each by itself, so
+            that a class alone can be asked for, and values meet classes they were not seen with.
         augmentation: share of examples that are shifted, turned and scaled a little; the network
             is told, so that nothing of it leaks into samples (Karras 2022, §5); auto is 0.8 for few
             images, else 0.5.
@@ -50,7 +53,9 @@ class FlowConfig(ComponentConfig):
     depth: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     times: Literal["uniform", "logit_normal"] = "uniform"
     class_balance: float = Field(default=0.25, ge=0, le=1)
+    attributes: tuple[str, ...] = ()
     label_dropout: float = Field(default=0.2, ge=0, le=1)
+    attribute_dropout: float = Field(default=0.15, ge=0, le=1)
     augmentation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     ema: float = Field(default=0.1, gt=0, le=1)
     guidance_scale: float = Field(default=1.25, ge=0, le=20)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from synthlift.errors import InputError
+from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.batches import load_examples
 from synthlift.generators.flow.checkpoints import Progress
 from synthlift.generators.flow.config import FlowConfig, settle
@@ -51,26 +51,22 @@ class FlowGenerator(Generator):
             SynthliftError: the loss is not finite.
         """
         data = inputs.train
-        if not data.counts().sum():
-            raise InputError(
-                f"{len(data)} training images, none of them labelled",
-                rule="the flow generator is class-conditional and needs labelled images",
-                remedy="label some images, or check the split",
-            )
-        counts = [int(n) for n in data.counts()]
+        vocabulary = Vocabulary.of(data, self.config.attributes)
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
-        plan = plan_network(config, image_shape=data.image_shape, classes=len(data.classes))
+        plan = plan_network(config, image_shape=data.image_shape, conditions=vocabulary.sizes)
         network = build_network(plan, seed=seed_for(run.seed, "network")).to(run.device)
-        probe = _probe(plan, config, counts=counts, run=run)
+        probe = _probe(plan, config, vocabulary, run=run)
         with deterministic_kernels():
             weights, progress = train(
                 network,
-                examples=load_examples(data, class_balance=config.class_balance, device=run.device),
+                examples=load_examples(
+                    data, vocabulary, class_balance=config.class_balance, device=run.device
+                ),
                 config=config,
                 run=run,
                 probe=probe,
             )
-        history = _facts(progress, classes=data.classes, counts=counts, config=config)
+        history = _facts(progress, vocabulary, config=config)
         return FlowFitted(plan=plan, weights=weights, history=history, device=run.device)
 
     def load(self, folder: Path, *, device: str = "cpu") -> FlowFitted:
@@ -99,6 +95,7 @@ class FlowFitted(FittedGenerator):
     ) -> None:
         self._plan, self._history = dict(plan), dict(history)
         self._config = FlowConfig.model_validate(history["config"])
+        self._vocabulary = Vocabulary.from_json(history)
         self._network = _network_with(plan, weights, device=device)
         self._device = device
 
@@ -114,10 +111,12 @@ class FlowFitted(FittedGenerator):
         A request may set ``guidance_scale`` and ``sampler_steps`` in its ``params``.
 
         Raises:
-            InputError: a class without training images, or an unknown parameter.
+            InputError: a class, attribute or value without training images, or an unknown
+                parameter.
         """
         for request in requests:
-            self._check(request)
+            self._vocabulary.require(request)
+            check_params(request)
         size = self._config.micro_batch
         for params, group in groupby(requests, key=self._settings):
             members = list(group)
@@ -139,8 +138,8 @@ class FlowFitted(FittedGenerator):
         return explained_loss(
             self._network,
             images,
+            self._vocabulary,
             seed=seed,
-            classes=self._plan["classes"],
             chunk=self._config.micro_batch,
         )
 
@@ -155,10 +154,10 @@ class FlowFitted(FittedGenerator):
         labels = [request.label for request in requests]
         pixels = draw_images(
             self._network,
-            labels=labels,
+            wanted=self._vocabulary.of_requests(requests),
+            unsaid=self._vocabulary.sizes,
             seeds=[request.seed for request in requests],
             image_shape=self.image_shape,
-            classes=self._plan["classes"],
             guidance_scale=guidance_scale,
             sampler=self._config.sampler,
             sampler_steps=sampler_steps,
@@ -170,18 +169,6 @@ class FlowFitted(FittedGenerator):
         scale = request.params.get("guidance_scale", self._config.guidance_scale)
         return float(scale), int(request.params.get("sampler_steps", self._config.sampler_steps))
 
-    def _check(self, request: SampleRequest) -> None:
-        classes, counts = self._history["classes"], self._history["counts"]
-        if not 0 <= request.label < len(classes) or not counts[request.label]:
-            known = ", ".join(f"{k} ({classes[k]})" for k, n in enumerate(counts) if n)
-            name = f" ({classes[request.label]})" if 0 <= request.label < len(classes) else ""
-            raise InputError(
-                f"request {request.index} wants class {request.label}{name}",
-                rule=f"the generator was fitted on images of the classes {known}",
-                remedy="ask for one of these, or fit again with images of that class",
-            )
-        check_params(request)
-
 
 def _network_with(
     plan: Mapping[str, Any], weights: Mapping[str, Tensor], *, device: str
@@ -192,20 +179,20 @@ def _network_with(
 
 
 def _probe(
-    plan: Mapping[str, Any], config: FlowConfig, *, counts: Sequence[int], run: RunContext
+    plan: Mapping[str, Any], config: FlowConfig, vocabulary: Vocabulary, *, run: RunContext
 ) -> Probe | None:
     """How the training monitor sees samples: the classes evenly, the same seeds at each look."""
     monitor = run.monitor
     if monitor is None:
         return None
     assert config.monitor_images != "auto"
-    present = [label for label, count in enumerate(counts) if count]
+    present = [label for label, count in enumerate(vocabulary.counts) if count]
     labels = [present[i % len(present)] for i in range(config.monitor_images)]
     requests = [
         SampleRequest(index=i, label=label, seed=seed_for(run.seed, "monitor", i))
         for i, label in enumerate(labels)
     ]
-    facts = {"config": config.model_dump(), "classes": [""] * len(counts), "counts": counts}
+    facts = {"config": config.model_dump(mode="json"), **vocabulary.as_json()}
 
     def look(step: int, weights: dict[str, Tensor]) -> MonitorReading:
         fitted = FlowFitted(plan=plan, weights=weights, history=facts, device=run.device)
@@ -215,17 +202,10 @@ def _probe(
     return look
 
 
-def _facts(
-    progress: Progress,
-    *,
-    classes: Sequence[str],
-    counts: Sequence[int],
-    config: FlowConfig,
-) -> dict[str, Any]:
+def _facts(progress: Progress, vocabulary: Vocabulary, *, config: FlowConfig) -> dict[str, Any]:
     return {
-        "config": config.model_dump(),
-        "classes": list(classes),
-        "counts": list(counts),
+        "config": config.model_dump(mode="json"),
+        **vocabulary.as_json(),
         "steps_planned": config.steps,
         "steps_done": progress.step,
         "kept_step": progress.kept_step or progress.step,

@@ -1,10 +1,10 @@
-"""Networks that predict the velocity at (x, t, class): a residual MLP and a U-Net."""
+"""Networks that predict the velocity at (x, t, class, attributes): a residual MLP and a U-Net."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -22,19 +22,20 @@ AUGMENTATIONS = 4
 
 
 def plan_network(
-    config: FlowConfig, *, image_shape: tuple[int, int, int], classes: int
+    config: FlowConfig, *, image_shape: tuple[int, int, int], conditions: Sequence[int]
 ) -> dict[str, Any]:
     """Describe the network; the result is ``config.json`` of the saved one.
 
     Args:
         config: settled settings, see :func:`~synthlift.generators.flow.config.settle`.
         image_shape: height, width, channels.
-        classes: number of classes K; index K stands for "no class".
+        conditions: number of classes, then of values of each attribute; one index more stands for
+            "not said".
     """
     plan = {
         "_class_name": {"mlp": "FlowMLP", "unet": "FlowUNet"}[config.network],
         "image_shape": list(image_shape),
-        "classes": classes,
+        "conditions": list(conditions),
         "width": config.width,
         "depth": config.depth,
     }
@@ -56,27 +57,32 @@ def build_network(plan: Mapping[str, Any], *, seed: int) -> FlowNetwork:
 
 
 class FlowNetwork(nn.Module, ABC):
-    """Base: the condition (time, class, augmentation) as one vector."""
+    """Base: the condition (time, class, attributes, augmentation) as one vector."""
 
-    def __init__(self, *, classes: int, features: int) -> None:
+    def __init__(self, *, conditions: Sequence[int], features: int) -> None:
         super().__init__()
         self.features = features
-        self.class_table = nn.Embedding(classes + 1, features)
+        self.tables = nn.ModuleList(nn.Embedding(size + 1, features) for size in conditions)
         self.augment = nn.Linear(AUGMENTATIONS, features, bias=False)
         self.mix = nn.Sequential(nn.Linear(64, features), nn.SiLU(), nn.Linear(features, features))
 
-    def condition(self, times_n: Tensor, labels_n: Tensor, augment_n4: Tensor | None) -> Tensor:
+    def condition(self, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None) -> Tensor:
         """Vector per example, [N, features]."""
-        vector = self.mix(_waves(times_n)) + self.class_table(labels_n)
+        vector: Tensor = self.mix(_waves(times_n))
+        for table, column in zip(self.tables, wanted_nk.unbind(1), strict=True):
+            vector = vector + table(column)
         if augment_n4 is not None:
             vector = vector + self.augment(augment_n4)
         return F.silu(vector)
 
     @abstractmethod
     def forward(
-        self, x_nchw: Tensor, times_n: Tensor, labels_n: Tensor, augment_n4: Tensor | None = None
+        self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None = None
     ) -> Tensor:
-        """Velocity [N, C, H, W] at states in about [-1, 1], times in [0, 1], labels in 0…K."""
+        """Velocity [N, C, H, W] at states in about [-1, 1], times in [0, 1].
+
+        ``wanted_nk`` int64 [N, 1 + attributes] are indices of class and attribute values.
+        """
 
 
 def _waves(times_n: Tensor, *, count: int = 32) -> Tensor:
@@ -90,9 +96,14 @@ class FlowMLP(FlowNetwork):
     """A residual MLP on flattened pixels, conditioned by scale and shift in each block."""
 
     def __init__(
-        self, *, image_shape: tuple[int, int, int], classes: int, width: int, depth: int
+        self,
+        *,
+        image_shape: tuple[int, int, int],
+        conditions: Sequence[int],
+        width: int,
+        depth: int,
     ) -> None:
-        super().__init__(classes=classes, features=width)
+        super().__init__(conditions=conditions, features=width)
         pixels = math.prod(image_shape)
         self.enter = nn.Linear(pixels, width)
         self.blocks = nn.ModuleList(_DenseBlock(width) for _ in range(depth))
@@ -100,10 +111,10 @@ class FlowMLP(FlowNetwork):
         self.skip = nn.Linear(width, 1)
 
     def forward(
-        self, x_nchw: Tensor, times_n: Tensor, labels_n: Tensor, augment_n4: Tensor | None = None
+        self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None = None
     ) -> Tensor:
         """See :class:`FlowNetwork`."""
-        condition = self.condition(times_n, labels_n, augment_n4)
+        condition = self.condition(times_n, wanted_nk, augment_n4)
         flat = x_nchw.flatten(1)
         hidden = self.enter(flat)
         for block in self.blocks:
@@ -134,12 +145,12 @@ class FlowUNet(FlowNetwork):
         self,
         *,
         image_shape: tuple[int, int, int],
-        classes: int,
+        conditions: Sequence[int],
         width: int,
         depth: int,
         patch: int,
     ) -> None:
-        super().__init__(classes=classes, features=4 * width)
+        super().__init__(conditions=conditions, features=4 * width)
         height, breadth, channels = image_shape
         self.patch = patch
         self.levels = max(0, math.ceil(math.log2(max(height, breadth) / patch / 8)))
@@ -161,10 +172,10 @@ class FlowUNet(FlowNetwork):
         self.leave = _zeroed(nn.Conv2d(widths[0], inner, 3, padding=1))
 
     def forward(
-        self, x_nchw: Tensor, times_n: Tensor, labels_n: Tensor, augment_n4: Tensor | None = None
+        self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None = None
     ) -> Tensor:
         """See :class:`FlowNetwork`."""
-        condition = self.condition(times_n, labels_n, augment_n4)
+        condition = self.condition(times_n, wanted_nk, augment_n4)
         height, breadth = x_nchw.shape[2:]
         unit = self.patch * 2**self.levels
         padded = F.pad(x_nchw, (0, -breadth % unit, 0, -height % unit), mode="replicate")

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from synthlift.errors import InputError
+from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.batches import to_pixels, to_unit
 from synthlift.generators.flow.network import FlowNetwork
 from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided
 from synthlift.seeds import generator_for
-from synthlift.types import Float32, ImageSet, SampleRequest, UInt8
+from synthlift.types import Float32, ImageSet, Int64, SampleRequest, UInt8
 
 LOSS_TIMES = 16
 PARAMS = {"guidance_scale": (0, 20), "sampler_steps": (1, 50)}
@@ -60,10 +61,10 @@ def noise_for(seeds: Sequence[int], *, image_shape: tuple[int, int, int]) -> Ten
 def draw_images(
     network: FlowNetwork,
     *,
-    labels: Sequence[int],
+    wanted: Int64,
+    unsaid: Sequence[int],
     seeds: Sequence[int],
     image_shape: tuple[int, int, int],
-    classes: int,
     guidance_scale: float,
     sampler: str,
     sampler_steps: int,
@@ -73,10 +74,10 @@ def draw_images(
 
     Args:
         network: the velocity network, on its device.
-        labels: class per image, at most ``chunk`` of them.
+        wanted: indices of class and attribute values, int64 [n, 1 + A], at most ``chunk`` rows.
+        unsaid: the index of each column that stands for "not said".
         seeds: seed per image.
         image_shape: height, width, channels.
-        classes: number of classes; this index stands for "no class".
         guidance_scale: 1 = off.
         sampler: a name in ``SAMPLERS``.
         sampler_steps: steps from noise to image.
@@ -86,26 +87,27 @@ def draw_images(
     Returns:
         uint8 [n, H, W, C].
     """
-    count = len(labels)
+    count = len(wanted)
     assert 0 < count <= chunk == max(chunk, len(seeds))
     device = next(network.parameters()).device
     x = torch.zeros(chunk, image_shape[2], *image_shape[:2])
     x[:count] = noise_for(seeds, image_shape=image_shape)
-    wanted = torch.zeros(chunk, dtype=torch.int64)
-    wanted[:count] = torch.as_tensor(list(labels))
-    velocity = guided_velocity(network, wanted.to(device), classes=classes, scale=guidance_scale)
+    rows = torch.zeros(chunk, wanted.shape[1], dtype=torch.int64)
+    rows[:count] = torch.from_numpy(wanted)
+    velocity = guided_velocity(network, rows.to(device), unsaid=unsaid, scale=guidance_scale)
     with deterministic_kernels():
         x = SAMPLERS[sampler](velocity, x.to(device), even_times(sampler_steps))
     return np.ascontiguousarray(to_pixels(x[:count]).permute(0, 2, 3, 1).cpu().numpy())
 
 
 def guided_velocity(
-    network: FlowNetwork, labels_n: Tensor, *, classes: int, scale: float
+    network: FlowNetwork, wanted_nk: Tensor, *, unsaid: Sequence[int], scale: float
 ) -> Velocity:
     """The velocity under classifier-free guidance; one pass of twice the size unless off."""
     if scale == 1:
-        return lambda x, t: network(x, x.new_full((len(x),), t), labels_n)
-    both = torch.cat([labels_n, torch.full_like(labels_n, classes)])
+        return lambda x, t: network(x, x.new_full((len(x),), t), wanted_nk)
+    nothing = torch.tensor(list(unsaid), device=wanted_nk.device).expand_as(wanted_nk)
+    both = torch.cat([wanted_nk, nothing])
 
     def velocity(x: Tensor, t: float) -> Tensor:
         out = network(torch.cat([x, x]), x.new_full((2 * len(x),), t), both)
@@ -117,7 +119,7 @@ def guided_velocity(
 
 @torch.inference_mode()
 def explained_loss(
-    network: FlowNetwork, images: ImageSet, *, seed: int, classes: int, chunk: int
+    network: FlowNetwork, images: ImageSet, vocabulary: Vocabulary, *, seed: int, chunk: int
 ) -> Float32:
     """Mean squared error of the velocity per image over fixed times and noises, float32 [N]."""
     device = next(network.parameters()).device
@@ -127,17 +129,18 @@ def explained_loss(
     noises = torch.from_numpy(noise).to(device)
     times = (torch.arange(LOSS_TIMES, device=device) + 0.5) / LOSS_TIMES
     losses = np.zeros(len(images), dtype=np.float32)
+    said = vocabulary.encode(images.labels, images.attributes)
     for start in range(0, len(images), chunk):
         rows = np.arange(start, min(start + chunk, len(images)))
         pixels = torch.from_numpy(images.pixels(rows)).permute(0, 3, 1, 2)
         x0 = torch.zeros(chunk, channels, height, width)
         x0[: len(rows)] = to_unit(pixels)
-        labels = torch.full((chunk,), classes)
-        labels[: len(rows)] = torch.from_numpy(images.labels[rows])
-        labels = torch.where(labels < 0, classes, labels).to(device)
+        wanted = torch.tensor(vocabulary.sizes).repeat(chunk, 1)
+        wanted[: len(rows)] = torch.from_numpy(said[rows])
+        wanted = wanted.to(device)
         x0, total = x0.to(device), torch.zeros(chunk, device=device)
         for t, eps in zip(times, noises, strict=True):
-            predicted = network((1 - t) * x0 + t * eps, t.expand(chunk), labels)
+            predicted = network((1 - t) * x0 + t * eps, t.expand(chunk), wanted)
             total += (predicted - (eps - x0)).square().mean(dim=(1, 2, 3))
         losses[rows] = (total / LOSS_TIMES)[: len(rows)].cpu().numpy()
     return losses

@@ -92,7 +92,7 @@ def _step(
 ) -> Tensor:
     step = state.progress.step
     batch = training_batch(examples, config, seed=run.seed, step=step)
-    predicted = network(batch.x_nchw, batch.times_n, batch.labels_n, batch.augment_n4)
+    predicted = network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
     loss: Tensor = (predicted - batch.target_nchw).square().mean()
     loss.backward()  # type: ignore[no-untyped-call]
     update(
@@ -148,6 +148,6 @@ def _look(network: FlowNetwork, state: TrainingState, *, probe: Probe, run: RunC
 
 def _fingerprint(config: FlowConfig, *, seed: int, examples: Examples) -> str:
     sha = hashlib.sha256(f"{config.model_dump_json()}:{seed}".encode())
-    sha.update(examples.labels_n.cpu().numpy().tobytes())
+    sha.update(examples.wanted_nk.cpu().numpy().tobytes())
     sha.update(examples.pixels_nchw.cpu().numpy().tobytes())
     return sha.hexdigest()

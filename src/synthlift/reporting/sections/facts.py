@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -33,27 +33,40 @@ class Funnel:
     lost: Sequence[str]
     columns: Sequence[str]
     per_class: Sequence[tuple[str, Sequence[tuple[str, float]]]]
+    cell_columns: Sequence[str]
+    per_cell: Sequence[tuple[str, Sequence[tuple[str, float]]]]
 
 
 def funnel(reading: Reading) -> Funnel:
     """Read → excluded → train / validation / test → generated → kept / rejected."""
     counts = reading.results.counts
-    columns = list(dict.fromkeys(k for row in counts.per_class.values() for k in row))
-    per_class = [
-        (
-            reading.display(name),
-            [(text.count(v), v) for v in (counts.per_class[name].get(c, 0.0) for c in columns)],
-        )
-        for name in reading.class_order(list(counts.per_class))
-    ]
+    columns, rows = _table(counts.per_class)
+    cell_columns, cells = _table(counts.per_cell)
     return Funnel(
         real=_real_steps(counts),
         generated=_generated_steps(counts),
         fell_short=[(reading.display(n), k) for n, k in counts.fell_short.items()],
         lost=_lost(counts),
-        columns=[c.replace("_", " ") for c in columns],
-        per_class=per_class,
+        columns=columns,
+        per_class=[
+            (reading.display(name), rows[name])
+            for name in reading.class_order(list(counts.per_class))
+        ],
+        cell_columns=cell_columns,
+        per_cell=list(cells.items()),
     )
+
+
+def _table(
+    counts: Mapping[str, Mapping[str, float]],
+) -> tuple[list[str], dict[str, list[tuple[str, float]]]]:
+    """Headings, and for each row its figures in words and for sorting."""
+    columns = list(dict.fromkeys(kind for row in counts.values() for kind in row))
+    rows = {
+        name: [(text.count(v), v) for v in (row.get(kind, 0.0) for kind in columns)]
+        for name, row in counts.items()
+    }
+    return [kind.replace("_", " ") for kind in columns], rows
 
 
 def _step(words: str, value: float, whole: float, depth: int, kind: str) -> Step:

@@ -16,6 +16,7 @@ import numpy as np
 
 from synthlift.errors import InputError
 from synthlift.seeds import seed_for
+from synthlift.spec.targets import Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import PIXELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
@@ -78,7 +79,7 @@ def _fitted(root: Path, fit_key: str, component: str, device: str) -> FittedGene
 def sample(request: StageRequest, context: StageContext) -> Summary:
     """Stage: one chunk of one sampling stream; writes ``pixels.npy`` uint8 [n, H, W, C].
 
-    A request's seed derives from (fit, stream, label, index), so a chunk's pixels depend on
+    A request's seed derives from (fit, stream, cell, index), so a chunk's pixels depend on
     nothing but its place in the stream.
     """
     load_plugins(request)
@@ -87,11 +88,13 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     component = canonical(context.store.open(fit_key).record["config"]["generator"])
     fitted = _fitted(context.store.root, fit_key, component, request.device)
     first = config["chunk"] * config["size"]
+    cell = Cell.of(config["label"], config.get("attributes"))
     requests = [
         SampleRequest(
             index=index,
             label=config["label"],
-            seed=seed_for(request.seed, config["stream"], config["label"], index),
+            seed=seed_for(request.seed, config["stream"], *cell.seed_parts, index),
+            attributes=dict(cell.attributes),
         )
         for index in range(first, first + config["size"])
     ]

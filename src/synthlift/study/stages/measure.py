@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,18 +34,21 @@ def speed(request: StageRequest, context: StageContext) -> Summary:
     """
     load_plugins(request)
     config = request.config
-    images = _noise(config["shape"], config["classes"])
+    generator: dict[str, Any] = config["generator"] or {"config": {}}
+    attributes = generator["config"].get("attributes", ())
+    images = _noise(config["shape"], config["classes"], attributes)
     summary: dict[str, Any] = {"classifier_step": _classifier_step(request, context, images)}
     if config["generator"] is not None:
         summary.update(_generator_seconds(request, context, images))
     return summary
 
 
-def _noise(shape: list[int], classes: int) -> ImageSet:
+def _noise(shape: list[int], classes: int, attributes: Sequence[str]) -> ImageSet:
     count = max(64, 2 * classes)
     pixels = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
     names = [str(k) for k in range(classes)]
-    return ImageSet.from_arrays(pixels, np.arange(count) % classes, names)
+    images = ImageSet.from_arrays(pixels, np.arange(count) % classes, names)
+    return replace(images, attributes=dict.fromkeys(attributes, images.ids))
 
 
 def _classifier_step(request: StageRequest, context: StageContext, images: ImageSet) -> float:

@@ -1,0 +1,174 @@
+"""Which images a model of an arm was trained on: the plan that stands in the run folder.
+
+``splits.csv`` and ``verdicts.parquet`` outlive the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from synthlift.errors import InputError
+from synthlift.spec.arms import Arm
+from synthlift.spec.targets import Cell
+from synthlift.store.keys import canonical
+from synthlift.study.layout import wanted_images
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synthlift.api.run_folder import Run
+
+SPLITS, VERDICTS = "splits.csv", "verdicts.parquet"
+
+
+@dataclass(frozen=True)
+class ArmImage:
+    """One image of a training set.
+
+    Attributes:
+        origin: real or synthetic.
+        id: of a real image as in ``splits.csv``; ``generator/fit/class/index`` of a synthetic one.
+        label: class name.
+        group, sha256: of a real image.
+        generator, fit, index: of a synthetic one: which, which fit, place in its stream.
+        attributes: (name, value) pairs that a synthetic one was asked for by.
+        chunk, row: where the store has its pixels.
+    """
+
+    origin: Literal["real", "synthetic"]
+    id: str
+    label: str
+    group: str = ""
+    sha256: str = ""
+    generator: str = ""
+    fit: int = -1
+    index: int = -1
+    attributes: tuple[tuple[str, str], ...] = ()
+    chunk: str = field(default="", repr=False)
+    row: int = field(default=-1, repr=False)
+
+
+def splits(run: Run) -> pd.DataFrame:
+    """``splits.csv``: draw, id, part, label, group, sha256; everything but the draw is text."""
+    import pandas as pd
+
+    path = run.path / SPLITS
+    if not path.is_file():
+        from synthlift.api.run_folder import not_finished
+
+        raise not_finished(run.path, SPLITS)
+    # Class names such as "NA" or "007" are text.
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return frame.astype({"draw": int})
+
+
+def place(run: Run, replicate: int) -> tuple[int, int]:
+    """Draw and generator fit of a replicate (METHOD §1, "Generator fit").
+
+    Raises:
+        InputError: the run has no such replicate.
+    """
+    facts = run.results.study
+    if not 0 <= replicate < facts.replicates:
+        raise InputError(
+            f"replicate {replicate}",
+            rule=f"the run has replicates 0 to {facts.replicates - 1}",
+            remedy="give one of them with --replicate",
+        )
+    if facts.design == "cross_validated":
+        return replicate, replicate
+    if facts.design == "redrawn":
+        draw = replicate % int(splits(run)["draw"].nunique())
+        return draw, draw
+    return 0, replicate % max(1, _fits(run))
+
+
+def _fits(run: Run) -> int:
+    fits = verdicts(run)
+    return int(fits["fit"].nunique()) if len(fits) else 1
+
+
+def verdicts(run: Run) -> pd.DataFrame:
+    """``verdicts.parquet``: one row per generated image."""
+    import pandas as pd
+
+    return pd.read_parquet(run.path / VERDICTS)
+
+
+def arm_images(run: Run, arm: Arm, *, part: str = "train", replicate: int = 0) -> list[ArmImage]:
+    """The images of one training set (each once), or of its validation set.
+
+    Args:
+        run: a finished run.
+        arm: one of its arms.
+        part: train or validation; test images stay locked.
+        replicate: which repetition.
+    """
+    if part not in ("train", "validation"):
+        raise InputError(
+            f"part '{part}'",
+            rule="a training set has the parts train and validation; the test set stays locked",
+            remedy="choose train or validation; splits.csv names the test images",
+        )
+    if arm.posing is not None:
+        raise InputError(
+            f"arm '{arm.name}' is a control in which real images pose as synthetic ones",
+            rule="only arms that are meant for use can be taken out of a run",
+            remedy="name another arm",
+        )
+    draw, fit = place(run, replicate)
+    rows = splits(run)
+    rows = rows[rows["draw"] == draw]
+    real = [
+        ArmImage("real", id=r["id"], label=r["label"], group=r["group"], sha256=r["sha256"])
+        for r in rows[rows["part"] == part].to_dict("records")
+    ]
+    if part == "validation":
+        return real
+    synthetic = _synthetic(run, arm, fit, rows) if arm.uses_synthetic else []
+    return synthetic if arm.regime == "synthetic_only" else [*real, *synthetic]
+
+
+def _census(train: pd.DataFrame, arm: Arm, classes: Sequence[str]) -> dict[Cell, int]:
+    """Training images of every cell that an arm aims at, and of classes without any."""
+    index = {name: k for k, name in enumerate(classes)}
+    counts = {Cell(k): 0 for k in range(len(classes))}
+    for row in train[["label", *arm.target.attributes]].to_dict("records"):
+        attributes = {name: str(row[name]) for name in arm.target.attributes}
+        cell = Cell.of(index[row["label"]], attributes)
+        counts[cell] = counts.get(cell, 0) + 1
+    return counts
+
+
+def _synthetic(run: Run, arm: Arm, fit: int, rows: pd.DataFrame) -> list[ArmImage]:
+    classes = run.results.study.classes
+    wanted = wanted_images(arm, _census(rows[rows["part"] == "train"], arm, classes))
+    table = verdicts(run)
+    table = table[(table["generator"] == arm.generator) & (table["fit"] == fit)]
+    if arm.curated:
+        table = table[table["kept"]]
+    images: list[ArmImage] = []
+    for cell, count in wanted.items():
+        label, asked = classes[cell.label], dict(cell.attributes)
+        stream = table[(table["label"] == label) & (table["attributes"] == canonical(asked))]
+        stream = stream.sort_values("index").head(count)
+        place = "/".join(
+            [f"{arm.generator}/{fit}/{label}", *(f"{k}={v}" for k, v in asked.items())]
+        )
+        images.extend(
+            ArmImage(
+                "synthetic",
+                id=f"{place}/{row['index']}",
+                label=label,
+                generator=str(arm.generator),
+                fit=fit,
+                index=int(row["index"]),
+                chunk=row["chunk"],
+                row=int(row["row"]),
+                attributes=cell.attributes,
+            )
+            for row in stream.to_dict("records")
+        )
+    return images

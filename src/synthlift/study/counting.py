@@ -1,0 +1,92 @@
+"""Where every image went: read, excluded, split, generated, kept, rejected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from synthlift.spec.facts import Counts
+from synthlift.spec.targets import grouped
+from synthlift.study.generation import Pool, Stream
+from synthlift.study.work import Work
+
+
+def counts(work: Work) -> Counts:
+    """From images read to images kept; nothing vanishes."""
+    opened, split = work.prepared.opened, work.prepared.split.summary["images"]
+    read = opened.read.summary
+    draws = [r.draw for r in work.replicates or work.prepared.layout.replicates[: work.planned]]
+
+    def mean(part: str) -> float:
+        return float(np.mean([sum(split[draw][part].values()) for draw in draws]))
+
+    pools = list(work.pools.values())
+    rejected: Counter[str] = Counter()
+    fell_short: Counter[str] = Counter()
+    for pool in pools:
+        rejected.update(pool.rejected())
+        short = pool.fell_short().items()
+        fell_short.update({cell.title(opened.classes): n for cell, n in short})
+    made = sum(generated(pool) for pool in pools)
+    return Counts(
+        read=read["read"],
+        excluded=dict(read["excluded"]),
+        used=opened.usable,
+        train=mean("train"),
+        validation=mean("validation"),
+        test=mean("test"),
+        pool=mean("pool"),
+        generated=made,
+        kept=made - sum(rejected.values()),
+        rejected=dict(sorted(rejected.items())),
+        fell_short=dict(fell_short),
+        per_class={
+            name: {
+                **{
+                    part: float(np.mean([split[draw][part].get(name, 0) for draw in draws]))
+                    for part in ("train", "validation", "test")
+                },
+                **_sampled(
+                    stream
+                    for pool in pools
+                    for cell, stream in pool.streams.items()
+                    if cell.label == label
+                ),
+            }
+            for label, name in enumerate(opened.classes)
+        },
+        per_cell=_per_cell(work, draws),
+    )
+
+
+def _sampled(streams: Iterable[Stream]) -> dict[str, float]:
+    judged = [one for stream in streams for one in stream.judged()]
+    kept = sum(not one.rejected_by for one in judged)
+    return {"generated": float(len(judged)), "kept": float(kept)} if judged else {}
+
+
+def _per_cell(work: Work, draws: Sequence[int]) -> dict[str, dict[str, float]]:
+    """Cells of attributes that some arm aims at: real training images, generated and kept ones."""
+    pools, classes = list(work.pools.values()), work.prepared.opened.classes
+    aims = {arm.target.attributes for arm in work.arms} - {()}
+    found: dict[str, dict[str, float]] = {}
+    for names in sorted(aims):
+        counts = [grouped(work.shared.census(draw), names) for draw in draws]
+        for cell in sorted({cell for each in counts for cell in each}):
+            streams = (pool.streams[cell] for pool in pools if cell in pool.streams)
+            found[cell.title(classes)] = {
+                "train": float(np.mean([each.get(cell, 0) for each in counts])),
+                **_sampled(streams),
+            }
+    return found
+
+
+def generated(pool: Pool) -> int:
+    """Images sampled from a fit, the reserved test stream left out."""
+    return sum(
+        chunk.record["config"]["size"]
+        for stream in pool.streams.values()
+        for chunk in stream.chunks
+    )

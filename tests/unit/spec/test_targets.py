@@ -1,0 +1,71 @@
+"""Targets as a study file writes them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from synthlift.spec.arms import ArmSpec, expand_arms
+from synthlift.spec.targets import ALL, LARGEST, Cell, Target
+
+
+@pytest.mark.parametrize("short", ["all", "fill_to_largest", "fill_to_median"])
+def test_short_names_survive_the_way_to_a_file_and_back(short: str) -> None:
+    target = Target.model_validate(short)
+    assert Target.model_validate(target.model_dump(mode="json")) == target
+    assert json.loads(target.model_dump_json()) == short
+    assert target.title == short
+
+
+def test_cells_survive_the_way_to_a_file_and_back() -> None:
+    given = {"cells": ["sex", "label", "age"], "fill_to": "median"}
+    target = Target.model_validate(given)
+    written = target.model_dump(mode="json")
+    assert written == {"cells": ["label", "age", "sex"], "fill_to": "median"}
+    assert Target.model_validate(written) == target
+    assert target.attributes == ("age", "sex")
+    assert target.title == "fill_label+age+sex_to_median"
+
+
+def test_an_arm_is_named_after_its_cells() -> None:
+    spec = ArmSpec.model_validate(
+        {"kind": "targeted", "target": {"cells": ["label", "sex"], "fill_to": 50}}
+    )
+    names = [arm.name for arm in expand_arms([spec], generators=["flow"])]
+    assert names == ["targeted-fill_label+sex_to_50@1", "targeted-fill_label+sex_to_50@1+rival"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("fill_to_lagrest", "fill_to_largest"),
+        ({"cells": ["sex"]}, "label"),
+        ({"fill_to": 0}, "fill_to"),
+        ({"fill": "median"}, "fill"),
+    ],
+)
+def test_nonsense_is_refused(given: object, says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Target.model_validate(given)
+
+
+def test_controls_take_no_cells() -> None:
+    with pytest.raises(ValidationError, match="posing"):
+        ArmSpec.model_validate(
+            {"kind": "mixed", "posing": "fresh", "target": {"cells": ["label", "sex"]}}
+        )
+
+
+def test_the_presets_are_what_their_names_say() -> None:
+    counts = {Cell(0): 5, Cell(1): 2}
+    assert ALL.shares(counts) == counts
+    assert LARGEST.shares(counts) == {Cell(0): 0, Cell(1): 3}
+
+
+def test_a_cell_in_words() -> None:
+    cell = Cell.of(1, {"sex": "female", "site": ""})
+    assert cell.title(["nv", "mel"]) == "mel, sex female, site missing"
+    assert cell.within(["sex"]) == Cell.of(1, {"sex": "female"})
+    assert cell.within(["age"]) is None
