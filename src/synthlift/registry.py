@@ -13,6 +13,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,13 @@ class ComponentConfig(BaseModel):
         del examples, image_shape
         return None
 
+    def pools(self) -> Mapping[str, Mapping[str, Any]]:
+        """Further images that the component reads, by the name it finds them under.
+
+        Each is told as :class:`synthlift.spec.data.Pool` is.
+        """
+        return {}
+
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
         """Images that training samples for its monitor; counts toward a budget."""
         del examples, image_shape
@@ -53,7 +61,8 @@ class Descriptor:
         summary: one line for people.
         conditions: what images may be asked for by: ``labels``, ``attributes`` (its Config then
             has a field of that name).
-        needs: requirements such as ``{"labels"}``, ``{"masks"}``, ``{"gpu"}``.
+        needs: requirements such as ``labels``, ``masks``, ``gpu``; ``inputs`` = it samples from
+            the images that it was fitted on; ``stock`` = it has so many images and no more.
         distribution: filled in by the registry: distribution name and version, or a file's hash.
     """
 

@@ -41,3 +41,27 @@ def in_blocks(pixels: PixelRows) -> Iterator[NDArray[np.uint8]]:
     size = max(1, BLOCK_BYTES // max(1, math.prod(pixels.shape[1:])))
     for start in range(0, count, size):
         yield pixels[np.arange(start, min(start + size, count))]
+
+
+class JoinedPixels:
+    """Images of several places, one after the other; nothing is read before it is asked for.
+
+    Args:
+        bases: one at least, all of one image shape.
+    """
+
+    def __init__(self, bases: Sequence[PixelRows]) -> None:
+        shapes = {tuple(base.shape[1:]) for base in bases}
+        assert len(shapes) == 1, f"images of different shapes: {sorted(shapes)}"
+        self._bases = list(bases)
+        self._starts = np.cumsum([0, *(base.shape[0] for base in bases)])
+        self.shape: tuple[int, ...] = (int(self._starts[-1]), *next(iter(shapes)))
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> NDArray[np.uint8]:
+        """See :class:`PixelRows`."""
+        found = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
+        places = np.searchsorted(self._starts, rows, side="right") - 1
+        for place in np.unique(places).tolist():
+            mine = places == place
+            found[mine] = self._bases[place][rows[mine] - self._starts[place]]
+        return found

@@ -11,6 +11,7 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
         {"steps": 3, "sampler_steps": 3, "sampler": "euler", "guidance_scale": 1, "micro_batch": 5},
         {"steps": 2, "sampler_steps": 1, "network": "unet", "width": 8, "micro_batch": 4},
     ],
+    "pool": [{"source": "./elsewhere"}],
 }
 CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in several]
 

@@ -140,7 +140,7 @@ def test_every_synthetic_png_says_so(ran: Ran, exports: Path) -> None:
 
 
 def test_the_seed_makes_the_image_again(ran: Ran, exports: Path) -> None:
-    from synthlift.api.generating import open_generator
+    from synthlift.api.kept_generators import open_generator
     from synthlift.types import SampleRequest
 
     kept = open_generator(ran.folder)

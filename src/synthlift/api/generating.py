@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthlift.api.images import GENERATORS, read_component
-from synthlift.api.sources import Asked, Source, ask, is_run_folder
+from synthlift.api.kept_generators import COMPONENT, Kept, kept_folder, open_kept
+from synthlift.api.sources import Asked, Source, ask
 from synthlift.errors import InputError, nearest_name
-from synthlift.registry import load_plugin
 from synthlift.seeds import seed_for
 from synthlift.spec.provenance import facts_of, png_bytes
 from synthlift.spec.study import Component
@@ -24,30 +24,13 @@ from synthlift.types import SampleRequest
 
 if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener
-    from synthlift.types import FittedGenerator, UInt8
+    from synthlift.types import UInt8
 
-COMPONENT, SHEET, PROVENANCE = "component.json", "contact-sheet.png", "provenance.csv"
+SHEET, PROVENANCE = "contact-sheet.png", "provenance.csv"
+COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from")
 SHEET_COLUMNS, SHEET_SIDE = 8, 96
 VALIDATION = 0.1
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A generator as a folder keeps it.
-
-    Attributes:
-        name, kind: in the study.
-        classes: class names in index order.
-        seed: of its fit.
-        fitted: ready to sample.
-    """
-
-    name: str
-    kind: str
-    classes: tuple[str, ...]
-    seed: int
-    fitted: FittedGenerator
 
 
 @dataclass(frozen=True)
@@ -108,7 +91,7 @@ def generate(
             rule="images are written into a new or empty folder",
             remedy="give another folder with --out",
         )
-    place = _kept_folder(source, generator)
+    place = kept_folder(source, generator)
     if place is not None:
         name, facts = place.name, read_component(place)
     else:
@@ -123,76 +106,17 @@ def generate(
         )
     chosen = _choose(classes, facts["classes"])
     _require_learnt(asked_by, name, facts)
-    kept = _open(place, name=name, facts=facts, device=_device(device))
+    kept = open_kept(place, name=name, facts=facts, device=_device(device), run=source, store=store)
     requests = {label: _requests(kept, label, per_class, seed, asked_by) for label in chosen}
     for first, *_ in requests.values():
-        next(kept.fitted.sample([first]))  # refuses what it cannot make before anything is written
+        list(kept.fitted.sample([first]))  # refuses what it cannot make before anything is written
     target = folder / GENERATORS / name
     shutil.copytree(place, target)
     write_json_atomic(target / COMPONENT, facts)
-    pictures = _write_all(kept, requests, folder, progress)
+    counts, pictures = _write_all(kept, requests, folder, progress)
     sheet = folder / SHEET
     _contact_sheet(pictures).save(sheet)
-    return Generated(folder, dict.fromkeys(chosen, per_class), sheet)
-
-
-def open_generator(run: Path, *, name: str | None = None, device: str = "cpu") -> Kept:
-    """Open a generator that a run folder keeps.
-
-    Raises:
-        InputError: it keeps none, or none of that name.
-    """
-    place = _kept_folder(run, name)
-    if place is None:
-        raise _no_generator(run)
-    if is_run_folder(run):
-        asked = ask(run)
-        for plugin in asked.study.plugins:
-            load_plugin((asked.base / plugin).resolve())
-    return _open(place, name=place.name, facts=read_component(place), device=device)
-
-
-def _kept_folder(source: Source, name: str | None) -> Path | None:
-    """The folder of a kept generator; None when ``source`` is data to fit on."""
-    if not isinstance(source, str | Path):
-        return None
-    path = Path(source).expanduser()
-    place = path / GENERATORS
-    kept = sorted(p.parent.name for p in place.glob(f"*/{COMPONENT}"))
-    if not kept:
-        if is_run_folder(path):
-            raise _no_generator(path)
-        return None
-    if name is not None and name not in kept:
-        raise InputError(
-            f"there is no generator '{name}' in '{path}'{nearest_name(name, kept)}",
-            rule=f"it keeps: {', '.join(kept)}",
-            remedy="name one of them with --generator",
-        )
-    if name is None and is_run_folder(path):
-        titles = [component.title for component in ask(path).study.generators]
-        kept.sort(key=lambda title: titles.index(title) if title in titles else len(titles))
-    return place / (name or kept[0])
-
-
-def _no_generator(path: Path) -> InputError:
-    return InputError(
-        f"'{path}' keeps no generator",
-        rule="a run keeps its generators when it is done and some arm uses them",
-        remedy=f"finish it with `synthlift run {path}`, or give a folder of images to fit on",
-    )
-
-
-def _open(folder: Path, *, name: str, facts: Mapping[str, Any], device: str) -> Kept:
-    from synthlift.study.components import build
-
-    return Kept(
-        name=name,
-        kind=facts["kind"],
-        classes=tuple(facts["classes"]),
-        seed=int(facts["seed"]),
-        fitted=build("generators", facts).load(folder, device=device),
-    )
+    return Generated(folder, counts, sheet)
 
 
 def _device(wanted: str) -> str:
@@ -233,19 +157,23 @@ def _write_all(
     wanted: Mapping[str, Sequence[SampleRequest]],
     folder: Path,
     progress: Progress,
-) -> dict[str, list[UInt8]]:
-    """Sample and write class by class; returns the first few of each."""
+) -> tuple[dict[str, int], dict[str, list[UInt8]]]:
+    """Sample and write class by class.
+
+    Returns:
+        Images written of each class – fewer than wanted where a fixed stock ends – and the first
+        few of them.
+    """
     shown: dict[str, list[UInt8]] = {name: [] for name in wanted}
-    total, done = sum(map(len, wanted.values())), 0
+    counts = dict.fromkeys(wanted, 0)
+    total = sum(map(len, wanted.values()))
     asked_by = sorted({name for requests in wanted.values() for name in requests[0].attributes})
     with (folder / PROVENANCE).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        columns = ["file", "label", "generator", "kind", "fit_seed", "index", "seed"]
-        writer.writerow([*columns, *asked_by])
+        writer.writerow([*COLUMNS, *asked_by])
         for name, requests in wanted.items():
             (folder / "images" / name).mkdir(parents=True, exist_ok=True)
-            batches = (image for batch in kept.fitted.sample(requests) for image in batch.pixels)
-            for request, pixels in zip(requests, batches, strict=True):
+            for request, (pixels, made_from) in zip(requests, _drawn(kept, requests), strict=False):
                 file = f"images/{name}/{kept.name}_{request.index:05d}.png"
                 told = facts_of(
                     generator=kept.name,
@@ -255,15 +183,22 @@ def _write_all(
                     index=request.index,
                     fit_seed=kept.seed,
                     attributes=request.attributes,
+                    made_from=made_from,
                 )
                 (folder / file).write_bytes(png_bytes(pixels, facts=told))
-                facts = [kept.name, kept.kind, kept.seed, request.index, request.seed]
+                facts = [kept.name, kept.kind, kept.seed, request.index, request.seed, made_from]
                 writer.writerow([file, name, *facts, *map(request.attributes.get, asked_by)])
                 if len(shown[name]) < SHEET_COLUMNS:
                     shown[name].append(np.array(pixels))
-                done += 1
-                progress(done, total, name)
-    return shown
+                counts[name] += 1
+                progress(sum(counts.values()), total, name)
+    return counts, shown
+
+
+def _drawn(kept: Kept, requests: Sequence[SampleRequest]) -> Iterator[tuple[UInt8, str]]:
+    """Each image and what it was made from."""
+    for batch in kept.fitted.sample(requests):
+        yield from zip(batch.pixels, batch.origins or [""] * len(batch), strict=True)
 
 
 def _requests(

@@ -200,7 +200,7 @@ class Pixels:
             self._sample_again(image, *gone[1:])
 
     def _sample_again(self, first: ArmImage, *more: ArmImage) -> None:
-        from synthlift.api.generating import open_generator
+        from synthlift.api.kept_generators import open_generator
         from synthlift.seeds import seed_for
         from synthlift.types import SampleRequest
 

@@ -34,6 +34,7 @@ class ArmImage:
         group, sha256: of a real image.
         generator, fit, index: of a synthetic one: which, which fit, place in its stream.
         attributes: (name, value) pairs that a synthetic one was asked for by.
+        made_from: what a synthetic one was made from, such as a file of an imported pool.
         chunk, row: where the store has its pixels.
     """
 
@@ -46,6 +47,7 @@ class ArmImage:
     fit: int = -1
     index: int = -1
     attributes: tuple[tuple[str, str], ...] = ()
+    made_from: str = ""
     chunk: str = field(default="", repr=False)
     row: int = field(default=-1, repr=False)
 
@@ -168,6 +170,7 @@ def _synthetic(run: Run, arm: Arm, fit: int, rows: pd.DataFrame) -> list[ArmImag
                 chunk=row["chunk"],
                 row=int(row["row"]),
                 attributes=cell.attributes,
+                made_from=row["made_from"],
             )
             for row in stream.to_dict("records")
         )

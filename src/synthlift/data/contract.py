@@ -49,7 +49,7 @@ class Where:
         base: folder that relative paths start from.
         metadata, label, group, attributes, masks, bins: as in the study file.
         labelled: whether every image must have a class.
-        classes: class name in the source → class name that it stands for.
+        classes: class name in the source → class name that it stands for, "" = left out.
     """
 
     source: str

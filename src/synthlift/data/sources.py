@@ -54,9 +54,11 @@ def open_source(where: Where, *, strict: bool = True) -> Source:
 
 
 def _renamed(source: Source, where: Where) -> Source:
-    """The same images under other class names."""
+    """The same images under other class names, without those of classes that become ""."""
     items = [
-        replace(item, label=where.classes.get(item.label, item.label)) for item in source.items
+        replace(item, label=where.classes.get(item.label, item.label))
+        for item in source.items
+        if where.classes.get(item.label, item.label)
     ]
     mapped = digest([source.fingerprint, sorted(where.classes.items())])
     return Overlay(source, items=items, fingerprint=mapped)

@@ -101,7 +101,8 @@ class Beside(Section):
     Attributes:
         name: what it is called in the report.
         source, metadata, label, group: as under ``data``.
-        classes: their class name → ours; names that are equal need no entry.
+        classes: their class name → ours, "" to leave a class out; names that are equal need no
+            entry.
     """
 
     name: str = Field(min_length=1)
@@ -109,6 +110,22 @@ class Beside(Section):
     metadata: str | None = None
     label: str | None = None
     group: str | None = None
+    classes: dict[str, str] = Field(default_factory=dict)
+
+
+class Pool(Section):
+    """Further images that a generator is made of or that are imported as its images.
+
+    Attributes:
+        source, metadata, label, attributes: as under ``data``.
+        classes: their class name → ours, "" to leave a class out; names that are equal need no
+            entry.
+    """
+
+    source: str
+    metadata: str | None = None
+    label: str | None = None
+    attributes: tuple[str, ...] = ()
     classes: dict[str, str] = Field(default_factory=dict)
 
 
@@ -131,6 +148,8 @@ class Data(Section):
         masks: folder with a mask for each image (same relative path, any ending, or ``_mask``
             before it), or a column of the table.
         external: test sets from elsewhere; looked at only when the test is opened.
+        unlabelled: folders (or other sources) of images without a class, for generators and
+            regimes that learn from such; what shows a picture of the data set is left out.
         names: class name → words for people.
         split: how train, validation and test are separated.
         image_size: training size in pixels (square); auto chooses and states it.
@@ -152,6 +171,7 @@ class Data(Section):
     derived: tuple[Derived, ...] = ()
     masks: str | None = None
     external: tuple[Beside, ...] = ()
+    unlabelled: tuple[str, ...] = ()
     names: dict[str, str] = Field(default_factory=dict)
     split: Split = Split()
     image_size: int | Literal["auto"] = "auto"
@@ -167,6 +187,11 @@ class Data(Section):
         if isinstance(value, int) and not 8 <= value <= 1024:
             raise ValueError("image_size must lie between 8 and 1024 pixels")
         return value
+
+    @field_validator("unlabelled", mode="before")
+    @classmethod
+    def _one_pool(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @field_validator("bins")
     @classmethod

@@ -33,7 +33,8 @@ class Counts(Record):
         read: image files found.
         excluded: unusable ones by reason.
         used: the rest.
-        train, validation, test, pool: images of a training set, on average over draws or folds.
+        train, validation, test, pool, unlabelled: images of a training set and beside it, on
+            average over draws or folds; folders of unlabelled images are not counted here.
         generated, kept: over all fits.
         rejected: by the filter that rejected first.
         fell_short: missing kept images by class or cell, where sampling stopped at the limit.
@@ -48,6 +49,7 @@ class Counts(Record):
     validation: float = 0
     test: float = 0
     pool: float = 0
+    unlabelled: float = 0
     generated: int = 0
     kept: int = 0
     rejected: dict[str, int] = Field(default_factory=dict)

@@ -31,6 +31,7 @@ def facts_of(
     fit_seed: int,
     fit: int | None = None,
     attributes: Mapping[str, str] | None = None,
+    made_from: str = "",
     prompt: str = "",
 ) -> dict[str, str]:
     """The facts of one generated image, all as text.
@@ -43,6 +44,7 @@ def facts_of(
         fit_seed: of the fit; with seed and class it gives the image again.
         fit: number of the fit in its study, from 1; None outside a study.
         attributes: values that it was asked for by, written as a JSON object.
+        made_from: the file or image that it was made from, where there is one.
         prompt: words that it was made from, where there are any.
     """
     facts = {
@@ -55,6 +57,7 @@ def facts_of(
         "fit": "" if fit is None else str(fit),
         "fit_seed": str(fit_seed),
         "attributes": json.dumps(dict(attributes), sort_keys=True) if attributes else "",
+        "made_from": made_from,
         "prompt": prompt,
         "version": importlib.metadata.version("synthlift"),
     }

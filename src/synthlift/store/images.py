@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +23,17 @@ from synthlift.errors import LeakageError
 from synthlift.rows import PixelRows
 from synthlift.store.pixel_files import JoinedRows, open_rows
 from synthlift.store.store import Store
-from synthlift.types import GuardedPixels, ImageSet, Int64, LockedTest, Strings, UInt8
+from synthlift.types import (
+    UNLABELLED,
+    GuardedPixels,
+    ImageSet,
+    Int64,
+    LockedTest,
+    Strings,
+    UInt8,
+)
 
-Part = Literal["train", "validation", "pool"]
+Part = Literal["train", "validation", "pool", "unlabelled"]
 INVENTORY, PIXELS, SPLIT = "inventory.parquet", "pixels.npy", "split.parquet"
 MASKS = "masks.npy"
 """uint8 [N, H, W], rows as in the pixels; 0 = background, or no mask."""
@@ -116,27 +124,58 @@ def positions(ids: Strings, wanted: Strings) -> NDArray[np.intp]:
 
 
 def read_part(store: Store, keys: DataKeys, *, draw: int, part: Part) -> ImageSet:
-    """Read the training, validation or left-over pool images of one draw (or fold).
+    """Read the training, validation, left-over or unlabelled images of one draw (or fold).
+
+    Unlabelled ones lose the labels that the inventory has for them.
 
     Raises:
         LeakageError: the test part was asked for.
     """
-    if part not in ("train", "validation", "pool"):
+    if part not in get_args(Part):
         raise LeakageError(f"part '{part}' is locked until all planned models are committed")
     columns = usable_rows(store, keys["inventory"])
     rows = positions(columns["id"], members(store, keys, draw, part))
     classes = class_names(store, keys["inventory"])
-    base = open_rows(store.open(keys["pixels"]).path(PIXELS))
+    found = _image_set(store, keys["inventory"], keys["pixels"], rows=rows, classes=classes)
+    return found.without_labels() if part == "unlabelled" else found
+
+
+def read_beside(
+    store: Store,
+    *,
+    inventory: str,
+    pixels: str,
+    classes: tuple[str, ...],
+    left_out: Collection[str],
+) -> ImageSet:
+    """Read images of a source beside the data set, without those whose ids are ``left_out``.
+
+    Labels are indices into ``classes``; images of any other class have none.
+    """
+    ids = usable_rows(store, inventory)["id"]
+    rows = np.flatnonzero([name not in left_out for name in ids.tolist()])
+    return _image_set(store, inventory, pixels, rows=rows, classes=classes)
+
+
+def _image_set(
+    store: Store,
+    inventory: str,
+    pixels: str,
+    *,
+    rows: NDArray[np.intp],
+    classes: tuple[str, ...],
+) -> ImageSet:
+    columns = usable_rows(store, inventory)
+    index = {name: k for k, name in enumerate(classes)}
+    labels = [index.get(name, UNLABELLED) for name in columns["label"][rows].tolist()]
+    attributes = attribute_columns(store, inventory)
     return ImageSet(
         ids=columns["id"][rows],
-        labels=np.searchsorted(np.array(classes), columns["label"][rows]).astype(np.int64),
+        labels=np.array(labels, dtype=np.int64),
         groups=columns["group"][rows],
         classes=classes,
-        source=GuardedPixels(base, rows),
-        attributes={
-            name: column[rows]
-            for name, column in attribute_columns(store, keys["inventory"]).items()
-        },
+        source=GuardedPixels(open_rows(store.open(pixels).path(PIXELS)), rows),
+        attributes={name: column[rows] for name, column in attributes.items()},
     )
 
 

@@ -118,7 +118,8 @@ def generator_results(
         facts = fitted[0].summary
         sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
         seconds = sum(chunk.record["cost"]["seconds"] for chunk in sampled)
-        images = sum(chunk.record["config"]["size"] for chunk in sampled)
+        images = sum(len(chunk.summary["hashes"]) for chunk in sampled)
+        config = dict(resolve_component("generators", component)["config"])
         found.append(
             GeneratorResult(
                 name=component.title,
@@ -128,10 +129,10 @@ def generator_results(
                 copying_ratio=_ratio(figures.get(component.title, [])),
                 copying_controls=_controls(figures.get(component.title, [])),
                 gate_stopped=component.title in work.stopped,
-                under_trained=work.generator_share < 1,
+                under_trained=work.generator_share < 1 and "steps" in config,
                 images_per_second=images / seconds if seconds else None,
                 history=_history(facts),
-                config=dict(resolve_component("generators", component)["config"]),
+                config=config,
             )
         )
     return found

@@ -24,15 +24,21 @@ def resolve_component(group: Group, component: Component) -> Resolved:
         InputError: unknown kind, unknown key (nearest valid one named) or a wrong value.
     """
     found = descriptor(group, component.kind)
-    try:
-        config = found.config.model_validate(component.settings())
-    except ValidationError as error:
-        raise _explain(group, component, found, error) from None
+    config = settings_of(group, component)
     return {
         "kind": found.kind,
         "identity": found.identity(),
         "config": config.model_dump(mode="json"),
     }
+
+
+def settings_of(group: Group, component: Component) -> ComponentConfig:
+    """The component's Config with its defaults; errors as in :func:`resolve_component`."""
+    found = descriptor(group, component.kind)
+    try:
+        return found.config.model_validate(component.settings())
+    except ValidationError as error:
+        raise _explain(group, component, found, error) from None
 
 
 def _explain(

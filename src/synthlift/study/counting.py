@@ -20,7 +20,7 @@ def counts(work: Work) -> Counts:
     draws = [r.draw for r in work.replicates or work.prepared.layout.replicates[: work.planned]]
 
     def mean(part: str) -> float:
-        return float(np.mean([sum(split[draw][part].values()) for draw in draws]))
+        return float(np.mean([sum(split[draw].get(part, {}).values()) for draw in draws]))
 
     pools = list(work.pools.values())
     rejected: Counter[str] = Counter()
@@ -38,6 +38,7 @@ def counts(work: Work) -> Counts:
         validation=mean("validation"),
         test=mean("test"),
         pool=mean("pool"),
+        unlabelled=mean("unlabelled"),
         generated=made,
         kept=made - sum(rejected.values()),
         rejected=dict(sorted(rejected.items())),
@@ -86,7 +87,5 @@ def _per_cell(work: Work, draws: Sequence[int]) -> dict[str, dict[str, float]]:
 def generated(pool: Pool) -> int:
     """Images sampled from a fit, the reserved test stream left out."""
     return sum(
-        chunk.record["config"]["size"]
-        for stream in pool.streams.values()
-        for chunk in stream.chunks
+        len(chunk.summary["hashes"]) for stream in pool.streams.values() for chunk in stream.chunks
     )

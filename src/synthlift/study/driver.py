@@ -16,6 +16,7 @@ from typing import Any
 from synthlift.registry import load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
+from synthlift.study.beside import open_beside
 from synthlift.study.budget import CHUNK, parse_budget
 from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.choices import choose_selection, is_unbalanced
@@ -201,6 +202,7 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
         channels=plan.channels,
         layout=plan.layout,
     )
+    open_beside(session, prepared)
     first = next(iter(prepared.counts.values()))
     selection = session.decide(
         "selection",

@@ -14,6 +14,7 @@ from synthlift.spec.arms import Arm
 from synthlift.spec.targets import ALL, Cell
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
+from synthlift.study.beside import notes_beside
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
 from synthlift.study.external import External
 from synthlift.study.generation import Pool
@@ -106,7 +107,7 @@ def _reserved(work: Work) -> dict[tuple[str, int], Pool]:
     for name, index in work.models:
         if name in nine_arms(work).values() and index in by_index:
             pool = work.pools.get((first or "", by_index[index].fit))
-            if pool is not None and pool.test_chunks:
+            if pool is not None and pool.test_manifest():
                 found[name, index] = pool
     return found
 
@@ -267,6 +268,7 @@ def limitations(work: Work) -> list[str]:
         for pool in work.pools.values()
         if pool.fell_short()
     }
+    found.extend(notes_beside(work.session))
     for name, missing in short.items():
         found.append(f"Generator '{name}' fell {missing} kept images short in a fit.")
     return found
@@ -283,12 +285,12 @@ def copying_figures(work: Work) -> dict[str, list[Artefact]]:
 
 
 def _copying_request(work: Work, pool: Pool) -> StageRequest:
-    first = [stream.chunks[0] for stream in pool.class_streams()]
+    first = [s.chunks[0] for s in pool.class_streams() if s.chunks[0].summary["hashes"]]
     manifest = [
         {
             "chunk": chunk.key,
             "label": chunk.record["config"]["label"],
-            "rows": list(range(chunk.record["config"]["size"])),
+            "rows": list(range(len(chunk.summary["hashes"]))),
         }
         for chunk in first
     ]

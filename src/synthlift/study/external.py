@@ -13,6 +13,7 @@ from synthlift.errors import InputError, nearest_name
 from synthlift.spec.data import Beside
 from synthlift.store import StageContext, StageRequest, Summary
 from synthlift.store.images import SPLIT, DataKeys, usable_rows
+from synthlift.study.beside import read_images
 from synthlift.study.places import beside_of
 from synthlift.study.preparation import Prepared
 from synthlift.study.session import Session
@@ -48,36 +49,24 @@ def open_external(session: Session, prepared: Prepared) -> tuple[External, ...]:
 
 
 def _open(session: Session, prepared: Prepared, beside: Beside) -> External:
-    from synthlift.data.inventory import Asked
     from synthlift.data.sources import open_source
-    from synthlift.data.stages import inventory_request, pixels_request, read_request
 
     source = open_source(beside_of(beside, base=session.base), strict=False)
-    require_known(source, prepared.opened.classes, name=beside.name)
-    data = session.study.data
-    (read,) = session.ask([read_request(source, Asked(max_pixels=data.max_pixels))])
-    (inventory,) = session.ask([inventory_request(read)])
-    pixels, split = session.ask(
+    require_known(source, prepared.opened.classes, name=f"the external set '{beside.name}'")
+    images = read_images(session, prepared, source)
+    (split,) = session.ask(
         [
-            pixels_request(
-                inventory.key,
-                read=read,
-                source=source,
-                size=prepared.image_size,
-                fit=data.fit,
-                channels=prepared.channels,
-            ),
             StageRequest(
                 stage="split",
                 function="synthlift.study.external:all_test",
-                inputs={"inventory": inventory.key},
+                inputs={"inventory": images.inventory},
                 label=f"locking '{beside.name}'",
             ),
         ]
     )
     return External(
         name=beside.name,
-        data={"inventory": inventory.key, "pixels": pixels.key, "split": split.key},
+        data={"inventory": images.inventory, "pixels": images.pixels, "split": split.key},
         test_hash=str(split.summary["test_hash"]),
         images=int(split.summary["images"]),
     )
@@ -93,10 +82,10 @@ def require_known(source: Source, classes: Sequence[str], *, name: str) -> None:
     if unknown:
         shown = ", ".join(f"'{label}'" for label in unknown[:5])
         raise InputError(
-            f"the external set '{name}' has classes that the study does not know: {shown}"
+            f"{name} has classes that the study does not know: {shown}"
             f"{nearest_name(unknown[0], classes)}",
             rule=f"the study's classes are: {', '.join(classes)}",
-            remedy=f"map each one under 'classes:' of '{name}', such as {{{unknown[0]}: "
+            remedy=f"map each one under 'classes:' there, such as {{{unknown[0]}: "
             f"{classes[0]}}}, or take its images out",
         )
 

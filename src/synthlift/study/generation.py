@@ -13,6 +13,7 @@ from synthlift.spec.targets import Cell
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
 from synthlift.store.keys import canonical
+from synthlift.study.beside import inputs_beside
 from synthlift.study.components import Resolved, resolve_component
 from synthlift.study.layout import FitUnit
 from synthlift.study.session import Session
@@ -101,9 +102,10 @@ class Pool:
             {
                 "chunk": chunk.key,
                 "label": chunk.record["config"]["label"],
-                "rows": list(range(chunk.record["config"]["size"])),
+                "rows": list(range(len(chunk.summary["hashes"]))),
             }
             for chunk in self.test_chunks
+            if chunk.summary["hashes"]
         ]
 
     def artefacts(self) -> Iterator[Artefact]:
@@ -160,7 +162,7 @@ def fit_request(
         stage="fit",
         function=f"{_STAGES}:fit",
         config={"generator": resolved, "draw": unit.draw, "monitor": "copying"},
-        inputs=as_inputs(data),
+        inputs={**as_inputs(data), **inputs_beside(session, component)},
         seed=seed_for(session.study.seed, "fit", component.title, unit.index),
         numerics=session.numerics,
         label=f"fit {component.title}, {unit.title}",
@@ -250,6 +252,8 @@ def _more(pool: Pool, stream: Stream, plan: GenerationPlan) -> int:
     wanted = pool.wanted.get(stream.cell, 0)
     if not stream.chunks:
         return max(1, -(-round(wanted * MARGIN) // plan.chunk))
+    if len(stream.chunks[-1].summary["hashes"]) < plan.chunk:
+        return 0  # a fixed stock is used up
     kept, asked = len(stream.kept()), len(stream.chunks) * plan.chunk
     if kept >= wanted or asked >= max(REFILL_LIMIT * wanted, plan.chunk):
         return 0
@@ -289,6 +293,7 @@ def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
             verdict.record["inputs"]["chunk"]: verdict.summary["scores"]
             for verdict in stream.verdicts
         }
+        origins = {chunk.key: chunk.summary.get("origins") for chunk in stream.chunks}
         for index, ((chunk, row), rejected_by, reason) in enumerate(stream.judged()):
             yield {
                 "generator": pool.generator,
@@ -301,5 +306,6 @@ def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
                 "kept": not rejected_by,
                 "rejected_by": rejected_by,
                 "reason": reason,
+                "made_from": (origins[chunk] or {row: ""})[row],
                 **{f"score_{name}": values[row] for name, values in scores[chunk].items()},
             }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthlift.spec.data import Beside, Data
+from synthlift.spec.data import Beside, Data, Pool
 
 if TYPE_CHECKING:
     from synthlift.data.contract import Where
@@ -42,6 +42,27 @@ def where_of(data: Data, *, base: Path) -> Where:
         masks=data.masks,
         bins=data.bins,
     )
+
+
+def pool_of(pool: Pool, *, base: Path) -> Where:
+    """The same for images that a generator is made of."""
+    from synthlift.data.contract import Where
+
+    return Where(
+        source=pool.source,
+        base=str(base.absolute()),
+        metadata=pool.metadata,
+        label=pool.label,
+        attributes=pool.attributes,
+        classes=pool.classes,
+    )
+
+
+def unlabelled_of(source: str, *, base: Path) -> Where:
+    """The same for images without a class."""
+    from synthlift.data.contract import Where
+
+    return Where(source=source, base=str(base.absolute()), labelled=False)
 
 
 def beside_of(beside: Beside, *, base: Path) -> Where:

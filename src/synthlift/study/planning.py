@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from synthlift.registry import descriptor
 from synthlift.spec.arms import Arm
 from synthlift.spec.study import Component
 from synthlift.store import StageRequest
@@ -123,7 +124,8 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
 
 
 def _with_steps(component: Component, steps: int | None) -> Component:
-    if steps is None:
+    known = descriptor("generators", component.kind).config.model_fields
+    if steps is None or "steps" not in known:
         return component
     return Component.model_validate({**component.model_dump(), "steps": steps})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthlift.spec.arms import Arm, expand_arms
 from synthlift.spec.study import Study
@@ -13,6 +13,9 @@ from synthlift.store import Artefact, StageRequest, Store, digest
 from synthlift.store.files import hash_file
 from synthlift.study.executors.local import LocalExecutor
 from synthlift.study.ledger import Ledger
+
+if TYPE_CHECKING:
+    from synthlift.study.beside import Images
 
 NUMERICS = {"device": "cpu", "dtype": "float32", "threads": 1}
 
@@ -43,6 +46,7 @@ class Session:
         log: ``log(event, **fields)``.
         key: the study's identity; known once the data are read.
         asked_study: the study as it was given, before a budget cut generators.
+        beside: images beside the data set (see ``study.beside``), by what they are for.
         asked: every request made, by key: the roots for ``gc`` and the source of the cost table.
     """
 
@@ -55,6 +59,7 @@ class Session:
     preset: dict[str, Any] = field(default_factory=dict)
     log: Callable[..., None] = lambda *_a, **_k: None
     key: str = ""
+    beside: dict[str, tuple[Images, ...]] = field(default_factory=dict)
     asked: dict[str, StageRequest] = field(default_factory=dict)
     asked_study: Study = field(init=False)
     _said: set[str] = field(default_factory=set)

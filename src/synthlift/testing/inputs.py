@@ -74,7 +74,8 @@ def draw_images(count: int, *, seed: int, size: int = 8, channels: int = 1) -> t
 def drawn_inputs(*, validation_seed: int = 2) -> FitInputs:
     """48 training and 48 validation images of three classes; a fourth class has no image.
 
-    The pixels behind the training set hold further rows, which raise ``LeakageError``.
+    There are unlabelled images and a source called ``pool``, too. The pixels behind the training
+    set hold further rows, which raise ``LeakageError``.
     """
     pixels, labels = draw_images(4 * PER_CLASS, seed=1)
     allowed = np.arange(3 * PER_CLASS)
@@ -92,7 +93,15 @@ def drawn_inputs(*, validation_seed: int = 2) -> FitInputs:
         train=train,
         validation=ImageSet.from_arrays(held_out, held_out_labels, CLASSES, ids=ids),
         test=WatchedTest(),
+        unlabelled=_further(seed=5).without_labels(),
+        sources={"pool": _further(seed=6)},
     )
+
+
+def _further(*, seed: int) -> ImageSet:
+    pixels, labels = draw_images(3 * PER_CLASS, seed=seed)
+    ids = [f"further_{seed}_{i}" for i in range(len(pixels))]
+    return ImageSet.from_arrays(pixels, labels, CLASSES, ids=ids)
 
 
 @contextmanager

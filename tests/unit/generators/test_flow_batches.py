@@ -25,7 +25,9 @@ CLASSES = ("disc", "bars", "ramp")
 def _examples(labels: np.ndarray | None = None, *, class_balance: float = 0.0) -> Examples:
     pixels, drawn = draw_images(30, seed=0)
     images = ImageSet.from_arrays(pixels, drawn if labels is None else labels, CLASSES)
-    return load_examples(images, Vocabulary.of(images), class_balance=class_balance, device="cpu")
+    return load_examples(
+        images, Vocabulary.of(images), config=FlowConfig(class_balance=class_balance), device="cpu"
+    )
 
 
 def test_pixels_survive_the_way_to_floats_and_back() -> None:

@@ -216,7 +216,18 @@ def _terms(told: Told) -> str:
     return (
         f"Terms of the source, as stated by the user: {data.terms or 'not stated'}.\n\n{may} "
         "Synthetic images derive from the source's images, and may fall under the same terms."
+        + _pool_terms(told)
     )
+
+
+def _pool_terms(told: Told) -> str:
+    """Terms of imported pools, as far as they are stated."""
+    said = [
+        f"\n\nTerms of '{g.title}', as stated by the user: {g.settings()['terms']}."
+        for g in told.run.study.generators
+        if g.settings().get("terms")
+    ]
+    return "".join(said)
 
 
 def _provenance(told: Told) -> str:

@@ -101,6 +101,7 @@ class _FitSeeds:
             fit=image.fit + 1,
             fit_seed=fit_seed,
             attributes=dict(image.attributes),
+            made_from=image.made_from,
         )
 
 

@@ -68,6 +68,13 @@ def require_terms(run: Run, *, accepted: bool) -> None:
         InputError: ``data.redistribute`` is no.
     """
     data = run.study.data
+    closed = [g.title for g in run.study.generators if g.settings().get("redistribute") == "no"]
+    if closed and not accepted:
+        raise InputError(
+            f"the images of '{closed[0]}' may not be redistributed: its redistribute is no",
+            rule="images that were made elsewhere fall under the terms of their source",
+            remedy="keep the export to yourself or ask the owner, and add --accept-terms",
+        )
     if data.redistribute != "no" or accepted:
         return
     terms = f" (terms: {data.terms})" if data.terms else ""

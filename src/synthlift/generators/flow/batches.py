@@ -47,20 +47,25 @@ class Batch:
 
 
 def load_examples(
-    train: ImageSet, vocabulary: Vocabulary, *, class_balance: float, device: str
+    train: ImageSet, vocabulary: Vocabulary, *, config: FlowConfig, device: str
 ) -> Examples:
     """Read the training images once.
 
     Args:
         train: labelled and, where it has any, unlabelled images.
         vocabulary: what they are asked for by.
-        class_balance: exponent of :class:`FlowConfig`.
+        config: class balance and the share of unlabelled images.
         device: torch device string.
     """
     wanted = torch.from_numpy(vocabulary.encode(train.labels, train.attributes))
     labels = wanted[:, 0]
     counts = torch.bincount(labels, minlength=len(vocabulary.classes) + 1).double()
-    weights = counts[labels] ** -class_balance
+    weights = counts[labels] ** -config.class_balance
+    unlabelled = labels == len(vocabulary.classes)
+    if unlabelled.any() and not unlabelled.all():
+        share = config.unlabelled_share
+        weights[unlabelled] *= share / weights[unlabelled].sum()
+        weights[~unlabelled] *= (1 - share) / weights[~unlabelled].sum()
     return Examples(
         pixels_nchw=torch.from_numpy(train.pixels()).permute(0, 3, 1, 2).contiguous().to(device),
         wanted_nk=wanted.to(device),

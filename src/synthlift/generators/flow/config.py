@@ -28,6 +28,8 @@ class FlowConfig(ComponentConfig):
         class_balance: 0 = classes as they come, 1 = equally often; probability of class k is
             proportional to n_k^(1 − class_balance).
         attributes: names of attributes that images can be asked for by, beside their class.
+        unlabelled_share: share of examples that are images without a class, where there are any;
+            0 = they are not learnt from.
         label_dropout: share of examples that train the unconditional model.
         attribute_dropout: share of examples in which an attribute is not said, each by itself, so
             that a class alone can be asked for, and values meet classes they were not seen with.
@@ -54,6 +56,7 @@ class FlowConfig(ComponentConfig):
     times: Literal["uniform", "logit_normal"] = "uniform"
     class_balance: float = Field(default=0.25, ge=0, le=1)
     attributes: tuple[str, ...] = ()
+    unlabelled_share: float = Field(default=0.5, ge=0, lt=1)
     label_dropout: float = Field(default=0.2, ge=0, le=1)
     attribute_dropout: float = Field(default=0.15, ge=0, le=1)
     augmentation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"

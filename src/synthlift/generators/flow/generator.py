@@ -50,8 +50,8 @@ class FlowGenerator(Generator):
             InputError: no training image, or none with a label.
             SynthliftError: the loss is not finite.
         """
-        data = inputs.train
-        vocabulary = Vocabulary.of(data, self.config.attributes)
+        data = _with_unlabelled(inputs, self.config)
+        vocabulary = Vocabulary.of(inputs.train, self.config.attributes)
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
         plan = plan_network(config, image_shape=data.image_shape, conditions=vocabulary.sizes)
         network = build_network(plan, seed=seed_for(run.seed, "network")).to(run.device)
@@ -59,9 +59,7 @@ class FlowGenerator(Generator):
         with deterministic_kernels():
             weights, progress = train(
                 network,
-                examples=load_examples(
-                    data, vocabulary, class_balance=config.class_balance, device=run.device
-                ),
+                examples=load_examples(data, vocabulary, config=config, device=run.device),
                 config=config,
                 run=run,
                 probe=probe,
@@ -176,6 +174,12 @@ def _network_with(
     network = build_network(plan, seed=0)
     network.load_state_dict(dict(weights))
     return network.to(device).eval().requires_grad_(False)
+
+
+def _with_unlabelled(inputs: FitInputs, config: FlowConfig) -> ImageSet:
+    if inputs.unlabelled is None or not config.unlabelled_share:
+        return inputs.train
+    return ImageSet.joined([inputs.train, inputs.unlabelled])
 
 
 def _probe(

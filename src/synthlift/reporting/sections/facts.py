@@ -85,6 +85,8 @@ def _real_steps(counts: Counts) -> list[Step]:
     steps += [_step(words, n, whole, 1, "rival") for words, n in parts if n]
     if counts.pool:
         steps.append(_step("not drawn, left in the pool", counts.pool, whole, 1, "control"))
+    if counts.unlabelled:
+        steps.append(_step("used without their labels", counts.unlabelled, whole, 1, "control"))
     return steps
 
 
@@ -101,7 +103,7 @@ def _generated_steps(counts: Counts) -> list[Step]:
 def _lost(counts: Counts) -> list[str]:
     """Counts that do not add up are said aloud instead of being smoothed over."""
     told = []
-    used = counts.train + counts.validation + counts.test + counts.pool
+    used = counts.train + counts.validation + counts.test + counts.pool + counts.unlabelled
     missing = counts.read - sum(counts.excluded.values()) - used
     if used and abs(missing) > 0.5:
         told.append(f"{text.count(abs(missing))} read images are not accounted for above")

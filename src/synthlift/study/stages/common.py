@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from synthlift.registry import load_plugin
 from synthlift.store import StageContext, StageRequest, Store
-from synthlift.store.images import DataKeys, Part, locked_test, read_part
+from synthlift.store.images import DataKeys, Part, locked_test, read_beside, read_part
 from synthlift.types import Encoder, FitInputs, ImageSet, RunContext
 
 if TYPE_CHECKING:
     from synthlift.vision.prediction import Classifier
+
+SOURCE = "source "
+"""Inputs of a fit whose role begins so are images that the generator's Config names."""
 
 
 def data_keys(request: StageRequest) -> DataKeys:
@@ -26,11 +30,45 @@ def part(request: StageRequest, store: Store, name: Part) -> ImageSet:
 
 def fit_inputs(request: StageRequest, store: Store) -> FitInputs:
     """Everything that a generator or filter may see; the test set as a lock."""
+    train, validation = part(request, store, "train"), part(request, store, "validation")
+    test = locked_test(store, data_keys(request), draw=request.config["draw"])
+    judging = {*test.ids.tolist(), *validation.ids.tolist()}
     return FitInputs(
-        train=part(request, store, "train"),
-        validation=part(request, store, "validation"),
-        test=locked_test(store, data_keys(request), draw=request.config["draw"]),
+        train=train,
+        validation=validation,
+        test=test,
+        unlabelled=_unlabelled(request, store),
+        sources={
+            role.removeprefix(SOURCE): _beside(store, keys, train.classes, judging=judging)
+            for role, keys in request.inputs.items()
+            if role.startswith(SOURCE) and isinstance(keys, list)
+        },
     )
+
+
+def _unlabelled(request: StageRequest, store: Store) -> ImageSet | None:
+    """What the split leaves unlabelled, and pools; no picture of the data set is shown twice."""
+    sets = [part(request, store, "unlabelled")]
+    keys = list(request.inputs.get("unlabelled", ()))
+    for start in range(0, len(keys), 3):
+        found = _beside(store, keys[start : start + 3], sets[0].classes, judging=None)
+        sets.append(found.without_labels())
+    sets = [one for one in sets if len(one)]
+    return ImageSet.joined(sets) if sets else None
+
+
+def _beside(
+    store: Store, keys: Sequence[str], classes: tuple[str, ...], *, judging: set[str] | None
+) -> ImageSet:
+    """Images beside the data set without those that show a picture of it.
+
+    With ``judging``, only pictures of these (validation and test) images are left out: in an
+    imported pool, the copying check is there to find those of training images.
+    """
+    inventory, pixels, overlap = keys
+    pairs = store.open(overlap).summary["pairs"]
+    shown = {theirs for theirs, ours in pairs if judging is None or ours in judging}
+    return read_beside(store, inventory=inventory, pixels=pixels, classes=classes, left_out=shown)
 
 
 def run_context(request: StageRequest, context: StageContext) -> RunContext:

@@ -34,6 +34,7 @@ from synthlift.types import (
     FittedGenerator,
     Generator,
     ImageBatch,
+    InputsGenerator,
     Monitor,
     SampleRequest,
 )
@@ -69,11 +70,20 @@ def _copying_monitor(inputs: FitInputs, *, seed: int) -> Monitor | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _fitted(root: Path, fit_key: str, component: str, device: str) -> FittedGenerator:
-    import json
+def _fitted(root: Path, fit_key: str, device: str) -> FittedGenerator:
+    return open_fit(Store(root), fit_key, device=device)
 
-    generator: Generator = build("generators", json.loads(component))
-    return generator.load(Store(root).open(fit_key).folder / SAVED, device=device)
+
+def open_fit(store: Store, key: str, *, device: str) -> FittedGenerator:
+    """Load a committed generator, with its inputs where it samples from them."""
+    fit = store.open(key)
+    generator: Generator = build("generators", fit.record["config"]["generator"])
+    if not isinstance(generator, InputsGenerator):
+        return generator.load(fit.folder / SAVED, device=device)
+    asked = StageRequest(
+        stage="fit", function="", config=fit.record["config"], inputs=fit.record["inputs"]
+    )
+    return generator.reload(fit.folder / SAVED, inputs=fit_inputs(asked, store), device=device)
 
 
 def sample(request: StageRequest, context: StageContext) -> Summary:
@@ -84,9 +94,7 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     """
     load_plugins(request)
     config = request.config
-    fit_key = request.one("fit")
-    component = canonical(context.store.open(fit_key).record["config"]["generator"])
-    fitted = _fitted(context.store.root, fit_key, component, request.device)
+    fitted = _fitted(context.store.root, request.one("fit"), request.device)
     first = config["chunk"] * config["size"]
     cell = Cell.of(config["label"], config.get("attributes"))
     requests = [
@@ -94,20 +102,25 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
             index=index,
             label=config["label"],
             seed=seed_for(request.seed, config["stream"], *cell.seed_parts, index),
+            stream=config["stream"],
             attributes=dict(cell.attributes),
         )
         for index in range(first, first + config["size"])
     ]
-    pixels = np.concatenate([batch.pixels for batch in fitted.sample(requests)])
-    wanted = (config["size"], *config["image_shape"])
-    if pixels.shape != wanted:
+    batches = [batch for batch in fitted.sample(requests) if len(batch)]
+    shape = tuple(config["image_shape"])
+    none = np.zeros((0, *shape), np.uint8)
+    pixels = np.concatenate([batch.pixels for batch in batches]) if batches else none
+    if pixels.shape[1:] != shape:
         raise InputError(
-            f"the generator gave images of {pixels.shape[1:]}, the study works at {wanted[1:]}",
+            f"the generator gave images of {pixels.shape[1:]}, the study works at {shape}",
             rule="a generator's native size equals the study's image size",
             remedy=f"set data.image_size to {pixels.shape[1]}, or the generator's own size",
         )
     np.save(context.out / PIXELS, pixels)
-    return {"hashes": [digest_bytes(np.ascontiguousarray(image).data) for image in pixels]}
+    origins = [origin for batch in batches for origin in batch.origins or ()]
+    hashes = [digest_bytes(np.ascontiguousarray(image).data) for image in pixels]
+    return {"hashes": hashes, **({"origins": origins} if origins else {})}
 
 
 @functools.lru_cache(maxsize=8)
@@ -122,13 +135,14 @@ def _judges(root: Path, spec: str) -> dict[str, Filter]:
     request = StageRequest(stage="judge", function="", config=parts, inputs=parts["inputs"])
     inputs = fit_inputs(request, store)
     scorer = classifier(store, parts["inputs"]["scorer"])
-    pixels, labels = read_generated(store, _whole_chunks(store, parts["inputs"]["reference"]))
+    chunks = _whole_chunks(store, parts["inputs"]["reference"])
+    reference = ImageBatch(*read_generated(store, chunks)) if chunks else None
     seen = FilterInputs(
         train=inputs.train,
         validation=inputs.validation,
         test=inputs.test,
         encoder=encoder_with(scorer, inputs.train),
-        reference=ImageBatch(pixels=pixels, labels=labels),
+        reference=reference,
         scorer=scorer.probabilities,
     )
     filters: dict[str, Filter] = {}
@@ -139,10 +153,15 @@ def _judges(root: Path, spec: str) -> dict[str, Filter]:
 
 
 def _whole_chunks(store: Store, keys: list[str]) -> list[ManifestEntry]:
-    records = [store.open(key).record["config"] for key in keys]
+    chunks = [store.open(key) for key in keys]
     return [
-        {"chunk": key, "label": config["label"], "rows": list(range(config["size"]))}
-        for key, config in zip(keys, records, strict=True)
+        {
+            "chunk": chunk.key,
+            "label": chunk.record["config"]["label"],
+            "rows": list(range(len(chunk.summary["hashes"]))),
+        }
+        for chunk in chunks
+        if chunk.summary["hashes"]
     ]
 
 
@@ -155,10 +174,11 @@ def judge(request: StageRequest, context: StageContext) -> Summary:
     spec = canonical(
         {"draw": request.config["draw"], "filters": request.config["filters"], "inputs": inputs}
     )
+    chunk = _whole_chunks(context.store, [request.one("chunk")])
+    if not chunk:
+        return {"rejected_by": [], "reasons": [], "scores": {}, "flags": {}}
     filters = _judges(context.store.root, spec)
-    pixels, labels = read_generated(
-        context.store, _whole_chunks(context.store, [request.one("chunk")])
-    )
+    pixels, labels = read_generated(context.store, chunk)
     judged = judge_chunk(filters, batch=ImageBatch(pixels=pixels, labels=labels))
     return {
         "rejected_by": judged.rejected_by.tolist(),

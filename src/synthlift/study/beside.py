@@ -1,0 +1,163 @@
+"""Images beside the data set: unlabelled ones, and pools that a generator names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from synthlift.errors import InputError
+from synthlift.spec.data import Pool
+from synthlift.spec.study import Component
+from synthlift.store.images import usable_rows
+from synthlift.study.components import settings_of
+from synthlift.study.places import pool_of, unlabelled_of
+from synthlift.study.preparation import Prepared
+from synthlift.study.session import Session
+
+if TYPE_CHECKING:
+    from synthlift.data.contract import Source
+
+UNLABELLED = "unlabelled"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of a source beside the data set, at the study's size.
+
+    Attributes:
+        inventory, pixels: keys of the artefacts.
+        overlap: key of the comparison with the data set; "" where none was made.
+    """
+
+    inventory: str
+    pixels: str
+    overlap: str = ""
+
+    def as_list(self) -> list[str]:
+        """The keys as inputs of a stage."""
+        return [self.inventory, self.pixels, self.overlap]
+
+
+def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
+    """Read a source and bring it to the study's size."""
+    from synthlift.data.inventory import Asked
+    from synthlift.data.stages import inventory_request, pixels_request, read_request
+
+    data = session.study.data
+    (read,) = session.ask([read_request(source, Asked(max_pixels=data.max_pixels))])
+    (inventory,) = session.ask([inventory_request(read)])
+    (pixels,) = session.ask(
+        [
+            pixels_request(
+                inventory.key,
+                read=read,
+                source=source,
+                size=prepared.image_size,
+                fit=data.fit,
+                channels=prepared.channels,
+            )
+        ]
+    )
+    return Images(inventory.key, pixels.key)
+
+
+def open_beside(session: Session, prepared: Prepared) -> None:
+    """Read what the study names beside its data set into ``session.beside``.
+
+    Raises:
+        InputError: a source cannot be read, or a pool has a class that the study does not know.
+    """
+    found: dict[str, tuple[Images, ...]] = {}
+    unlabelled = session.study.data.unlabelled
+    if unlabelled:
+        found[UNLABELLED] = tuple(
+            _compared(session, prepared, _open_unlabelled(session, name)) for name in unlabelled
+        )
+    for component in session.study.generators:
+        for name, pool in pools_of(component).items():
+            source = _open_pool(session, prepared, component, pool)
+            found[f"{component.title}/{name}"] = (_compared(session, prepared, source),)
+    session.beside = found
+
+
+def inputs_beside(session: Session, component: Component) -> dict[str, list[str]]:
+    """What a fit of this generator reads beside the data set, as inputs of its stage."""
+    inputs = {
+        f"source {name}": session.beside[f"{component.title}/{name}"][0].as_list()
+        for name in pools_of(component)
+    }
+    if UNLABELLED in session.beside:
+        inputs[UNLABELLED] = [key for one in session.beside[UNLABELLED] for key in one.as_list()]
+    return inputs
+
+
+def pools_of(component: Component) -> dict[str, Pool]:
+    """The further images that a generator names."""
+    told: Mapping[str, Mapping[str, object]] = settings_of("generators", component).pools()
+    return {name: Pool.model_validate(pool) for name, pool in told.items()}
+
+
+def _open_unlabelled(session: Session, name: str) -> Source:
+    from synthlift.data.sources import open_source
+
+    return open_source(unlabelled_of(name, base=session.base), strict=False)
+
+
+def _open_pool(session: Session, prepared: Prepared, component: Component, pool: Pool) -> Source:
+    from synthlift.data.sources import open_source
+    from synthlift.study.external import require_known
+
+    source = open_source(pool_of(pool, base=session.base), strict=False)
+    named = f"the pool of generator '{component.title}'"
+    require_known(source, prepared.opened.classes, name=named)
+    if not source.items:
+        raise InputError(
+            f"{named} ('{pool.source}') has no image of the study's classes",
+            rule="at least one image of one class is needed",
+            remedy="map its classes to the study's under 'classes:', or give another folder",
+        )
+    return source
+
+
+def _compared(session: Session, prepared: Prepared, source: Source) -> Images:
+    from synthlift.data.overlap import overlap_request
+
+    images = read_images(session, prepared, source)
+    if not len(usable_rows(session.store, images.inventory)["id"]):
+        raise InputError(
+            f"'{source.where.source}' has no usable image",
+            rule="at least one image must be readable",
+            remedy="see what is wrong with it: synthlift inspect",
+        )
+    (overlap,) = session.ask(
+        [
+            overlap_request(
+                inventory=prepared.data["inventory"],
+                pixels=prepared.data["pixels"],
+                other=images.inventory,
+                other_pixels=images.pixels,
+            )
+        ]
+    )
+    return replace(images, overlap=overlap.key)
+
+
+def notes_beside(session: Session) -> list[str]:
+    """What was left out of the images beside the data set, in words."""
+    notes = []
+    for role, several in session.beside.items():
+        pairs = [session.store.open(one.overlap).summary["pairs"] for one in several]
+        shown = sum(len({theirs for theirs, _ in found}) for found in pairs)
+        if not shown:
+            continue
+        if role == UNLABELLED:
+            notes.append(
+                f"{shown} unlabelled images show a picture of the data set and were left out."
+            )
+        else:
+            notes.append(
+                f"{shown} images of '{role.rpartition('/')[0]}' show a picture of the data set; "
+                "they are left out wherever that picture is validated or tested on."
+            )
+    return notes

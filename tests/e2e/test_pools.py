@@ -1,0 +1,160 @@
+"""Studies with images from elsewhere: imported pools, unlabelled images, few labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from synthlift import api
+from synthlift.errors import InputError
+from synthlift.spec.study import Study
+from synthlift.testing.inputs import draw_images
+from tests.e2e.tiny import FLOW, Ran, draw_folder, home_of, run, study_of
+
+THEIRS = ("round", "stripes", "odd")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_folder(tmp_path_factory.mktemp("drawn"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of two of the classes under other names, one further class, and five of ours."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    pixels, labels = draw_images(240, seed=77)
+    for row, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        place = folder / THEIRS[label]
+        place.mkdir(exist_ok=True)
+        Image.fromarray(np.asarray(image[:, :, 0])).save(place / f"{row:03}.png")
+    for path in sorted((source / "disc").glob("*.png"))[:5]:
+        (folder / "round" / f"ours_{path.name}").write_bytes(path.read_bytes())
+    return folder
+
+
+def pool_study(source: Path, elsewhere: Path, **changes: Any) -> Study:
+    classes = {"round": "disc", "stripes": "bars", "odd": ""}
+    pool = {"kind": "pool", "source": str(elsewhere), "classes": classes, **changes}
+    arm = {"kind": "mixed", "multiples": [0.5], "recipes": ["best_rival"]}
+    return study_of(
+        source,
+        generators=[pool],
+        arms=["real", "augmented", arm, {"kind": "synthetic_only"}],
+        curation=["near_copies"],
+    )
+
+
+@pytest.fixture(scope="module")
+def pooled(source: Path, elsewhere: Path, home: Path) -> Ran:
+    return run(pool_study(source, elsewhere), home=home, out="pooled")
+
+
+def test_a_pool_is_a_generator_with_an_end(pooled: Ran) -> None:
+    table = pd.read_parquet(pooled.folder / "verdicts.parquet")
+    first = table[table["fit"] == 0]
+    assert set(first["label"]) == {"disc", "bars"}
+    assert first["made_from"].is_unique
+    assert first["made_from"].str.match(r"(round|stripes)/").all()
+    assert pooled.results["counts"]["fell_short"].keys() == {"ramp"}
+
+
+def test_pictures_of_ours_are_told_and_never_judge(pooled: Ran) -> None:
+    notes = [line for line in pooled.results["limitations"] if "show a picture" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("5 images of 'pool'")
+    split = pd.read_csv(pooled.folder / "splits.csv")
+    judging = {Path(name).name for name in split[split["part"] != "train"]["id"]}
+    table = pd.read_parquet(pooled.folder / "verdicts.parquet")
+    ours = table[table["made_from"].str.contains("ours_")]
+    assert len(ours)
+    assert not judging & {name.rpartition("ours_")[2] for name in ours["made_from"]}
+    # Copies of training images are what the copying check is for.
+    assert set(ours["rejected_by"]) == {"near_copies"}
+
+
+def test_a_class_that_nobody_mapped_is_refused(source: Path, elsewhere: Path, home: Path) -> None:
+    with pytest.raises(InputError, match="odd"):
+        run(pool_study(source, elsewhere, classes={"round": "disc"}), home=home, out="refused")
+
+
+def test_an_export_comes_back_as_a_pool(pooled: Ran, source: Path, home: Path) -> None:
+    arm = "mixed@0.5+rival"
+    out = home / "exported"
+    with home_of(home):
+        api.export(
+            pooled.folder, arm=arm, out=out, form="csv", synthetic_only=True, accept_copies=True
+        )
+    table = pd.read_csv(out / "metadata.csv")
+    pool = {"kind": "pool", "name": "back", "source": str(out / "metadata.csv"), "reserved": 0}
+    again = run(
+        study_of(
+            source,
+            generators=[pool],
+            arms=["real", {"kind": "mixed", "multiples": [0.2], "recipes": ["plain"]}],
+            curation=[],
+        ),
+        home=home,
+        out="again",
+    )
+    told = pd.read_parquet(again.folder / "verdicts.parquet")
+    assert set(told[told["fit"] == 0]["made_from"]) == set(table["file_name"])
+
+
+def test_generate_takes_what_a_pool_has(pooled: Ran, tmp_path: Path) -> None:
+    found = api.generate(pooled.folder, per_class=100, out=tmp_path / "out")
+    assert found.counts["ramp"] == 0
+    assert 40 < found.counts["bars"] < 100
+    told = pd.read_csv(found.path / "provenance.csv")
+    assert told["made_from"].is_unique
+
+
+def test_terms_of_a_pool_hold_an_export_back(source: Path, elsewhere: Path, home: Path) -> None:
+    ran = run(pool_study(source, elsewhere, redistribute="no"), home=home, out="closed")
+    with home_of(home), pytest.raises(InputError, match="redistribute"):
+        api.export(ran.folder, arm="mixed@0.5+rival", out=home / "closed-out", accept_copies=True)
+
+
+def test_few_labels_leave_an_unlabelled_pool_to_the_generator(source: Path, home: Path) -> None:
+    split = {"design": "redrawn", "draws": 2, "labels_per_class": 4, "validation": 0.25}
+    ran = run(
+        study_of(source, data={"source": str(source), "split": split}, generators=[FLOW]),
+        home=home,
+        out="few",
+    )
+    counts = ran.results["counts"]
+    assert counts["train"] == 12
+    assert counts["unlabelled"] > 12
+
+
+def test_an_unlabelled_folder_is_learnt_from_without_what_we_have(
+    source: Path, elsewhere: Path, home: Path, tmp_path: Path
+) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in sorted(elsewhere.glob("*/*.png")):
+        (flat / path.name).write_bytes(path.read_bytes())
+
+    def study(unlabelled: list[str]) -> Study:
+        data = {
+            "source": str(source),
+            "split": {"design": "fixed", "validation": 0.25},
+            "unlabelled": unlabelled,
+        }
+        return study_of(source, data=data, generators=[FLOW])
+
+    ran = run(study([str(flat)]), home=home, out="unlabelled")
+    assert any(line.startswith("5 unlabelled images show") for line in ran.results["limitations"])
+    without = run(study([]), home=home, out="labelled")
+    assert ran.computed("fit")
+    assert without.computed("fit")
