@@ -45,6 +45,9 @@ def test_built_ins_are_found_through_entry_points() -> None:
     assert {"small_cnn", "resnet", "timm"} <= set(available("classifiers"))
 
 
+REQUIRED = {"timm": {"model": "resnet18"}, "pool": {"source": "./images"}}
+
+
 @pytest.mark.parametrize("group", ["generators", "filters", "classifiers"])
 def test_every_built_in_describes_itself(group: registry.Group) -> None:
     for kind, found in available(group).items():
@@ -55,7 +58,7 @@ def test_every_built_in_describes_itself(group: registry.Group) -> None:
         assert issubclass(found.config, ComponentConfig)
         assert found.config.model_config["extra"] == "forbid"
         assert not {"kind", "name"} & set(found.config.model_fields)  # the study's own keys
-        default = found.config.model_validate({"model": "resnet18"} if kind == "timm" else {})
+        default = found.config.model_validate(REQUIRED.get(kind, {}))
         assert found.config.model_validate(default.model_dump(mode="json")) == default
 
 
