@@ -13,7 +13,7 @@ import pytest
 from synthlift.reporting import render, write_report
 from synthlift.spec.facts import Estimate, Openings
 from synthlift.spec.results import Results, SubgroupGap, SubgroupVerdict
-from tests.unit.reporting.sample import ARM, DIGITS, RIVAL, sample_results
+from tests.unit.reporting.sample import ARM, DIGITS, RIVAL, difference, sample_results
 
 HOSTILE = "<script>alert(1)</script>"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -316,6 +316,19 @@ def test_arms_of_the_contrast_are_named_as_such(html: str) -> None:
     assert [(RIVAL in row, "its rival" in row) for row in rows] == [(True, True), (False, False)]
     assert ARM in rows[1]
     assert "primary arm" in rows[1]
+
+
+def test_the_primary_arm_is_set_against_every_other_rival() -> None:
+    results = sample_results()
+    results.contrasts.append(
+        difference(ARM, "real", 0.043).model_copy(
+            update={"family": "generative_against_other_rivals"}
+        )
+    )
+    page = render(results, folder=None)
+    table = re.search(r"against every other rival</summary>(.*?)</details>", page, re.S)
+    assert table
+    assert re.search(r'<th scope="row">real</th><td>.*?4\.3', table[1], re.S)
 
 
 def test_rivals_generative_and_controls_differ_by_colour_and_marker(html: str) -> None:

@@ -43,6 +43,7 @@ class Forest:
     rows: Sequence[Row]
     axis: Markup
     roles: Sequence[tuple[str, Markup]]
+    others: Sequence[tuple[str, Markup, str]]
 
 
 def forest(reading: Reading) -> Forest | None:
@@ -68,7 +69,17 @@ def forest(reading: Reading) -> Forest | None:
         rows=[_row(reading, arm, scale, level) for arm in reading.arms],
         axis=svg.axis_row(scale),
         roles=[(role, _key(role)) for role in roles],
+        others=_against_other_rivals(reading),
     )
+
+
+def _against_other_rivals(reading: Reading) -> list[tuple[str, Markup, str]]:
+    """The primary arm's difference to every other rival, with Holm's p-value."""
+    return [
+        (found.reference, reading.numbers.difference(found), _p(found.p_holm))
+        for found in reading.results.contrasts
+        if found.family == "generative_against_other_rivals" and found.metric == reading.metric
+    ]
 
 
 def _key(role: str) -> Markup:
