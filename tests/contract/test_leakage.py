@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from synthlift import registry
+from synthlift.data.overlap import overlap_request
 from synthlift.errors import LeakageError
 from synthlift.registry import Group, available
 from synthlift.store import StageRequest, Store
@@ -38,7 +39,10 @@ from tests.e2e.tiny import committed, draw_folder, run, study_of
 CHEATS = Path(__file__).resolve().parents[1] / "e2e" / "plugins" / "cheats.py"
 # Small settings under which every registered component fits in well under a second or two.
 SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
-    "generators": {"flow": {"steps": 3, "sampler_steps": 2, "micro_batch": 8}},
+    "generators": {
+        "flow": {"steps": 3, "sampler_steps": 2, "micro_batch": 8},
+        "pool": {"source": "./itself"},
+    },
     "filters": {"exact_duplicates": {}, "near_copies": {}, "class_agreement": {}},
     "classifiers": {"small_cnn": {}, "resnet": {"width": 8}, "timm": {"model": "test_resnet"}},
 }
@@ -171,9 +175,19 @@ def _fit(keys: DataKeys, generator: str) -> StageRequest:
         stage="fit",
         function="synthlift.study.stages.generation:fit",
         config={"generator": _resolved("generators", generator), "draw": 0, "monitor": "copying"},
-        inputs=as_inputs(keys),
+        inputs={**as_inputs(keys), **_pool(keys)} if generator == "pool" else as_inputs(keys),
         seed=5,
     )
+
+
+def _overlap(keys: DataKeys) -> StageRequest:
+    """The data set as its own pool: every tested picture of it must be found and left out."""
+    ours = {"inventory": keys["inventory"], "pixels": keys["pixels"]}
+    return overlap_request(**ours, other=keys["inventory"], other_pixels=keys["pixels"])
+
+
+def _pool(keys: DataKeys) -> dict[str, list[str]]:
+    return {"source pool": [keys["inventory"], keys["pixels"], _overlap(keys).key]}
 
 
 def _chunks(fit: str) -> list[StageRequest]:
@@ -215,6 +229,8 @@ def test_generators_do_not_depend_on_test_images(
     made = []
     for store, keys in twins:
         fit = _fit(keys, kind)
+        if kind == "pool":
+            store.compute(_overlap(keys))
         made.append([_made(store, fit), *(_made(store, one) for one in _chunks(fit.key))])
     assert made[0] == made[1]
 

@@ -23,8 +23,9 @@ from typer.testing import CliRunner, Result
 
 from synthlift.cli import app
 from synthlift.spec.study import Study
+from tests.e2e.tiny import PROGRAM
 
-COMMAND = [sys.executable, "-c", "from synthlift.cli import main; main()"]
+COMMAND = [sys.executable, "-c", PROGRAM]
 
 
 def cli(*arguments: object) -> Result:
