@@ -63,3 +63,11 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text-to-image pipeline with random weights in the real format."""
+    from tests.pipelines import tiny_stable_diffusion
+
+    return tiny_stable_diffusion(tmp_path_factory.mktemp("pipelines") / "tiny")

@@ -87,6 +87,7 @@ class ImageBatch:
         masks: uint8 [n, H, W], where the generator knows what it drew.
         origins: where each image comes from, in words for its provenance: the file of an imported
             pool, the real image that was changed; one string an image.
+        prompts: the words that each image was drawn from.
     """
 
     pixels: UInt8
@@ -94,6 +95,7 @@ class ImageBatch:
     soft_labels: Float32 | None = None
     masks: UInt8 | None = None
     origins: tuple[str, ...] | None = None
+    prompts: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

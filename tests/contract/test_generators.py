@@ -12,6 +12,7 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
         {"steps": 2, "sampler_steps": 1, "network": "unet", "width": 8, "micro_batch": 4},
     ],
     "pool": [{"source": "./elsewhere"}],
+    "text_to_image": [{"model": "tiny", "sampler_steps": 2, "micro_batch": 4}],
 }
 CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in several]
 
@@ -22,8 +23,12 @@ def test_every_registered_generator_is_tested() -> None:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize(("kind", "settings"), CASES, ids=lambda value: str(value))
-def test_contract(kind: str, settings: dict[str, object], check: Check) -> None:
+def test_contract(
+    kind: str, settings: dict[str, object], check: Check, request: pytest.FixtureRequest
+) -> None:
     descriptor = available("generators")[kind]
+    if settings.get("model") == "tiny":
+        settings = {**settings, "model": str(request.getfixturevalue("tiny_pipeline"))}
     check(descriptor, descriptor.config.model_validate(settings))
 
 

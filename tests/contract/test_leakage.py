@@ -42,6 +42,7 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
     "generators": {
         "flow": {"steps": 3, "sampler_steps": 2, "micro_batch": 8},
         "pool": {"source": "./itself"},
+        "text_to_image": {"model": "tiny", "sampler_steps": 2, "micro_batch": 8},
     },
     "filters": {"exact_duplicates": {}, "near_copies": {}, "class_agreement": {}},
     "classifiers": {"small_cnn": {}, "resnet": {"width": 8}, "timm": {"model": "test_resnet"}},
@@ -129,6 +130,14 @@ def data_set(root: Path, *, spoilt: bool) -> tuple[Store, DataKeys]:
 def twins(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Store, DataKeys]]:
     """The same data set twice, but for its test images."""
     return [data_set(tmp_path_factory.mktemp("twin"), spoilt=spoilt) for spoilt in (False, True)]
+
+
+@pytest.fixture(autouse=True)
+def real_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build the tiny pipeline where a test needs it."""
+    if "text_to_image" in request.node.name:
+        settings = SETTINGS["generators"]["text_to_image"]
+        monkeypatch.setitem(settings, "model", str(request.getfixturevalue("tiny_pipeline")))
 
 
 def _resolved(group: Group, kind: str) -> dict[str, Any]:

@@ -45,7 +45,11 @@ def test_built_ins_are_found_through_entry_points() -> None:
     assert {"small_cnn", "resnet", "timm"} <= set(available("classifiers"))
 
 
-REQUIRED = {"timm": {"model": "resnet18"}, "pool": {"source": "./images"}}
+REQUIRED = {
+    "timm": {"model": "resnet18"},
+    "pool": {"source": "./images"},
+    "text_to_image": {"model": "./model", "model_sha256": "0"},
+}
 
 
 @pytest.mark.parametrize("group", ["generators", "filters", "classifiers"])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from synthlift.types import UInt8
 
 SHEET, PROVENANCE = "contact-sheet.png", "provenance.csv"
-COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from")
+COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt")
 SHEET_COLUMNS, SHEET_SIDE = 8, 96
 VALIDATION = 0.1
 Progress = Callable[[int, int, str], None]
@@ -173,7 +173,8 @@ def _write_all(
         writer.writerow([*COLUMNS, *asked_by])
         for name, requests in wanted.items():
             (folder / "images" / name).mkdir(parents=True, exist_ok=True)
-            for request, (pixels, made_from) in zip(requests, _drawn(kept, requests), strict=False):
+            for request, drawn in zip(requests, _drawn(kept, requests), strict=False):
+                pixels, made_from, prompt = drawn
                 file = f"images/{name}/{kept.name}_{request.index:05d}.png"
                 told = facts_of(
                     generator=kept.name,
@@ -184,9 +185,11 @@ def _write_all(
                     fit_seed=kept.seed,
                     attributes=request.attributes,
                     made_from=made_from,
+                    prompt=prompt,
                 )
                 (folder / file).write_bytes(png_bytes(pixels, facts=told))
                 facts = [kept.name, kept.kind, kept.seed, request.index, request.seed, made_from]
+                facts.append(prompt)
                 writer.writerow([file, name, *facts, *map(request.attributes.get, asked_by)])
                 if len(shown[name]) < SHEET_COLUMNS:
                     shown[name].append(np.array(pixels))
@@ -195,10 +198,13 @@ def _write_all(
     return counts, shown
 
 
-def _drawn(kept: Kept, requests: Sequence[SampleRequest]) -> Iterator[tuple[UInt8, str]]:
-    """Each image and what it was made from."""
+def _drawn(kept: Kept, requests: Sequence[SampleRequest]) -> Iterator[tuple[UInt8, str, str]]:
+    """Each image, what it was made from and its prompt."""
     for batch in kept.fitted.sample(requests):
-        yield from zip(batch.pixels, batch.origins or [""] * len(batch), strict=True)
+        nothing = ("",) * len(batch)
+        yield from zip(
+            batch.pixels, batch.origins or nothing, batch.prompts or nothing, strict=True
+        )
 
 
 def _requests(
@@ -255,6 +261,8 @@ def _fit(
     from synthlift.data.designs import Design
     from synthlift.data.sizes import choose_channels, choose_size
     from synthlift.store import Store
+    from synthlift.study.beside import open_beside
+    from synthlift.study.census import conditioned
     from synthlift.study.devices import choose_device
     from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
     from synthlift.study.generation import fit_request
@@ -297,6 +305,8 @@ def _fit(
             layout=layout,
         )
         component = components[name or next(iter(components))]
+        component = conditioned(component, (), names=study.data.names)
+        open_beside(session, prepared)
         if attributes:
             learns = {**component.model_dump(), "attributes": list(attributes)}
             component = Component.model_validate(learns)

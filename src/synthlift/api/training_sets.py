@@ -34,6 +34,7 @@ class ArmImage:
         group, sha256: of a real image.
         generator, fit, index: of a synthetic one: which, which fit, place in its stream.
         attributes: (name, value) pairs that a synthetic one was asked for by.
+        prompt: the words that a synthetic one was drawn from.
         made_from: what a synthetic one was made from, such as a file of an imported pool.
         chunk, row: where the store has its pixels.
     """
@@ -48,6 +49,7 @@ class ArmImage:
     index: int = -1
     attributes: tuple[tuple[str, str], ...] = ()
     made_from: str = ""
+    prompt: str = ""
     chunk: str = field(default="", repr=False)
     row: int = field(default=-1, repr=False)
 
@@ -171,6 +173,7 @@ def _synthetic(run: Run, arm: Arm, fit: int, rows: pd.DataFrame) -> list[ArmImag
                 row=int(row["row"]),
                 attributes=cell.attributes,
                 made_from=row["made_from"],
+                prompt=row["prompt"],
             )
             for row in stream.to_dict("records")
         )

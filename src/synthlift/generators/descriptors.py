@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.pool.config import PoolConfig
+from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.registry import Descriptor
 
 FLOW = Descriptor(
@@ -24,4 +25,15 @@ POOL = Descriptor(
     summary="images that were made elsewhere: a folder or table, with its own class names",
     conditions=frozenset({"labels", "attributes"}),
     needs=frozenset({"inputs", "stock"}),
+)
+
+TEXT_TO_IMAGE = Descriptor(
+    kind="text_to_image",
+    config=TextToImageConfig,
+    version="1",
+    target="synthlift.generators.text_to_image.generator:TextToImageGenerator",
+    summary="a pretrained text-to-image pipeline from a local folder, prompted by class and "
+    "attributes",
+    conditions=frozenset({"labels", "attributes"}),
+    needs=frozenset({"labels"}),
 )

@@ -124,9 +124,21 @@ def _require_conditional(arm: Arm, generators: Sequence[Component]) -> None:
         )
 
 
-def conditioned(component: Component, arms: Iterable[Arm]) -> Component:
-    """The component with the attributes that arms want of it, unless it names its own."""
+def conditioned(
+    component: Component, arms: Iterable[Arm], *, names: Mapping[str, str]
+) -> Component:
+    """The component with what the study tells it, unless it says so itself.
+
+    Args:
+        component: a generator.
+        arms: the attributes that they aim at are those that it must know.
+        names: words for classes, for a generator that works with words.
+    """
+    fields = descriptor("generators", component.kind).config.model_fields
     wanted = aimed_at(arm for arm in arms if arm.generator == component.title)
-    if not wanted or "attributes" in component.settings():
-        return component
-    return Component.model_validate({**component.model_dump(), "attributes": list(wanted)})
+    told: dict[str, object] = {}
+    if wanted and "attributes" not in component.settings():
+        told["attributes"] = list(wanted)
+    if names and "names" in fields and "names" not in component.settings():
+        told["names"] = dict(names)
+    return Component.model_validate({**component.model_dump(), **told}) if told else component

@@ -293,7 +293,7 @@ def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
             verdict.record["inputs"]["chunk"]: verdict.summary["scores"]
             for verdict in stream.verdicts
         }
-        origins = {chunk.key: chunk.summary.get("origins") for chunk in stream.chunks}
+        told = {chunk.key: chunk.summary for chunk in stream.chunks}
         for index, ((chunk, row), rejected_by, reason) in enumerate(stream.judged()):
             yield {
                 "generator": pool.generator,
@@ -306,6 +306,7 @@ def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
                 "kept": not rejected_by,
                 "rejected_by": rejected_by,
                 "reason": reason,
-                "made_from": (origins[chunk] or {row: ""})[row],
+                "made_from": told[chunk].get("origins", {row: ""})[row],
+                "prompt": told[chunk].get("prompts", {row: ""})[row],
                 **{f"score_{name}": values[row] for name, values in scores[chunk].items()},
             }

@@ -112,7 +112,11 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
             scaled(arm, option.multiple_share) for arm in session.arms() if arm.name in option.arms
         ),
         generators=tuple(
-            conditioned(_with_steps(component, option.generator_steps), session.arms())
+            conditioned(
+                _with_steps(component, option.generator_steps),
+                session.arms(),
+                names=study.data.names,
+            )
             for component in study.generators
         ),
         training_steps=option.training_steps,

@@ -102,6 +102,7 @@ class _FitSeeds:
             fit_seed=fit_seed,
             attributes=dict(image.attributes),
             made_from=image.made_from,
+            prompt=image.prompt,
         )
 
 

@@ -118,9 +118,12 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
             remedy=f"set data.image_size to {pixels.shape[1]}, or the generator's own size",
         )
     np.save(context.out / PIXELS, pixels)
-    origins = [origin for batch in batches for origin in batch.origins or ()]
+    told = {
+        "origins": [origin for batch in batches for origin in batch.origins or ()],
+        "prompts": [prompt for batch in batches for prompt in batch.prompts or ()],
+    }
     hashes = [digest_bytes(np.ascontiguousarray(image).data) for image in pixels]
-    return {"hashes": hashes, **({"origins": origins} if origins else {})}
+    return {"hashes": hashes, **{name: values for name, values in told.items() if values}}
 
 
 @functools.lru_cache(maxsize=8)

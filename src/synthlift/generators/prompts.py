@@ -1,0 +1,66 @@
+"""Prompts from a template over the class and attributes."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Collection, Mapping
+
+from synthlift.errors import InputError, nearest_name
+
+LABEL = "label"
+
+
+def placeholders(template: str) -> tuple[str, ...]:
+    """Names in braces, in order, each once.
+
+    Raises:
+        InputError: a brace without its twin, or a placeholder that is no plain name.
+    """
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise InputError(
+            f"the prompt '{template}': {error}",
+            rule="a placeholder is a name in braces, such as {label}",
+            remedy="close the brace, or write {{ and }} for braces in the text",
+        ) from None
+    for name in names:
+        if not re.fullmatch(r"[^\W\d][\w -]*", name):
+            raise InputError(
+                f"the prompt '{template}' has the placeholder '{{{name}}}'",
+                rule="a placeholder is the name of the class ({label}) or of an attribute",
+                remedy="name a column, or write {{ and }} for braces in the text",
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def require_known(template: str, attributes: Collection[str]) -> None:
+    """Refuse a placeholder that no column fills.
+
+    Raises:
+        InputError: an unknown placeholder.
+    """
+    for name in placeholders(template):
+        if name != LABEL and name not in attributes:
+            raise InputError(
+                f"the prompt '{template}' names '{name}'{nearest_name(name, [LABEL, *attributes])}",
+                rule="a placeholder is {label} or an attribute of the images, which are: "
+                + (", ".join(attributes) or "none"),
+                remedy="name the column under data.attributes, or correct the prompt",
+            )
+
+
+def prompt_for(template: str, *, label: str, attributes: Mapping[str, str]) -> str:
+    """The prompt of one image.
+
+    Args:
+        template: text with placeholders.
+        label: words for the class.
+        attributes: values by name; a missing one ("") leaves no gap behind.
+    """
+    words = {LABEL: label, **attributes}
+    filled = template.format_map({name: words.get(name, "") for name in placeholders(template)})
+    filled = re.sub(r"\s+", " ", filled)
+    filled = re.sub(r"(\s*,)+(?=\s*,|\s*$)", "", filled)
+    return re.sub(r"\s+,", ",", filled).strip(" ,")

@@ -1,0 +1,1 @@
+"""Pretrained text-to-image pipelines, prompted by class and attributes."""

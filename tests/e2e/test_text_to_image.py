@@ -1,0 +1,79 @@
+"""A study whose images come from prompts over class and attributes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from synthlift import api
+from synthlift.errors import InputError
+from synthlift.spec.study import Study
+from tests.e2e.test_cells import cell_study, source
+from tests.e2e.tiny import Ran, home_of, run
+
+__all__ = ["source"]  # the folder of drawn images and the table beside it
+
+ARM = "targeted-fill_label+tone_to_largest@1+rival"
+
+
+def prompted(source: Path, model: Path, **changes: Any) -> Study:
+    generator = {
+        "kind": "text_to_image",
+        "model": str(model),
+        "prompt": "a {tone} {label}",
+        "sampler_steps": 1,
+        "micro_batch": 16,
+        **changes,
+    }
+    study = cell_study(source, generators=[generator])
+    data = study.data.model_copy(update={"names": {"ramp": "slope", "bars": "set of bars"}})
+    return study.model_copy(update={"data": data})
+
+
+@pytest.fixture(scope="module")
+def ran(source: Path, tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    home = tmp_path_factory.mktemp("home")
+    return run(prompted(source, tiny_pipeline), home=home, out="prompted")
+
+
+def test_attributes_and_names_flow_into_prompts(ran: Ran) -> None:
+    told = pd.read_parquet(ran.folder / "verdicts.parquet")
+    said = set(told["prompt"])
+    things = ("disc", "set of bars", "slope")
+    assert said == {f"a {tone} {thing}" for tone in ("dark", "light") for thing in things}
+    cells = told[told["attributes"] == '{"tone":"dark"}']
+    assert len(cells)
+    assert cells["prompt"].str.startswith("a dark ").all()
+
+
+def test_provenance_names_the_prompt(ran: Ran, tmp_path: Path) -> None:
+    with home_of(Path(ran.folder).parent):
+        api.export(
+            ran.folder,
+            arm=ARM,
+            out=tmp_path / "out",
+            form="csv",
+            synthetic_only=True,
+            accept_copies=True,
+        )
+    table = pd.read_csv(tmp_path / "out" / "metadata.csv")
+    assert table["prompt"].str.fullmatch(r"a (dark|light) (disc|set of bars|slope)").all()
+    with Image.open(tmp_path / "out" / table["file_name"][0]) as picture:
+        assert picture.info["synthlift:prompt"] == table["prompt"][0]
+
+
+def test_a_placeholder_without_a_column_is_refused(
+    source: Path, tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="tnoe"):
+        run(prompted(source, tiny_pipeline, prompt="{label} {tnoe}"), home=tmp_path, out="no")
+
+
+def test_a_folder_without_a_pipeline_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no pipeline") as caught:
+        run(prompted(source, tmp_path), home=tmp_path / "home", out="no")
+    assert "model_index.json" in caught.value.rule
