@@ -111,6 +111,7 @@ class FitInputs:
         unlabelled: images without a class: those that the split leaves unlabelled, and pools.
         sources: further images that the generator's Config names, by name, labelled as there;
             none of them shows a picture of the validation or test set, as far as can be found.
+        masks: uint8 [N, H, W, 1] of the training images, row by row; 0 = background, or no mask.
     """
 
     train: ImageSet
@@ -118,6 +119,7 @@ class FitInputs:
     test: LockedTest
     unlabelled: ImageSet | None = None
     sources: Mapping[str, ImageSet] = field(default_factory=dict)
+    masks: GuardedPixels | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
         {"steps": 3, "sampler_steps": 3, "sampler": "euler", "guidance_scale": 1, "micro_batch": 5},
         {"steps": 2, "sampler_steps": 1, "network": "unet", "width": 8, "micro_batch": 4},
     ],
+    "cut_paste": [{}, {"blend": "alpha", "objects": [1, 2], "apart": False}, {"blend": "mixed"}],
     "pool": [{"source": "./elsewhere"}],
     "text_to_image": [{"model": "tiny", "sampler_steps": 2, "micro_batch": 4}],
 }

@@ -21,6 +21,7 @@ from synthlift.store import StageRequest, Store
 from synthlift.store.files import hash_files
 from synthlift.store.images import (
     INVENTORY,
+    MASKS,
     PIXELS,
     SPLIT,
     DataKeys,
@@ -41,6 +42,7 @@ CHEATS = Path(__file__).resolve().parents[1] / "e2e" / "plugins" / "cheats.py"
 SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
     "generators": {
         "flow": {"steps": 3, "sampler_steps": 2, "micro_batch": 8},
+        "cut_paste": {"place": "as_seen"},
         "pool": {"source": "./itself"},
         "text_to_image": {"model": "tiny", "sampler_steps": 2, "micro_batch": 8},
     },
@@ -123,6 +125,11 @@ def data_set(root: Path, *, spoilt: bool) -> tuple[Store, DataKeys]:
         "pixels": _commit(store, "pixels-0", {PIXELS: pixels}, white=255),
         "split": _commit(store, "split-0", {SPLIT: split}),
     }
+    masks = np.zeros((count, 8, 8), np.uint8)
+    masks[(np.arange(count) // 3) % 2 == 0, 2:5, 2:5] = 255
+    if spoilt:
+        masks[test] = 255 - masks[test]
+    _commit(store, "masks-0", {MASKS: masks})
     return store, keys
 
 
@@ -184,7 +191,7 @@ def _fit(keys: DataKeys, generator: str) -> StageRequest:
         stage="fit",
         function="synthlift.study.stages.generation:fit",
         config={"generator": _resolved("generators", generator), "draw": 0, "monitor": "copying"},
-        inputs={**as_inputs(keys), **_pool(keys)} if generator == "pool" else as_inputs(keys),
+        inputs={**as_inputs(keys), **_beside(keys, generator)},
         seed=5,
     )
 
@@ -195,8 +202,10 @@ def _overlap(keys: DataKeys) -> StageRequest:
     return overlap_request(**ours, other=keys["inventory"], other_pixels=keys["pixels"])
 
 
-def _pool(keys: DataKeys) -> dict[str, list[str]]:
-    return {"source pool": [keys["inventory"], keys["pixels"], _overlap(keys).key]}
+def _beside(keys: DataKeys, generator: str) -> dict[str, str | list[str]]:
+    if generator == "pool":
+        return {"source pool": [keys["inventory"], keys["pixels"], _overlap(keys).key]}
+    return {"masks": "masks-0"} if generator == "cut_paste" else {}
 
 
 def _chunks(fit: str) -> list[StageRequest]:

@@ -158,3 +158,38 @@ def test_an_unlabelled_folder_is_learnt_from_without_what_we_have(
     without = run(study([]), home=home, out="labelled")
     assert ran.computed("fit")
     assert without.computed("fit")
+
+
+def test_flaws_are_pasted_along_masks(source: Path, home: Path, tmp_path: Path) -> None:
+    """Two classes have masks; the third, without objects, is what is pasted onto."""
+    masks = tmp_path / "masks"
+    for path in sorted(source.glob("*/*.png")):
+        mask = np.zeros((8, 8), np.uint8)
+        if path.parent.name != "ramp":
+            mask[2:6, 3:6] = 255
+        (masks / path.parent.name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(masks / path.parent.name / path.name)
+    study = study_of(
+        source,
+        data={
+            "source": str(source),
+            "masks": str(masks),
+            "split": {"design": "fixed", "validation": 0.25},
+        },
+        generators=[{"kind": "cut_paste", "backgrounds": ["ramp"]}],
+        arms=["real", "augmented", {"kind": "targeted", "target": {"fill_to": 40}}],
+        curation=[],
+    )
+    ran = run(study, home=home, out="pasted")
+    told = pd.read_parquet(ran.folder / "verdicts.parquet")
+    assert set(told["label"]) == {"bars", "disc"}
+    assert told["made_from"].str.contains(" on ramp/").all()
+    assert ran.results["counts"]["fell_short"].keys() == {"ramp"}
+    found = api.generate(ran.folder, per_class=3, out=tmp_path / "out")
+    assert found.counts == {"bars": 3, "disc": 3, "ramp": 0}
+    assert len(list((tmp_path / "out" / "masks").glob("*/*.png"))) == 6
+
+
+def test_cut_and_paste_without_masks_is_refused(source: Path, home: Path) -> None:
+    with pytest.raises(InputError, match="needs masks"):
+        run(study_of(source, generators=[{"kind": "cut_paste"}]), home=home, out="maskless")

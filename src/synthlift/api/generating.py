@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener
     from synthlift.types import UInt8
 
-SHEET, PROVENANCE = "contact-sheet.png", "provenance.csv"
+SHEET, PROVENANCE, MASKS = "contact-sheet.png", "provenance.csv", "masks"
 COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt")
 SHEET_COLUMNS, SHEET_SIDE = 8, 96
 VALIDATION = 0.1
@@ -59,6 +59,8 @@ def generate(
     progress: Progress = lambda _done, _total, _note: None,
 ) -> Generated:
     """Write images per class as PNG, with ``provenance.csv`` and a contact sheet.
+
+    Masks are written beside them, under ``masks/``, by a generator that knows what it drew.
 
     The same generator, seed and class give the same images; more of them begin with the same.
 
@@ -174,7 +176,7 @@ def _write_all(
         for name, requests in wanted.items():
             (folder / "images" / name).mkdir(parents=True, exist_ok=True)
             for request, drawn in zip(requests, _drawn(kept, requests), strict=False):
-                pixels, made_from, prompt = drawn
+                pixels, mask, made_from, prompt = drawn
                 file = f"images/{name}/{kept.name}_{request.index:05d}.png"
                 told = facts_of(
                     generator=kept.name,
@@ -188,6 +190,8 @@ def _write_all(
                     prompt=prompt,
                 )
                 (folder / file).write_bytes(png_bytes(pixels, facts=told))
+                if mask is not None:
+                    _write_mask(folder / MASKS / Path(file).relative_to("images"), mask, told)
                 facts = [kept.name, kept.kind, kept.seed, request.index, request.seed, made_from]
                 facts.append(prompt)
                 writer.writerow([file, name, *facts, *map(request.attributes.get, asked_by)])
@@ -198,12 +202,24 @@ def _write_all(
     return counts, shown
 
 
-def _drawn(kept: Kept, requests: Sequence[SampleRequest]) -> Iterator[tuple[UInt8, str, str]]:
-    """Each image, what it was made from and its prompt."""
+def _write_mask(path: Path, mask: UInt8, told: Mapping[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png_bytes(mask[:, :, None], facts=told))
+
+
+Drawn = tuple["UInt8", "UInt8 | None", str, str]
+
+
+def _drawn(kept: Kept, requests: Sequence[SampleRequest]) -> Iterator[Drawn]:
+    """Each image, its mask where there is one, what it was made from, and its prompt."""
     for batch in kept.fitted.sample(requests):
-        nothing = ("",) * len(batch)
+        nothing, count = ("",) * len(batch), len(batch)
         yield from zip(
-            batch.pixels, batch.origins or nothing, batch.prompts or nothing, strict=True
+            batch.pixels,
+            [None] * count if batch.masks is None else list(batch.masks),
+            batch.origins or nothing,
+            batch.prompts or nothing,
+            strict=True,
         )
 
 

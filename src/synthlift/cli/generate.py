@@ -81,7 +81,11 @@ def generate(
         output.say_json(asdict(found))
         return
     total = sum(found.counts.values())
-    output.say(f"{total:,} images of {len(found.counts)} classes in {found.path / 'images'}")
+    made = [name for name, count in found.counts.items() if count]
+    output.say(f"{total:,} images of {len(made)} classes in {found.path / 'images'}")
+    for name, count in found.counts.items():
+        if count < per_class:
+            output.say(f"  {name}: {count} of {per_class}; the generator can make no more of it")
     output.say(f"All at a glance: {found.sheet}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from synthlift.generators.cut_paste.config import CutPasteConfig
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.pool.config import PoolConfig
 from synthlift.generators.text_to_image.config import TextToImageConfig
@@ -36,4 +37,13 @@ TEXT_TO_IMAGE = Descriptor(
     "attributes",
     conditions=frozenset({"labels", "attributes"}),
     needs=frozenset({"labels"}),
+)
+
+CUT_PASTE = Descriptor(
+    kind="cut_paste",
+    config=CutPasteConfig,
+    version="1",
+    target="synthlift.generators.cut_paste.generator:CutPasteGenerator",
+    summary="objects or flaws cut out along their masks and pasted onto other images",
+    needs=frozenset({"labels", "inputs", "masks"}),
 )

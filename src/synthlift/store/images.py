@@ -140,6 +140,14 @@ def read_part(store: Store, keys: DataKeys, *, draw: int, part: Part) -> ImageSe
     return found.without_labels() if part == "unlabelled" else found
 
 
+def read_masks(store: Store, keys: DataKeys, masks: str, *, draw: int) -> GuardedPixels:
+    """Masks of a draw's training images, uint8 [N, H, W, 1], row by row."""
+    columns = usable_rows(store, keys["inventory"])
+    rows = positions(columns["id"], members(store, keys, draw, "train"))
+    base: UInt8 = np.load(store.open(masks).path(MASKS), mmap_mode="r")
+    return GuardedPixels(base[..., None], rows)
+
+
 def read_beside(
     store: Store,
     *,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from synthlift.errors import InputError
+from synthlift.registry import descriptor
 from synthlift.spec.data import Pool
 from synthlift.spec.study import Component
 from synthlift.store.images import usable_rows
@@ -79,17 +80,51 @@ def open_beside(session: Session, prepared: Prepared) -> None:
             source = _open_pool(session, prepared, component, pool)
             found[f"{component.title}/{name}"] = (_compared(session, prepared, source),)
     session.beside = found
+    if any(_needs_masks(component) for component in session.study.generators):
+        session.masks = _open_masks(session, prepared)
 
 
-def inputs_beside(session: Session, component: Component) -> dict[str, list[str]]:
+def inputs_beside(session: Session, component: Component) -> dict[str, str | list[str]]:
     """What a fit of this generator reads beside the data set, as inputs of its stage."""
-    inputs = {
+    inputs: dict[str, str | list[str]] = {
         f"source {name}": session.beside[f"{component.title}/{name}"][0].as_list()
         for name in pools_of(component)
     }
+    if _needs_masks(component):
+        inputs["masks"] = session.masks
     if UNLABELLED in session.beside:
         inputs[UNLABELLED] = [key for one in session.beside[UNLABELLED] for key in one.as_list()]
     return inputs
+
+
+def _needs_masks(component: Component) -> bool:
+    return "masks" in descriptor("generators", component.kind).needs
+
+
+def _open_masks(session: Session, prepared: Prepared) -> str:
+    """Bring the masks to the study's size; the key of the artefact."""
+    from synthlift.data.stages import masks_request
+
+    opened, data = prepared.opened, session.study.data
+    if data.masks is None:
+        needy = next(c.title for c in session.study.generators if _needs_masks(c))
+        raise InputError(
+            f"generator '{needy}' needs masks, and the data have none",
+            rule="it cuts objects out of images along their masks",
+            remedy="name the folder or column of masks under data.masks",
+        )
+    (masks,) = session.ask(
+        [
+            masks_request(
+                opened.inventory.key,
+                read=opened.read,
+                source=opened.source,
+                size=prepared.image_size,
+                fit=data.fit,
+            )
+        ]
+    )
+    return masks.key
 
 
 def pools_of(component: Component) -> dict[str, Pool]:

@@ -47,6 +47,7 @@ class Session:
         key: the study's identity; known once the data are read.
         asked_study: the study as it was given, before a budget cut generators.
         beside: images beside the data set (see ``study.beside``), by what they are for.
+        masks: key of the masks of the data set, where a generator needs them.
         asked: every request made, by key: the roots for ``gc`` and the source of the cost table.
     """
 
@@ -60,6 +61,7 @@ class Session:
     log: Callable[..., None] = lambda *_a, **_k: None
     key: str = ""
     beside: dict[str, tuple[Images, ...]] = field(default_factory=dict)
+    masks: str = ""
     asked: dict[str, StageRequest] = field(default_factory=dict)
     asked_study: Study = field(init=False)
     _said: set[str] = field(default_factory=set)

@@ -74,8 +74,8 @@ def draw_images(count: int, *, seed: int, size: int = 8, channels: int = 1) -> t
 def drawn_inputs(*, validation_seed: int = 2) -> FitInputs:
     """48 training and 48 validation images of three classes; a fourth class has no image.
 
-    There are unlabelled images and a source called ``pool``, too. The pixels behind the training
-    set hold further rows, which raise ``LeakageError``.
+    There are unlabelled images, a source called ``pool`` and masks of every second image, too. The
+    pixels behind the training set hold further rows, which raise ``LeakageError``.
     """
     pixels, labels = draw_images(4 * PER_CLASS, seed=1)
     allowed = np.arange(3 * PER_CLASS)
@@ -95,7 +95,15 @@ def drawn_inputs(*, validation_seed: int = 2) -> FitInputs:
         test=WatchedTest(),
         unlabelled=_further(seed=5).without_labels(),
         sources={"pool": _further(seed=6)},
+        masks=GuardedPixels(_squares(len(pixels)), allowed),
     )
+
+
+def _squares(count: int) -> UInt8:
+    """Masks [count, 8, 8, 1]: a square in the middle of every second image of each class."""
+    masks = np.zeros((count, 8, 8, 1), np.uint8)
+    masks[(np.arange(count) // 3) % 2 == 0, 3:6, 3:6] = 255
+    return masks
 
 
 def _further(*, seed: int) -> ImageSet:

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, cast
 
 from synthlift.registry import load_plugin
 from synthlift.store import StageContext, StageRequest, Store
-from synthlift.store.images import DataKeys, Part, locked_test, read_beside, read_part
-from synthlift.types import Encoder, FitInputs, ImageSet, RunContext
+from synthlift.store.images import (
+    DataKeys,
+    Part,
+    locked_test,
+    read_beside,
+    read_masks,
+    read_part,
+)
+from synthlift.types import Encoder, FitInputs, GuardedPixels, ImageSet, RunContext
 
 if TYPE_CHECKING:
     from synthlift.vision.prediction import Classifier
@@ -38,12 +45,20 @@ def fit_inputs(request: StageRequest, store: Store) -> FitInputs:
         validation=validation,
         test=test,
         unlabelled=_unlabelled(request, store),
+        masks=_masks(request, store),
         sources={
             role.removeprefix(SOURCE): _beside(store, keys, train.classes, judging=judging)
             for role, keys in request.inputs.items()
             if role.startswith(SOURCE) and isinstance(keys, list)
         },
     )
+
+
+def _masks(request: StageRequest, store: Store) -> GuardedPixels | None:
+    if "masks" not in request.inputs:
+        return None
+    key = request.one("masks")
+    return read_masks(store, data_keys(request), key, draw=request.config["draw"])
 
 
 def _unlabelled(request: StageRequest, store: Store) -> ImageSet | None:

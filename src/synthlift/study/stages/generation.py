@@ -18,7 +18,7 @@ from synthlift.errors import InputError
 from synthlift.seeds import seed_for
 from synthlift.spec.targets import Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
-from synthlift.store.images import PIXELS, ManifestEntry, read_generated
+from synthlift.store.images import MASKS, PIXELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
 from synthlift.study.components import build
 from synthlift.study.stages.common import (
@@ -118,6 +118,9 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
             remedy=f"set data.image_size to {pixels.shape[1]}, or the generator's own size",
         )
     np.save(context.out / PIXELS, pixels)
+    if batches and all(batch.masks is not None for batch in batches):
+        masks = [batch.masks for batch in batches if batch.masks is not None]
+        np.save(context.out / MASKS, np.concatenate(masks))
     told = {
         "origins": [origin for batch in batches for origin in batch.origins or ()],
         "prompts": [prompt for batch in batches for prompt in batch.prompts or ()],

@@ -1,0 +1,1 @@
+"""Masked objects or flaws pasted onto other images."""
