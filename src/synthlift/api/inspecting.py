@@ -90,6 +90,7 @@ def _facts(asked: Asked, opened: Opened, found: Inventory) -> dict[str, Any]:
     published = _published(asked, found.rows)
     return {
         "source": opened.where.source,
+        "generated": found.conversions.get("generated", 0),
         **inspect_inventory(
             found.rows, summary=summary, data=asked.study.data, published=published
         ),

@@ -30,6 +30,11 @@ def warnings(facts: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     copies, lines = found["duplicates"], []
     if facts["problem"]:
         lines.append(f"cannot be studied as it is: {facts['problem']}")
+    if generated := facts.get("generated", 0):
+        lines.append(
+            f"{_many(generated, 'image')} were generated, as their files say: a test on them says "
+            "nothing of real images, so study the real ones alone"
+        )
     if copies["leaks"]:
         lines.append(
             f"{_many(copies['leaking_test_images'], 'test image')} also lie in another given part: "
