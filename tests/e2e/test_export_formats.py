@@ -21,8 +21,6 @@ from typer.testing import CliRunner, Result
 
 from synthlift import api
 from synthlift.cli import app
-from synthlift.data.contract import Where
-from synthlift.data.sources import open_source
 from synthlift.errors import InputError
 from synthlift.spec.provenance import provenance_of
 from synthlift.store.files import hash_files
@@ -206,17 +204,6 @@ def test_cards_tell_what_results_tell_and_no_place(ran: Ran, exports: Path, home
 
 
 # ── back in again ─────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("source", ["imagefolder/train", "csv/metadata.csv", "hf:parquet", "hf:hf"])
-def test_an_export_opens_as_a_source(exports: Path, source: str) -> None:
-    scheme, _, name = source.rpartition(":")
-    place = f"{scheme}:{exports / name}" if scheme else str(exports / name)
-    found = open_source(Where(source=place, base=str(exports)))
-    rows = [r for r in metadata(exports) if r["split"] == "train" or "imagefolder" not in source]
-    assert sorted(item.label for item in found.items) == sorted(row["label"] for row in rows)
-    for item in found.items[:3]:
-        assert found.load(item.path, max_pixels=1000).pixels.shape == (8, 8, 1)
 
 
 def test_an_exported_folder_is_studied_again(exports: Path, tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         assert content is not None
         asked = _from_mapping(content, changes)
         return replace(asked, out=path.absolute(), resumed=True)
-    if path.suffix.lower() in _data_suffixes():
+    named = re.fullmatch(r"[A-Za-z][\w+-]+:.+", str(source)) is not None
+    if path.suffix.lower() in _data_suffixes() and not (named and not path.exists()):
         return _asked(_bare(str(path.resolve()), path.stem, changes))
     if path.is_file():
         content = _resolved(path)
@@ -121,8 +122,8 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         return _asked(load_study(path, changes))
     if path.exists():
         return _asked(_bare(str(path.resolve()), path.resolve().name, changes))
-    if re.fullmatch(r"[A-Za-z][\w+-]+:.+", str(source)):
-        return _asked(_bare(str(source), str(source).partition(":")[2], changes))
+    if named:
+        return _asked(_named(str(source), changes))
     raise InputError(
         f"there is no file or folder '{source}'",
         rule="a source is a folder with one sub-folder a class, a study file, a run folder, or "
@@ -145,6 +146,17 @@ def _asked(study: Study) -> Asked:
 def _bare(source: str, name: str, changes: list[str]) -> Study:
     content = {"name": study_name(name), "data": {"source": source}, "budget": FOLDER_BUDGET}
     return load_study(content, changes)
+
+
+def _named(source: str, changes: list[str]) -> Study:
+    """A study of ``scheme:name``; a local ``hf:PATH`` is made absolute, as other paths are."""
+    scheme, _, name = source.partition(":")
+    title, mark, options = name.partition("?")
+    path = Path(title).expanduser()
+    if scheme == "hf" and path.exists():
+        path = path.resolve()
+        return _bare(f"{scheme}:{path}{mark}{options}", path.stem, changes)
+    return _bare(source, name, changes)
 
 
 def study_name(text: str) -> str:

@@ -45,6 +45,26 @@ def test_embedded_data() -> None:
     assert (asked.study.data.source, asked.study.name) == ("sklearn:digits", "digits")
 
 
+def test_a_local_data_set_after_its_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "set.parquet").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, title in (("saved", "saved"), ("set.parquet", "set")):
+        study = ask(f"hf:{name}?image=img").study
+        assert (study.data.source, study.name) == (f"hf:{tmp_path / name}?image=img", title)
+    assert ask("hf:owner/set.parquet").study.data.source == "hf:owner/set.parquet"
+
+
+def test_all_sources_of_a_study_file_are_beside_it(tmp_path: Path) -> None:
+    outside = "{name: B, source: ../b, metadata: b.csv}"
+    file = tmp_path / "s.yaml"
+    file.write_text(f"data: {{source: 'hf:./set?image=img', external: [{outside}]}}\n")
+    data = ask(file).study.data
+    assert data.source == f"hf:{tmp_path / 'set'}?image=img"
+    assert data.external[0].source == str(tmp_path.parent / "b")
+    assert data.external[0].metadata == str(tmp_path / "b.csv")
+
+
 def test_a_study_file_has_no_budget_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text("name: mine\ndata: {source: ./images}\n")

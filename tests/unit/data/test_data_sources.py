@@ -231,6 +231,21 @@ def test_parts_of_a_split_are_kept_with_their_classes(tmp_path: Path) -> None:
     )
 
 
+def test_folders_without_images_beside_the_parts_are_no_classes(tmp_path: Path) -> None:
+    fill(tmp_path / "pets" / "train", cat=3, dog=3)
+    fill(tmp_path / "pets" / "test", cat=1, dog=2)
+    notes = tmp_path / "pets" / "annotations" / "cat.xml"
+    notes.parent.mkdir()
+    notes.write_text("<x/>")
+    found = open_source(Where("pets", str(tmp_path)))
+    assert Counter(item.part for item in found.items) == {"train": 6, "test": 3}
+    assert found.ignored == {".xml": 1}
+    assert list(found.notes) == ["without images, so that they are no parts: 'annotations'"]
+    draw(tmp_path / "pets" / "annotations" / "0.png", 9)
+    again = open_source(Where("pets", str(tmp_path)), strict=False)
+    assert Counter(item.label for item in again.items) == {"train": 6, "test": 3, "annotations": 1}
+
+
 def test_without_labels_any_layout_will_do(tmp_path: Path) -> None:
     draw(tmp_path / "pile" / "a.png", 1)
     draw(tmp_path / "pile" / "deep" / "b.png", 2)
