@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from synthlift.data.contract import Source as Opened
     from synthlift.data.given import Published
     from synthlift.data.inventory import Inventory, Row
+    from synthlift.spec.data import Data
     from synthlift.types import UInt8
 
 Progress = Callable[[int, int, str], None]
@@ -65,15 +66,33 @@ def inspect(
     data = asked.study.data
     path = None if page is None else _page_path(Path(page).expanduser())
     opened = open_source(where_of(data, base=asked.base), strict=False)
+    beside = _beside(data, opened, base=asked.base)
     wanted = asked_of(data)
-    if not faults:
-        return _facts(asked, opened, take_inventory(opened, wanted, progress=progress))
     # What is alike is sought on the second look, so that all of it can be shown.
-    found = take_inventory(opened, replace(wanted, alike=False), progress=progress)
+    wanted = replace(wanted, alike=wanted.alike and not faults)
+    found = take_inventory(opened, wanted, progress=progress)
+    found = replace(found, notes=(*found.notes, *beside))
+    if not faults:
+        return _facts(asked, opened, found)
     facts = _with_findings(asked, opened, found, said=said, progress=progress)
     if path is not None:
         _write_page(path, facts, asked, opened, found)
     return facts
+
+
+def _beside(data: Data, opened: Opened, *, base: Path) -> list[str]:
+    """How many images each source beside the data set has, in words.
+
+    Raises:
+        InputError: one cannot be opened or has an unknown class, or so has ``data.names``.
+    """
+    from synthlift.data.labels import check_names
+    from synthlift.study.beside import sources_beside
+
+    classes = sorted({item.label for item in opened.items})
+    check_names(data.names, classes)
+    found = sources_beside(data, base=base, classes=classes)
+    return [f"{name}: {len(source.items):,} images" for name, source in found.items()]
 
 
 def _facts(asked: Asked, opened: Opened, found: Inventory) -> dict[str, Any]:

@@ -27,10 +27,10 @@ def load_study(source: Path | str | Mapping[str, Any], overrides: Sequence[str] 
     """Read a study from a YAML file or a mapping.
 
     An empty value stands for the default. In a file, these are relative to the file where they are
-    relative: ``data.source``, ``data.metadata`` and those of external sets, ``data.split.file``,
-    ``plugins``, ``weights``, and whatever starts with ``./`` or ``../`` among ``data.masks``, the
-    settings of components, and after a scheme (``hf:./folder``); everywhere else to the current
-    folder.
+    relative: ``data.source`` and ``data.metadata``, those of external sets, ``data.unlabelled``,
+    ``data.split.file``, ``plugins``, ``weights``, and whatever starts with ``./`` or ``../`` among
+    ``data.masks``, the settings of components, and after a scheme (``hf:./folder``); everywhere
+    else to the current folder.
 
     Args:
         source: a path, or the mapping that such a file holds; ``{}`` is the study of defaults.
@@ -140,6 +140,10 @@ def _data_beside(data: Content, absolute: Callable[..., object]) -> Content:
     for name, dotted_only in (("source", False), ("metadata", False), ("masks", True)):
         if moved.get(name):
             moved[name] = absolute(moved[name], dotted_only=dotted_only)
+    pools = moved.get("unlabelled")
+    if pools:
+        several = pools if isinstance(pools, list) else [pools]
+        moved["unlabelled"] = [absolute(one, dotted_only=False) for one in several]
     if isinstance(moved.get("external"), list):
         moved["external"] = [
             _data_beside(beside, absolute) if isinstance(beside, dict) else beside
