@@ -148,10 +148,26 @@ def _with_findings(
     findings = find_faults(
         rows, given=found.rows, looked=looked, alike=pairs, data=data, facts=facts, step=step
     )
+    findings["masks"] = _masks(opened, found.rows) if data.masks else None
     findings["warnings"] = warnings(facts, findings)
     words = _said(asked) if said is None else said
     findings["advice"] = advise(facts, findings, data=data, said=words)
     return {**facts, "findings": findings}
+
+
+def _masks(opened: Opened, rows: Sequence[Row]) -> dict[str, Any]:
+    """How many usable images have a mask, and which masks a study would refuse."""
+    from synthlift.data.inventory import usable
+    from synthlift.data.masks import read_masks
+
+    used = usable(rows)
+    found = read_masks(opened, used)
+    return {
+        "images": found.images,
+        "without": len(used) - found.images,
+        "unreadable": list(found.unreadable),
+        "another_size": list(found.differing),
+    }
 
 
 def _said(asked: Asked) -> list[str]:
