@@ -119,6 +119,7 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         content = _resolved(path)
         if content is not None:
             return _from_mapping(content, changes)
+        _refuse_other_files(path)
         return _asked(load_study(path, changes))
     if path.exists():
         return _asked(_bare(str(path.resolve()), path.resolve().name, changes))
@@ -129,6 +130,39 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         rule="a source is a folder with one sub-folder a class, a study file, a run folder, or "
         "sklearn:digits",
         remedy=f"check the spelling; it was looked for at {path.absolute()}",
+    )
+
+
+_ARCHIVES = frozenset((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"))
+_ARRAYS = frozenset((".npy", ".h5", ".hdf5", ".mat", ".pkl", ".pickle", ".pt", ".pth", ".tfrecord"))
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Say of a file that is no study file what to do with it.
+
+    Raises:
+        InputError: an image, an archive, or arrays in another format than .npz.
+    """
+    from synthlift.data.decode import EXTENSIONS
+
+    suffix = path.suffix.lower()
+    if suffix in EXTENSIONS:
+        what, remedy = "one image", "give the folder that holds the folders of the classes"
+    elif suffix in _ARCHIVES:
+        what, remedy = (
+            "an archive",
+            "unpack it and give the folder, or the table or .npz file in it",
+        )
+    elif suffix in _ARRAYS:
+        what = f"a {suffix} file, which is not read"
+        remedy = "save images and labels together, np.savez('data.npz', images=…, labels=…)"
+    else:
+        return
+    raise InputError(
+        f"'{path}' is {what}",
+        rule="a source is a folder with one sub-folder a class, a table of paths, an .npz file, a "
+        "study file, a run folder, or a name such as sklearn:digits",
+        remedy=remedy,
     )
 
 

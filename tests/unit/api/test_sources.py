@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,21 @@ def test_all_sources_of_a_study_file_are_beside_it(tmp_path: Path) -> None:
     assert data.source == f"hf:{tmp_path / 'set'}?image=img"
     assert data.external[0].source == str(tmp_path.parent / "b")
     assert data.external[0].metadata == str(tmp_path / "b.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cat.JPG", "is one image .* folders of the classes"),
+        ("pets.tar.gz", "is an archive .* unpack it"),
+        ("x.npy", "a .npy file, which is not read .* np.savez"),
+    ],
+)
+def test_files_that_are_neither_data_nor_a_study(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / name).write_bytes(b"\x89\x00")
+    with pytest.raises(InputError) as caught:
+        ask(tmp_path / name)
+    assert re.search(said, " ".join(str(caught.value).split()))
 
 
 def test_a_study_file_has_no_budget_of_its_own(tmp_path: Path) -> None:

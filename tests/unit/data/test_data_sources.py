@@ -251,3 +251,27 @@ def test_without_labels_any_layout_will_do(tmp_path: Path) -> None:
     draw(tmp_path / "pile" / "deep" / "b.png", 2)
     items = open_source(Where("pile", str(tmp_path), labelled=False)).items
     assert [(item.id, item.label) for item in items] == [("a.png", ""), ("deep/b.png", "")]
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (("images", "masks"), "'images' beside 'masks'"),
+        (("JPEGImages", "Annotations", "SegmentationClass"), "'JPEGImages' beside 'Annotations'"),
+        (("train/images", "train/labels", "valid/images", "valid/labels"), "'images' beside"),
+    ],
+)
+def test_images_beside_masks_or_boxes_are_no_classes(
+    tmp_path: Path, folders: tuple[str, ...], said: str
+) -> None:
+    for k, name in enumerate(folders):
+        draw(tmp_path / "set" / name / "0.png", k)
+        (tmp_path / "set" / name / "0.txt").write_text("0 .5 .5 .1 .1")
+    text = refusal("set", tmp_path)
+    assert said in text
+    assert "segmentation and detection data are not read" in text
+
+
+def test_a_class_may_be_called_labels(tmp_path: Path) -> None:
+    fill(tmp_path / "set", labels=3, images=3, posters=3)
+    assert len(open_source(Where("set", str(tmp_path))).items) == 9

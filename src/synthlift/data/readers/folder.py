@@ -41,6 +41,16 @@ SPLIT_NAMES: Mapping[str, str] = {
 }
 
 
+_PICTURES = frozenset({"images", "image", "imgs", "img", "jpegimages", "photos", "pictures"})
+_ANNOTATIONS = frozenset(
+    {
+        *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "ann"),
+        *("segmentation", "segmentations", "segmentationclass", "segmentationobject", "imagesets"),
+        *("ground_truth", "groundtruth", "gt", "trimaps", "bboxes", "boxes", "xmls"),
+    }
+)
+
+
 class FolderReader:
     """Opens a folder of images."""
 
@@ -61,6 +71,7 @@ class FolderReader:
         if outside := sum(map(is_image, top_files)):
             ignored["images outside any class folder"] = outside
         ignored.update(extension(name) for name in top_files if not is_image(name))
+        _refuse_other_tasks(where, folders)
         parts, besides = _part_folders(root, folders, ignored)
         if parts:
             items = _parts(where, parts, files, ignored)
@@ -133,6 +144,25 @@ def _label_of(path: str) -> str:
     return UNLABELLED if parent == PurePosixPath(".") else parent.parts[0]
 
 
+def _refuse_other_tasks(where: Where, folders: Sequence[str]) -> None:
+    """Refuse images beside masks or boxes, whose folders would be taken for classes.
+
+    Raises:
+        InputError: a folder called images, and all others as masks or annotations are.
+    """
+    pictures = [name for name in folders if name.casefold() in _PICTURES]
+    others = [name for name in folders if name.casefold() not in _PICTURES]
+    if pictures and others and all(name.casefold() in _ANNOTATIONS for name in others):
+        raise InputError(
+            f"'{where.source}' holds '{pictures[0]}' beside {listed(others)}: images with masks or "
+            "boxes, and no classes",
+            rule="Synthlift answers for classification, one class an image; segmentation and "
+            "detection data are not read, but masks may stand beside classes",
+            remedy=f"if '{pictures[0]}' has one sub-folder a class, give that folder, and the "
+            "masks with data.masks; else make a table with the columns path and label",
+        )
+
+
 def _part_folders(
     root: Path, folders: Sequence[str], ignored: Counter[str]
 ) -> tuple[list[str], list[str]]:
@@ -177,6 +207,7 @@ def _parts(
         classes, top_files = top_level(part.path, part.source)
         if not classes:
             raise _no_classes(part, top_files)
+        _refuse_other_tasks(part, classes)
         first = len(files)
         _classes(where, [f"{name}/{found}" for found in classes], files, ignored)
         named = SPLIT_NAMES[name.lower()]
