@@ -168,6 +168,13 @@ def test_real_images_lose_their_owner_and_keep_their_pixels(table: Path, exports
         assert row["group"] == Path(row["id"]).stem.split("_")[0]
 
 
+def test_no_owner_of_an_image_is_in_store_or_run(ran: Ran, home: Path) -> None:
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert any(path.is_relative_to(ran.folder) for path in files)
+    assert any(path.name == "inventory.parquet" for path in files)
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
 def test_the_same_export_has_the_same_bytes(ran: Ran, exports: Path, tmp_path: Path) -> None:
     for form in ("csv", "hf"):
         api.export(ran.folder, arm=ARM, out=tmp_path / form, form=form)
