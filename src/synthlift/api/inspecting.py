@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from synthlift.data.contract import Source as Opened
     from synthlift.data.given import Published
     from synthlift.data.inventory import Inventory, Row
+    from synthlift.data.parting import Parting
     from synthlift.spec.data import Data
     from synthlift.types import UInt8
 
@@ -67,14 +68,14 @@ def inspect(
     path = None if page is None else _page_path(Path(page).expanduser())
     opened = open_source(where_of(data, base=asked.base), strict=False)
     beside = _beside(data, opened, base=asked.base)
-    wanted = asked_of(data)
+    wanted = asked_of(data, base=asked.base)
     # What is alike is sought on the second look, so that all of it can be shown.
     wanted = replace(wanted, alike=wanted.alike and not faults)
     found = take_inventory(opened, wanted, progress=progress)
     found = replace(found, notes=(*found.notes, *beside))
     if not faults:
         return _facts(asked, opened, found)
-    facts = _with_findings(asked, opened, found, said=said, progress=progress)
+    facts = _with_findings(asked, opened, found, wanted.parting, said=said, progress=progress)
     if path is not None:
         _write_page(path, facts, asked, opened, found)
     return facts
@@ -120,6 +121,7 @@ def _with_findings(
     asked: Asked,
     opened: Opened,
     found: Inventory,
+    parting: Parting,
     *,
     said: Sequence[str] | None,
     progress: Progress,
@@ -141,7 +143,7 @@ def _with_findings(
     pairs, notes = alike(found.rows, looked.thumbnails(found.rows))
     rows = list(found.rows)
     if data.near_duplicates == "join":
-        rows, joined = join(found.rows, pairs)
+        rows, joined = join(found.rows, pairs, parting)
         notes += joined
     after = replace(found, rows=tuple(rows), notes=(*found.notes, *notes))
     facts = _facts(asked, opened, after)

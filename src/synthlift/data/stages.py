@@ -61,7 +61,10 @@ def read_request(source: Source, asked: Asked) -> StageRequest:
         function=f"{_HERE}:read",
         config={"fingerprint": source.fingerprint, **asked.as_json()},
         label="reading the images",
-        local={"source": source.where.as_json()},
+        local={
+            "source": source.where.as_json(),
+            "split": None if asked.parting.file is None else str(asked.parting.file),
+        },
     )
 
 
@@ -151,7 +154,7 @@ def read(request: StageRequest, context: StageContext) -> Summary:
     source = _reopen(request)
     if source.fingerprint != request.config["fingerprint"]:
         raise StageError(f"'{source.where.source}' changed while it was being read; run again")
-    asked = Asked.from_json(request.config)
+    asked = Asked.from_json(request.config, split=request.local.get("split"))
     with Keeper(context.out) as keeper:
         found = take_inventory(source, asked, progress=context.progress, keep=keeper.add)
     if found.white != WHITE_16_BIT:

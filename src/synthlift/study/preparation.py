@@ -92,7 +92,7 @@ def open_data(session: Session) -> Opened:
     data = session.study.data
     source = open_source(where_of(data, base=session.base))
     check_names(data.names, (item.label for item in source.items))
-    asked = asked_of(data)
+    asked = asked_of(data, base=session.base)
     (read,) = session.ask([read_request(source, asked)])
     (inventory,) = session.ask([inventory_request(read)])
     session.key = study_key(session.study, read.summary["digest"], base=session.base)
