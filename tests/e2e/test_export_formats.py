@@ -21,8 +21,6 @@ from typer.testing import CliRunner, Result
 
 from synthlift import api
 from synthlift.cli import app
-from synthlift.data.contract import Where
-from synthlift.data.sources import open_source
 from synthlift.errors import InputError
 from synthlift.spec.provenance import provenance_of
 from synthlift.store.files import hash_files
@@ -170,6 +168,13 @@ def test_real_images_lose_their_owner_and_keep_their_pixels(table: Path, exports
         assert row["group"] == Path(row["id"]).stem.split("_")[0]
 
 
+def test_no_owner_of_an_image_is_in_store_or_run(ran: Ran, home: Path) -> None:
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert any(path.is_relative_to(ran.folder) for path in files)
+    assert any(path.name == "inventory.parquet" for path in files)
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
 def test_the_same_export_has_the_same_bytes(ran: Ran, exports: Path, tmp_path: Path) -> None:
     for form in ("csv", "hf"):
         api.export(ran.folder, arm=ARM, out=tmp_path / form, form=form)
@@ -206,17 +211,6 @@ def test_cards_tell_what_results_tell_and_no_place(ran: Ran, exports: Path, home
 
 
 # ── back in again ─────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("source", ["imagefolder/train", "csv/metadata.csv", "hf:parquet", "hf:hf"])
-def test_an_export_opens_as_a_source(exports: Path, source: str) -> None:
-    scheme, _, name = source.rpartition(":")
-    place = f"{scheme}:{exports / name}" if scheme else str(exports / name)
-    found = open_source(Where(source=place, base=str(exports)))
-    rows = [r for r in metadata(exports) if r["split"] == "train" or "imagefolder" not in source]
-    assert sorted(item.label for item in found.items) == sorted(row["label"] for row in rows)
-    for item in found.items[:3]:
-        assert found.load(item.path, max_pixels=1000).pixels.shape == (8, 8, 1)
 
 
 def test_an_exported_folder_is_studied_again(exports: Path, tmp_path: Path) -> None:

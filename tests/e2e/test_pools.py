@@ -119,6 +119,13 @@ def test_generate_takes_what_a_pool_has(pooled: Ran, tmp_path: Path) -> None:
     assert told["made_from"].is_unique
 
 
+def test_pictures_and_places_of_a_pool_are_not_shared(pooled: Ran, elsewhere: Path) -> None:
+    assert "data:image/png" in (pooled.folder / "report.html").read_text()
+    shared = api.share_report(pooled.folder).read_text()
+    assert "data:image/" not in shared
+    assert elsewhere.name not in shared
+
+
 def test_terms_of_a_pool_hold_an_export_back(source: Path, elsewhere: Path, home: Path) -> None:
     ran = run(pool_study(source, elsewhere, redistribute="no"), home=home, out="closed")
     with home_of(home), pytest.raises(InputError, match="redistribute"):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from synthlift.data.contract import Source as Opened
     from synthlift.data.given import Published
     from synthlift.data.inventory import Inventory, Row
+    from synthlift.data.parting import Parting
+    from synthlift.spec.data import Data
     from synthlift.types import UInt8
 
 Progress = Callable[[int, int, str], None]
@@ -65,15 +67,33 @@ def inspect(
     data = asked.study.data
     path = None if page is None else _page_path(Path(page).expanduser())
     opened = open_source(where_of(data, base=asked.base), strict=False)
-    wanted = asked_of(data)
-    if not faults:
-        return _facts(asked, opened, take_inventory(opened, wanted, progress=progress))
+    beside = _beside(data, opened, base=asked.base)
+    wanted = asked_of(data, base=asked.base)
     # What is alike is sought on the second look, so that all of it can be shown.
-    found = take_inventory(opened, replace(wanted, alike=False), progress=progress)
-    facts = _with_findings(asked, opened, found, said=said, progress=progress)
+    wanted = replace(wanted, alike=wanted.alike and not faults)
+    found = take_inventory(opened, wanted, progress=progress)
+    found = replace(found, notes=(*found.notes, *beside))
+    if not faults:
+        return _facts(asked, opened, found)
+    facts = _with_findings(asked, opened, found, wanted.parting, said=said, progress=progress)
     if path is not None:
         _write_page(path, facts, asked, opened, found)
     return facts
+
+
+def _beside(data: Data, opened: Opened, *, base: Path) -> list[str]:
+    """How many images each source beside the data set has, in words.
+
+    Raises:
+        InputError: one cannot be opened or has an unknown class, or so has ``data.names``.
+    """
+    from synthlift.data.labels import check_names
+    from synthlift.study.beside import sources_beside
+
+    classes = sorted({item.label for item in opened.items})
+    check_names(data.names, classes)
+    found = sources_beside(data, base=base, classes=classes)
+    return [f"{name}: {len(source.items):,} images" for name, source in found.items()]
 
 
 def _facts(asked: Asked, opened: Opened, found: Inventory) -> dict[str, Any]:
@@ -90,6 +110,7 @@ def _facts(asked: Asked, opened: Opened, found: Inventory) -> dict[str, Any]:
     published = _published(asked, found.rows)
     return {
         "source": opened.where.source,
+        "generated": found.conversions.get("generated", 0),
         **inspect_inventory(
             found.rows, summary=summary, data=asked.study.data, published=published
         ),
@@ -100,6 +121,7 @@ def _with_findings(
     asked: Asked,
     opened: Opened,
     found: Inventory,
+    parting: Parting,
     *,
     said: Sequence[str] | None,
     progress: Progress,
@@ -121,17 +143,33 @@ def _with_findings(
     pairs, notes = alike(found.rows, looked.thumbnails(found.rows))
     rows = list(found.rows)
     if data.near_duplicates == "join":
-        rows, joined = join(found.rows, pairs)
+        rows, joined = join(found.rows, pairs, parting)
         notes += joined
     after = replace(found, rows=tuple(rows), notes=(*found.notes, *notes))
     facts = _facts(asked, opened, after)
     findings = find_faults(
         rows, given=found.rows, looked=looked, alike=pairs, data=data, facts=facts, step=step
     )
+    findings["masks"] = _masks(opened, found.rows) if data.masks else None
     findings["warnings"] = warnings(facts, findings)
     words = _said(asked) if said is None else said
     findings["advice"] = advise(facts, findings, data=data, said=words)
     return {**facts, "findings": findings}
+
+
+def _masks(opened: Opened, rows: Sequence[Row]) -> dict[str, Any]:
+    """How many usable images have a mask, and which masks a study would refuse."""
+    from synthlift.data.inventory import usable
+    from synthlift.data.masks import read_masks
+
+    used = usable(rows)
+    found = read_masks(opened, used)
+    return {
+        "images": found.images,
+        "without": len(used) - found.images,
+        "unreadable": list(found.unreadable),
+        "another_size": list(found.differing),
+    }
 
 
 def _said(asked: Asked) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synthlift.api.run_folder import REPORT, load, read_results
 from synthlift.errors import InputError
-from synthlift.study.folder import LOG, RESULTS, STATUS, STOP
+from synthlift.study.folder import LOG, PROGRESS, RESULTS, STATUS, STOP
 
 if TYPE_CHECKING:
     from synthlift.store import Store
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 State = Literal["running", "interrupted", "failed", "done"]
 RECENT_SECONDS = 30.0
-PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True)

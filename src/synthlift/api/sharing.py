@@ -11,9 +11,10 @@ from synthlift.api.exporting.guards import copying_finding
 from synthlift.api.run_folder import Run, load
 from synthlift.api.training_sets import SPLITS, splits
 from synthlift.errors import InputError
-from synthlift.spec.data import Data
+from synthlift.spec.study import Study
 
 KEY = "share.key"
+_OF_A_SPLIT = ("draw", "id", "part", "label", "group", "sha256")
 _KEY_BYTES = 32
 
 
@@ -42,10 +43,17 @@ def share_report(path: Path | str, *, out: Path | str | None = None) -> Path:
             rule="a shareable report is one file",
             remedy=f"give --out {target / NAME}",
         )
+    # Pictures that were made elsewhere may be anybody's.
+    imported = {one.title for one in run.study.generators if one.settings().get("source")}
     told = Secrets(
         key=_key(run.path / KEY),
         names=_names(run),
-        showable={one.name for one in results.generators if not copying_finding(results, one.name)},
+        showable={
+            one.name
+            for one in results.generators
+            if one.name not in imported and not copying_finding(results, one.name)
+        },
+        values=_values(run),
     )
     text = render_shareable(results, folder=run.path, secrets=told)
     write_bytes_atomic(target, text.encode())
@@ -74,7 +82,7 @@ def _names(run: Run) -> set[str]:
         found |= names_in(table["id"].tolist(), groups=table["group"].tolist())
     base = str(run.facts.get("base") or "")
     places = [str(run.path), str(run.facts.get("store") or ""), base, str(Path.home())]
-    for place in _places(run.study.data):
+    for place in _places(run.study):
         local = place.rpartition(":")[2].partition("?")[0]
         whole = Path(base, Path(local).expanduser())
         places += [place, local, str(whole), str(whole.resolve())]
@@ -83,11 +91,28 @@ def _names(run: Run) -> set[str]:
     return found - {""}
 
 
-def _places(data: Data) -> list[str]:
-    """Whatever a study file says of where its data are."""
+def _values(run: Run) -> dict[tuple[str, str], int]:
+    """How many groups have each value of the attributes that arms aim at."""
+    if not (run.path / SPLITS).is_file():
+        return {}
+    table = splits(run)
+    names = [name for name in table.columns if name not in _OF_A_SPLIT]
+    return {
+        (name, str(value)): int(groups)
+        for name in names
+        for value, groups in table.groupby(name)["group"].nunique().items()
+        if value
+    }
+
+
+def _places(study: Study) -> list[str]:
+    """Whatever a study file says of where its data are, and further images."""
     from synthlift.reporting.shareable import is_public
 
-    beside = data.external
-    named = [data.source, data.metadata, data.masks, data.split.file]
+    data, beside = study.data, study.data.external
+    named = [data.source, data.metadata, data.masks, data.split.file, *data.unlabelled]
     named += [place for one in beside for place in (one.source, one.metadata)]
-    return [place for place in named if place and not is_public(place)]
+    for component in study.generators:
+        settings = component.settings()
+        named += [settings.get("source"), settings.get("metadata"), settings.get("weights")]
+    return [str(place) for place in named if place and not is_public(str(place))]

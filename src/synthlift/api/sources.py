@@ -112,22 +112,57 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         assert content is not None
         asked = _from_mapping(content, changes)
         return replace(asked, out=path.absolute(), resumed=True)
-    if path.suffix.lower() in _data_suffixes():
+    named = re.fullmatch(r"[A-Za-z][\w+-]+:.+", str(source)) is not None
+    if path.suffix.lower() in _data_suffixes() and not (named and not path.exists()):
         return _asked(_bare(str(path.resolve()), path.stem, changes))
     if path.is_file():
         content = _resolved(path)
         if content is not None:
             return _from_mapping(content, changes)
+        _refuse_other_files(path)
         return _asked(load_study(path, changes))
     if path.exists():
         return _asked(_bare(str(path.resolve()), path.resolve().name, changes))
-    if re.fullmatch(r"[A-Za-z][\w+-]+:.+", str(source)):
-        return _asked(_bare(str(source), str(source).partition(":")[2], changes))
+    if named:
+        return _asked(_named(str(source), changes))
     raise InputError(
         f"there is no file or folder '{source}'",
         rule="a source is a folder with one sub-folder a class, a study file, a run folder, or "
         "sklearn:digits",
         remedy=f"check the spelling; it was looked for at {path.absolute()}",
+    )
+
+
+_ARCHIVES = frozenset((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"))
+_ARRAYS = frozenset((".npy", ".h5", ".hdf5", ".mat", ".pkl", ".pickle", ".pt", ".pth", ".tfrecord"))
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Say of a file that is no study file what to do with it.
+
+    Raises:
+        InputError: an image, an archive, or arrays in another format than .npz.
+    """
+    from synthlift.data.decode import EXTENSIONS
+
+    suffix = path.suffix.lower()
+    if suffix in EXTENSIONS:
+        what, remedy = "one image", "give the folder that holds the folders of the classes"
+    elif suffix in _ARCHIVES:
+        what, remedy = (
+            "an archive",
+            "unpack it and give the folder, or the table or .npz file in it",
+        )
+    elif suffix in _ARRAYS:
+        what = f"a {suffix} file, which is not read"
+        remedy = "save images and labels together, np.savez('data.npz', images=…, labels=…)"
+    else:
+        return
+    raise InputError(
+        f"'{path}' is {what}",
+        rule="a source is a folder with one sub-folder a class, a table of paths, an .npz file, a "
+        "study file, a run folder, or a name such as sklearn:digits",
+        remedy=remedy,
     )
 
 
@@ -145,6 +180,17 @@ def _asked(study: Study) -> Asked:
 def _bare(source: str, name: str, changes: list[str]) -> Study:
     content = {"name": study_name(name), "data": {"source": source}, "budget": FOLDER_BUDGET}
     return load_study(content, changes)
+
+
+def _named(source: str, changes: list[str]) -> Study:
+    """A study of ``scheme:name``; a local ``hf:PATH`` is made absolute, as other paths are."""
+    scheme, _, name = source.partition(":")
+    title, mark, options = name.partition("?")
+    path = Path(title).expanduser()
+    if scheme == "hf" and path.exists():
+        path = path.resolve()
+        return _bare(f"{scheme}:{path}{mark}{options}", path.stem, changes)
+    return _bare(source, name, changes)
 
 
 def study_name(text: str) -> str:

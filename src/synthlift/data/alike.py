@@ -17,6 +17,7 @@ from synthlift.data.faults.near_duplicates import (
 )
 from synthlift.data.grouping import FEW_IMAGES, drop_training_copies, joined_groups
 from synthlift.data.inventory import EXCLUDED, OK, Row
+from synthlift.data.parting import Parting
 from synthlift.data.sources import MINIMUM_PER_CLASS
 from synthlift.types import UInt8
 
@@ -35,11 +36,11 @@ REASON = "near-duplicate across given parts"
 
 
 def join_alike(
-    rows: Sequence[Row], thumbnails: Sequence[UInt8 | None]
+    rows: Sequence[Row], thumbnails: Sequence[UInt8 | None], parting: Parting
 ) -> tuple[list[Row], list[str]]:
     """Group the usable images that show the same picture: :func:`join` of :func:`alike`."""
     pairs, notes = alike(rows, thumbnails)
-    result, found = join(rows, pairs)
+    result, found = join(rows, pairs, parting)
     return result, notes + found
 
 
@@ -76,14 +77,17 @@ def alike(rows: Sequence[Row], thumbnails: Sequence[UInt8 | None]) -> tuple[list
     return left, [STRICTER] if len(left) < len(pairs) else []
 
 
-def join(rows: Sequence[Row], found: Sequence[Pair]) -> tuple[list[Row], list[str]]:
+def join(
+    rows: Sequence[Row], found: Sequence[Pair], parting: Parting
+) -> tuple[list[Row], list[str]]:
     """Put what is alike into one group.
 
-    Where the data bring a split, a training copy of what is validated or tested on is left out.
+    Where parts are fixed, a training copy of what is validated or tested on is left out.
 
     Args:
         rows: all images.
         found: what :func:`alike` gave.
+        parting: what fixes parts.
 
     Returns:
         The rows with joined groups, and what was found in words.
@@ -91,8 +95,9 @@ def join(rows: Sequence[Row], found: Sequence[Pair]) -> tuple[list[Row], list[st
     pairs = [(pair.first, pair.second) for pair in found]
     result = list(rows)
     notes = []
-    dropped = set(drop_training_copies([row.part for row in rows], pairs))
-    for first, second in pairs:
+    dropped = set(drop_training_copies(parting.draws(rows), pairs))
+    # A kept picture is named before one that goes too.
+    for first, second in sorted(pairs, key=lambda pair: dropped.issuperset(pair)):
         for own, other in ((first, second), (second, first)):
             if own in dropped and result[own].status == OK:
                 reason = f"{REASON}: of {rows[other].id}"

@@ -14,7 +14,8 @@ Whatever is stored, the result is uint8 with one channel (grey) or three (RGB):
 - 32-bit integers and floats: refused, since no value in them is known to be white;
 - DICOM: see :mod:`synthlift.data.formats.dicom`.
 
-Of a file's header nothing is kept but the pixel format: no owner, place, name or date.
+Of a file's header nothing is kept but the pixel format, and whether a PNG says that Synthlift
+generated it: no owner, place, name or date.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import numpy as np
 from synthlift.data.formats import FORMATS, format_of
 from synthlift.data.plain_jpeg import START, decode_plain
 from synthlift.errors import InputError
+from synthlift.spec.provenance import ORIGIN, PREFIX, SYNTHETIC
 from synthlift.types import UInt8
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ CONVERSIONS = {
     "window": "DICOM images shown through the window (or VOI table) in their header",
     "no window": "DICOM images without a window, stretched from their smallest to largest value",
     "inverted": "DICOM images in which 0 is white (MONOCHROME1), inverted",
+    "generated": "images whose file says that Synthlift generated them",
     "grey as colour": "colour files whose channels are equal, taken as grey",
 }
 
@@ -275,6 +278,8 @@ def decode_picture(image: Image, *, max_pixels: int, white: int = WHITE_16_BIT) 
         raise UnusableImageError("unsupported", f"32-bit pixels (mode {mode})")
     done = {"first frame"} if _has_more_frames(image) else set()
     orientation = _orientation(image)
+    if image.info.get(PREFIX + ORIGIN) == SYNTHETIC:
+        done.add("generated")
     image.load()
     peak = 0
     if mode in _SIXTEEN:

@@ -159,25 +159,39 @@ def joined_groups(groups: Sequence[str], pairs: Pairs) -> Joined:
     )
 
 
-def drop_training_copies(parts: Sequence[str], pairs: Pairs) -> list[int]:
-    """Which images to leave out, so that no duplicate crosses the parts that the data bring.
+def drop_training_copies(draws: Sequence[Sequence[str]], pairs: Pairs) -> list[int]:
+    """Which images to leave out, so that no duplicate crosses parts that are fixed.
 
     Duplicates that cross lose their training copy, or their validation copy where the other one
     is tested. Duplicates of duplicates count as such, so that what remains can join one group.
+    Where there are several draws and each copy is tested in one of them, as when one value of an
+    attribute after the other is left out, those with the same parts as most stay.
 
     Args:
-        parts: train, validation, test or "" (for training) [N].
+        draws: part of each image in each draw ("" = train) [D, N]; none where nothing is fixed.
         pairs: positions of images that are alike.
 
     Returns:
         Positions to leave out, ascending; their number is what to report.
     """
-    rank = [("train", "validation", "test").index(part or "train") for part in parts]
-    roots = _components(len(parts), pairs)
-    highest: dict[int, int] = {}
-    for root, own in zip(roots, rank, strict=True):
-        highest[root] = max(own, highest.get(root, own))
-    return [i for i, root in enumerate(roots) if rank[i] < highest[root]]
+    if not draws:
+        return []
+    own = [tuple(part or "train" for part in parts) for parts in zip(*draws, strict=True)]
+    members: dict[int, list[int]] = {}
+    for image, root in enumerate(_components(len(own), pairs)):
+        members.setdefault(root, []).append(image)
+    dropped = []
+    for found in members.values():
+        different = Counter(own[image] for image in found)
+        if len(different) > 1:
+            stays = max(sorted(different), key=lambda parts: (_worth(parts), different[parts]))
+            dropped += [image for image in found if own[image] != stays]
+    return sorted(dropped)
+
+
+def _worth(parts: Sequence[str]) -> tuple[int, ...]:
+    """Test images are worth more than validation images, and these more than training images."""
+    return tuple(parts.count(part) for part in ("test", "validation", "train"))
 
 
 def _components(n: int, pairs: Pairs) -> list[int]:

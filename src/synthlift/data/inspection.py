@@ -41,12 +41,13 @@ def inspect_inventory(
     Returns:
         JSON: counts per class with test groups and the widest 95 % Wilson interval that they
         allow, imbalance ratio, sizes, channels, exclusions by reason, the design with its reason
-        and the minimal detectable effect to expect. ``problem`` says why no design is possible.
+        and the minimal detectable effect to expect. ``problem`` says why no design is possible,
+        ``remedy`` what to do about it.
     """
     used = usable(rows)
     counts = groups_per_class([r.label for r in used], [r.group for r in used])
     counts = {**dict.fromkeys(sorted({r.label for r in rows}), 0), **counts}
-    design, problem = _design(data, used, counts, published)
+    design, problem, remedy = _design(data, used, counts, published)
     excluded: Mapping[str, int] = summary["excluded"]
     kept = ("read", "usable", "excluded", "excluded_examples", "ignored", "notes")
     images: Mapping[str, int] = summary["classes"]
@@ -62,15 +63,17 @@ def inspect_inventory(
         "design": _design_facts(design),
         "minimal_detectable_effect": None if design is None else expected_effect(design, counts),
         "problem": problem,
+        "remedy": remedy,
     }
 
 
 def _design(
     data: Data, used: Sequence[Row], counts: Mapping[str, int], published: Published | None
-) -> tuple[Design | None, str | None]:
+) -> tuple[Design | None, str | None, str]:
     if min(counts.values(), default=0) == 0:
         empty = [name for name, n in counts.items() if n == 0]
-        return None, f"no usable image in {', '.join(empty) or 'the source'}"
+        what = f"no usable image in {', '.join(empty) or 'the source'}"
+        return None, what, "see what was left out and why, and bring images that can be read"
     try:
         design = choose_design(
             data.split,
@@ -81,9 +84,9 @@ def _design(
             attributes=attribute_columns(used),
             published=published,
         )
-        return design, None
+        return design, None, ""
     except InputError as error:
-        return None, error.given
+        return None, error.given, error.remedy
 
 
 def _classes(

@@ -12,7 +12,7 @@ from synthlift.types import UInt8
 
 CONFLICT = "same image under different labels"
 ACROSS = "duplicate across given parts"
-_STAYS = ("test", "validation", "train", "")
+_STAYS = ("test", "validation", "train", "", "unlabelled", "pool")
 """Of copies in different parts, the one in the first of these stays."""
 
 
@@ -37,13 +37,13 @@ def find_duplicates(
 ) -> dict[str, str]:
     """Decide which of several identical pictures to leave out, and why.
 
-    Within a class the first by id stays; where the data bring a split, a copy in its test part
+    Within a class the first by id stays; where parts are fixed, a copy in the test part
     before one in validation before one in train (METHOD §2). A picture that lies under different
     labels says nothing about any of them, so all of its copies go.
 
     Args:
         ids, labels, hashes: of the readable images, in any order; equal lengths.
-        parts: train, validation, test or "" of each.
+        parts: train, validation, test, unlabelled, pool or "" of each.
 
     Returns:
         Reason by id, ``"<category>: <detail>"``, for the images to exclude.

@@ -22,6 +22,7 @@ from synthlift.data.decode import (
     without_pillow_warnings,
 )
 from synthlift.data.integrity import category, count_by_category, find_duplicates, pixel_hash
+from synthlift.data.parting import Parting
 from synthlift.store import digest
 from synthlift.types import UInt8
 
@@ -88,24 +89,30 @@ class Asked:
         max_pixels: larger images are refused.
         alike: whether near-duplicates join one group.
         derived: attributes that are read off the pixels.
+        parting: what fixes parts, which copies must not cross.
     """
 
     max_pixels: int
     alike: bool = False
     derived: tuple[str, ...] = ()
+    parting: Parting = field(default_factory=Parting)
 
     def as_json(self) -> dict[str, Any]:
         """For a stage's request."""
+        parting = self.parting.as_json()
         return {
             "max_pixels": self.max_pixels,
             "alike": self.alike,
             "derived": list(self.derived),
+            # What is not asked for stays out, so that it changes no key.
+            **({"parting": parting} if parting else {}),
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Asked:
-        """Read back what :meth:`as_json` gave; further keys are left out."""
-        return cls(value["max_pixels"], value["alike"], tuple(value["derived"]))
+    def from_json(cls, value: Mapping[str, Any], *, split: str | None = None) -> Asked:
+        """Read back what :meth:`as_json` gave; ``split`` is where a published split lies."""
+        parting = Parting.from_json(value.get("parting", {}), file=split)
+        return cls(value["max_pixels"], value["alike"], tuple(value["derived"]), parting)
 
 
 @dataclass(frozen=True)
@@ -153,11 +160,12 @@ def take_inventory(
                 read(item, white)[0] if reading.peak else reading
                 for item, reading in zip(items, readings, strict=True)
             ]
-    rows, notes = _with_derived(_exclude_duplicates([r.row for r in readings]), readings, asked)
+    rows = _exclude_duplicates([reading.row for reading in readings], asked.parting)
+    rows, notes = _with_derived(rows, readings, asked)
     if asked.alike:
         from synthlift.data.alike import join_alike
 
-        rows, found = join_alike(rows, [reading.thumbnail for reading in readings])
+        rows, found = join_alike(rows, [reading.thumbnail for reading in readings], asked.parting)
         notes += found
     used = [r for r, row in zip(readings, rows, strict=True) if row.status == OK]
     made = Counter(name for reading in used for name in reading.conversions)
@@ -220,13 +228,14 @@ def _white(peaks: Sequence[int]) -> int:
     return next((white for white in _WHITES if 0 < peak <= white), WHITE_16_BIT)
 
 
-def _exclude_duplicates(rows: Sequence[Row]) -> list[Row]:
+def _exclude_duplicates(rows: Sequence[Row], parting: Parting) -> list[Row]:
     found = [row for row in rows if row.status == OK]
+    draws = parting.draws(found)
     reasons = find_duplicates(
         [row.id for row in found],
         labels=[row.label for row in found],
         hashes=[row.sha256 for row in found],
-        parts=[row.part for row in found],
+        parts=draws[0] if len(draws) == 1 else None,
     )
     return [
         replace(row, status=EXCLUDED, reason=reasons[row.id]) if row.id in reasons else row

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from synthlift.data.wording import listed
+from synthlift.data.wording import listed, nearest_column
 from synthlift.errors import InputError
 
 MOST_CLASSES = 1000
@@ -41,6 +41,23 @@ def check_labels(labels: Sequence[str], *, given: str) -> None:
             rule="a classifier needs at least two classes",
             remedy="add images of another class, or name the column that holds the classes "
             "(`data.label`)",
+        )
+
+
+def check_names(names: Iterable[str], labels: Iterable[str]) -> None:
+    """Refuse words for a class that is not there, as ``data.names`` may give by a slip.
+
+    Raises:
+        InputError: none of ``labels`` is called so.
+    """
+    known = sorted(set(labels))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(
+            f"data.names has words for classes that are not there: {listed(unknown)}"
+            f"{nearest_column(unknown[0], known)}",
+            rule=f"it gives words for people to classes of the data, which are: {listed(known)}",
+            remedy="correct the names before the colons, or take these lines out",
         )
 
 

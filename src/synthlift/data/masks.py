@@ -19,6 +19,8 @@ from synthlift.data.decode import (
     picture_size,
     without_pillow_warnings,
 )
+from synthlift.data.integrity import pixel_hash
+from synthlift.data.inventory import Row, in_order
 from synthlift.data.overlay import Overlay
 from synthlift.data.readers.listing import File, encodable, walk_below
 from synthlift.errors import InputError
@@ -242,25 +244,54 @@ def _rest(items: Sequence[Item], found: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What ``read`` records of the masks of the usable images.
+    """What is known of the masks of the usable images.
 
     Attributes:
         digest: of all their values.
         images: number of images that have one.
         unreadable: ids of images whose mask cannot be decoded, sorted; they count as without.
+        differing: those of another size than their image, in words, in the order of the images.
     """
 
     digest: str
     images: int
     unreadable: tuple[str, ...]
+    differing: tuple[str, ...] = ()
 
 
-def mask_facts(hashes: Mapping[str, str]) -> MaskFacts:
+def read_masks(source: Source, rows: Sequence[Row]) -> MaskFacts:
+    """Decode all masks of some images once."""
+    hashes: dict[str, str] = {}
+
+    def compare(row: Row) -> str:
+        mask = load_mask(source, row, hashes)
+        return "" if mask is None else differing_size(row.id, mask, image=(row.width, row.height))
+
+    with without_pillow_warnings():
+        found = list(in_order(compare, [row for row in rows if row.mask], lambda *_: None))
+    return mask_facts(hashes, differing=tuple(text for text in found if text))
+
+
+def load_mask(source: Source, row: Row, hashes: dict[str, str]) -> UInt8 | None:
+    """The mask of one image, None where there is none; its hash is noted, "" if unreadable."""
+    if not row.mask:
+        return None
+    try:
+        mask = source.load_mask(row.mask)
+    except UnusableImageError:
+        hashes[row.id] = ""
+        return None
+    hashes[row.id] = pixel_hash(mask[:, :, None])
+    return mask
+
+
+def mask_facts(hashes: Mapping[str, str], *, differing: tuple[str, ...] = ()) -> MaskFacts:
     """Sum up masks by the hash of their values; "" where one cannot be decoded."""
     return MaskFacts(
         digest=digest(sorted(hashes.items())),
         images=sum(map(bool, hashes.values())),
         unreadable=tuple(sorted(name for name, content in hashes.items() if not content)),
+        differing=differing,
     )
 
 

@@ -54,17 +54,7 @@ def open_split(
         InputError: no such file, another format, an image twice, one that is not there, or a
             usable one that the file does not name in every draw.
     """
-    draws: dict[int, dict[str, str]] = {}
-    for name, part, draw in _rows(path):
-        found = draws.setdefault(draw, {})
-        if name in found:
-            raise InputError(
-                f"'{path.name}' names the image '{name}' twice"
-                + (f" in draw {draw}" if draw else ""),
-                rule="every image has one part in every draw",
-                remedy="remove one of the rows",
-            )
-        found[name] = part
+    draws = dict(read_parts(path))
     usable = [str(name) for name in ids]
     named = set().union(*draws.values())
     unknown = set() if unusable is None else named - set(usable) - set(unusable)
@@ -83,6 +73,26 @@ def open_split(
                 "letter by letter), or complete the file; part pool leaves an image unused",
             )
     return [{name: draws[draw][name] for name in usable} for draw in sorted(draws)]
+
+
+def read_parts(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Part by image for each draw, ascending, as the file says it.
+
+    Raises:
+        InputError: no such file, another format, or an image twice.
+    """
+    draws: dict[int, dict[str, str]] = {}
+    for name, part, draw in _rows(path):
+        found = draws.setdefault(draw, {})
+        if name in found:
+            raise InputError(
+                f"'{path.name}' names the image '{name}' twice"
+                + (f" in draw {draw}" if draw else ""),
+                rule="every image has one part in every draw",
+                remedy="remove one of the rows",
+            )
+        found[name] = part
+    return sorted(draws.items())
 
 
 def write_split(path: Path, table: SplitTable, *, draws: int | None = None) -> None:

@@ -37,7 +37,7 @@ from synthlift.data.inventory import (
     write_table,
 )
 from synthlift.data.kept import Keeper, kept_images
-from synthlift.data.masks import MaskFacts, differing_size, mask_facts, require_equal_sizes
+from synthlift.data.masks import load_mask, mask_facts, read_masks, require_equal_sizes
 from synthlift.data.published import open_split
 from synthlift.data.sizes import Fit, resize, resize_mask
 from synthlift.data.sources import open_source
@@ -61,7 +61,10 @@ def read_request(source: Source, asked: Asked) -> StageRequest:
         function=f"{_HERE}:read",
         config={"fingerprint": source.fingerprint, **asked.as_json()},
         label="reading the images",
-        local={"source": source.where.as_json()},
+        local={
+            "source": source.where.as_json(),
+            "split": None if asked.parting.file is None else str(asked.parting.file),
+        },
     )
 
 
@@ -151,18 +154,20 @@ def read(request: StageRequest, context: StageContext) -> Summary:
     source = _reopen(request)
     if source.fingerprint != request.config["fingerprint"]:
         raise StageError(f"'{source.where.source}' changed while it was being read; run again")
-    asked = Asked.from_json(request.config)
+    asked = Asked.from_json(request.config, split=request.local.get("split"))
     with Keeper(context.out) as keeper:
         found = take_inventory(source, asked, progress=context.progress, keep=keeper.add)
     if found.white != WHITE_16_BIT:
         keeper.discard()
     write_rows(context.out / INVENTORY, found.rows)
+    masks = read_masks(source, usable(found.rows))
+    require_equal_sizes(masks.differing)
     return {
         **describe_exclusions(found.rows),
         **describe(found.rows),
         "white": found.white,
         "notes": [*source.notes, *conversion_notes(found)],
-        "masks": asdict(_read_masks(source, usable(found.rows))),
+        "masks": asdict(masks),
         "ignored": dict(source.ignored),
     }
 
@@ -224,7 +229,7 @@ def masks(request: StageRequest, context: StageContext) -> Summary:
     hashes: dict[str, str] = {}
 
     def prepare(row: Row) -> UInt8:
-        mask = _load_mask(source, row, hashes)
+        mask = load_mask(source, row, hashes)
         if mask is None:
             return np.zeros((size, size), np.uint8)
         return np.ascontiguousarray(resize_mask(mask, size=size, fit=fit))
@@ -296,38 +301,6 @@ def _describe_split(table: SplitTable, rows: list[Row], design: Design) -> Summa
 
 def _reopen(request: StageRequest) -> Source:
     return open_source(Where.from_json(request.local["source"]), strict=False)
-
-
-def _read_masks(source: Source, rows: Sequence[Row]) -> MaskFacts:
-    """Decode all masks of usable images once.
-
-    Raises:
-        InputError: one has another size than its image.
-    """
-    hashes: dict[str, str] = {}
-
-    def compare(row: Row) -> str:
-        mask = _load_mask(source, row, hashes)
-        found = (row.width, row.height)
-        return "" if mask is None else differing_size(row.id, mask, image=found)
-
-    with without_pillow_warnings():
-        found = list(in_order(compare, [row for row in rows if row.mask], lambda *_: None))
-    require_equal_sizes([text for text in found if text])
-    return mask_facts(hashes)
-
-
-def _load_mask(source: Source, row: Row, hashes: dict[str, str]) -> UInt8 | None:
-    """The mask of one image, None where there is none; its hash is noted."""
-    if not row.mask:
-        return None
-    try:
-        mask = source.load_mask(row.mask)
-    except UnusableImageError:
-        hashes[row.id] = ""
-        return None
-    hashes[row.id] = pixel_hash(mask[:, :, None])
-    return mask
 
 
 def _load_unchanged(source: Source, row: Row, request: StageRequest) -> UInt8:

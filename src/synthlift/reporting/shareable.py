@@ -13,7 +13,7 @@ import hmac
 import html as markup
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -64,11 +64,13 @@ class Secrets:
         key: of the run; the same key hashes alike.
         names: ids, groups, file and folder names, paths.
         showable: generators whose kept images may be shown, since they passed the copying gate.
+        values: number of groups that have a value, by attribute and value.
     """
 
     key: bytes
     names: Collection[str]
     showable: Collection[str]
+    values: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def token(self, text: str) -> str:
         """A short stand-in for a name (HMAC-SHA256, 40 bits)."""
@@ -139,6 +141,18 @@ def without_secrets(results: Results, secrets: Secrets) -> Results:
             )
             for one in results.gaps
         ],
+        "external": [
+            one.model_copy(update={"name": scrub.text(one.name)}) for one in results.external
+        ],
+        "counts": results.counts.model_copy(
+            update={
+                key: {_cell(name, hidden, secrets): n for name, n in found.items()}
+                for key, found in (
+                    ("per_cell", results.counts.per_cell),
+                    ("fell_short", results.counts.fell_short),
+                )
+            }
+        ),
         "generators": [
             one.model_copy(update={"config": scrub.deep(one.config)}) for one in results.generators
         ],
@@ -205,8 +219,21 @@ def _hidden_values(results: Results, secrets: Secrets) -> set[tuple[str, str]]:
         for one in results.subgroups
         if one.test_groups <= 1 or one.value in names or looks_like_identifier(one.value)
     }
+    found |= {
+        pair
+        for pair, groups in secrets.values.items()
+        if groups <= 1 or pair[1] in names or looks_like_identifier(pair[1])
+    }
     worst = [(g.attribute, v) for g in results.gaps for v in _worst(g)]
     return found | {(a, v) for a, v in worst if v in names or looks_like_identifier(v)}
+
+
+def _cell(name: str, hidden: Collection[tuple[str, str]], secrets: Secrets) -> str:
+    """The name of a cell, such as ``mel, sex female``, with the values that must be hashed."""
+    for attribute, value in sorted(hidden, key=lambda pair: (-len(pair[1]), pair)):
+        said = rf"(?<=, ){re.escape(f'{attribute} {value}')}(?=, |$)"
+        name = re.sub(said, f"{attribute} {secrets.token(value)}", name)
+    return name
 
 
 def _worst(gap: Any) -> tuple[str, str]:

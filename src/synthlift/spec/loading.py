@@ -26,10 +26,11 @@ WEIGHTS = "weights"
 def load_study(source: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) -> Study:
     """Read a study from a YAML file or a mapping.
 
-    An empty value stands for the default. In a file, a relative ``data.source``, the ``plugins``,
-    ``weights``, and every setting of a component that starts with ``./`` or ``../`` are relative to
-    the file;
-    everywhere else to the current folder.
+    An empty value stands for the default. In a file, these are relative to the file where they are
+    relative: ``data.source`` and ``data.metadata``, those of external sets, ``data.unlabelled``,
+    ``data.split.file``, ``plugins``, ``weights``, and whatever starts with ``./`` or ``../`` among
+    ``data.masks``, the settings of components, and after a scheme (``hf:./folder``); everywhere
+    else to the current folder.
 
     Args:
         source: a path, or the mapping that such a file holds; ``{}`` is the study of defaults.
@@ -101,8 +102,12 @@ def _beside(content: Content, folder: Path) -> Content:
     """Make the paths of a study file absolute; the file may be used from any folder."""
 
     def absolute(text: object, *, dotted_only: bool) -> object:
-        if not isinstance(text, str) or re.match(r"[A-Za-z]\w+:", text):
+        if not isinstance(text, str):
             return text
+        scheme = re.match(r"[A-Za-z]\w+:", text)
+        if scheme:
+            rest = absolute(text[scheme.end() :], dotted_only=True)
+            return f"{scheme[0]}{rest}"
         if dotted_only and not text.startswith(("./", "../")):
             return text
         return str((folder / Path(text).expanduser()).resolve())
@@ -135,6 +140,15 @@ def _data_beside(data: Content, absolute: Callable[..., object]) -> Content:
     for name, dotted_only in (("source", False), ("metadata", False), ("masks", True)):
         if moved.get(name):
             moved[name] = absolute(moved[name], dotted_only=dotted_only)
+    pools = moved.get("unlabelled")
+    if pools:
+        several = pools if isinstance(pools, list) else [pools]
+        moved["unlabelled"] = [absolute(one, dotted_only=False) for one in several]
+    if isinstance(moved.get("external"), list):
+        moved["external"] = [
+            _data_beside(beside, absolute) if isinstance(beside, dict) else beside
+            for beside in moved["external"]
+        ]
     split = moved.get("split")
     if isinstance(split, dict) and split.get("file"):
         moved["split"] = {**split, "file": absolute(split["file"], dotted_only=False)}

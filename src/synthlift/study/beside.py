@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthlift.errors import InputError
+from synthlift.errors import InputError, nearest_name
 from synthlift.registry import descriptor
-from synthlift.spec.data import Pool
+from synthlift.spec.data import Beside, Data, Pool
 from synthlift.spec.study import Component
 from synthlift.store.images import usable_rows
 from synthlift.study.components import settings_of
-from synthlift.study.places import pool_of, unlabelled_of
+from synthlift.study.places import beside_of, pool_of, unlabelled_of
 from synthlift.study.preparation import Prepared
 from synthlift.study.session import Session
 
@@ -63,6 +65,65 @@ def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
     return Images(inventory.key, pixels.key)
 
 
+def check_beside(session: Session, classes: Sequence[str]) -> None:
+    """Refuse what cannot be used beside the data set, before anything is computed.
+
+    Raises:
+        InputError: a source cannot be read, or has a class that the study does not know.
+    """
+    sources_beside(session.study.data, base=session.base, classes=classes)
+    for component in session.study.generators:
+        for pool in pools_of(component).values():
+            _open_pool(session, classes, component, pool)
+
+
+def sources_beside(data: Data, *, base: Path, classes: Sequence[str]) -> dict[str, Source]:
+    """What the part ``data:`` names beside the data set, opened but not read, by its name in words.
+
+    Raises:
+        InputError: as :func:`check_beside`.
+    """
+    found = {
+        f"the external set '{beside.name}'": open_test_set(beside, base=base, classes=classes)
+        for beside in data.external
+    }
+    for name in data.unlabelled:
+        found[f"the unlabelled images '{name}'"] = _open_unlabelled(name, base=base)
+    return found
+
+
+def open_test_set(beside: Beside, *, base: Path, classes: Sequence[str]) -> Source:
+    """An external test set, opened but not read.
+
+    Raises:
+        InputError: it cannot be, or has a class that the study does not know.
+    """
+    from synthlift.data.sources import open_source
+
+    source = open_source(beside_of(beside, base=base), strict=False)
+    require_known(source, classes, name=f"the external set '{beside.name}'")
+    return source
+
+
+def require_known(source: Source, classes: Sequence[str], *, name: str) -> None:
+    """Refuse classes that the study does not have.
+
+    Raises:
+        InputError: a class is neither the study's nor mapped to one of its.
+    """
+    unknown = sorted({item.label for item in source.items} - set(classes))
+    if unknown:
+        shown = ", ".join(f"'{label}'" for label in unknown[:5])
+        near = (get_close_matches(unknown[0], classes, n=1) or [classes[0]])[0]
+        raise InputError(
+            f"{name} has classes that the study does not know: {shown}"
+            f"{nearest_name(unknown[0], classes)}",
+            rule=f"the study's classes are: {', '.join(classes)}",
+            remedy=f"map each one under 'classes:' there, such as {{{unknown[0]}: {near}}}, or "
+            f'leave its images out: {{{unknown[0]}: ""}}',
+        )
+
+
 def open_beside(session: Session, prepared: Prepared) -> None:
     """Read what the study names beside its data set into ``session.beside``.
 
@@ -73,11 +134,12 @@ def open_beside(session: Session, prepared: Prepared) -> None:
     unlabelled = session.study.data.unlabelled
     if unlabelled:
         found[UNLABELLED] = tuple(
-            _compared(session, prepared, _open_unlabelled(session, name)) for name in unlabelled
+            _compared(session, prepared, _open_unlabelled(name, base=session.base))
+            for name in unlabelled
         )
     for component in session.study.generators:
         for name, pool in pools_of(component).items():
-            source = _open_pool(session, prepared, component, pool)
+            source = _open_pool(session, prepared.opened.classes, component, pool)
             found[f"{component.title}/{name}"] = (_compared(session, prepared, source),)
     session.beside = found
     if any(_needs_masks(component) for component in session.study.generators):
@@ -133,19 +195,20 @@ def pools_of(component: Component) -> dict[str, Pool]:
     return {name: Pool.model_validate(pool) for name, pool in told.items()}
 
 
-def _open_unlabelled(session: Session, name: str) -> Source:
+def _open_unlabelled(name: str, *, base: Path) -> Source:
     from synthlift.data.sources import open_source
 
-    return open_source(unlabelled_of(name, base=session.base), strict=False)
+    return open_source(unlabelled_of(name, base=base), strict=False)
 
 
-def _open_pool(session: Session, prepared: Prepared, component: Component, pool: Pool) -> Source:
+def _open_pool(
+    session: Session, classes: Sequence[str], component: Component, pool: Pool
+) -> Source:
     from synthlift.data.sources import open_source
-    from synthlift.study.external import require_known
 
     source = open_source(pool_of(pool, base=session.base), strict=False)
     named = f"the pool of generator '{component.title}'"
-    require_known(source, prepared.opened.classes, name=named)
+    require_known(source, classes, name=named)
     if not source.items:
         raise InputError(
             f"{named} ('{pool.source}') has no image of the study's classes",

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synthlift.errors import InputError
 from synthlift.registry import load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
-from synthlift.study.beside import open_beside
+from synthlift.study.beside import check_beside, open_beside
 from synthlift.study.budget import CHUNK, parse_budget
 from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.choices import choose_selection, is_unbalanced
@@ -29,7 +30,7 @@ from synthlift.study.evidence import predict_all
 from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
 from synthlift.study.external import open_external
 from synthlift.study.flips import settings_of_draws
-from synthlift.study.folder import STUDY, RunFolder
+from synthlift.study.folder import REPORT, STUDY, RunFolder
 from synthlift.study.forecast import forecast_study
 from synthlift.study.generation import GenerationPlan
 from synthlift.study.layout import Replicate
@@ -95,8 +96,10 @@ def conduct(
     clock = Clock(parse_budget(study.budget) if study.budget else None, workers=workers)
     with _session(study, base=base, options=options, pipe=pipe, preset=preset) as session:
         opened = open_data(session)
+        check_beside(session, opened.classes)
         folder = RunFolder(options.out or Path("runs") / study.name, key=session.key)
-        if not folder.file(STUDY).exists():
+        fresh = not folder.file(STUDY).exists()
+        if fresh:
             # First of all files: the folder must be known as this study's from the first moment.
             write_study(session, folder, options.command)
         pipe.attach(folder)
@@ -107,6 +110,9 @@ def conduct(
         try:
             _conduct(session, opened, folder, options=options, workers=workers, clock=clock)
         except BaseException as error:
+            if fresh and isinstance(error, InputError) and not folder.file(REPORT).exists():
+                folder.discard()
+                raise
             folder.status("stopped", error=f"{type(error).__name__}: {error}")
             pipe.log("stopped", error=str(error))
             raise

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthlift.errors import InputError, nearest_name
+from synthlift.errors import InputError
 from synthlift.spec.data import Beside
 from synthlift.store import StageContext, StageRequest, Summary
 from synthlift.store.images import SPLIT, DataKeys, usable_rows
-from synthlift.study.beside import read_images
-from synthlift.study.places import beside_of
+from synthlift.study.beside import open_test_set, read_images
 from synthlift.study.preparation import Prepared
 from synthlift.study.session import Session
-
-if TYPE_CHECKING:
-    from synthlift.data.contract import Source
 
 
 @dataclass(frozen=True)
@@ -49,10 +43,7 @@ def open_external(session: Session, prepared: Prepared) -> tuple[External, ...]:
 
 
 def _open(session: Session, prepared: Prepared, beside: Beside) -> External:
-    from synthlift.data.sources import open_source
-
-    source = open_source(beside_of(beside, base=session.base), strict=False)
-    require_known(source, prepared.opened.classes, name=f"the external set '{beside.name}'")
+    source = open_test_set(beside, base=session.base, classes=prepared.opened.classes)
     images = read_images(session, prepared, source)
     (split,) = session.ask(
         [
@@ -70,24 +61,6 @@ def _open(session: Session, prepared: Prepared, beside: Beside) -> External:
         test_hash=str(split.summary["test_hash"]),
         images=int(split.summary["images"]),
     )
-
-
-def require_known(source: Source, classes: Sequence[str], *, name: str) -> None:
-    """Refuse classes that the study does not have.
-
-    Raises:
-        InputError: a class is neither the study's nor mapped to one of its.
-    """
-    unknown = sorted({item.label for item in source.items} - set(classes))
-    if unknown:
-        shown = ", ".join(f"'{label}'" for label in unknown[:5])
-        raise InputError(
-            f"{name} has classes that the study does not know: {shown}"
-            f"{nearest_name(unknown[0], classes)}",
-            rule=f"the study's classes are: {', '.join(classes)}",
-            remedy=f"map each one under 'classes:' there, such as {{{unknown[0]}: "
-            f"{classes[0]}}}, or take its images out",
-        )
 
 
 def all_test(request: StageRequest, context: StageContext) -> Summary:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from synthlift.spec.study import Study
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 
 FORMAT = 1
-STUDY, RESULTS, LOG, STATUS, STOP = (
+REPORT = "report.html"
+STUDY, RESULTS, LOG, STATUS, PROGRESS, STOP = (
     "study.yaml",
     "results.json",
     "log.jsonl",
     "status.json",
+    "progress.json",
     "stop-requested",
 )
 
@@ -40,6 +43,7 @@ class RunFolder:
     def __init__(self, path: Path, *, key: str) -> None:
         self.path, self.key = path.absolute(), key
         self._refuse_foreign()
+        self._made = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / STOP).unlink(missing_ok=True)
 
@@ -71,6 +75,14 @@ class RunFolder:
         """Replace ``status.json``; read by ``synthlift status``."""
         facts = {"state": state, "pid": os.getpid(), "at": time.time(), **fields}
         write_json_atomic(self.file(STATUS), facts, durable=False)
+
+    def discard(self) -> None:
+        """Take away what a start wrote before anything was computed."""
+        for name in (STUDY, LOG, STATUS, PROGRESS):
+            self.file(name).unlink(missing_ok=True)
+        if self._made:
+            with suppress(OSError):  # somebody has put something into it
+                self.path.rmdir()
 
     def stop_requested(self) -> bool:
         """Whether ``synthlift stop`` was called since this run began."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synthlift.spec.targets import Cell
+from synthlift.study.beside import check_beside
 from synthlift.study.budget import Option, expected_seconds
 from synthlift.study.layout import most_wanted, wanted_images
 from synthlift.study.planning import Plan, describe_task, make_plan, measure
@@ -26,6 +27,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         (upper bound), disk_bytes, minimal_detectable_effect, warnings and decisions.
     """
     opened = open_data(session)
+    check_beside(session, opened.classes)
     plan = make_plan(session, opened, workers=workers)
     design = decide_design(session, opened)
     task = describe_task(session, opened, design, workers)

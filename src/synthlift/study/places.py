@@ -12,14 +12,28 @@ if TYPE_CHECKING:
     from synthlift.data.inventory import Asked
 
 
-def asked_of(data: Data) -> Asked:
-    """What is wanted of every image while it is read."""
-    from synthlift.data.inventory import Asked
+def asked_of(data: Data, *, base: Path) -> Asked:
+    """What is wanted of every image while it is read.
 
+    Args:
+        data: the part ``data:`` of a study file.
+        base: folder that relative paths start from.
+    """
+    from synthlift.data.inventory import Asked
+    from synthlift.data.parting import Parting
+
+    split = data.split
+    by_group = split.leave_one_out == "group"
     return Asked(
         max_pixels=data.max_pixels,
         alike=data.near_duplicates == "join",
         derived=data.derived,
+        parting=Parting(
+            file=None if split.file is None else base / Path(split.file).expanduser(),
+            given=split.given == "honour",
+            test_where=split.test_where,
+            leave_one_out=None if by_group else split.leave_one_out,
+        ),
     )
 
 

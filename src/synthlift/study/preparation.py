@@ -84,13 +84,15 @@ class Prepared:
 
 def open_data(session: Session) -> Opened:
     """Read the source and give the session its identity."""
+    from synthlift.data.labels import check_names
     from synthlift.data.sources import open_source
     from synthlift.data.stages import inventory_request, read_request
     from synthlift.study.places import asked_of, where_of
 
     data = session.study.data
     source = open_source(where_of(data, base=session.base))
-    asked = asked_of(data)
+    check_names(data.names, (item.label for item in source.items))
+    asked = asked_of(data, base=session.base)
     (read,) = session.ask([read_request(source, asked)])
     (inventory,) = session.ask([inventory_request(read)])
     session.key = study_key(session.study, read.summary["digest"], base=session.base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,41 @@ def test_overrides_seed_and_budget_change_the_study(tmp_path: Path) -> None:
 def test_embedded_data() -> None:
     asked = ask("sklearn:digits")
     assert (asked.study.data.source, asked.study.name) == ("sklearn:digits", "digits")
+
+
+def test_a_local_data_set_after_its_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "set.parquet").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, title in (("saved", "saved"), ("set.parquet", "set")):
+        study = ask(f"hf:{name}?image=img").study
+        assert (study.data.source, study.name) == (f"hf:{tmp_path / name}?image=img", title)
+    assert ask("hf:owner/set.parquet").study.data.source == "hf:owner/set.parquet"
+
+
+def test_all_sources_of_a_study_file_are_beside_it(tmp_path: Path) -> None:
+    outside = "{name: B, source: ../b, metadata: b.csv}"
+    file = tmp_path / "s.yaml"
+    file.write_text(f"data: {{source: 'hf:./set?image=img', external: [{outside}]}}\n")
+    data = ask(file).study.data
+    assert data.source == f"hf:{tmp_path / 'set'}?image=img"
+    assert data.external[0].source == str(tmp_path.parent / "b")
+    assert data.external[0].metadata == str(tmp_path / "b.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cat.JPG", "is one image .* folders of the classes"),
+        ("pets.tar.gz", "is an archive .* unpack it"),
+        ("x.npy", "a .npy file, which is not read .* np.savez"),
+    ],
+)
+def test_files_that_are_neither_data_nor_a_study(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / name).write_bytes(b"\x89\x00")
+    with pytest.raises(InputError) as caught:
+        ask(tmp_path / name)
+    assert re.search(said, " ".join(str(caught.value).split()))
 
 
 def test_a_study_file_has_no_budget_of_its_own(tmp_path: Path) -> None:

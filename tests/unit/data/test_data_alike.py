@@ -10,8 +10,13 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from synthlift.data.contract import Where
+from synthlift.data.designs import choose_design
 from synthlift.data.inventory import Asked, Inventory, take_inventory
+from synthlift.data.parting import Parting
+from synthlift.data.published import open_split
 from synthlift.data.sources import open_source
+from synthlift.spec.data import Data, Split
+from synthlift.study.places import asked_of
 
 SIDE = 48
 
@@ -77,6 +82,58 @@ def test_a_training_copy_of_a_test_picture_is_left_out(folder: Path) -> None:
     left_out = {row.id: row.reason for row in found.rows if row.status != "ok"}
     assert set(left_out) == {"train/dog/00.png", "train/cat/01.png", "train/dog/02.png"}
     assert all("near-duplicate across given parts: of test/" in why for why in left_out.values())
+
+
+@pytest.mark.parametrize(
+    ("split", "left_out", "letter"),
+    [
+        (Split(file="split.csv"), {"dog/00-again.png", "cat/01.png"}, "A"),
+        (Split(test_where={"site": ("B",)}), {"dog/00-again.png", "cat/01.png"}, "A"),
+        # Each site is tested once; of copies in several, those in the first by name stay.
+        (Split(leave_one_out="site"), {"dog/00.png", "cat/01-again.png"}, "C"),
+    ],
+)
+def test_a_copy_across_parts_that_the_study_fixes_is_left_out(
+    folder: Path, split: Split, left_out: set[str], letter: str
+) -> None:
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    tested = {"dog/00.png", "cat/01-again.png", "dog/02.png", "dog/02-again.jpg", "cat/03.png"}
+    file, table = folder.parent / "split.csv", folder.parent / "sites.csv"
+    parts = [f"{name},{'test' if name in tested else 'train'}" for name in names]
+    file.write_text("\n".join(["id,part", *parts]))
+    sites = [f"{name},{'B' if name in tested else 'A'}" for name in names]
+    table.write_text("\n".join(["path,site", *sites]))
+    where = Where(str(folder), "/", metadata=str(table), attributes=("site",))
+    asked = asked_of(Data(split=split), base=folder.parent)
+    assert Asked.from_json(asked.as_json(), split=str(file)) == asked
+    rows = take_inventory(open_source(where), asked, progress=lambda *_: None).rows
+    assert {row.id for row in rows if row.reason} == left_out
+    groups = {row.id: row.group for row in rows}
+    assert groups["dog/02.png"] == groups["dog/02-again.jpg"]
+    used = [row for row in rows if row.status == "ok"]
+    ids = [row.id for row in used]
+    design = choose_design(
+        split,
+        labels=[row.label for row in used],
+        groups=[row.group for row in used],
+        ids=ids,
+        attributes={"site": [row.attributes["site"] for row in used]},
+        published=open_split(file, ids=ids, unusable=left_out) if split.file else None,
+    )
+    assert design.letter == letter
+
+
+def test_parts_that_are_to_be_ignored_keep_no_copy_out(folder: Path) -> None:
+    (folder.parent / "given").mkdir()
+    folder.rename(folder.parent / "given" / "train")
+    test = folder.parent / "given" / "test" / "dog"
+    test.mkdir(parents=True)
+    (folder.parent / "given" / "train" / "dog" / "00-again.png").rename(test / "00-again.png")
+    asked = Asked(10_000, alike=True, parting=Parting(given=False))
+    rows = inventory(folder.parent / "given", asked).rows
+    assert {row.status for row in rows} == {"ok"}
+    groups = {row.id: row.group for row in rows}
+    assert groups["test/dog/00-again.png"] == groups["train/dog/00.png"]
 
 
 def test_tiny_pictures_are_never_called_alike(tmp_path: Path) -> None:

@@ -152,9 +152,20 @@ def test_copies_across_given_parts_lose_the_training_one() -> None:
     parts = ["train", "test", "train", "validation", "train", "", "test", "train"]
     # 0 copies a test image, 2 a validation image, 3 a test image, 4 and 5 each other.
     pairs = [(0, 1), (2, 3), (3, 6), (4, 5)]
-    assert drop_training_copies(parts, pairs) == [0, 2, 3]
-    assert drop_training_copies(parts, [(1, 0)]) == [0]
-    assert drop_training_copies(parts, []) == []
+    assert drop_training_copies([parts], pairs) == [0, 2, 3]
+    assert drop_training_copies([parts], [(1, 0)]) == [0]
+    assert drop_training_copies([parts], []) == []
+    assert drop_training_copies([], pairs) == []
+
+
+def test_copies_under_several_values_that_are_left_out_in_turn_stay_under_one() -> None:
+    values = ["photo", "art", "art", "sketch", "photo"]
+    draws = [["test" if own == value else "" for own in values] for value in set(values)]
+    assert drop_training_copies(draws, [(0, 1), (1, 2)]) == [0]
+    assert drop_training_copies(draws, [(3, 4)]) in ([3], [4])
+    # One test set in all draws: the copies that are never tested go.
+    redrawn = [["test", "train", "pool"], ["test", "pool", "train"]]
+    assert drop_training_copies(redrawn, [(0, 1), (0, 2)]) == [1, 2]
 
 
 @settings(max_examples=60, deadline=None)
@@ -164,7 +175,7 @@ def test_nothing_crosses_after_dropping_and_no_test_image_goes(data: st.DataObje
     parts = [data.draw(st.sampled_from(["train", "validation", "test"])) for _ in range(n)]
     number = st.integers(0, n - 1)
     pairs = data.draw(st.lists(st.tuples(number, number), max_size=15))
-    dropped = set(drop_training_copies(parts, pairs))
+    dropped = set(drop_training_copies([parts], pairs))
     assert all(parts[i] != "test" for i in dropped)
     for i, j in pairs:
         assert parts[i] == parts[j] or i in dropped or j in dropped

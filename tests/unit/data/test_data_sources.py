@@ -231,8 +231,47 @@ def test_parts_of_a_split_are_kept_with_their_classes(tmp_path: Path) -> None:
     )
 
 
+def test_folders_without_images_beside_the_parts_are_no_classes(tmp_path: Path) -> None:
+    fill(tmp_path / "pets" / "train", cat=3, dog=3)
+    fill(tmp_path / "pets" / "test", cat=1, dog=2)
+    notes = tmp_path / "pets" / "annotations" / "cat.xml"
+    notes.parent.mkdir()
+    notes.write_text("<x/>")
+    found = open_source(Where("pets", str(tmp_path)))
+    assert Counter(item.part for item in found.items) == {"train": 6, "test": 3}
+    assert found.ignored == {".xml": 1}
+    assert list(found.notes) == ["without images, so that they are no parts: 'annotations'"]
+    draw(tmp_path / "pets" / "annotations" / "0.png", 9)
+    again = open_source(Where("pets", str(tmp_path)), strict=False)
+    assert Counter(item.label for item in again.items) == {"train": 6, "test": 3, "annotations": 1}
+
+
 def test_without_labels_any_layout_will_do(tmp_path: Path) -> None:
     draw(tmp_path / "pile" / "a.png", 1)
     draw(tmp_path / "pile" / "deep" / "b.png", 2)
     items = open_source(Where("pile", str(tmp_path), labelled=False)).items
     assert [(item.id, item.label) for item in items] == [("a.png", ""), ("deep/b.png", "")]
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (("images", "masks"), "'images' beside 'masks'"),
+        (("JPEGImages", "Annotations", "SegmentationClass"), "'JPEGImages' beside 'Annotations'"),
+        (("train/images", "train/labels", "valid/images", "valid/labels"), "'images' beside"),
+    ],
+)
+def test_images_beside_masks_or_boxes_are_no_classes(
+    tmp_path: Path, folders: tuple[str, ...], said: str
+) -> None:
+    for k, name in enumerate(folders):
+        draw(tmp_path / "set" / name / "0.png", k)
+        (tmp_path / "set" / name / "0.txt").write_text("0 .5 .5 .1 .1")
+    text = refusal("set", tmp_path)
+    assert said in text
+    assert "segmentation and detection data are not read" in text
+
+
+def test_a_class_may_be_called_labels(tmp_path: Path) -> None:
+    fill(tmp_path / "set", labels=3, images=3, posters=3)
+    assert len(open_source(Where("set", str(tmp_path))).items) == 9

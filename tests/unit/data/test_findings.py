@@ -18,7 +18,7 @@ from synthlift.data.contract import Where
 from synthlift.data.findings import duplicates, looking
 from synthlift.data.findings.advice import advise
 from synthlift.data.findings.tables import attribute_tables
-from synthlift.data.findings.words import HONESTY, render_findings, warnings
+from synthlift.data.findings.words import HONESTY, fault_counts, render_findings, warnings
 from synthlift.data.inventory import Asked, Row, take_inventory
 from synthlift.data.sources import open_source
 from synthlift.spec.data import Data
@@ -236,7 +236,18 @@ def test_subgroups_are_proposed_where_nothing_is_known_of_the_images() -> None:
 
 
 def test_data_that_cannot_be_studied_are_not_sent_into_a_study() -> None:
-    broken = facts(problem="no usable image in cat", minimal_detectable_effect=None)
+    broken = facts(
+        problem="no usable image in cat", remedy="bring some", minimal_detectable_effect=None
+    )
     (advice,) = advise(broken, findings(), data=Data(), said=["x"])
-    assert advice["command"] == ""
+    assert (advice["command"], advice["text"]) == ("", "Bring some.")
     assert warnings(broken, findings())[0] == "cannot be studied as it is: no usable image in cat"
+
+
+def test_masks_that_a_study_refuses_come_before_advice_to_study() -> None:
+    masks = {"images": 3, "without": 0, "unreadable": ["c"], "another_size": ["a (1 × 2)", "b"]}
+    found = findings(masks=masks, oddities=[], outliers=[])
+    assert warnings(facts(), found)[0].startswith("2 masks of another size than their image")
+    assert ("masks that cannot be read", 1) in fault_counts(found)
+    (advice,) = advise(facts(), found, data=Data(), said=["x"])
+    assert advice["text"] == "Export the masks at the size of the images."

@@ -121,6 +121,24 @@ def test_saved_parts(tmp_path: Path) -> None:
     assert np.array_equal(source.load("test/00001", max_pixels=LIMIT).pixels, PIXELS[9])
 
 
+def test_a_parquet_file_of_pictures_needs_no_scheme(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "set.parquet", table(range(12), split=["train"] * 12))
+    found = opened(tmp_path, "set.parquet")
+    assert Counter(item.label for item in found.items) == {"cat": 6, "dog": 6}
+    again = open_source(Where.from_json(found.where.as_json()))
+    for item, k in zip(again.items, range(12), strict=True):
+        assert np.array_equal(again.load(item.path, max_pixels=LIMIT).pixels, PIXELS[k])
+
+
+def test_bytes_beside_a_path_are_no_pictures(tmp_path: Path) -> None:
+    for k, pixels in enumerate(PIXELS):
+        Image.fromarray(pixels).save(tmp_path / f"{k}.png")
+    columns = {"path": [f"{k}.png" for k in range(12)], "label": ["a", "b"] * 6}
+    write_parquet(tmp_path / "set.parquet", pa.table({**columns, "icc": [b"profile"] * 12}))
+    found = opened(tmp_path, "set.parquet")
+    assert [item.id for item in found.items] == sorted(columns["path"])
+
+
 def test_what_datasets_itself_writes(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="the extra 'hub' is not installed")
     features = datasets.Features(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from synthlift.reporting.shareable import (
 )
 from synthlift.spec.facts import Decision, Estimate
 from synthlift.spec.places import without_places
-from synthlift.spec.results import Results, SubgroupGap, SubgroupVerdict
+from synthlift.spec.results import ExternalResult, Results, SubgroupGap, SubgroupVerdict
 from tests.unit.reporting.sample import DIGITS, sample_results
 from tests.unit.reporting.sample_parts import sample_gallery
 
@@ -210,3 +211,38 @@ def test_places_are_cut_to_their_last_part(text: str, left: str) -> None:
 def test_no_absolute_path_survives(parts: list[str]) -> None:
     found = without_places("see /" + "/".join(parts) + " for more")
     assert found == f"see {parts[-1]} for more"
+
+
+def test_cells_and_sets_from_elsewhere_keep_their_secrets() -> None:
+    results = telling_results()
+    results.counts.per_cell = {
+        "eight, bed bed-07, sex f": {"train": 4.0},
+        "eight, bed 12, sex f": {"train": 1.0},
+        "eight, bed shared, sex f": {"train": 9.0},
+    }
+    results.counts.fell_short = {"eight, bed bed-07, sex f": 2, "zero": 1}
+    results.external = [
+        ExternalResult.model_validate(
+            {
+                "name": name,
+                "metric": "accuracy",
+                "images": 3,
+                "groups": 3,
+                "missing_classes": [],
+                "arms": [],
+                "contrast": results.contrasts[0].model_dump(),
+            }
+        )
+        for name in ("ward-7", "another site")
+    ]
+    told = secrets()
+    values = {("bed", "bed-07"): 5, ("bed", "12"): 1, ("bed", "shared"): 9, ("sex", "f"): 14}
+    shared = without_secrets(results, replace(told, values=values))
+    seven, twelve = told.token("bed-07"), told.token("12")
+    assert list(shared.counts.per_cell) == [
+        f"eight, bed {seven}, sex f",
+        f"eight, bed {twelve}, sex f",
+        "eight, bed shared, sex f",
+    ]
+    assert shared.counts.fell_short == {f"eight, bed {seven}, sex f": 2, "zero": 1}
+    assert [one.name for one in shared.external] == [told.token("ward-7"), "another site"]

@@ -155,7 +155,7 @@ def _made(told: Told) -> str:
             f"- its settings: {settings or 'none'}",
             f"- fit: {told.fit + 1} of {found.fits if found else 1}, seed {seed}",
             "- seed of each image: derived from that, its class and its index; written with it",
-            f"- multiple: {arm.multiple:g} × the real images, target {arm.target}",
+            f"- multiple: {arm.multiple:g} × the real images, target {arm.target.title}",
         ]
     return "\n".join(lines)
 

@@ -34,9 +34,12 @@ def advise(
         data: the part ``data:`` of the study.
         said: the words after ``synthlift inspect`` that name the data.
     """
-    if facts["problem"]:
-        why = f"{facts['problem'][:1].upper()}{facts['problem'][1:]}."
-        return [_advice("Mend what keeps the data from being studied", why)]
+    remedy = facts["remedy"] if facts["problem"] else ""
+    if (found.get("masks") or {}).get("another_size"):
+        remedy = remedy or "export the masks at the size of the images"
+    if facts["problem"] or remedy:
+        sentence = f"{remedy[:1].upper()}{remedy[1:]}."
+        return [_advice("Mend what keeps the data from being studied", sentence)]
     words = list(said)
     first = []
     if found["suspected_groups"]:

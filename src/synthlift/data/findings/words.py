@@ -30,6 +30,17 @@ def warnings(facts: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     copies, lines = found["duplicates"], []
     if facts["problem"]:
         lines.append(f"cannot be studied as it is: {facts['problem']}")
+    masks = found.get("masks")
+    if masks and masks["another_size"]:
+        lines.append(
+            f"{_many(len(masks['another_size']), 'mask')} of another size than their image, which "
+            f"a study refuses: {_listed(masks['another_size'])}"
+        )
+    if generated := facts.get("generated", 0):
+        lines.append(
+            f"{_many(generated, 'image')} were generated, as their files say: a test on them says "
+            "nothing of real images, so study the real ones alone"
+        )
     if copies["leaks"]:
         lines.append(
             f"{_many(copies['leaking_test_images'], 'test image')} also lie in another given part: "
@@ -79,6 +90,7 @@ def fault_counts(found: Mapping[str, Any]) -> list[tuple[str, int]]:
     """How many there are of each kind of fault, in words."""
     copies = found["duplicates"]
     kinds = sorted({one["kind"] for one in found["oddities"]})
+    masks = found.get("masks")
     return [
         ("files that cannot be used", len(found["unreadable"])),
         ("pairs of exact copies", copies["exact"]),
@@ -90,6 +102,14 @@ def fault_counts(found: Mapping[str, Any]) -> list[tuple[str, int]]:
         *(
             (f"{kind} images", sum(one["kind"] == kind for one in found["oddities"]))
             for kind in kinds
+        ),
+        *(
+            (words, len(masks[key]))
+            for key, words in (
+                ("another_size", "masks of another size than their image"),
+                ("unreadable", "masks that cannot be read"),
+            )
+            if masks
         ),
     ]
 
@@ -131,7 +151,7 @@ def render_findings(found: Mapping[str, Any]) -> str:
     lines += ["", "advice"]
     for one in found["advice"]:
         lines.append(f"  {one['title']}")
-        lines += [f"    {one['command']}"] if one["command"] else []
+        lines.append(f"    {one['command'] or one['text']}")
     return "\n".join([*lines, "", HONESTY]) + "\n"
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthlift.data.contract import Where
-from synthlift.data.readers.hub_tables import Column, Table
+from synthlift.data.readers.hub_tables import IMAGE_NAMES, Column, Table
 from synthlift.data.readers.numbered import no_column
 from synthlift.errors import InputError
 
-_IMAGES = ("image", "img", "pixel_values")
 _LABELS = ("label", "labels", "class", "target", "y")
 _SINGLE = ("class", "whole", "text")
 
@@ -97,7 +96,7 @@ def _image(
     elif len(found) == 1:
         return found[0]
     else:
-        for name in _IMAGES:
+        for name in IMAGE_NAMES:
             if name in found:
                 return name
     what = f"several columns of images: {', '.join(found)}" if found else "no column of images"

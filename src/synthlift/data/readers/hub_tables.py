@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from synthlift.data.endings import SAVED
 from synthlift.data.readers.folder import SPLIT_NAMES
 from synthlift.errors import InputError
 
 Kind = Literal["image", "class", "whole", "fraction", "text", "several", "other"]
+IMAGE_NAMES = ("image", "img", "pixel_values")
 _GROUPS_HELD = 2
 LOCAL_RULE = (
     "hf:PATH is a folder that `save_to_disk` of the package 'datasets' wrote, a folder of parquet "
@@ -130,6 +132,26 @@ def columns_of(schema: Any) -> dict[str, Column]:
     return {field.name: _column(field.type, features.get(field.name)) for field in schema}
 
 
+def holds_pictures(path: Path) -> bool:
+    """Whether a parquet file has a column of pictures, and not only of paths or other bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return False
+    pictures = [name for name, column in columns_of(schema).items() if column.kind == "image"]
+    # Bytes without a name may be anything, such as a thumbnail beside the path of the image.
+    return any(not _is_bytes(schema.field(name).type) or name in IMAGE_NAMES for name in pictures)
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+
 def _column(kind: Any, feature: Any) -> Column:
     import pyarrow.types as types
 
@@ -137,7 +159,7 @@ def _column(kind: Any, feature: Any) -> Column:
     if stated == "ClassLabel":
         return Column("class", tuple(map(str, feature.get("names") or ())))
     is_struct = types.is_struct(kind) and {field.name for field in kind} >= {"bytes", "path"}
-    if stated == "Image" or is_struct or types.is_binary(kind) or types.is_large_binary(kind):
+    if stated == "Image" or is_struct or _is_bytes(kind):
         return Column("image")
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return Column("several")
@@ -159,10 +181,10 @@ def open_local(path: Path, given: str) -> tuple[dict[str, Table], list[Path]]:
     import pyarrow as pa
 
     try:
-        if (path / "dataset_dict.json").is_file():
-            names = json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        if (path / SAVED[0]).is_file():
+            names = json.loads((path / SAVED[0]).read_text(encoding="utf-8"))["splits"]
             saved = {str(name): _saved_files(path / Path(str(name)).name) for name in names}
-        elif (path / "state.json").is_file():
+        elif (path / SAVED[1]).is_file():
             saved = {"": _saved_files(path)}
         else:
             files = _parquet_parts(path)
@@ -188,7 +210,7 @@ def open_local(path: Path, given: str) -> tuple[dict[str, Table], list[Path]]:
 
 def _saved_files(folder: Path) -> list[Path]:
     """The Arrow files of one saved part, in order; by name only, so that none lies outside."""
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    state = json.loads((folder / SAVED[1]).read_text(encoding="utf-8"))
     return [folder / Path(str(entry["filename"])).name for entry in state["_data_files"]]
 
 

@@ -263,8 +263,15 @@ def single_classes(
         column, given: array and file, for messages.
 
     Raises:
-        InputError: several labels an image, continuous values, or numbers without a name.
+        InputError: masks, several labels an image, continuous values, or numbers without a name.
     """
+    if values.ndim > 2 and min(values.shape[1:3]) > 1:
+        raise InputError(
+            f"'{column}' in '{given}' has shape {list(values.shape)}: a picture for each image",
+            rule="Synthlift answers for classification, one class an image; masks may stand beside "
+            "the classes, but segmentation alone is not read",
+            remedy="save the class of each image as 'labels'",
+        )
     if values.size != values.shape[0]:
         raise InputError(
             f"'{column}' in '{given}' has shape {list(values.shape)}: several labels an image",

@@ -1,9 +1,13 @@
-"""A table of paths: CSV and its kin, parquet or .xlsx, a row for each image."""
+"""A table of paths: CSV and its kin, parquet or .xlsx, a row for each image.
+
+A parquet file may hold the pictures themselves; then it is read as ``hf:`` reads it.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from synthlift.data.columns import (
@@ -19,8 +23,11 @@ from synthlift.data.columns import (
 )
 from synthlift.data.contract import UNLABELLED, Item, Source, Where
 from synthlift.data.decode import WHITE_16_BIT, Decoded, decode_file
+from synthlift.data.endings import PARQUET
 from synthlift.data.masks import read_mask
 from synthlift.data.placing import Placed, place, present
+from synthlift.data.readers.hub import HubReader
+from synthlift.data.readers.hub_tables import holds_pictures
 from synthlift.data.readers.listing import encodable
 from synthlift.data.tables import Table, read_table
 from synthlift.data.wording import counted, listed
@@ -36,10 +43,12 @@ class TableReader:
     """Opens a table of paths."""
 
     def __init__(self, config: ComponentConfig) -> None:
-        del config
+        self._config = config
 
     def open(self, where: Where) -> Source:
         """See :class:`~synthlift.data.contract.Reader`."""
+        if where.path.suffix.lower() in PARQUET and holds_pictures(where.path):
+            return HubReader(self._config).open(replace(where, source=f"hf:{where.source}"))
         table = read_table(where.path, given=where.source)
         refuse_boxes(table, where)
         roles = roles_of(table, where, known=_left_to_metadata(where))
