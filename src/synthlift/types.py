@@ -279,9 +279,10 @@ class FilterInputs:
         train: the training images of this fit.
         validation: held-out images for thresholds.
         test: the lock.
-        reference: the first chunk of generated images, labelled as requested.
+        reference: first generated images of each class, labelled as requested.
         encoder: features shared by all filters.
         scorer: a classifier trained by a training stage on ``train`` out of fold, or None.
+        scratch: a folder for large temporary files; None = the system's.
     """
 
     train: ImageSet
@@ -290,6 +291,7 @@ class FilterInputs:
     encoder: Encoder
     reference: ImageBatch | None = None
     scorer: Scorer | None = None
+    scratch: Path | None = None
 
 
 class Filter(ABC):

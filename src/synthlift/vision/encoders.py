@@ -11,14 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synthlift.rows import PixelRows
 from synthlift.seeds import seed_for
 from synthlift.types import Encoder, Float32, UInt8
+from synthlift.vision.features import encode, some_rows
 from synthlift.vision.neighbours import nearest
 
 CHUNK = 32
 """Images computed together, always: kernels round differently at other batch shapes."""
 LARGEST = 64
 GRID = 4
+MOST_COMPARED = 5000
+"""Images by which the parts of a joined encoder are scaled, at most."""
 
 
 class RandomConvolutions:
@@ -119,17 +123,19 @@ class JoinedEncoder:
         return np.concatenate([part(pixels) * np.float32(s) for part, s in pairs], axis=1)
 
 
-def join_encoders(parts: Sequence[Encoder], *, pixels: UInt8) -> JoinedEncoder:
+def join_encoders(parts: Sequence[Encoder], *, pixels: PixelRows) -> JoinedEncoder:
     """Put encoders side by side so that each counts alike.
 
     Args:
         parts: at least one encoder.
         pixels: training images, at least 2; the median distance to the nearest other image
-            becomes 1 in each part.
+            becomes 1 in each part. Of more than :data:`MOST_COMPARED`, so many are drawn by a seed
+            that never changes: the median says how the parts compare, not how near images lie.
     """
     scales = []
+    rows = some_rows(pixels.shape[0], MOST_COMPARED, "encoder_scales")
     for part in parts:
-        features = part(pixels)
+        features = encode(part, pixels, rows=rows)
         typical = float(np.median(nearest(features, references=features, same=True).distances))
         scales.append(1 / typical if typical > 0 else 1.0)
     return JoinedEncoder("+".join(p.name for p in parts), tuple(parts), tuple(scales))

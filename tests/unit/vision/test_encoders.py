@@ -5,7 +5,9 @@ import pytest
 
 from synthlift.testing.inputs import draw_images
 from synthlift.types import Float32, UInt8
+from synthlift.vision import encoders
 from synthlift.vision.encoders import CallableEncoder, RandomConvolutions, join_encoders
+from synthlift.vision.features import some_rows
 from synthlift.vision.neighbours import nearest
 
 
@@ -67,3 +69,13 @@ def test_joined_parts_count_alike_whatever_their_scale() -> None:
         gaps = nearest(part, references=part, same=True).distances
         assert np.median(gaps) == pytest.approx(1, rel=1e-4)
     assert joined.name.endswith("+small")
+
+
+def test_parts_are_scaled_by_some_of_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, _ = draw_images(90, seed=3)
+    monkeypatch.setattr(encoders, "MOST_COMPARED", 60)
+    rows = some_rows(90, 60, "encoder_scales")
+    joined = join_encoders([RandomConvolutions()], pixels=pixels)
+    assert joined.scales == join_encoders([RandomConvolutions()], pixels=pixels[rows]).scales
+    monkeypatch.setattr(encoders, "MOST_COMPARED", 90)
+    assert join_encoders([RandomConvolutions()], pixels=pixels).scales != joined.scales

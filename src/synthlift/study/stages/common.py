@@ -100,4 +100,4 @@ def encoder_with(scorer: Classifier, train: ImageSet) -> Encoder:
     from synthlift.vision.encoders import CallableEncoder, RandomConvolutions, join_encoders
 
     trained = CallableEncoder(name="classifier", features=scorer.features)
-    return join_encoders([RandomConvolutions(), trained], pixels=train.pixels())
+    return join_encoders([RandomConvolutions(), trained], pixels=train.source)
