@@ -32,6 +32,19 @@ class PixelRows(Protocol):
         ...
 
 
+class FeatureRows(Protocol):
+    """Features float32 [N, D] that are read by position; an array is one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, D."""
+        ...
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> NDArray[np.float32]:
+        """Copy the features at positions ``rows``, float32 [n, D]."""
+        ...
+
+
 def as_positions(rows: NDArray[Any] | Sequence[int], *, length: int) -> NDArray[np.intp]:
     """Row positions, whether given as positions or as a mask of ``length`` booleans."""
     given = np.asarray(rows)

@@ -23,6 +23,7 @@ from synthlift.imagesets import (
     Strings,
     UInt8,
 )
+from synthlift.rows import FeatureRows
 
 __all__ = [
     "UNLABELLED",
@@ -282,7 +283,7 @@ class FilterInputs:
         reference: first generated images of each class, labelled as requested.
         encoder: features shared by all filters.
         scorer: a classifier trained by a training stage on ``train`` out of fold, or None.
-        scratch: a folder for large temporary files; None = the system's.
+        features: what ``encoder`` gives for ``train`` [N, D], where that is known already.
     """
 
     train: ImageSet
@@ -291,7 +292,7 @@ class FilterInputs:
     encoder: Encoder
     reference: ImageBatch | None = None
     scorer: Scorer | None = None
-    scratch: Path | None = None
+    features: FeatureRows | None = None
 
 
 class Filter(ABC):

@@ -45,8 +45,8 @@ class NearCopies(Filter):
             inputs.train,
             held_out=inputs.validation,
             encoder=inputs.encoder,
+            features=inputs.features,
             controls=False,
-            folder=inputs.scratch,
         )
         self._reference = reference
         self._cuts = copy_cuts(

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from synthlift.rows import PixelRows
+from synthlift.rows import FeatureRows, PixelRows
 from synthlift.seeds import generator_for
 from synthlift.types import (
     Encoder,
@@ -31,7 +31,7 @@ from synthlift.types import (
     UInt8,
 )
 from synthlift.vision.copying_statistics import c_t, joined, matched_cells, median_ratio
-from synthlift.vision.features import FeatureRows, encode, kept_features, some_rows
+from synthlift.vision.features import encode, kept_features, some_rows
 from synthlift.vision.neighbours import nearest
 
 Bools = NDArray[np.bool_]
@@ -174,6 +174,7 @@ def copying_reference(
     *,
     held_out: ImageSet,
     encoder: Encoder,
+    features: FeatureRows | None = None,
     seed: int = 0,
     controls: bool = True,
     folder: Path | None = None,
@@ -185,13 +186,16 @@ def copying_reference(
         held_out: at least 1 labelled real image that was not trained on, of the same size. Of more
             than :data:`MOST_HELD_OUT`, so many are drawn by ``seed``.
         encoder: shared by all measures.
+        features: what it gives for ``train`` [N, D], where that is known already.
         seed: of the noise control and of sub-samples.
         controls: whether blurred and noised held-out images are measured too.
-        folder: for a temporary file, where the features would take much memory.
+        folder: for a temporary file, where unknown features would take much memory.
     """
     assert len(train) >= 3, "copying needs at least 3 training images"
     assert len(held_out) >= 1, "copying needs held-out images"
-    features = kept_features(encoder, train.source, folder=folder)
+    if features is None:
+        features = kept_features(encoder, train.source, folder=folder)
+    assert features.shape[0] == len(train), "features of other images"
     drawn = held_out.subset(some_rows(len(held_out), MOST_HELD_OUT, seed, "held_out"))
     changes: dict[str, Callable[[UInt8], UInt8]] = {}
     if controls:

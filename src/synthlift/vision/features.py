@@ -6,12 +6,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthlift.rows import PixelRows, runs
+from synthlift.rows import FeatureRows, PixelRows, runs
 from synthlift.seeds import generator_for
 from synthlift.types import Encoder, Float32, UInt8
 
@@ -20,19 +19,6 @@ IN_MEMORY_BYTES = 64 * 2**20
 TOGETHER = 64
 """Images given to an encoder at once: a multiple of what encoders compute together, so that their
 chunks are the same as if they were given all images."""
-
-
-class FeatureRows(Protocol):
-    """Features float32 [N, D] that are read by position; an array is one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """N, D."""
-        ...
-
-    def __getitem__(self, rows: NDArray[np.intp], /) -> Float32:
-        """Copy the features at positions ``rows``, float32 [n, D]."""
-        ...
 
 
 def encode(
@@ -91,6 +77,25 @@ def _blocks(
     for start in range(0, len(rows), TOGETHER):
         block = pixels[rows[start : start + TOGETHER]]
         yield encoder(block if change is None else change(block))
+
+
+def scaled(features: FeatureRows, *, by: Float32) -> FeatureRows:
+    """Features with each column multiplied by its factor [D]; an array is changed in place."""
+    if isinstance(features, np.ndarray):
+        features *= by
+        return features
+    return ScaledRows(features, by)
+
+
+class ScaledRows:
+    """Features whose columns are multiplied by their factors [D] as they are read."""
+
+    def __init__(self, base: FeatureRows, factors: Float32) -> None:
+        self._base, self._factors, self.shape = base, factors, base.shape
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> Float32:
+        """The features at ``rows``, float32 [n, D]."""
+        return self._base[rows] * self._factors
 
 
 class FeatureFile:

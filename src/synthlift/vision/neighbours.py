@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from synthlift.rows import FeatureRows
 from synthlift.types import Float32, Float64
-from synthlift.vision.features import FeatureRows
 
 SPARE = 8
 """Candidates kept beyond k, so that rounding in the fast pass cannot lose a true neighbour."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,7 +188,6 @@ def test_filters_read_few_training_images_at_once_and_judge_alike(
     judge: Filter,
     every: ImageSet,
     inputs: FilterInputs,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     batch = _batch(every, slice(550, 700))
@@ -200,7 +198,21 @@ def test_filters_read_few_training_images_at_once_and_judge_alike(
     monkeypatch.setattr("synthlift.vision.neighbours.BLOCK_BYTES", 2**20)
     monkeypatch.setattr("synthlift.rows.BLOCK_BYTES", 50 * 64)
     train, rows = counted(inputs.train)
-    judge.calibrate(replace(inputs, train=train, scratch=tmp_path))
+    judge.calibrate(replace(inputs, train=train))
     assert judge.judge(batch) == expected
     assert sum(rows.asked) == len(train)
     assert max(rows.asked) <= features.TOGETHER
+
+
+def test_near_copies_takes_features_that_are_known_already(
+    every: ImageSet, inputs: FilterInputs
+) -> None:
+    batch = _batch(every, slice(550, 700))
+    judge = NearCopies(NearCopiesConfig())
+    judge.calibrate(inputs)
+    expected = judge.judge(batch)
+    train, rows = counted(inputs.train)
+    features_nd = inputs.encoder(inputs.train.pixels())
+    judge.calibrate(replace(inputs, train=train, features=features_nd))
+    assert judge.judge(batch) == expected
+    assert not rows.asked

@@ -17,7 +17,7 @@ from synthlift.store.images import (
     read_generated,
     usable_rows,
 )
-from synthlift.study.stages.common import classifier, encoder_with, fit_inputs, load_plugins
+from synthlift.study.stages.common import fit_inputs, load_plugins, reference
 from synthlift.study.tables import Entry, gather
 from synthlift.types import UInt8
 
@@ -63,15 +63,16 @@ def copying(request: StageRequest, context: StageContext) -> Summary:
 
     load_plugins(request)
     inputs = fit_inputs(request, context.store)
-    reference = copying_reference(
+    known = reference(request, context.store)
+    measured = copying_reference(
         inputs.train,
         held_out=inputs.validation,
-        encoder=encoder_with(classifier(context.store, request.one("scorer")), inputs.train),
+        encoder=known.encoder,
+        features=known.features,
         seed=request.seed,
-        folder=context.store.scratch(),
     )
     result = measure_copying(
-        reference,
+        measured,
         generated=StoredImages(*generated_rows(context.store, request.config["manifest"])),
         classes=inputs.train.classes,
     )
@@ -80,12 +81,11 @@ def copying(request: StageRequest, context: StageContext) -> Summary:
 
 def pictures(request: StageRequest, context: StageContext) -> Summary:
     """Stage: real, kept and rejected images, and the closest generated–training pairs."""
-    from synthlift.vision.features import encode, kept_features
+    from synthlift.vision.features import encode
     from synthlift.vision.neighbours import nearest
 
     load_plugins(request)
     inputs = fit_inputs(request, context.store)
-    encoder = encoder_with(classifier(context.store, request.one("scorer")), inputs.train)
     images: list[UInt8] = []
     items: list[dict[str, Any]] = []
     train = inputs.train
@@ -104,8 +104,8 @@ def pictures(request: StageRequest, context: StageContext) -> Summary:
             )
     if request.config["manifest"] and len(train):
         generated, labels = generated_rows(context.store, request.config["manifest"])
-        known = kept_features(encoder, train.source, folder=context.store.scratch())
-        near = nearest(encode(encoder, generated), references=known)
+        known = reference(request, context.store)
+        near = nearest(encode(known.encoder, generated), references=known.features)
         order = np.argsort(near.distances[:, 0], kind="stable")[: request.config["pairs"]]
         for pair, row in enumerate(order):
             facts = {"pair": pair, "distance": float(near.distances[row, 0])}

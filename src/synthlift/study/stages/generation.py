@@ -20,15 +20,15 @@ from synthlift.rows import IN_MEMORY_BYTES
 from synthlift.seeds import seed_for
 from synthlift.spec.targets import Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
-from synthlift.store.images import PIXELS, ManifestEntry, members, read_generated
+from synthlift.store.images import PIXELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
 from synthlift.study.components import build
 from synthlift.study.stages.common import (
     classifier,
-    data_keys,
-    encoder_with,
     fit_inputs,
+    has_many,
     load_plugins,
+    reference,
     run_context,
 )
 from synthlift.types import (
@@ -43,8 +43,6 @@ from synthlift.types import (
 )
 
 SAVED = "generator"
-MANY = 10_000
-"""Above so many training images a worker keeps the filters of two fits instead of eight."""
 MONITORED = 3
 """Fewer training images than this leave nothing to compare distances with."""
 
@@ -144,15 +142,15 @@ def _calibrated(root: Path, spec: str) -> dict[str, Filter]:
     inputs = fit_inputs(request, store)
     scorer = classifier(store, parts["inputs"]["scorer"])
     chunks = _first_chunks(store, parts["inputs"]["reference"])
-    reference = ImageBatch(*read_generated(store, chunks)) if chunks else None
+    known = reference(request, store)
     seen = FilterInputs(
         train=inputs.train,
         validation=inputs.validation,
         test=inputs.test,
-        encoder=encoder_with(scorer, inputs.train),
-        reference=reference,
+        encoder=known.encoder,
+        features=known.features,
+        reference=ImageBatch(*read_generated(store, chunks)) if chunks else None,
         scorer=scorer.probabilities,
-        scratch=store.scratch(),
     )
     filters: dict[str, Filter] = {}
     for component in parts["filters"]:
@@ -161,8 +159,8 @@ def _calibrated(root: Path, spec: str) -> dict[str, Filter]:
     return filters
 
 
-_judges = functools.lru_cache(maxsize=8)(_calibrated)
-_judges_of_many = functools.lru_cache(maxsize=2)(_calibrated)
+_calibrated_on_few = functools.lru_cache(maxsize=8)(_calibrated)
+_calibrated_on_many = functools.lru_cache(maxsize=2)(_calibrated)
 
 
 def _first_chunks(store: Store, keys: list[str]) -> list[ManifestEntry]:
@@ -197,9 +195,8 @@ def judge(request: StageRequest, context: StageContext) -> Summary:
     chunk = _whole_chunks(context.store, [request.one("chunk")])
     if not chunk:
         return {"rejected_by": [], "reasons": [], "scores": {}, "flags": {}}
-    trained = members(context.store, data_keys(request), request.config["draw"], "train")
-    judges = _judges if len(trained) <= MANY else _judges_of_many
-    filters = judges(context.store.root, spec)
+    calibrated = _calibrated_on_many if has_many(request, context.store) else _calibrated_on_few
+    filters = calibrated(context.store.root, spec)
     pixels, labels = read_generated(context.store, chunk)
     judged = judge_chunk(filters, batch=ImageBatch(pixels=pixels, labels=labels))
     return {
