@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_BYTES = 16 * 2**20
+IN_MEMORY_BYTES = 2**30
+"""Images of more bytes than this together stay where they lie, and are read as they are needed."""
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class PixelRows(Protocol):
@@ -22,6 +29,19 @@ class PixelRows(Protocol):
 
     def __getitem__(self, rows: NDArray[np.intp], /) -> NDArray[np.uint8]:
         """Copy the images at positions ``rows``, uint8 [n, H, W, C]."""
+        ...
+
+
+class FeatureRows(Protocol):
+    """Features float32 [N, D] that are read by position; an array is one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, D."""
+        ...
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> NDArray[np.float32]:
+        """Copy the features at positions ``rows``, float32 [n, D]."""
         ...
 
 
@@ -65,3 +85,27 @@ class JoinedPixels:
             mine = places == place
             found[mine] = self._bases[place][rows[mine] - self._starts[place]]
         return found
+
+
+def runs(rows: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    """Start and end of every stretch in which each row follows the one before it."""
+    if len(rows):
+        breaks = (np.flatnonzero(np.diff(rows) != 1) + 1).tolist()
+        yield from zip([0, *breaks], [*breaks, len(rows)], strict=True)
+
+
+def ahead(read: Callable[[A], B], items: Iterator[A]) -> Generator[tuple[A, B], None, None]:
+    """Each item with what ``read`` makes of it, the next one being read in a thread meanwhile.
+
+    At most two results are held. The items are taken in the caller's thread, since their iterator
+    may keep state; close the generator to end the thread.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        waiting: deque[tuple[A, Future[B]]] = deque()
+        for item in items:
+            waiting.append((item, pool.submit(read, item)))
+            if len(waiting) > 1:
+                earlier, reading = waiting.popleft()
+                yield earlier, reading.result()
+        for earlier, reading in waiting:
+            yield earlier, reading.result()

@@ -23,6 +23,7 @@ from synthlift.imagesets import (
     Strings,
     UInt8,
 )
+from synthlift.rows import FeatureRows
 
 __all__ = [
     "UNLABELLED",
@@ -283,9 +284,10 @@ class FilterInputs:
         train: the training images of this fit.
         validation: held-out images for thresholds.
         test: the lock.
-        reference: the first chunk of generated images, labelled as requested.
+        reference: first generated images of each class, labelled as requested.
         encoder: features shared by all filters.
         scorer: a classifier trained by a training stage on ``train`` out of fold, or None.
+        features: what ``encoder`` gives for ``train`` [N, D], where that is known already.
     """
 
     train: ImageSet
@@ -294,6 +296,7 @@ class FilterInputs:
     encoder: Encoder
     reference: ImageBatch | None = None
     scorer: Scorer | None = None
+    features: FeatureRows | None = None
 
 
 class Filter(ABC):

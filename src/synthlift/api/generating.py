@@ -24,22 +24,26 @@ from synthlift.types import SampleRequest
 
 if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener
+    from synthlift.study.preparation import Prepared
     from synthlift.types import UInt8
 
 SHEET, PROVENANCE, MASKS = "contact-sheet.png", "provenance.csv", "masks"
 COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt")
 SHEET_COLUMNS, SHEET_SIDE = 8, 96
-VALIDATION = 0.1
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What was written: the folder, images per class, and the contact sheet."""
+    """What was written: the folder, images per class, and the contact sheet.
+
+    ``fitted_on`` says in words what a generator that was fitted first learnt from, else "".
+    """
 
     path: Path
     counts: dict[str, int]
     sheet: Path
+    fitted_on: str = ""
 
 
 def generate(
@@ -63,6 +67,9 @@ def generate(
     Masks are written beside them, under ``masks/``, by a generator that knows what it drew.
 
     The same generator, seed and class give the same images; more of them begin with the same.
+    A generator that is fitted first never learns from test images that the data bring, or that
+    ``data.split`` of a study names; without such, it learns from all images but a few that are held
+    out to watch it.
 
     Args:
         source: a finished run, a folder that this function wrote, or images to fit on first.
@@ -93,12 +100,12 @@ def generate(
             rule="images are written into a new or empty folder",
             remedy="give another folder with --out",
         )
-    place = kept_folder(source, generator)
+    place, fitted_on = kept_folder(source, generator), ""
     if place is not None:
         name, facts = place.name, read_component(place)
     else:
         asked = ask(source, store=store, overrides=overrides)
-        name, place, facts = _fit(
+        name, place, facts, fitted_on = _fit(
             asked,
             name=generator,
             attributes=sorted(asked_by),
@@ -118,7 +125,7 @@ def generate(
     counts, pictures = _write_all(kept, requests, folder, progress)
     sheet = folder / SHEET
     _contact_sheet(pictures).save(sheet)
-    return Generated(folder, counts, sheet)
+    return Generated(folder, counts, sheet, fitted_on)
 
 
 def _device(wanted: str) -> str:
@@ -268,13 +275,13 @@ def _fit(
     device: str,
     workers: int | None,
     listener: Listener | None,
-) -> tuple[str, Path, dict[str, Any]]:
+) -> tuple[str, Path, dict[str, Any], str]:
     """Fit a generator on a folder through the store; a second call finds it there.
 
     Returns:
-        Its name, its folder in the store, and what ``component.json`` says of it.
+        Its name, its folder in the store, what ``component.json`` says of it, and what it learnt
+        from, in words.
     """
-    from synthlift.data.designs import Design
     from synthlift.data.sizes import choose_channels, choose_size
     from synthlift.store import Store
     from synthlift.study.beside import open_beside
@@ -284,7 +291,12 @@ def _fit(
     from synthlift.study.generation import fit_request
     from synthlift.study.layout import make_layout
     from synthlift.study.ledger import Ledger
-    from synthlift.study.preparation import open_data, original_sizes, prepare
+    from synthlift.study.preparation import (
+        design_for_fitting,
+        open_data,
+        original_sizes,
+        prepare,
+    )
     from synthlift.study.session import Session
     from synthlift.study.stages.generation import SAVED
 
@@ -313,9 +325,7 @@ def _fit(
         prepared = prepare(
             session,
             opened,
-            # Nothing is tested here: one image a class is locked away, the least there is. Test
-            # images that the data bring stay out of it where a study honours them.
-            design=Design("fixed", test=1e-9, validation=VALIDATION, folds=1, repeats=1, draws=1),
+            design=design_for_fitting(session, opened),
             image_size=given if isinstance(given, int) else choose_size(widths, heights)[0],
             channels=choose_channels(grey, wanted=study.data.channels)[0],
             layout=layout,
@@ -335,4 +345,13 @@ def _fit(
         "fit": fitted.key,
         "seed": fitted.record["seed"],
     }
-    return component.title, fitted.folder / SAVED, facts
+    return component.title, fitted.folder / SAVED, facts, _words(prepared)
+
+
+def _words(prepared: Prepared) -> str:
+    images = prepared.split.summary["images"][0]
+    train, validation, test = (
+        sum(images[part].values()) for part in ("train", "validation", "test")
+    )
+    text = f"fitted on {train:,} images, watched on {validation:,}, {test:,} left out"
+    return f"{text}: {prepared.design.reason}" if prepared.design.reason else text

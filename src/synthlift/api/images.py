@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from synthlift.api.run_folder import Run
     from synthlift.data.contract import Source
     from synthlift.data.decode import Decoded
+    from synthlift.rows import PixelRows
     from synthlift.store import Artefact, Store
     from synthlift.types import UInt8
 
@@ -49,7 +50,7 @@ class Pixels:
 
     def _real(self, image: ArmImage) -> UInt8:
         if image.id in self._rows:
-            found: UInt8 = np.ascontiguousarray(self._base[self._rows[image.id]])
+            found: UInt8 = self._base[np.array([self._rows[image.id]])][0]
             return found
         from synthlift.data.sizes import resize
 
@@ -143,12 +144,12 @@ class Pixels:
         return {str(name): row for row, name in enumerate(usable_rows(self.store, inventory)["id"])}
 
     @cached_property
-    def _base(self) -> UInt8:
+    def _base(self) -> PixelRows:
         from synthlift.store.images import PIXELS
+        from synthlift.store.pixel_files import open_rows
 
         assert self._pixels is not None
-        pixels: UInt8 = np.load(self._pixels.path(PIXELS), mmap_mode="r")
-        return pixels
+        return open_rows(self._pixels.path(PIXELS))
 
     @cached_property
     def _pixels(self) -> Artefact | None:

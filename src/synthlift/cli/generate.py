@@ -51,7 +51,8 @@ def generate(
 ) -> None:
     """Make images with a run's generator, or fit one first.
 
-    SOURCE is a finished run, a folder that this command wrote, or images to fit a generator on.
+    SOURCE is a finished run, a folder that this command wrote, or images to fit a generator on;
+    test images that those bring, or that a study's data.split names, are never learnt from.
     """
     from synthlift import api
     from synthlift.cli import output
@@ -80,6 +81,8 @@ def generate(
     if as_json:
         output.say_json(asdict(found))
         return
+    if found.fitted_on:
+        output.say(f"The generator was {found.fitted_on}.")
     total = sum(found.counts.values())
     made = [name for name, count in found.counts.items() if count]
     output.say(f"{total:,} images of {len(made)} classes in {found.path / 'images'}")

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from synthlift.curation.config import ExactDuplicatesConfig
+from synthlift.rows import in_blocks
 from synthlift.types import Filter, FilterInputs, ImageBatch, UInt8, Verdict
 
 FINE = Verdict(score=1.0, flagged=False)
@@ -22,7 +23,8 @@ class ExactDuplicates(Filter):
     def calibrate(self, inputs: FilterInputs) -> None:
         """Hash the training images; of equal ones the first is named."""
         known: dict[bytes, str] = {}
-        for image, name in zip(inputs.train.pixels(), inputs.train.ids, strict=True):
+        images = (image for block in in_blocks(inputs.train.source) for image in block)
+        for image, name in zip(images, inputs.train.ids, strict=True):
             known.setdefault(_digest(image), str(name))
         self._known = known
 

@@ -19,7 +19,9 @@ from synthlift.vision.copying import (
 class NearCopies(Filter):
     """Distance to train below the held-out images' quantile, or clearly of one training image.
 
-    Nothing is saved: calibrating again on the same inputs gives the same thresholds.
+    All training images are searched, however many; of the held-out images, those that
+    :func:`~synthlift.vision.copying.copying_reference` draws. Nothing is saved: calibrating again
+    on the same inputs gives the same thresholds.
     """
 
     def __init__(self, config: NearCopiesConfig) -> None:
@@ -40,7 +42,11 @@ class NearCopies(Filter):
                 remedy="raise data.split.validation, or remove 'near_copies' from 'curation'",
             )
         reference = copying_reference(
-            inputs.train, held_out=inputs.validation, encoder=inputs.encoder
+            inputs.train,
+            held_out=inputs.validation,
+            encoder=inputs.encoder,
+            features=inputs.features,
+            controls=False,
         )
         self._reference = reference
         self._cuts = copy_cuts(

@@ -165,6 +165,37 @@ def choose_design(
     return replace(design, stratify=stratify)
 
 
+def fitting_design(
+    split: Split,
+    *,
+    labels: Sequence[str] | Strings,
+    groups: Sequence[str] | Strings,
+    ids: Sequence[str] | Strings,
+    parts: Sequence[str] | Strings,
+    attributes: Mapping[str, Sequence[str] | Strings],
+    published: Published | None = None,
+) -> Design:
+    """The design for a generator that is fitted by itself, outside a study.
+
+    Test images that a study would not draw – the data bring them, ``split.file`` names them (in its
+    first draw), ``split.test_where`` describes them – are locked away here too, and given
+    validation images stay validation. Nothing else is tested: one group a class is locked, the
+    least there is, and a tenth of the rest is validation.
+
+    Args:
+        split, labels, groups, ids, parts, attributes, published: as for :func:`choose_design`.
+
+    Raises:
+        InputError: the parts cannot be followed, or a key names an unknown attribute.
+    """
+    images = Images.of(labels=labels, groups=groups, ids=ids, parts=parts, attributes=attributes)
+    fixed = fix_parts(split, images, published=published)
+    design = Design("fixed", test=1e-9, validation=0.1, folds=1, repeats=1, draws=1)
+    if fixed is None:
+        return design
+    return replace(design, reason=fixed.reason, **fixed.keys)
+
+
 def _drawn(split: Split, images: Images) -> Design:
     """Every part is drawn."""
     counts = groups_per_class(images.labels, images.groups)

@@ -6,14 +6,14 @@ them leave before memory is short. So large files are not mapped: their rows are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthlift.errors import StageError
-from synthlift.rows import PixelRows
+from synthlift.rows import PixelRows, runs
 from synthlift.types import UInt8
 
 LARGE_BYTES = 512 * 2**20
@@ -52,7 +52,7 @@ class FileRows:
         size = len(flat) // max(1, len(rows))
         # Opened anew each time: threads and processes share no position in it.
         with self._path.open("rb", buffering=0) as stream:
-            for start, end in _runs(rows):
+            for start, end in runs(rows):
                 stream.seek(self._offset + int(rows[start]) * size)
                 wanted = flat[start * size : end * size].data
                 while wanted:
@@ -61,13 +61,6 @@ class FileRows:
                         raise StageError(f"'{self._path}' ends before its last image does")
                     wanted = wanted[got:]
         return images
-
-
-def _runs(rows: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
-    """Start and end of every stretch in which each row follows the one before it."""
-    if len(rows):
-        breaks = (np.flatnonzero(np.diff(rows) != 1) + 1).tolist()
-        yield from zip([0, *breaks], [*breaks, len(rows)], strict=True)
 
 
 class JoinedRows:

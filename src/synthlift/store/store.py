@@ -101,6 +101,12 @@ class Store:
             ) from None
         return Artefact(key, folder, record)
 
+    def scratch(self) -> Path:
+        """A folder on the store's disk for temporary files that delete themselves."""
+        folder = self.root / "scratch"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
+
     # ── computing ─────────────────────────────────────────────────────────────────────────────
 
     @contextlib.contextmanager

@@ -158,8 +158,16 @@ def _ratio(figures: Sequence[Artefact]) -> Estimate | None:
         low=min(values),
         high=max(values),
         n=len(values),
-        method="mean and range over fits, uncurated samples",
+        method=f"mean and range over fits, uncurated samples{_drawn(figures[0].summary)}",
     )
+
+
+def _drawn(copying: Mapping[str, Any]) -> str:
+    """Whether only some held-out images were measured against, in words."""
+    used, given = copying["held_out"], copying["held_out_given"]
+    if used == given:
+        return ""
+    return f", against {used:,} of {given:,} held-out images, drawn by seed"
 
 
 def _controls(figures: Sequence[Artefact]) -> dict[str, float]:

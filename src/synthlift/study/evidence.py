@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 RUN_PLACEHOLDER = "RUN-FOLDER"
 """Stands in commands until the report is written, so that no path of a machine is in a key."""
 
-SHOWN_PER_CLASS = 6
+SHOWN_PER_CLASS, SHOWN_IN_ALL = 6, 1200
+"""Pictures of each kind; with many classes fewer of each, one at least."""
+SEARCHED_PER_CELL, SEARCHED_IN_ALL = 32, 6400
+"""Generated images among which the pairs closest to training images are sought."""
 SHOWN_PAIRS = 12
 
 
@@ -305,6 +308,7 @@ def _copying_request(work: Work, pool: Pool) -> StageRequest:
         },
         seed=seed_for(work.session.study.seed, "copying", pool.generator, pool.unit.index),
         numerics=work.session.numerics,
+        version="2",
         label=f"copying check of {pool.generator}, {pool.unit.title}",
         local={"plugins": work.session.plugin_paths()},
     )
@@ -323,12 +327,18 @@ def _shown(pool: Pool) -> dict[Cell, int]:
     covered = {cell.label for cell in wanted}
     cells = sorted(wanted | {s.cell for s in pool.class_streams() if s.cell.label not in covered})
     per_class = Counter(cell.label for cell in cells)
-    return {cell: max(1, SHOWN_PER_CLASS // per_class[cell.label]) for cell in cells}
+    shown = _each(SHOWN_PER_CLASS, of=len(per_class), in_all=SHOWN_IN_ALL)
+    return {cell: max(1, shown // per_class[cell.label]) for cell in cells}
+
+
+def _each(wanted: int, *, of: int, in_all: int) -> int:
+    return max(1, min(wanted, in_all // of))
 
 
 def _pictures_request(work: Work, pool: Pool) -> StageRequest:
     shown: dict[str, list[dict[str, Any]]] = {"kept": [], "rejected": []}
-    for cell, pictures in _shown(pool).items():
+    cells, classes = _shown(pool), work.prepared.opened.classes
+    for cell, pictures in cells.items():
         judged = list(pool.streams[cell].judged())
         for kind, members in (
             ("kept", [one for one in judged if not one.rejected_by]),
@@ -338,7 +348,7 @@ def _pictures_request(work: Work, pool: Pool) -> StageRequest:
                 {"chunk": chunk, "row": row, "label": cell.label, "reason": reason}
                 for (chunk, row), _, reason in members[:pictures]
             )
-    kept = dict.fromkeys(_shown(pool), 32)
+    kept = dict.fromkeys(cells, _each(SEARCHED_PER_CELL, of=len(cells), in_all=SEARCHED_IN_ALL))
     manifest = pool.manifest(kept, curated=True)
     chunks = sorted(
         {item["chunk"] for items in shown.values() for item in items}
@@ -349,13 +359,14 @@ def _pictures_request(work: Work, pool: Pool) -> StageRequest:
         function="synthlift.study.stages.evidence:pictures",
         config={
             "draw": pool.unit.draw,
-            "per_class": SHOWN_PER_CLASS,
+            "per_class": _each(SHOWN_PER_CLASS, of=len(classes), in_all=SHOWN_IN_ALL),
             "pairs": SHOWN_PAIRS,
             "manifest": manifest,
             **shown,
         },
         inputs={**as_inputs(pool.data), "scorer": pool.scorer, "chunks": chunks},
         numerics=work.session.numerics,
+        version="2",
         label=f"pictures of {pool.generator}",
         local={"plugins": work.session.plugin_paths()},
     )

@@ -165,6 +165,7 @@ def fit_request(
         inputs={**as_inputs(data), **inputs_beside(session, component)},
         seed=seed_for(session.study.seed, "fit", component.title, unit.index),
         numerics=session.numerics,
+        version="2",
         label=f"fit {component.title}, {unit.title}",
         device=session.device,
         local={"plugins": session.plugin_paths()},
@@ -213,6 +214,7 @@ def _judge_request(
             "chunk": chunk.key,
         },
         numerics=session.numerics,
+        version="2",
         label=f"judge {pool.generator}, {pool.unit.title}",
         local={"plugins": session.plugin_paths()},
     )

@@ -10,20 +10,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from synthlift.rows import PixelRows, in_blocks
+from synthlift.rows import IN_MEMORY_BYTES, PixelRows, ahead, in_blocks
 from synthlift.training.batches import Batch
 from synthlift.types import Int64
 
 Fed = Generator[tuple[Batch, Tensor], None, None]
-IN_MEMORY_BYTES = 2**30
-"""Real and synthetic images of more bytes than this together stay where they lie."""
 
 
 class TrainingImages(ABC):
@@ -86,16 +84,9 @@ class Streamed(TrainingImages):
 
     def feed(self, batches: Iterator[Batch]) -> Fed:
         """See :class:`TrainingImages`."""
-        # Taking batches stays in this thread: their streams keep state.
-        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-            current = next(batches, None)
-            reading = pool.submit(self._read, current) if current else None
-            while current is not None and reading is not None:
-                pixels = reading.result()
-                following = next(batches, None)
-                reading = pool.submit(self._read, following) if following else None
-                yield current, pixels.to(self._device)
-                current = following
+        with closing(ahead(self._read, batches)) as read:
+            for batch, pixels in read:
+                yield batch, pixels.to(self._device)
 
     def _read(self, batch: Batch) -> Tensor:
         rows: tuple[Int64, Int64] = (batch.real, batch.synthetic)

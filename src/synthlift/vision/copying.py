@@ -2,20 +2,26 @@
 
 METHOD §5. All distances are Euclidean between an encoder's features, from a query to its nearest
 training image of any class. *Held-out* images are real ones that were not trained on.
+
+No set of images need be in memory. Every training image is a reference, however many there are,
+since a copy of one that was left out would look new. What held-out images give are medians and
+quantiles: of more than :data:`MOST_HELD_OUT` so many are drawn by seed, and results say so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthlift.rows import FeatureRows, PixelRows
 from synthlift.seeds import generator_for
 from synthlift.types import (
     Encoder,
-    Float32,
     Float64,
     ImageBatch,
     ImageSet,
@@ -24,16 +30,42 @@ from synthlift.types import (
     Strings,
     UInt8,
 )
+from synthlift.vision.copying_statistics import c_t, joined, matched_cells, median_ratio
+from synthlift.vision.features import encode, kept_features, some_rows
 from synthlift.vision.neighbours import nearest
 
 Bools = NDArray[np.bool_]
 
-SMALL_CLASS = 20
-"""Classes with fewer held-out images than this are pooled."""
 COPY_QUANTILE = 0.01
 RATIO_CEILING = 1 / 3
 """A copy is at least three times nearer to one training image than to the next (Yoon 2023)."""
 NOISE_LEVELS = 8.0
+MOST_HELD_OUT = 5000
+"""Held-out images compared with at most; the 1st percentile then rests on 50 of them."""
+QUERIES = 1024
+"""Images whose features are in memory together."""
+
+
+class LabelledImages(Protocol):
+    """Images with labels, in memory or where they lie; an ``ImageBatch`` is one."""
+
+    @property
+    def pixels(self) -> PixelRows:
+        """uint8 [n, H, W, C]."""
+        ...
+
+    @property
+    def labels(self) -> Int64:
+        """Class indices [n]."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """Labelled images that are read when they are needed."""
+
+    pixels: PixelRows = field(repr=False)
+    labels: Int64 = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -51,16 +83,38 @@ class Approach:
     rows: NDArray[np.intp]
 
 
+class Spacing:
+    """Distance of each training image to its nearest other one, found out when it is asked for.
+
+    Args:
+        features: of the training images [N, D].
+    """
+
+    def __init__(self, features: FeatureRows) -> None:
+        self._features = features
+        self._known: Float64 = np.full(features.shape[0], np.nan)
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> Float64:
+        """The distances at ``rows``, float64 [n]."""
+        wanted = np.unique(rows[np.isnan(self._known[rows])])
+        for start in range(0, len(wanted), QUERIES):
+            own = wanted[start : start + QUERIES]
+            found = nearest(self._features[own], references=self._features, own=own)
+            self._known[own] = found.distances[:, 0]
+        return self._known[rows]
+
+
 @dataclass(frozen=True)
 class CopyingReference:
     """What every copying measure is read against; build it by :func:`copying_reference`.
 
     Attributes:
         encoder: the features in which distances are taken.
-        features: of the training images [N, D].
+        features: of the training images [N, D], in memory or in a file.
         ids: of the training images [N].
-        spacing: distance of each training image to its nearest other one [N].
+        spacing: distance of each training image to its nearest other one.
         held_out: approach of the held-out images.
+        held_out_given: how many there were to draw them from.
         labels: classes of the held-out images.
         controls: approach of blurred and of noised held-out images, by name.
         distance_cut: 1st percentile of the held-out distances.
@@ -69,10 +123,11 @@ class CopyingReference:
     """
 
     encoder: Encoder = field(repr=False)
-    features: Float32 = field(repr=False)
+    features: FeatureRows = field(repr=False)
     ids: Strings = field(repr=False)
-    spacing: Float64 = field(repr=False)
+    spacing: Spacing = field(repr=False)
     held_out: Approach = field(repr=False)
+    held_out_given: int
     labels: Int64 = field(repr=False)
     controls: Mapping[str, Approach] = field(repr=False)
     distance_cut: float
@@ -94,6 +149,9 @@ class CopyingResult:
         copies, held_out_copies: shares flagged image by image.
         queries: matched generated images behind ``ratio``.
         unmatched: generated images of classes without any held-out image.
+        training: images compared with: all that were trained on.
+        held_out: real images that they were measured against.
+        held_out_given: how many there were; where more than ``held_out``, that many were drawn.
     """
 
     ratio: float
@@ -106,41 +164,71 @@ class CopyingResult:
     held_out_copies: float
     queries: int
     unmatched: int
+    training: int
+    held_out: int
+    held_out_given: int
 
 
 def copying_reference(
-    train: ImageSet, *, held_out: ImageSet, encoder: Encoder, seed: int = 0
+    train: ImageSet,
+    *,
+    held_out: ImageSet,
+    encoder: Encoder,
+    features: FeatureRows | None = None,
+    seed: int = 0,
+    controls: bool = True,
+    folder: Path | None = None,
 ) -> CopyingReference:
     """Measure how near new real images come to the training images.
 
     Args:
-        train: at least 3 images.
-        held_out: at least 1 labelled real image that was not trained on, of the same size.
+        train: at least 3 images; all of them are references.
+        held_out: at least 1 labelled real image that was not trained on, of the same size. Of more
+            than :data:`MOST_HELD_OUT`, so many are drawn by ``seed``.
         encoder: shared by all measures.
+        features: what it gives for ``train`` [N, D], where that is known already.
         seed: of the noise control and of sub-samples.
+        controls: whether blurred and noised held-out images are measured too.
+        folder: for a temporary file, where unknown features would take much memory.
     """
     assert len(train) >= 3, "copying needs at least 3 training images"
     assert len(held_out) >= 1, "copying needs held-out images"
-    features, pixels = encoder(train.pixels()), held_out.pixels()
-    noise = generator_for(seed, "noise_control").normal(0, NOISE_LEVELS, pixels.shape)
-    noised = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
-    real = _approach(encoder(pixels), features)
+    if features is None:
+        features = kept_features(encoder, train.source, folder=folder)
+    assert features.shape[0] == len(train), "features of other images"
+    drawn = held_out.subset(some_rows(len(held_out), MOST_HELD_OUT, seed, "held_out"))
+    changes: dict[str, Callable[[UInt8], UInt8]] = {}
+    if controls:
+        noise = generator_for(seed, "noise_control")
+        changes = {"blurred": _blurred, "noised": lambda block: _noised(block, noise)}
+    real = _approach(encoder, drawn.source, features)
     distance_cut, relative_cut = copy_cuts(real)
     return CopyingReference(
         encoder=encoder,
         features=features,
         ids=train.ids,
-        spacing=nearest(features, references=features, same=True).distances[:, 0],
+        spacing=Spacing(features),
         held_out=real,
-        labels=held_out.labels,
+        held_out_given=len(held_out),
+        labels=drawn.labels,
         controls={
-            "blurred": _approach(encoder(blur(pixels)), features),
-            "noised": _approach(encoder(noised), features),
+            name: _approach(encoder, drawn.source, features, change=change)
+            for name, change in changes.items()
         },
         distance_cut=distance_cut,
         relative_cut=relative_cut,
         seed=seed,
     )
+
+
+# Image by image, since floats take eight times the memory of pixels.
+def _blurred(block: UInt8) -> UInt8:
+    return np.concatenate([blur(image[None]) for image in block])
+
+
+def _noised(block: UInt8, noise: np.random.Generator) -> UInt8:
+    noised = [np.rint(image + noise.normal(0, NOISE_LEVELS, image.shape)) for image in block]
+    return np.stack([np.clip(image, 0, 255).astype(np.uint8) for image in noised])
 
 
 def copy_cuts(
@@ -169,9 +257,9 @@ def blur(pixels: UInt8) -> UInt8:
     return np.rint(out).astype(np.uint8)
 
 
-def approach(reference: CopyingReference, *, pixels: UInt8) -> Approach:
+def approach(reference: CopyingReference, *, pixels: PixelRows) -> Approach:
     """How near images [n, H, W, C] come to the training images."""
-    return _approach(reference.encoder(pixels), reference.features)
+    return _approach(reference.encoder, pixels, reference.features)
 
 
 def is_copy(reference: CopyingReference, *, near: Approach) -> Bools:
@@ -181,7 +269,7 @@ def is_copy(reference: CopyingReference, *, near: Approach) -> Bools:
 
 
 def measure_copying(
-    reference: CopyingReference, *, generated: ImageBatch, classes: tuple[str, ...]
+    reference: CopyingReference, *, generated: LabelledImages, classes: tuple[str, ...]
 ) -> CopyingResult:
     """All copying measures of METHOD §5 for one set of generated images.
 
@@ -192,7 +280,7 @@ def measure_copying(
     """
     near, real = approach(reference, pixels=generated.pixels), reference.held_out
     cells = matched_cells(generated.labels, held_out=reference.labels, seed=reference.seed)
-    mine, theirs = (_joined([pair[i] for pair in cells.values()]) for i in (0, 1))
+    mine, theirs = (joined([pair[i] for pair in cells.values()]) for i in (0, 1))
     return CopyingResult(
         ratio=median_ratio(near.first[mine], real.first[theirs]),
         cells={
@@ -213,71 +301,10 @@ def measure_copying(
         held_out_copies=float(is_copy(reference, near=real).mean()),
         queries=len(mine),
         unmatched=int((~np.isin(generated.labels, reference.labels)).sum()),
+        training=reference.features.shape[0],
+        held_out=len(reference.labels),
+        held_out_given=reference.held_out_given,
     )
-
-
-def matched_cells(
-    generated: Int64, *, held_out: Int64, seed: int
-) -> dict[int, tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Rows of generated and held-out images that are compared, equally many of each class.
-
-    Args:
-        generated: labels [n].
-        held_out: labels [m].
-        seed: of the sub-samples.
-
-    Returns:
-        By class index: rows of both sides. Classes with fewer than 20 held-out images share the
-        cell −1, in which each class still appears equally often on both sides.
-    """
-    pooled: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
-    cells = {}
-    for label in sorted(set(generated.tolist()) & set(held_out.tolist())):
-        mine, theirs = np.flatnonzero(generated == label), np.flatnonzero(held_out == label)
-        small, count = len(theirs) < SMALL_CLASS, min(len(mine), len(theirs))
-        rng = generator_for(seed, "matched_queries", label)
-        pair = tuple(np.sort(rng.permutation(rows)[:count]) for rows in (mine, theirs))
-        if small:
-            pooled.append((pair[0], pair[1]))
-        else:
-            cells[label] = (pair[0], pair[1])
-    if pooled:
-        cells[-1] = (_joined([p[0] for p in pooled]), _joined([p[1] for p in pooled]))
-    return cells
-
-
-def median_ratio(distances: Float64, reference: Float64) -> float:
-    """median(distances) / median(reference); NaN without queries, infinite over a zero median."""
-    if not len(distances) or not len(reference):
-        return float("nan")
-    over, under = float(np.median(distances)), float(np.median(reference))
-    if under == 0:
-        return float("inf") if over > 0 else 1.0
-    return over / under
-
-
-def c_t(cells: list[tuple[Float64, Float64]]) -> float:
-    """The data-copying statistic C_T (Meehan 2020), with classes as cells.
-
-    Args:
-        cells: per cell, distances to train of generated and of held-out images.
-
-    Returns:
-        Mean over cells, weighted by held-out images, of the z-scored Mann–Whitney U;
-        negative = generated images lie closer. NaN without any pair.
-    """
-    scores = [(mann_whitney_z(mine, theirs), len(theirs)) for mine, theirs in cells]
-    weight = sum(n for _, n in scores)
-    return sum(z * n for z, n in scores) / weight if weight else float("nan")
-
-
-def mann_whitney_z(mine: Float64, theirs: Float64) -> float:
-    """(U − mn/2) / √(mn(m + n + 1)/12), U = pairs in which ``mine`` is larger, ties one half."""
-    ordered = np.sort(theirs)
-    below = np.searchsorted(ordered, mine, side="left")
-    up_to = np.searchsorted(ordered, mine, side="right")
-    m, n = len(mine), len(theirs)
-    return float(((below + up_to).sum() / 2 - m * n / 2) / np.sqrt(m * n * (m + n + 1) / 12))
 
 
 class CopyingMonitor:
@@ -320,17 +347,24 @@ class CopyingMonitor:
         )
 
 
-def _approach(features: Float32, train: Float32) -> Approach:
-    found = nearest(features, references=train, k=2)
-    first, second = found.distances.T
+def _approach(
+    encoder: Encoder,
+    pixels: PixelRows,
+    train: FeatureRows,
+    *,
+    change: Callable[[UInt8], UInt8] | None = None,
+) -> Approach:
+    count, parts = pixels.shape[0], []
+    for start in range(0, count, QUERIES):
+        rows = np.arange(start, min(start + QUERIES, count))
+        features = encode(encoder, pixels, rows=rows, change=change)
+        parts.append(nearest(features, references=train, k=2))
+    first, second = np.concatenate([part.distances for part in parts]).T
     relative = np.divide(first, second, out=np.ones_like(first), where=second > 0)
-    return Approach(first=first, relative=relative, rows=found.indices[:, 0])
+    nearest_rows = np.concatenate([part.indices[:, 0] for part in parts])
+    return Approach(first=first, relative=relative, rows=nearest_rows)
 
 
 def _authenticity(reference: CopyingReference, near: Approach) -> float:
     """Share farther from its nearest training image than that one's own neighbour (Alaa 2022)."""
     return float((near.first > reference.spacing[near.rows]).mean())
-
-
-def _joined(rows: list[NDArray[np.intp]]) -> NDArray[np.intp]:
-    return np.concatenate([np.zeros(0, dtype=np.intp), *rows])

@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synthlift.rows import FeatureRows, PixelRows
 from synthlift.seeds import seed_for
 from synthlift.types import Encoder, Float32, UInt8
+from synthlift.vision.features import kept_features, scaled, some_rows
 from synthlift.vision.neighbours import nearest
 
 CHUNK = 32
 """Images computed together, always: kernels round differently at other batch shapes."""
 LARGEST = 64
 GRID = 4
+MOST_COMPARED = 5000
+"""Images by which the parts of a joined encoder are scaled, at most."""
 
 
 class RandomConvolutions:
@@ -107,7 +112,7 @@ class CallableEncoder:
 
 @dataclass(frozen=True)
 class JoinedEncoder:
-    """Several encoders side by side, each scaled; see :func:`join_encoders`."""
+    """Several encoders side by side, each scaled; see :func:`joined_features`."""
 
     name: str
     parts: tuple[Encoder, ...]
@@ -119,17 +124,33 @@ class JoinedEncoder:
         return np.concatenate([part(pixels) * np.float32(s) for part, s in pairs], axis=1)
 
 
-def join_encoders(parts: Sequence[Encoder], *, pixels: UInt8) -> JoinedEncoder:
-    """Put encoders side by side so that each counts alike.
+def joined_features(
+    parts: Sequence[Encoder], *, pixels: PixelRows, folder: Path | None = None
+) -> tuple[JoinedEncoder, FeatureRows]:
+    """Put encoders side by side so that each counts alike, and encode the training images.
 
     Args:
         parts: at least one encoder.
         pixels: training images, at least 2; the median distance to the nearest other image
-            becomes 1 in each part.
+            becomes 1 in each part. Of more than :data:`MOST_COMPARED`, so many are drawn by a seed
+            that never changes: the median says how the parts compare, not how near images lie.
+        folder: for a temporary file, where the features would take much memory.
+
+    Returns:
+        The encoder, and what it gives for ``pixels`` [N, D]; each image is encoded once.
     """
+    name, widths = "+".join(part.name for part in parts), _widths(parts, pixels)
+    plain = JoinedEncoder(name, tuple(parts), (1.0,) * len(parts))
+    features = kept_features(plain, pixels, folder=folder)
+    some = features[some_rows(pixels.shape[0], MOST_COMPARED, "encoder_scales")]
     scales = []
-    for part in parts:
-        features = part(pixels)
-        typical = float(np.median(nearest(features, references=features, same=True).distances))
+    for own in np.split(some, np.cumsum(widths)[:-1], axis=1):
+        near = nearest(np.ascontiguousarray(own), references=np.ascontiguousarray(own), same=True)
+        typical = float(np.median(near.distances))
         scales.append(1 / typical if typical > 0 else 1.0)
-    return JoinedEncoder("+".join(p.name for p in parts), tuple(parts), tuple(scales))
+    factors = np.repeat(np.array(scales, np.float32), widths)
+    return JoinedEncoder(name, tuple(parts), tuple(scales)), scaled(features, by=factors)
+
+
+def _widths(parts: Sequence[Encoder], pixels: PixelRows) -> list[int]:
+    return [part(pixels[np.arange(1)]).shape[1] for part in parts]

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from synthlift.rows import PixelRows, in_blocks
 from synthlift.seeds import generator_for, seed_for
 from synthlift.spec.arms import Augmentation
-from synthlift.types import Float64, ImageSet, Int64, Strings, UInt8
+from synthlift.types import Float64, ImageSet, Int64, Strings
 
 COLUMNS = 16
 _BLOCK = 4096
@@ -226,9 +227,10 @@ def flip_keeps_class(train: ImageSet) -> tuple[bool, str]:
     labels, groups = train.labels[rows], train.groups[rows]
     if len(rows) <= _NEIGHBOURS or len(np.unique(labels)) < 2:
         return False, "too few training images to test flips"
-    pixels = train.pixels(rows)
-    plain = _agreement(pixels, pixels, labels, groups)
-    flipped = _agreement(np.ascontiguousarray(pixels[:, :, ::-1]), pixels, labels, groups)
+    images = train.source.narrowed(rows)
+    features = _features(images)
+    plain = _agreement(features, features, labels, groups)
+    flipped = _agreement(_features(images, flipped=True), features, labels, groups)
     chance = float(np.mean(np.bincount(labels)[labels]) / len(labels))
     skill, uncertainty = float(plain.mean()) - chance, _standard_error(plain)
     if skill <= 2 * uncertainty:
@@ -252,9 +254,9 @@ def _some_rows(train: ImageSet) -> Int64:
     return rows.astype(np.int64)
 
 
-def _agreement(queries: UInt8, references: UInt8, labels: Int64, groups: Strings) -> Float64:
+def _agreement(queries: Tensor, references: Tensor, labels: Int64, groups: Strings) -> Float64:
     """Share of each query's neighbours, outside its group, that have its label; float64 [n]."""
-    similarity = _features(queries) @ _features(references).T
+    similarity = queries @ references.T
     _, group = np.unique(groups, return_inverse=True)
     own = torch.from_numpy(group[:, None] == group[None, :])
     nearest = similarity.masked_fill(own, -2.0).topk(_NEIGHBOURS, dim=1).indices.numpy()
@@ -262,10 +264,14 @@ def _agreement(queries: UInt8, references: UInt8, labels: Int64, groups: Strings
     return share
 
 
-def _features(pixels: UInt8) -> Tensor:
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    side = min(_FEATURE_SIDE, *images.shape[-2:])
-    flat = functional.adaptive_avg_pool2d(images, side).flatten(1)
+def _features(images: PixelRows, *, flipped: bool = False) -> Tensor:
+    parts = []
+    for block in in_blocks(images):
+        pixels = np.ascontiguousarray(block[:, :, ::-1]) if flipped else block
+        images_nchw = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+        side = min(_FEATURE_SIDE, *images_nchw.shape[-2:])
+        parts.append(functional.adaptive_avg_pool2d(images_nchw, side).flatten(1))
+    flat = torch.cat(parts)
     return functional.normalize(flat - flat.mean(dim=1, keepdim=True), dim=1)
 
 

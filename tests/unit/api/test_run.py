@@ -224,6 +224,30 @@ def test_generate_fits_a_generator_on_images_first(
     assert hash_files(again.path / "images") == hash_files(found.path / "images")
 
 
+def test_generate_learns_nothing_from_test_images_that_the_data_bring(
+    tmp_path: Path, draw_images: Callable[..., Path]
+) -> None:
+    """Other test images change no bit of what is generated."""
+    written = []
+    for name, shift in (("a", 20), ("b", 90)):
+        draw_images(tmp_path / name / "train", per_class=4)
+        for path in draw_images(tmp_path / name / "test", per_class=2).rglob("*.png"):
+            moved = [(value + shift) % 256 for value in range(256)]
+            Image.open(path).point(moved * 3).save(path)
+        found = api.generate(
+            tmp_path / name,
+            per_class=1,
+            out=tmp_path / f"out-{name}",
+            overrides=["generators.flow.steps=3"],
+            workers=1,
+            device="cpu",
+        )
+        assert "fitted on 9 images, watched on 3, 6 left out" in found.fitted_on
+        assert "the data bring their own 6 test images" in found.fitted_on
+        written.append(hash_files(found.path / "images"))
+    assert written[0] == written[1]
+
+
 def test_classify_gives_class_and_probability(finished: api.Run) -> None:
     source = Path(finished.study.data.source)
     files = [source / "cross/000.png", source / "circle/001.png"]

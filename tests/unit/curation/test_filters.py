@@ -15,8 +15,18 @@ from synthlift.curation.config import (
 from synthlift.curation.exact_duplicates import ExactDuplicates
 from synthlift.curation.near_copies import NearCopies
 from synthlift.errors import InputError
-from synthlift.types import FilterInputs, Float32, ImageBatch, ImageSet, LockedTest, UInt8
+from synthlift.types import (
+    Filter,
+    FilterInputs,
+    Float32,
+    ImageBatch,
+    ImageSet,
+    LockedTest,
+    UInt8,
+)
+from synthlift.vision import features
 from synthlift.vision.encoders import RandomConvolutions
+from tests.unit.counted import counted
 
 CLASSES = tuple("0123456789")
 
@@ -169,3 +179,40 @@ def test_agreement_without_classifier_or_chunk_says_what_to_do(inputs: FilterInp
         judge.calibrate(inputs)
     with pytest.raises(InputError, match="got no first chunk of images"):
         judge.calibrate(replace(inputs, scorer=_brightness))
+
+
+@pytest.mark.parametrize(
+    "judge", [ExactDuplicates(ExactDuplicatesConfig()), NearCopies(NearCopiesConfig())]
+)
+def test_filters_read_few_training_images_at_once_and_judge_alike(
+    judge: Filter,
+    every: ImageSet,
+    inputs: FilterInputs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = _batch(every, slice(550, 700))
+    judge.calibrate(inputs)
+    expected = judge.judge(batch)
+    assert any(verdict.flagged for verdict in expected)
+    monkeypatch.setattr(features, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("synthlift.vision.neighbours.BLOCK_BYTES", 2**20)
+    monkeypatch.setattr("synthlift.rows.BLOCK_BYTES", 50 * 64)
+    train, rows = counted(inputs.train)
+    judge.calibrate(replace(inputs, train=train))
+    assert judge.judge(batch) == expected
+    assert sum(rows.asked) == len(train)
+    assert max(rows.asked) <= features.TOGETHER
+
+
+def test_near_copies_takes_features_that_are_known_already(
+    every: ImageSet, inputs: FilterInputs
+) -> None:
+    batch = _batch(every, slice(550, 700))
+    judge = NearCopies(NearCopiesConfig())
+    judge.calibrate(inputs)
+    expected = judge.judge(batch)
+    train, rows = counted(inputs.train)
+    features_nd = inputs.encoder(inputs.train.pixels())
+    judge.calibrate(replace(inputs, train=train, features=features_nd))
+    assert judge.judge(batch) == expected
+    assert not rows.asked

@@ -6,6 +6,7 @@ import torch
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.batches import (
+    Batch,
     Examples,
     apply_augmentation,
     draw_augmentation,
@@ -13,7 +14,7 @@ from synthlift.generators.flow.batches import (
     load_examples,
     to_pixels,
     to_unit,
-    training_batch,
+    training_batches,
 )
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.testing.inputs import draw_images
@@ -28,6 +29,10 @@ def _examples(labels: np.ndarray | None = None, *, class_balance: float = 0.0) -
     return load_examples(
         images, Vocabulary.of(images), config=FlowConfig(class_balance=class_balance), device="cpu"
     )
+
+
+def training_batch(examples: Examples, config: FlowConfig, *, seed: int, step: int) -> Batch:
+    return next(training_batches(examples, config, seed=seed, steps=range(step, step + 1)))
 
 
 def test_pixels_survive_the_way_to_floats_and_back() -> None:
@@ -53,6 +58,7 @@ def test_the_target_is_noise_minus_image() -> None:
     batch = training_batch(examples, config, seed=0, step=0)
     t = batch.times_n[:, None, None, None]
     images = batch.x_nchw - t * batch.target_nchw
+    assert examples.pixels_nchw is not None
     known = {image.numpy().tobytes() for image in examples.pixels_nchw}
     assert all(image.numpy().tobytes() in known for image in to_pixels(images))
 

@@ -9,11 +9,13 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
-from synthlift.errors import InputError
+from synthlift.errors import InputError, Interrupted
 from synthlift.generators.descriptors import FLOW
+from synthlift.generators.flow import batches
 from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.network import build_network, plan_network
+from synthlift.store.files import hash_files
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
 from synthlift.types import (
     ExposesLoss,
@@ -26,6 +28,7 @@ from synthlift.types import (
 )
 from synthlift.vision.copying import CopyingMonitor, copying_reference, measure_copying
 from synthlift.vision.encoders import RandomConvolutions
+from tests.unit.counted import counted
 
 TINY = FlowConfig(steps=12, batch_size=16, width=32, depth=1, sampler_steps=2, micro_batch=8)
 
@@ -144,6 +147,39 @@ def test_the_folder_is_laid_out_as_diffusers_does(fitted: FlowFitted, tmp_path: 
     assert index["scheduler"] == ["diffusers", "FlowMatchEulerDiscreteScheduler"]
     for part in ("network/config.json", "network/diffusion_pytorch_model.safetensors"):
         assert (tmp_path / part).is_file()
+
+
+@pytest.mark.parametrize("patience", [12, 5])
+def test_images_that_are_read_batch_by_batch_give_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
+) -> None:
+    """Also through a check-point after step 5, and reading no more than a batch at once."""
+    pixels, labels = draw_images(60, seed=0, channels=3)
+    train, rows = counted(ImageSet.from_arrays(pixels, labels, CLASSES))
+    config = TINY.model_copy(update={"checkpoint_seconds": 1e-9})
+
+    def fit(folder: Path, stop_at: int = 99) -> FlowFitted:
+        def progress(done: int, _total: int, _note: str) -> None:
+            if done == stop_at:
+                raise Interrupted("stopped")
+
+        run = RunContext(folder=folder, seed=1, progress=progress)
+        return FlowGenerator(config).fit(_inputs(train, train.subset(np.arange(0))), run=run)
+
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    fit(folders[0]).save(tmp_path / "in-memory")
+    monkeypatch.setattr(batches, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("synthlift.rows.BLOCK_BYTES", 10 * 8 * 8 * 3)
+    rows.asked.clear()
+    if patience < 12:
+        with pytest.raises(Interrupted):
+            fit(folders[1], stop_at=patience)
+    fit(folders[1]).save(tmp_path / "read")
+    assert hash_files(tmp_path / "read") == hash_files(tmp_path / "in-memory")
+    assert max(rows.asked) == TINY.batch_size
+    assert rows.asked.count(10) >= 6  # all images once for the check-points, ten at a time
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from synthlift.training.settings import ResolvedTraining
 from synthlift.training.trainer import Numerics, TrainedClassifier, TrainingJob, train
 from synthlift.types import GuardedPixels, ImageSet, RunContext, UInt8
 from synthlift.vision.classifiers.descriptors import SMALL_CNN, SmallCNNConfig
+from tests.unit.counted import CountedRows
 
 SIZE, BATCH = 12, 16
 SETTINGS = ResolvedTraining(
@@ -131,19 +132,6 @@ def test_the_limit_counts_real_and_synthetic_images_together(
     assert kind(pixels) is InMemory
 
 
-class _Counting:
-    """Remembers how many rows were asked for at once."""
-
-    def __init__(self, base: UInt8) -> None:
-        self._base, self.shape = base, base.shape
-        self.asked: list[int] = []
-
-    def __getitem__(self, rows: np.ndarray) -> UInt8:
-        self.asked.append(len(rows))
-        found: UInt8 = self._base[rows]
-        return found
-
-
 def test_no_more_than_a_batch_is_read_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +139,7 @@ def test_no_more_than_a_batch_is_read_at_once(
     block = 5 * SIZE * SIZE * 3
     monkeypatch.setattr("synthlift.rows.BLOCK_BYTES", block)
     job = _job("batch_share")
-    real, synthetic = _Counting(job.real.pixels()), _Counting(_set(30, seed=3).pixels())
+    real, synthetic = CountedRows(job.real.pixels()), CountedRows(_set(30, seed=3).pixels())
     source = GuardedPixels(real, np.arange(50))
     job = replace(job, real=replace(job.real, source=source), synthetic_pixels=synthetic)
     _train(job, tmp_path)
@@ -162,7 +150,7 @@ def test_no_more_than_a_batch_is_read_at_once(
 
 
 def test_the_next_batch_is_read_ahead_and_no_further() -> None:
-    pixels = _Counting(_set(40, seed=1).pixels())
+    pixels = CountedRows(_set(40, seed=1).pixels())
     none = np.zeros(0, np.int64)
     taken: list[int] = []
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -7,20 +9,21 @@ from scipy.stats import mannwhitneyu
 from sklearn.datasets import load_digits
 
 from synthlift.types import Encoder, Float32, ImageBatch, ImageSet, UInt8
+from synthlift.vision import copying, features, neighbours
 from synthlift.vision.copying import (
     CopyingMonitor,
     CopyingReference,
+    StoredImages,
     approach,
     blur,
-    c_t,
     copying_reference,
     is_copy,
-    mann_whitney_z,
-    matched_cells,
     measure_copying,
-    median_ratio,
 )
+from synthlift.vision.copying_statistics import c_t, mann_whitney_z, matched_cells, median_ratio
 from synthlift.vision.encoders import CallableEncoder, RandomConvolutions
+from synthlift.vision.features import some_rows
+from tests.unit.counted import counted
 
 CLASSES = tuple("0123456789")
 
@@ -79,7 +82,8 @@ def test_approach_and_spacing_agree_with_all_pairs(
     np.testing.assert_allclose(near.first, every[:, 0], rtol=1e-6)
     np.testing.assert_allclose(near.relative, every[:, 0] / every[:, 1], rtol=1e-6)
     inside = np.sort(cdist(_flat(train.pixels()), _flat(train.pixels())), axis=1)[:, 1]
-    np.testing.assert_allclose(reference.spacing, inside, rtol=1e-6)
+    spacing = reference.spacing[np.arange(len(train))]
+    np.testing.assert_allclose(spacing, inside, rtol=1e-6)
     rows = cdist(_flat(fresh.pixels()), _flat(train.pixels())).argmin(axis=1)
     result = measure_copying(reference, generated=_batch(fresh), classes=CLASSES)
     assert result.authenticity == pytest.approx((every[:, 0] > inside[rows]).mean())
@@ -186,3 +190,56 @@ def test_classes_without_held_out_images_are_counted_and_do_not_break() -> None:
     assert result.unmatched == 1
     assert np.isnan(result.ratio)
     assert CopyingMonitor(reference, classes=CLASSES)(0, generated).acceptable
+
+
+def _few(
+    digits: tuple[ImageSet, ImageSet, ImageSet], most: int, patch: pytest.MonkeyPatch
+) -> CopyingReference:
+    patch.setattr(copying, "MOST_HELD_OUT", most)
+    return copying_reference(digits[0], held_out=digits[1], encoder=PIXELS, seed=4)
+
+
+def test_of_many_held_out_images_some_are_drawn_by_seed_and_results_say_so(
+    digits: tuple[ImageSet, ImageSet, ImageSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = _batch(digits[2])
+    first, again = _few(digits, 200, monkeypatch), _few(digits, 200, monkeypatch)
+    np.testing.assert_array_equal(first.held_out.first, again.held_out.first)
+    assert {len(control.first) for control in first.controls.values()} == {200}
+    every = _few(digits, 500, monkeypatch)
+    rows = some_rows(500, 200, 4, "held_out")
+    np.testing.assert_array_equal(first.held_out.first, every.held_out.first[rows])
+    np.testing.assert_array_equal(first.labels, every.labels[rows])
+    some = measure_copying(first, generated=fresh, classes=CLASSES)
+    assert (some.training, some.held_out, some.held_out_given) == (500, 200, 500)
+    whole = measure_copying(every, generated=fresh, classes=CLASSES)
+    assert (whole.training, whole.held_out, whole.held_out_given) == (500, 500, 500)
+    assert some.ratio == pytest.approx(whole.ratio, abs=0.1)
+
+
+def test_a_copy_is_found_though_most_held_out_images_are_left_out(
+    digits: tuple[ImageSet, ImageSet, ImageSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = digits[0]
+    near = approach(_few(digits, 20, monkeypatch), pixels=train.pixels())
+    np.testing.assert_array_equal(near.first, 0)
+
+
+def test_images_are_read_little_by_little_and_measured_alike(
+    digits: tuple[ImageSet, ImageSet, ImageSet],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = RandomConvolutions()
+    train, held_out, fresh = digits
+    reference = copying_reference(train, held_out=held_out, encoder=encoder)
+    expected = measure_copying(reference, generated=_batch(fresh), classes=CLASSES)
+    monkeypatch.setattr(features, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", 2**20)
+    monkeypatch.setattr(copying, "QUERIES", 128)
+    (train, trained), (held_out, held), (fresh, made) = map(counted, digits)
+    reference = copying_reference(train, held_out=held_out, encoder=encoder, folder=tmp_path)
+    stored = StoredImages(fresh.source, fresh.labels)
+    assert measure_copying(reference, generated=stored, classes=CLASSES) == expected
+    assert max(trained.asked + held.asked + made.asked) == features.TOGETHER
+    assert (sum(trained.asked), sum(held.asked), sum(made.asked)) == (500, 1500, len(fresh))

@@ -5,7 +5,9 @@ import pytest
 
 from synthlift.testing.inputs import draw_images
 from synthlift.types import Float32, UInt8
-from synthlift.vision.encoders import CallableEncoder, RandomConvolutions, join_encoders
+from synthlift.vision import encoders, features
+from synthlift.vision.encoders import CallableEncoder, RandomConvolutions, joined_features
+from synthlift.vision.features import some_rows
 from synthlift.vision.neighbours import nearest
 
 
@@ -60,10 +62,33 @@ def test_joined_parts_count_alike_whatever_their_scale() -> None:
         return images.reshape(len(images), -1).astype(np.float32)
 
     small = CallableEncoder("small", lambda images: flat(images) / np.float32(1e4))
-    joined = join_encoders([RandomConvolutions(), small], pixels=pixels)
-    features = joined(pixels)
-    width = features.shape[1] - 64
-    for part in (features[:, :width], features[:, width:]):
+    joined, known = joined_features([RandomConvolutions(), small], pixels=pixels)
+    np.testing.assert_array_equal(known[np.arange(40)], joined(pixels))
+    width = known.shape[1] - 64
+    for columns in (slice(width), slice(width, None)):
+        part = np.ascontiguousarray(joined(pixels)[:, columns])
         gaps = nearest(part, references=part, same=True).distances
         assert np.median(gaps) == pytest.approx(1, rel=1e-4)
     assert joined.name.endswith("+small")
+
+
+def test_features_in_a_file_are_scaled_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, _ = draw_images(70, seed=3)
+    parts = [RandomConvolutions(seed=1), RandomConvolutions(seed=2, channels=8)]
+    inside = joined_features(parts, pixels=pixels)
+    monkeypatch.setattr(features, "IN_MEMORY_BYTES", 0)
+    outside = joined_features(parts, pixels=pixels)
+    assert outside[0].scales == inside[0].scales
+    assert not isinstance(outside[1], np.ndarray)
+    np.testing.assert_array_equal(outside[1][np.arange(70)], inside[1][np.arange(70)])
+
+
+def test_parts_are_scaled_by_some_of_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, _ = draw_images(90, seed=3)
+    monkeypatch.setattr(encoders, "MOST_COMPARED", 60)
+    rows = some_rows(90, 60, "encoder_scales")
+    joined, known = joined_features([RandomConvolutions()], pixels=pixels)
+    assert joined.scales == joined_features([RandomConvolutions()], pixels=pixels[rows])[0].scales
+    assert known.shape[0] == 90
+    monkeypatch.setattr(encoders, "MOST_COMPARED", 90)
+    assert joined_features([RandomConvolutions()], pixels=pixels)[0].scales != joined.scales

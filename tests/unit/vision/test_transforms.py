@@ -9,6 +9,7 @@ from torch import Tensor
 from synthlift.spec.arms import Augmentation
 from synthlift.types import ImageSet, UInt8
 from synthlift.vision.transforms import COLUMNS, Draws, augment, flip_keeps_class, mix
+from tests.unit.counted import counted
 
 STRENGTHS: tuple[Augmentation, ...] = ("light", "medium", "strong")
 
@@ -136,6 +137,17 @@ def _blobs(count: int) -> ImageSet:
         noise = random.integers(0, 40, (16, 16))
         pixels.append((noise + 200 * inside).astype(np.uint8)[..., None])
     return ImageSet.from_arrays(np.stack(pixels), np.arange(count) % 2, ("ring", "disc"))
+
+
+def test_flips_are_judged_alike_however_few_images_are_read_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, rows = counted(_blobs(80))
+    expected = flip_keeps_class(images)
+    rows.asked.clear()
+    monkeypatch.setattr("synthlift.rows.BLOCK_BYTES", 7 * 16 * 16)
+    assert flip_keeps_class(images) == expected
+    assert max(rows.asked) == 7
 
 
 def test_flips_change_digits_and_arrows() -> None:

@@ -1,10 +1,14 @@
-"""Training batches: each one is a function of (seed, step), so that a resumed fit repeats it."""
+"""Training batches: each one is a function of (seed, step), so that a resumed fit repeats it.
+
+Images are in memory up to a limit, above it they are read batch by batch; no bit depends on which.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +16,7 @@ from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.config import FlowConfig
+from synthlift.rows import IN_MEMORY_BYTES, PixelRows, ahead, in_blocks
 from synthlift.seeds import seed_for
 from synthlift.types import ImageSet
 
@@ -20,19 +25,40 @@ MAX_SHIFT, MAX_TURN, MAX_SCALE = 1 / 8, math.radians(10), 0.1
 
 @dataclass(frozen=True)
 class Examples:
-    """Training images on the device.
+    """Training images.
 
     Attributes:
-        pixels_nchw: uint8 [N, C, H, W].
-        wanted_nk: int64 [N, 1 + A], indices of class and attribute values.
-        unsaid_k: int64 [1 + A], the indices that stand for "not said".
+        source: uint8 [N, H, W, C], where they lie.
+        pixels_nchw: uint8 [N, C, H, W] on the device; None where they are read batch by batch.
+        wanted_nk: int64 [N, 1 + A] on the device, indices of class and attribute values.
+        unsaid_k: int64 [1 + A] on the device, the indices that stand for "not said".
         weights_n: float64 [N], the probability of being drawn, on the CPU.
     """
 
-    pixels_nchw: Tensor
+    source: PixelRows = field(repr=False)
+    pixels_nchw: Tensor | None
     wanted_nk: Tensor
     unsaid_k: Tensor
     weights_n: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are wanted."""
+        return self.wanted_nk.device
+
+    def images(self, rows: Tensor) -> Tensor:
+        """Images at ``rows``, uint8 [n, C, H, W], on the device, or on the CPU if just read."""
+        if self.pixels_nchw is not None:
+            return self.pixels_nchw[rows.to(self.device)]
+        return as_nchw(torch.from_numpy(self.source[rows.numpy()]))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One step's rows, int64 [n] on the CPU, and the random stream from which more is drawn."""
+
+    rows: Tensor
+    stream: torch.Generator
 
 
 @dataclass(frozen=True)
@@ -49,7 +75,7 @@ class Batch:
 def load_examples(
     train: ImageSet, vocabulary: Vocabulary, *, config: FlowConfig, device: str
 ) -> Examples:
-    """Read the training images once.
+    """Weigh the training images, and read them where :data:`IN_MEMORY_BYTES` allows it.
 
     Args:
         train: labelled and, where it has any, unlabelled images.
@@ -66,12 +92,28 @@ def load_examples(
         share = config.unlabelled_share
         weights[unlabelled] *= share / weights[unlabelled].sum()
         weights[~unlabelled] *= (1 - share) / weights[~unlabelled].sum()
+    small = len(train) * math.prod(train.image_shape) <= IN_MEMORY_BYTES
     return Examples(
-        pixels_nchw=torch.from_numpy(train.pixels()).permute(0, 3, 1, 2).contiguous().to(device),
+        source=train.source,
+        pixels_nchw=_all_images(train.source).to(device) if small else None,
         wanted_nk=wanted.to(device),
         unsaid_k=torch.tensor(vocabulary.sizes, device=device),
         weights_n=weights / weights.sum(),
     )
+
+
+def _all_images(source: PixelRows) -> Tensor:
+    count, height, width, channels = source.shape
+    images, start = torch.empty((count, channels, height, width), dtype=torch.uint8), 0
+    for block in in_blocks(source):
+        images[start : start + len(block)] = torch.from_numpy(block).permute(0, 3, 1, 2)
+        start += len(block)
+    return images
+
+
+def as_nchw(pixels_nhwc: Tensor) -> Tensor:
+    """Images [n, H, W, C] as [n, C, H, W], contiguous."""
+    return pixels_nhwc.permute(0, 3, 1, 2).contiguous()
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -84,17 +126,34 @@ def to_pixels(x: Tensor) -> Tensor:
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def training_batch(examples: Examples, config: FlowConfig, *, seed: int, step: int) -> Batch:
-    """Draw the batch of one step."""
+def training_batches(
+    examples: Examples, config: FlowConfig, *, seed: int, steps: range
+) -> Generator[Batch, None, None]:
+    """The batches of some steps; images that are not in memory are read one step ahead."""
+    drawn = (draw_rows(examples, config, seed=seed, step=step) for step in steps)
+    if examples.pixels_nchw is not None:
+        for one in drawn:
+            yield _batch(examples, config, one, examples.images(one.rows))
+        return
+    with closing(ahead(lambda one: examples.images(one.rows), drawn)) as read:
+        for one, images in read:
+            yield _batch(examples, config, one, images.to(examples.device))
+
+
+def draw_rows(examples: Examples, config: FlowConfig, *, seed: int, step: int) -> Drawn:
+    """Draw which images one step sees."""
+    assert isinstance(config.batch_size, int), "settle() comes first"
     stream = torch.Generator().manual_seed(seed_for(seed, "batch", step))
-    device = examples.pixels_nchw.device
-    count = config.batch_size
-    share = config.augmentation
-    assert isinstance(count, int), "settle() comes first"
+    weights, count = examples.weights_n, config.batch_size
+    return Drawn(torch.multinomial(weights, count, replacement=True, generator=stream), stream)
+
+
+def _batch(examples: Examples, config: FlowConfig, drawn: Drawn, pixels_nchw: Tensor) -> Batch:
+    """Draw everything else of one step; images uint8 [n, C, H, W] are on the device."""
+    share, stream, device = config.augmentation, drawn.stream, examples.device
     assert isinstance(share, float | int), "settle() comes first"
-    rows = torch.multinomial(examples.weights_n, count, replacement=True, generator=stream)
-    rows = rows.to(device)
-    images, wanted = to_unit(examples.pixels_nchw[rows]), examples.wanted_nk[rows]
+    count = len(drawn.rows)
+    images, wanted = to_unit(pixels_nchw), examples.wanted_nk[drawn.rows.to(device)]
     augment = None
     if share > 0:
         augment = draw_augmentation(count, share=share, stream=stream).to(device)

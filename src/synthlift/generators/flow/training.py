@@ -6,12 +6,13 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import torch
 from torch import Tensor
 
 from synthlift.errors import SynthliftError
-from synthlift.generators.flow.batches import Examples, training_batch
+from synthlift.generators.flow.batches import Batch, Examples, as_nchw, training_batches
 from synthlift.generators.flow.checkpoints import (
     Progress,
     TrainingState,
@@ -21,6 +22,7 @@ from synthlift.generators.flow.checkpoints import (
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.flow.network import FlowNetwork
 from synthlift.generators.flow.optimizer import flatten, unflatten, update
+from synthlift.rows import in_blocks
 from synthlift.types import MonitorReading, RunContext
 
 Probe = Callable[[int, dict[str, Tensor]], MonitorReading]
@@ -63,20 +65,22 @@ def train(
     progress, looks = state.progress, _reading_steps(steps, config if probe else None)
     window = max(1, min(LONGEST_WINDOW, steps // 100))
     saved = time.monotonic()
-    total = torch.zeros((), device=examples.pixels_nchw.device)
-    while progress.step < steps and progress.refused < PATIENCE:
-        total += _step(network, state, examples=examples, config=config, steps=steps, run=run)
-        progress.step += 1
-        if progress.step % window and progress.step not in looks and progress.step < steps:
-            continue
-        _note_loss(progress, total, config)
-        total.zero_()
-        if probe and progress.step in looks:
-            _look(network, state, probe=probe, run=run)
-        if time.monotonic() - saved > config.checkpoint_seconds:
-            write_checkpoint(run.folder, state, fingerprint=fingerprint)
-            saved = time.monotonic()
-        run.progress(progress.step, steps, f"loss {progress.losses[-1][1]:.3f}")
+    total = torch.zeros((), device=examples.device)
+    left = range(progress.step, steps)
+    with closing(training_batches(examples, config, seed=run.seed, steps=left)) as batches:
+        while progress.step < steps and progress.refused < PATIENCE:
+            total += _step(network, state, batch=next(batches), config=config, steps=steps)
+            progress.step += 1
+            if progress.step % window and progress.step not in looks and progress.step < steps:
+                continue
+            _note_loss(progress, total, config)
+            total.zero_()
+            if probe and progress.step in looks:
+                _look(network, state, probe=probe, run=run)
+            if time.monotonic() - saved > config.checkpoint_seconds:
+                write_checkpoint(run.folder, state, fingerprint=fingerprint)
+                saved = time.monotonic()
+            run.progress(progress.step, steps, f"loss {progress.losses[-1][1]:.3f}")
     best = state.flat.average if state.kept is None else state.kept
     return unflatten(network, best), progress
 
@@ -85,13 +89,11 @@ def _step(
     network: FlowNetwork,
     state: TrainingState,
     *,
-    examples: Examples,
+    batch: Batch,
     config: FlowConfig,
     steps: int,
-    run: RunContext,
 ) -> Tensor:
     step = state.progress.step
-    batch = training_batch(examples, config, seed=run.seed, step=step)
     predicted = network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
     loss: Tensor = (predicted - batch.target_nchw).square().mean()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -149,5 +151,6 @@ def _look(network: FlowNetwork, state: TrainingState, *, probe: Probe, run: RunC
 def _fingerprint(config: FlowConfig, *, seed: int, examples: Examples) -> str:
     sha = hashlib.sha256(f"{config.model_dump_json()}:{seed}".encode())
     sha.update(examples.wanted_nk.cpu().numpy().tobytes())
-    sha.update(examples.pixels_nchw.cpu().numpy().tobytes())
+    for block in in_blocks(examples.source):
+        sha.update(as_nchw(torch.from_numpy(block)).numpy().data)
     return sha.hexdigest()

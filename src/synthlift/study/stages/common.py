@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from synthlift.registry import load_plugin
+from synthlift.rows import FeatureRows
 from synthlift.store import StageContext, StageRequest, Store
 from synthlift.store.images import (
     DataKeys,
     Part,
     locked_test,
+    members,
     read_beside,
     read_masks,
     read_part,
@@ -21,6 +25,8 @@ from synthlift.types import Encoder, FitInputs, GuardedPixels, ImageSet, RunCont
 if TYPE_CHECKING:
     from synthlift.vision.prediction import Classifier
 
+MANY = 10_000
+"""Above so many training images a worker keeps what it made of two fits instead of eight."""
 SOURCE = "source "
 """Inputs of a fit whose role begins so are images that the generator's Config names."""
 
@@ -110,9 +116,44 @@ def classifier(store: Store, key: str) -> Classifier:
     return load_classifier(store.open(key).folder)
 
 
-def encoder_with(scorer: Classifier, train: ImageSet) -> Encoder:
-    """Random convolutions beside the features of a classifier trained on ``train``."""
-    from synthlift.vision.encoders import CallableEncoder, RandomConvolutions, join_encoders
+@dataclass(frozen=True)
+class Reference:
+    """How images are compared with the training images of a fit.
 
-    trained = CallableEncoder(name="classifier", features=scorer.features)
-    return join_encoders([RandomConvolutions(), trained], pixels=train.pixels())
+    Attributes:
+        encoder: random convolutions beside the features of a classifier trained on them.
+        features: what it gives for the training images [N, D].
+    """
+
+    encoder: Encoder
+    features: FeatureRows
+
+
+def reference(request: StageRequest, store: Store) -> Reference:
+    """The reference of the request's draw and ``scorer``; a worker keeps those it made last."""
+    make = _reference_of_many if has_many(request, store) else _reference_of_few
+    keys = data_keys(request)
+    place = (keys["inventory"], keys["pixels"], keys["split"], request.config["draw"])
+    return make(store.root, *place, request.one("scorer"))
+
+
+def has_many(request: StageRequest, store: Store) -> bool:
+    """Whether the request's draw has more than :data:`MANY` training images."""
+    return len(members(store, data_keys(request), request.config["draw"], "train")) > MANY
+
+
+def _reference(
+    root: Path, inventory: str, pixels: str, split: str, draw: int, scorer: str
+) -> Reference:
+    from synthlift.vision.encoders import CallableEncoder, RandomConvolutions, joined_features
+
+    store = Store(root)
+    keys: DataKeys = {"inventory": inventory, "pixels": pixels, "split": split}
+    train = read_part(store, keys, draw=draw, part="train")
+    trained = CallableEncoder(name="classifier", features=classifier(store, scorer).features)
+    parts: list[Encoder] = [RandomConvolutions(), trained]
+    return Reference(*joined_features(parts, pixels=train.source, folder=store.scratch()))
+
+
+_reference_of_few = functools.lru_cache(maxsize=8)(_reference)
+_reference_of_many = functools.lru_cache(maxsize=2)(_reference)

@@ -13,12 +13,13 @@ from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import (
     ManifestEntry,
     attribute_columns,
+    generated_rows,
     read_generated,
     usable_rows,
 )
-from synthlift.study.stages.common import classifier, encoder_with, fit_inputs, load_plugins
+from synthlift.study.stages.common import fit_inputs, load_plugins, reference
 from synthlift.study.tables import Entry, gather
-from synthlift.types import ImageBatch, UInt8
+from synthlift.types import UInt8
 
 TABLE, OUTCOME, PICTURES = "predictions.parquet", "outcome.json", "pictures.npz"
 
@@ -58,20 +59,21 @@ def _plain(value: Any) -> Any:
 
 def copying(request: StageRequest, context: StageContext) -> Summary:
     """Stage: how close uncurated samples of one fit lie to its training images (METHOD §5)."""
-    from synthlift.vision.copying import copying_reference, measure_copying
+    from synthlift.vision.copying import StoredImages, copying_reference, measure_copying
 
     load_plugins(request)
     inputs = fit_inputs(request, context.store)
-    pixels, labels = read_generated(context.store, request.config["manifest"])
-    reference = copying_reference(
+    known = reference(request, context.store)
+    measured = copying_reference(
         inputs.train,
         held_out=inputs.validation,
-        encoder=encoder_with(classifier(context.store, request.one("scorer")), inputs.train),
+        encoder=known.encoder,
+        features=known.features,
         seed=request.seed,
     )
     result = measure_copying(
-        reference,
-        generated=ImageBatch(pixels=pixels, labels=labels),
+        measured,
+        generated=StoredImages(*generated_rows(context.store, request.config["manifest"])),
         classes=inputs.train.classes,
     )
     return asdict(result)
@@ -79,11 +81,11 @@ def copying(request: StageRequest, context: StageContext) -> Summary:
 
 def pictures(request: StageRequest, context: StageContext) -> Summary:
     """Stage: real, kept and rejected images, and the closest generated–training pairs."""
+    from synthlift.vision.features import encode
     from synthlift.vision.neighbours import nearest
 
     load_plugins(request)
     inputs = fit_inputs(request, context.store)
-    encoder = encoder_with(classifier(context.store, request.one("scorer")), inputs.train)
     images: list[UInt8] = []
     items: list[dict[str, Any]] = []
     train = inputs.train
@@ -101,13 +103,14 @@ def pictures(request: StageRequest, context: StageContext) -> Summary:
                 for k, item in zip(labels, shown, strict=True)
             )
     if request.config["manifest"] and len(train):
-        pixels, labels = read_generated(context.store, request.config["manifest"])
-        near = nearest(encoder(pixels), references=encoder(train.pixels()))
+        generated, labels = generated_rows(context.store, request.config["manifest"])
+        known = reference(request, context.store)
+        near = nearest(encode(known.encoder, generated), references=known.features)
         order = np.argsort(near.distances[:, 0], kind="stable")[: request.config["pairs"]]
         for pair, row in enumerate(order):
             facts = {"pair": pair, "distance": float(near.distances[row, 0])}
             neighbour = int(near.indices[row, 0])
-            images.extend([pixels[row], train.pixels(np.array([neighbour]))[0]])
+            images.extend([generated[row[None]][0], train.pixels(np.array([neighbour]))[0]])
             query = {"kind": "copy_query", "label": train.classes[labels[row]]}
             closest = {"kind": "copy_neighbour", "label": train.classes[train.labels[neighbour]]}
             items.extend([{**query, **facts}, {**closest, **facts}])

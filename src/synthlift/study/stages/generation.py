@@ -7,6 +7,7 @@ generator and the filters here, because stages may not import each other.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from synthlift.errors import InputError
+from synthlift.rows import IN_MEMORY_BYTES
 from synthlift.seeds import seed_for
 from synthlift.spec.targets import Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
@@ -23,9 +25,10 @@ from synthlift.store.keys import canonical, digest_bytes
 from synthlift.study.components import build
 from synthlift.study.stages.common import (
     classifier,
-    encoder_with,
     fit_inputs,
+    has_many,
     load_plugins,
+    reference,
     run_context,
 )
 from synthlift.types import (
@@ -49,7 +52,7 @@ def fit(request: StageRequest, context: StageContext) -> Summary:
     load_plugins(request)
     inputs = fit_inputs(request, context.store)
     generator: Generator = build("generators", request.config["generator"])
-    monitor = _copying_monitor(inputs, seed=request.seed)
+    monitor = _copying_monitor(inputs, seed=request.seed, folder=context.store.scratch())
     run = replace(run_context(request, context), monitor=monitor)
     fitted = generator.fit(inputs, run=run)
     fitted.save(context.out / SAVED)
@@ -57,14 +60,18 @@ def fit(request: StageRequest, context: StageContext) -> Summary:
     return {"image_shape": list(fitted.image_shape), "classes": list(inputs.train.classes), **facts}
 
 
-def _copying_monitor(inputs: FitInputs, *, seed: int) -> Monitor | None:
+def _copying_monitor(inputs: FitInputs, *, seed: int, folder: Path) -> Monitor | None:
     from synthlift.vision.copying import CopyingMonitor, copying_reference
     from synthlift.vision.encoders import RandomConvolutions
 
     if len(inputs.train) < MONITORED or not len(inputs.validation):
         return None
     reference = copying_reference(
-        inputs.train, held_out=inputs.validation, encoder=RandomConvolutions(), seed=seed
+        inputs.train,
+        held_out=inputs.validation,
+        encoder=RandomConvolutions(),
+        seed=seed,
+        folder=folder,
     )
     return CopyingMonitor(reference, classes=inputs.train.classes)
 
@@ -129,9 +136,8 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     return {"hashes": hashes, **{name: values for name, values in told.items() if values}}
 
 
-@functools.lru_cache(maxsize=8)
-def _judges(root: Path, spec: str) -> dict[str, Filter]:
-    """Filters calibrated on (training set, validation, first chunks); cached per worker."""
+def _calibrated(root: Path, spec: str) -> dict[str, Filter]:
+    """Filters calibrated on (training set, validation, first chunks)."""
     import json
 
     from synthlift.types import FilterInputs
@@ -141,14 +147,15 @@ def _judges(root: Path, spec: str) -> dict[str, Filter]:
     request = StageRequest(stage="judge", function="", config=parts, inputs=parts["inputs"])
     inputs = fit_inputs(request, store)
     scorer = classifier(store, parts["inputs"]["scorer"])
-    chunks = _whole_chunks(store, parts["inputs"]["reference"])
-    reference = ImageBatch(*read_generated(store, chunks)) if chunks else None
+    chunks = _first_chunks(store, parts["inputs"]["reference"])
+    known = reference(request, store)
     seen = FilterInputs(
         train=inputs.train,
         validation=inputs.validation,
         test=inputs.test,
-        encoder=encoder_with(scorer, inputs.train),
-        reference=reference,
+        encoder=known.encoder,
+        features=known.features,
+        reference=ImageBatch(*read_generated(store, chunks)) if chunks else None,
         scorer=scorer.probabilities,
     )
     filters: dict[str, Filter] = {}
@@ -156,6 +163,17 @@ def _judges(root: Path, spec: str) -> dict[str, Filter]:
         filters[component["name"]] = build("filters", component)
         filters[component["name"]].calibrate(seen)
     return filters
+
+
+_calibrated_on_few = functools.lru_cache(maxsize=8)(_calibrated)
+_calibrated_on_many = functools.lru_cache(maxsize=2)(_calibrated)
+
+
+def _first_chunks(store: Store, keys: list[str]) -> list[ManifestEntry]:
+    """Whole chunks, or equally many images of each where all would take much memory."""
+    shape = store.open(keys[0]).record["config"]["image_shape"]
+    most = max(1, IN_MEMORY_BYTES // (len(keys) * math.prod(shape)))
+    return [{**entry, "rows": entry["rows"][:most]} for entry in _whole_chunks(store, keys)]
 
 
 def _whole_chunks(store: Store, keys: list[str]) -> list[ManifestEntry]:
@@ -183,7 +201,8 @@ def judge(request: StageRequest, context: StageContext) -> Summary:
     chunk = _whole_chunks(context.store, [request.one("chunk")])
     if not chunk:
         return {"rejected_by": [], "reasons": [], "scores": {}, "flags": {}}
-    filters = _judges(context.store.root, spec)
+    calibrated = _calibrated_on_many if has_many(request, context.store) else _calibrated_on_few
+    filters = calibrated(context.store.root, spec)
     pixels, labels = read_generated(context.store, chunk)
     judged = judge_chunk(filters, batch=ImageBatch(pixels=pixels, labels=labels))
     return {
