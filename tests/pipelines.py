@@ -69,7 +69,7 @@ def tiny_stable_diffusion(folder: Path, *, seed: int = 0, side: int = 16) -> Pat
         text_encoder=encoder,
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=DDIMScheduler(clip_sample=False),
+        scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
