@@ -205,3 +205,20 @@ def _recipe_item(key: str, value: Any) -> str:
     if key in ("regime", "target"):
         return words
     return f"{words} {name}" if key in ("augmentation", "sampler", "loss") else f"{name} {words}"
+
+
+def target_words(title: str) -> str:
+    """A target's title (``Target.title``) in words."""
+    if title == "all":
+        return "all classes"
+    if title.startswith("all_"):
+        return f"all {_cell_words(title.removeprefix('all_'))}"
+    cells, _, level = title.removeprefix("fill_").rpartition("to_")
+    goal = f"{level} images" if level.isdecimal() else f"the {level}"
+    return f"targeted, filling {_cell_words(cells.rstrip('_'))} to {goal}"
+
+
+def _cell_words(cells: str) -> str:
+    """``label+sex`` as "cells of class × sex"; "classes" without attributes."""
+    attributes = cells.split("+")[1:]
+    return f"cells of {' × '.join(['class', *attributes])}" if attributes else "classes"

@@ -16,6 +16,7 @@ from PIL import Image
 
 from synthlift.reporting import Picture, plots, summary_text, svg, text, write_csv, write_gallery
 from synthlift.reporting.gallery import SIDE, data_uri, thumbnail
+from synthlift.spec.targets import Target
 from tests.unit.reporting.sample import ARMS, sample_results
 from tests.unit.reporting.sample_parts import sample_gallery
 
@@ -56,6 +57,23 @@ def test_recipes_name_only_what_departs_from_plain() -> None:
     assert text.recipe_words({"augmentation": "none", "sampler": "uniform"}) == "plain"
     words = text.recipe_words({"recipe": {"loss": "logit_adjusted"}, "multiple": 2, "base": "x"})
     assert words == "logit adjusted loss, 2\u00a0× synthetic"
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("all", "all classes"),
+        ("fill_to_largest", "targeted, filling classes to the largest"),
+        ({"fill_to": 40}, "targeted, filling classes to 40 images"),
+        ({"cells": ["label", "sex"]}, "all cells of class × sex"),
+        (
+            {"cells": ["label", "sex", "body_site"], "fill_to": "median"},
+            "targeted, filling cells of class × body_site × sex to the median",
+        ),
+    ],
+)
+def test_targets_in_words(target: object, words: str) -> None:
+    assert text.target_words(Target.model_validate(target).title) == words
 
 
 def test_ticks_are_round_and_inside() -> None:

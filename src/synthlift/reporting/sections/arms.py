@@ -168,11 +168,6 @@ class Curve:
 
 _CURVE_COLOURS = ("a", "b", "c", "d")
 _CURVE_SHAPES = ("circle", "diamond", "square", "triangle")
-_TARGETS = {
-    "all": "all classes",
-    "fill_to_largest": "targeted, filling to the largest class",
-    "fill_to_median": "targeted, filling to the median class",
-}
 _BASES = {"plain": "plain recipe", "best_rival": "best rival's recipe"}
 
 
@@ -211,7 +206,7 @@ def curve(reading: Reading) -> Curve | None:
     ordered = sorted(found, key=lambda p: (p.target, p.base, p.multiple))
     rows = [
         (
-            _TARGETS.get(p.target, p.target) if p.multiple else "no synthetic images",
+            text.target_words(p.target) if p.multiple else "no synthetic images",
             _BASES.get(p.base, p.base),
             text.multiple(p.multiple),
             reading.numbers.value(metric, p.estimate),
@@ -239,7 +234,7 @@ def _curve_series(
         for p in chosen
     )
     return plots.Series(
-        f"{_TARGETS.get(target, target)}, {_BASES.get(base, base)}",
+        f"{text.target_words(target)}, {_BASES.get(base, base)}",
         plotted,
         _CURVE_COLOURS[index % 4],
         _CURVE_SHAPES[index % 4],
