@@ -206,7 +206,8 @@ def _write_page(
             if row.id in wanted:
                 with suppress(UnusableImageError):  # It changed since it was read.
                     pictures[row.id] = _thumbnail(opened, row, asked, white=found.white)
-    words = Words(fault_counts(findings), notes(findings), HONESTY)
+    names = asked.study.data.names
+    words = Words(fault_counts(findings), notes(findings), HONESTY, classes=names)
     html = render_inspection_page(asked.study.name, facts, words=words, pictures=pictures)
     write_bytes_atomic(path, html.encode("utf-8", "replace"))
 

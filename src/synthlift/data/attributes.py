@@ -13,10 +13,8 @@ from synthlift.data.labels import check_labels, number_of
 from synthlift.data.overlay import Overlay
 from synthlift.data.wording import counted, listed, nearest_column
 from synthlift.errors import InputError
+from synthlift.spec.values import MISSING, in_order
 from synthlift.store import digest
-
-MISSING = "missing"
-"""The value of a binned attribute where nothing is known."""
 
 # Columns of our own tables of images: the inventory, splits.csv and the predictions.
 BUILT_IN = frozenset(
@@ -184,19 +182,9 @@ def _bin_notes(items: Sequence[Item], where: Where) -> list[str]:
         for item in items:
             value = item.attributes[name]
             counts[value] = counts.get(value, 0) + 1
-        shown = ", ".join(f"{value}: {n:,}" for value, n in sorted(counts.items(), key=_order))
+        shown = ", ".join(f"{value}: {counts[value]:,}" for value in in_order(counts))
         notes.append(f"'{name}' binned – {shown}")
     return notes
-
-
-def _order(entry: tuple[str, int]) -> tuple[int, float]:
-    """Ranges from low to high, then what is missing."""
-    value = entry[0]
-    if value == MISSING:
-        return 2, 0.0
-    if value.startswith("below "):
-        return 0, 0.0
-    return 1, float(value.split()[0])
 
 
 def _refuse_built_in(name: str) -> None:

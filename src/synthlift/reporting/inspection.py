@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from markupsafe import Markup
@@ -34,11 +34,18 @@ class Words:
         counts: kind of fault and how many there are.
         notes: what was looked at, where that is less than everything.
         honesty: what the findings must not be used for.
+        classes: class name → words for people, where there are any.
     """
 
     counts: Sequence[tuple[str, int]]
     notes: Sequence[str]
     honesty: str
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+    def display(self, label: str) -> str:
+        """A class with its words: ``mel (melanoma)``."""
+        said = self.classes.get(label, label)
+        return label if said == label else f"{label} ({said})"
 
 
 def shown_images(found: Mapping[str, Any]) -> list[str]:
@@ -79,11 +86,12 @@ def render_inspection_page(
         honesty=words.honesty,
         counts=words.counts,
         notes=words.notes,
-        heat=_heat(facts),
+        heat=_heat(facts, words),
+        display=words.display,
         uncounted=[
             (one["name"], one["too_many"]) for one in found["attributes"] if "too_many" in one
         ],
-        spread=_spread(found["spread"]),
+        spread=_spread(found["spread"], words),
         groups=[group for group in groups if group.figures],
     )
 
@@ -112,8 +120,8 @@ class Heat:
     empty: int
 
 
-def _heat(facts: Mapping[str, Any]) -> list[Heat]:
-    classes = [str(one["name"]) for one in facts["classes"]]
+def _heat(facts: Mapping[str, Any], words: Words) -> list[Heat]:
+    classes = [words.display(str(one["name"])) for one in facts["classes"]]
     tables = [one for one in facts["findings"]["attributes"] if "counts" in one]
     if not tables:
         counts = [[one["images"]] for one in facts["classes"]]
@@ -140,7 +148,7 @@ def _shaded(
     return Heat(caption, columns, rows, sum(value == 0 for line in counts for value in line))
 
 
-def _spread(spread: Mapping[str, Any]) -> dict[str, Any]:
+def _spread(spread: Mapping[str, Any], words: Words) -> dict[str, Any]:
     scales = {
         name: svg.scale_for(
             [value for quantiles in spread[name].values() for value in quantiles],
@@ -153,7 +161,7 @@ def _spread(spread: Mapping[str, Any]) -> dict[str, Any]:
     }
     rows = [
         {
-            "label": label,
+            "label": words.display(label),
             "cells": [_box(scales[name], spread[name][label], name) for name in _MEASURES],
             "grey": text.count(spread["grey_images"][label]),
             "size": f"{text.count(quantiles[2])} px",
@@ -169,6 +177,7 @@ def _spread(spread: Mapping[str, Any]) -> dict[str, Any]:
 def _box(scale: svg.Scale, quantiles: Sequence[float], name: str) -> dict[str, Any]:
     least, lower, median, upper, most = quantiles
     return {
+        "name": name.capitalize(),
         "words": f"{name} {median:g}, middle half {lower:g} to {upper:g}",
         "strip": svg.strip(
             scale,
@@ -256,12 +265,12 @@ def _singles(found: Mapping[str, Any], shown: Mapping[str, str]) -> list[Group]:
         ),
         Group(
             "Unlike all others of their class",
-            "Far from every other image of their class: another object, another camera, or simply "
-            "rare.",
+            "Farther from the images of their class than these are from each other: another "
+            "object, another camera, or simply rare. The number says how many deviations farther.",
             [
                 Figure(
                     [_image(one["id"], shown)],
-                    [one["label"], f"{one['score']:.1f} spreads away", one["id"]],
+                    [one["label"], f"{one['score']:.1f} deviations", one["id"]],
                 )
                 for one in found["outliers"][:MOST_OUTLIERS]
             ],

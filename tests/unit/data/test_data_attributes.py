@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthlift.data.attributes import MISSING, bin_numeric, checked
+from synthlift.data.attributes import bin_numeric, checked
 from synthlift.data.contract import Item, Where
 from synthlift.data.labels import check_labels
 from synthlift.data.sources import open_source
 from synthlift.errors import InputError
 from synthlift.spec.data import Data
+from synthlift.spec.values import MISSING
 from synthlift.study.places import where_of
 
 

@@ -210,6 +210,7 @@ def test_every_advised_study_can_be_asked_for() -> None:
             {"name": "age", "too_many": 90},
             {"name": "weight", "values": ["", *(f"{n}.5" for n in range(10))]},
             {"name": "site", "values": ["arm", "leg"]},
+            {"name": "sex", "values": ["f", "m", "unknown"], "counts": [[9, 31, 1], [5, 5, 0]]},
         ],
     )
     advice = advise(facts(), found, data=Data(), said=["my data"])
@@ -224,6 +225,11 @@ def test_every_advised_study_can_be_asked_for() -> None:
         assert option in changed
     assert {"data.bins.age=4", "data.bins.weight=4"} <= set(changed)
     assert any('"targeted"' in option for option in changed)
+    cells = [option for option in changed if '"cells": ["label", "sex"]' in option]
+    (arms,) = [load_study({"name": "s"}, [option]).arms for option in cells]
+    assert arms[2].target is not None
+    assert arms[2].target.attributes == ("sex",)
+    assert any("one value has 31 images and another 9" in one["text"] for one in advice)
 
 
 def test_subgroups_are_proposed_where_nothing_is_known_of_the_images() -> None:

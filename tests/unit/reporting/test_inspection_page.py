@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 from synthlift import api
 from synthlift.errors import InputError
@@ -107,6 +109,41 @@ def test_empty_cells_are_marked(tmp_path: Path) -> None:
     assert "1\u00a0hatched cell has" in html
     assert "&lt;i&gt;f&lt;/i&gt;" in html
     assert "<i>f" not in html
+
+
+def test_bins_stand_in_order_and_classes_are_called_by_their_words(tmp_path: Path) -> None:
+    write_images(tmp_path / "pets", ["cat", "dog"], count=9)
+    lines = ["file_name,label,age"]
+    lines += [f"pets/{c}/{i:02}.png,{c},{2 * i}" for c in ("cat", "dog") for i in range(9)]
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    overrides = ["data.attributes=[age]", "data.bins={age: [5, 10]}", "data.names={dog: Hund}"]
+    source = api.ask(tmp_path / "table.csv", overrides=overrides)
+    api.inspect(source, page=tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    heads = re.findall(r'<th scope="col">([^<]+)</th>', html)
+    assert heads[:4] == ["Class", "below 5", "5 to 10", "10 or more"]
+    assert html.count('<th scope="row">dog (Hund)</th>') == 3
+    assert f"Read from <code>{tmp_path / 'table.csv'}</code>" in html
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_strips_lie_below_their_axes(page: tuple[Path, dict[str, Any]], width: int) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    boxes = """() => ['th.plotted > svg', 'tbody tr:last-child td.plotted > svg'].map(chosen =>
+        [...document.querySelectorAll('.spread ' + chosen)].map(svg => {
+            const box = svg.getBoundingClientRect(); return [box.left, box.width] }))"""
+    with sync_playwright() as player:
+        chromium = player.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        view = chromium.new_page(viewport={"width": width, "height": 800})
+        view.goto(page[0].as_uri())
+        axes, strips = view.evaluate(boxes)
+        wide = view.evaluate("document.documentElement.scrollWidth")
+        chromium.close()
+    assert len(axes) == len(strips) == 3
+    assert np.allclose(axes, strips, atol=1), (axes, strips)
+    assert wide <= width
 
 
 def test_data_that_cannot_be_studied_get_a_page_too(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 from synthlift.data.findings.words import telling
 from synthlift.spec.data import Data
+from synthlift.spec.values import MISSING
 
 _LARGE_RATIO = 3.0
 _SOFT, _SHARP = 0.5, 2.0
 _MOST_BINS = 8
+_UNKNOWN = ("", MISSING, "unknown", "na", "n/a", "nan")
 _TARGETED = (
     "real",
     "augmented",
@@ -91,6 +93,18 @@ def _studies(
                 _command("run", words, "--set", f"arms={json.dumps(_TARGETED)}"),
             )
         )
+    if weak := _weak_cells(found):
+        name, low, high = weak
+        target = {"cells": ["label", name], "fill_to": "median"}
+        arms = ["real", "augmented", {"kind": "targeted", "target": target}]
+        advice.append(
+            _advice(
+                f"Fill up the weakest cells of class and '{name}'",
+                f"Within one class, one value has {high:,} images and another {low:,}: images for "
+                "the cells that have few.",
+                _command("run", words, "--set", f"arms={json.dumps(arms)}"),
+            )
+        )
     effects = {one["kind"]: one["minimal_detectable_effect"] for one in found["designs"]}
     fixed, crossed = effects.get("fixed"), effects.get("cross_validated")
     chosen = next((one["kind"] for one in found["designs"] if one["chosen"]), "")
@@ -104,6 +118,23 @@ def _studies(
             )
         )
     return advice + _questions(found, data, words)
+
+
+def _weak_cells(found: Mapping[str, Any]) -> tuple[str, int, int] | None:
+    """The attribute whose values are spread most unevenly within a class, and two such counts."""
+    worst: tuple[float, str, int, int] | None = None
+    for table in found["attributes"]:
+        values = table.get("values", ())
+        known = [place for place, value in enumerate(values) if value.casefold() not in _UNKNOWN]
+        if len(values) > _MOST_BINS:
+            continue
+        for line in table.get("counts", ()):
+            counts = [line[place] for place in known if line[place]]
+            if len(counts) > 1 and max(counts) / min(counts) >= _LARGE_RATIO:
+                ratio = max(counts) / min(counts)
+                one = (ratio, str(table["name"]), min(counts), max(counts))
+                worst = max(worst, one) if worst else one
+    return None if worst is None else worst[1:]
 
 
 def _questions(found: Mapping[str, Any], data: Data, words: Sequence[str]) -> list[dict[str, str]]:

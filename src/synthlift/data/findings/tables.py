@@ -14,6 +14,7 @@ from synthlift.data.inspection import expected_effect, tested_in_all, wilson_wid
 from synthlift.data.inventory import Row, attribute_columns, usable
 from synthlift.errors import InputError
 from synthlift.spec.data import Data
+from synthlift.spec.values import in_order
 
 MOST_VALUES = 40
 _QUANTILES = (0, 0.25, 0.5, 0.75, 1)
@@ -34,7 +35,7 @@ def attribute_tables(rows: Sequence[Row], *, classes: Sequence[str]) -> list[dic
     used = usable(rows)
     tables = []
     for name, column in attribute_columns(used).items():
-        values = sorted(set(column), key=_in_order)
+        values = in_order(column)
         if len(values) > MOST_VALUES:
             tables.append({"name": name, "too_many": len(values)})
             continue
@@ -43,14 +44,6 @@ def attribute_tables(rows: Sequence[Row], *, classes: Sequence[str]) -> list[dic
         empty = [[c, v] for c in classes for v in values if not found[c, v]]
         tables.append({"name": name, "values": values, "counts": counts, "empty": empty})
     return tables
-
-
-def _in_order(value: str) -> tuple[bool, bool, float, str]:
-    """Numbers by size, then words, then what is missing."""
-    try:
-        return not value, False, float(value), ""
-    except ValueError:
-        return not value, True, 0.0, value
 
 
 def spreads(rows: Sequence[Row], looked: Looked) -> dict[str, Any]:

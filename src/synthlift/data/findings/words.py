@@ -59,7 +59,7 @@ def warnings(facts: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     if errors:
         lines.append(
             f"{_many(errors, 'label')} of {found['learnt_from']:,} likely wrong "
-            f"({errors / found['learnt_from']:.1%}); some are false alarms, so look at each"
+            f"({100 * errors / found['learnt_from']:.1f} %); some are false alarms, so look at each"
         )
     small = [one["name"] for one in facts["classes"] if one["too_small_to_evaluate"]]
     if small and not facts["problem"]:

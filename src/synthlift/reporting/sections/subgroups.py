@@ -11,6 +11,7 @@ from markupsafe import Markup
 from synthlift.reporting import svg, text
 from synthlift.reporting.reading import Reading
 from synthlift.spec.results import SubgroupGap, SubgroupVerdict
+from synthlift.spec.values import in_order
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,13 @@ def tables(reading: Reading) -> list[Table]:
 
 
 def _table(reading: Reading, found: Sequence[SubgroupVerdict], gap: SubgroupGap | None) -> Table:
+    own = {one.value: one for one in found}
     intervals = [one.contrast.difference for one in found if one.contrast is not None]
     values = [v for e in intervals for v in (e.value, e.low, e.high)]
     scale = svg.scale_for(values, include=(-0.02, 0.02), label=text.points, limits=(-1, 1))
     return Table(
         attribute=found[0].attribute,
-        rows=[_row(reading, one, scale) for one in found],
+        rows=[_row(reading, own[value], scale) for value in in_order(own)],
         axis=svg.axis_row(scale),
         gap="" if gap is None else _gap(gap),
     )
