@@ -39,6 +39,14 @@ class Asked:
     resumed: bool = False
 
 
+_ANYBODYS = frozenset(
+    {
+        *("images", "image", "imgs", "img", "photos", "pictures", "data", "dataset", "files"),
+        *("train", "metadata", "labels", "annotations", "table", "index"),
+    }
+)
+"""Names of folders and tables that say nothing of what is in them."""
+
 Source = str | Path | Mapping[str, Any] | Study | Asked
 
 
@@ -114,7 +122,7 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         return replace(asked, out=path.absolute(), resumed=True)
     named = re.fullmatch(r"[A-Za-z][\w+-]+:.+", str(source)) is not None
     if path.suffix.lower() in _data_suffixes() and not (named and not path.exists()):
-        return _asked(_bare(str(path.resolve()), path.stem, changes))
+        return _asked(_bare(str(path.resolve()), _title(path), changes))
     if path.is_file():
         content = _resolved(path)
         if content is not None:
@@ -122,7 +130,7 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         _refuse_other_files(path)
         return _asked(load_study(path, changes))
     if path.exists():
-        return _asked(_bare(str(path.resolve()), path.resolve().name, changes))
+        return _asked(_bare(str(path.resolve()), _title(path), changes))
     if named:
         return _asked(_named(str(source), changes))
     raise InputError(
@@ -189,8 +197,15 @@ def _named(source: str, changes: list[str]) -> Study:
     path = Path(title).expanduser()
     if scheme == "hf" and path.exists():
         path = path.resolve()
-        return _bare(f"{scheme}:{path}{mark}{options}", path.stem, changes)
+        return _bare(f"{scheme}:{path}{mark}{options}", _title(path), changes)
     return _bare(source, name, changes)
+
+
+def _title(path: Path) -> str:
+    """What to call data that lie there: a folder called ``images`` as the one that it lies in."""
+    path = path.resolve()
+    name = path.name if path.is_dir() else path.stem
+    return path.parent.name or name if name.casefold() in _ANYBODYS else name
 
 
 def study_name(text: str) -> str:

@@ -34,6 +34,14 @@ def test_a_bare_folder_has_half_an_hour(tmp_path: Path) -> None:
     assert asked.out == Path.cwd() / "runs" / "my images -2024"
 
 
+def test_a_folder_with_anybodys_name_is_called_as_the_one_around_it(tmp_path: Path) -> None:
+    (tmp_path / "moles" / "images").mkdir(parents=True)
+    (tmp_path / "moles" / "metadata.csv").touch()
+    assert ask(tmp_path / "moles" / "images").study.name == "moles"
+    assert ask(tmp_path / "moles" / "metadata.csv").study.name == "moles"
+    assert ask(tmp_path / "moles").study.name == "moles"
+
+
 def test_overrides_seed_and_budget_change_the_study(tmp_path: Path) -> None:
     asked = ask(tmp_path, overrides=["training.steps=40"], seed=7, budget="none")
     assert (asked.study.training.steps, asked.study.seed) == (40, 7)
