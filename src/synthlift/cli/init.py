@@ -10,21 +10,14 @@ import typer
 from synthlift.cli import options
 from synthlift.cli.errors import guarded
 
-Data = Annotated[
-    str,
-    typer.Argument(metavar="DATA", help="A folder with one sub-folder a class, or sklearn:digits."),
-]
 File = Annotated[Path, typer.Option("--out", metavar="FILE", help="The study file to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
 
 @guarded
+@options.with_data
 def init(
-    data: Data,
-    metadata: options.Metadata = None,
-    label: options.Label = None,
-    group: options.Group = None,
-    attribute: options.Attribute = None,
+    data: options.Given,
     out: File = Path("study.yaml"),
     force: Force = False,
     as_json: options.Json = False,
@@ -38,12 +31,7 @@ def init(
     from synthlift.cli import output
     from synthlift.cli.progress import counting
 
-    asked = api.ask(
-        data,
-        overrides=options.changed(
-            None, metadata=metadata, label=label, group=group, attribute=attribute
-        ),
-    )
+    asked = api.ask(data.source, overrides=data.overrides())
     with counting("reading images", quiet=quiet) as progress:
         path = api.init(asked, out=out, force=force, progress=progress)
     if as_json:

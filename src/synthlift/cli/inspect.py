@@ -21,13 +21,9 @@ NoPage = Annotated[bool, typer.Option("--no-page", help="Print only, write no pa
 
 
 @guarded
+@options.with_data
 def inspect(
-    source: options.Source,
-    metadata: options.Metadata = None,
-    label: options.Label = None,
-    group: options.Group = None,
-    attribute: options.Attribute = None,
-    changes: options.Set = None,
+    data: options.Given,
     out: Out = None,
     no_page: NoPage = False,
     as_json: options.Json = False,
@@ -50,20 +46,11 @@ def inspect(
             rule="the page is either written or not",
             remedy="leave one of them out",
         )
-    named = {"metadata": metadata, "label": label, "group": group}
-    said = [source, *(w for key, v in named.items() if v is not None for w in (f"--{key}", str(v)))]
-    said += [w for name in attribute or () for w in ("--attribute", name)]
-    said += [w for change in changes or () for w in ("--set", change)]
-    asked = api.ask(
-        source,
-        overrides=options.changed(
-            changes, metadata=metadata, label=label, group=group, attribute=attribute
-        ),
-    )
+    asked = api.ask(data.source, overrides=data.overrides())
     if out is None and not (no_page or as_json):
         out = Path(f"inspect-{asked.study.name}.html")
     with stages("reading images", quiet=quiet) as progress:
-        found = api.inspect(asked, page=out, said=said, progress=progress)
+        found = api.inspect(asked, page=out, said=data.words(), progress=progress)
     if as_json:
         output.say_json({**found, "page": None if out is None else str(out.absolute())})
         return

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -72,24 +76,55 @@ Budget = Annotated[
 ]
 
 
-def changed(
-    changes: list[str] | None,
-    *,
-    metadata: Path | None = None,
-    label: str | None = None,
-    group: str | None = None,
-    attribute: list[str] | None = None,
-) -> list[str]:
-    """The overrides that ``--set`` and the options above stand for, as ``KEY=VALUE``."""
-    given = {
-        "metadata": None if metadata is None else str(metadata.expanduser().absolute()),
-        "label": label,
-        "group": group,
-        "attributes": attribute or None,
-    }
-    said = [f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-    return [*said, *(changes or ())]
-
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a command is told of its data: its source, and the options that all such commands have.
+
+    The fields are the options; :func:`with_data` hands them over together.
+    """
+
+    source: Source
+    metadata: Metadata = None
+    label: Label = None
+    group: Group = None
+    attribute: Attribute = None
+    changes: Set = None
+
+    def overrides(self) -> list[str]:
+        """What the options stand for in a study file, as ``KEY=VALUE``."""
+        keys = {
+            "metadata": self.metadata and str(self.metadata.expanduser().absolute()),
+            "label": self.label,
+            "group": self.group,
+            "attributes": self.attribute or None,
+        }
+        said = [f"data.{key}={json.dumps(v)}" for key, v in keys.items() if v is not None]
+        return [*said, *(self.changes or ())]
+
+    def words(self) -> list[str]:
+        """The same as it was typed, behind the name of a command."""
+        named = {"--metadata": self.metadata, "--label": self.label, "--group": self.group}
+        pairs = [(option, str(value)) for option, value in named.items() if value is not None]
+        pairs += [("--attribute", name) for name in self.attribute or ()]
+        pairs += [("--set", change) for change in self.changes or ()]
+        return [self.source, *(word for pair in pairs for word in pair)]
+
+
+def with_data(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, whose first argument is a :class:`Given`, the options that make one."""
+    shared = inspect.signature(Given, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        command(Given(**{name: given.pop(name) for name in shared}), **given)
+
+    # What Typer reads; an option without a default may stand behind one with.
+    parameters = [one.replace(kind=one.KEYWORD_ONLY) for one in (*shared.values(), *own)]
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
+    return wrapped

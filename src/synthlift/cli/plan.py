@@ -10,18 +10,14 @@ from synthlift.cli.errors import guarded
 
 
 @guarded
+@options.with_data
 def plan(
-    source: options.Source,
-    metadata: options.Metadata = None,
-    label: options.Label = None,
-    group: options.Group = None,
-    attribute: options.Attribute = None,
+    data: options.Given,
     out: options.Out = None,
     store: options.Store = None,
     seed: options.Seed = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
-    changes: options.Set = None,
     budget: options.Budget = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -32,12 +28,10 @@ def plan(
     from synthlift.cli.progress import following
 
     asked = api.ask(
-        source,
+        data.source,
         out=out,
         store=store,
-        overrides=options.changed(
-            changes, metadata=metadata, label=label, group=group, attribute=attribute
-        ),
+        overrides=data.overrides(),
         seed=seed,
         budget=budget,
     )

@@ -21,18 +21,14 @@ Replan = Annotated[bool, typer.Option("--replan", help="Forget recorded choices,
 
 
 @guarded
+@options.with_data
 def run(
-    source: options.Source,
-    metadata: options.Metadata = None,
-    label: options.Label = None,
-    group: options.Group = None,
-    attribute: options.Attribute = None,
+    data: options.Given,
     out: options.Out = None,
     store: options.Store = None,
     seed: options.Seed = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
-    changes: options.Set = None,
     budget: options.Budget = None,
     more: More = None,
     replan: Replan = False,
@@ -47,12 +43,10 @@ def run(
     from synthlift import api
 
     asked = api.ask(
-        source,
+        data.source,
         out=out,
         store=store,
-        overrides=options.changed(
-            changes, metadata=metadata, label=label, group=group, attribute=attribute
-        ),
+        overrides=data.overrides(),
         seed=seed,
         budget=budget,
     )

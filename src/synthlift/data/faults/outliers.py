@@ -93,5 +93,6 @@ def oddities(measures: Sequence[Measures]) -> list[Oddity]:
         elif brightness[row] > _BRIGHT:
             found.append(Oddity(row, "very bright", f"mean {brightness[row]:.0f} of 255"))
         elif blur[row] > _FAR:
-            found.append(Oddity(row, "blurred", f"{blur[row]:.1f} deviations below typical sharpness"))
+            detail = f"{blur[row]:.1f} deviations below typical sharpness"
+            found.append(Oddity(row, "blurred", detail))
     return found
