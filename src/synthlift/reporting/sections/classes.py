@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,28 +9,18 @@ from markupsafe import Markup
 
 from synthlift.reporting import plots, svg, text
 from synthlift.reporting.reading import Reading
-from synthlift.spec.facts import Estimate
+from synthlift.reporting.sections.compared import Compared, compare, scale_of
 from synthlift.spec.results import ArmResult, ClassVerdict
 
 
 @dataclass(frozen=True)
 class Row:
-    """One class. ``strip`` shows the difference; too small classes have none."""
+    """One class: what both arms do on it, and what it was trained on."""
 
-    name: str
+    compared: Compared
     train: str
     train_sort: float
     synthetic: str
-    images: str
-    groups: str
-    rival: Markup
-    generative: Markup
-    strip: Markup
-    difference: Markup
-    difference_sort: float
-    p: str
-    word: str
-    small: bool
 
 
 @dataclass(frozen=True)
@@ -49,9 +38,7 @@ def view(reading: Reading) -> View | None:
     found = reading.results.classes
     if not found or reading.state == "live":
         return None
-    intervals = [c.contrast.difference for c in found if c.contrast is not None]
-    values = [v for e in intervals for v in (e.value, e.low, e.high)]
-    scale = svg.scale_for(values, include=(-0.02, 0.02), label=text.points, limits=(-1, 1))
+    scale = scale_of(found)
     ordered = sorted(found, key=lambda c: (c.train_images, c.name))
     words = [text.VERDICT_WORDS[c.word] for c in found]
     known = [w for w in text.VERDICT_WORDS.values() if w in words]
@@ -64,45 +51,12 @@ def view(reading: Reading) -> View | None:
 
 
 def _row(reading: Reading, item: ClassVerdict, scale: svg.Scale) -> Row:
-    contrast = item.contrast
-    strip = svg.empty_strip(scale, reference=0.0)
-    if contrast is not None:
-        estimate = contrast.difference
-        strip = svg.strip(
-            scale,
-            series="generative",
-            shape="diamond",
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            reference=0.0,
-        )
+    name = reading.display(item.name)
     return Row(
-        name=reading.display(item.name),
+        compared=compare(reading, item, scale, name=name, metric="recall"),
         train=text.count(item.train_images),
         train_sort=item.train_images,
         synthetic=text.count(item.synthetic_images),
-        images=text.count(item.test_images),
-        groups=text.count(item.test_groups),
-        rival=_recall(reading, item.rival, small=contrast is None),
-        generative=_recall(reading, item.generative, small=contrast is None),
-        strip=strip,
-        difference=reading.numbers.difference(contrast),
-        difference_sort=contrast.difference.value if contrast else -math.inf,
-        p=text.p_value(contrast.p_holm if contrast else None),
-        word=text.VERDICT_WORDS[item.word],
-        small=contrast is None,
-    )
-
-
-def _recall(reading: Reading, estimate: Estimate, *, small: bool) -> Markup:
-    if not small or not estimate.n:
-        return reading.numbers.value("recall", estimate)
-    right = text.count(estimate.value * estimate.n)
-    return Markup(
-        '<span class="est"><b>{} of {}</b> <span class="interval">{} %</span>{}</span>'
-    ).format(
-        right, text.count(estimate.n), text.metric_interval("recall", estimate), reading.numbers.tag
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,25 +9,9 @@ from markupsafe import Markup
 
 from synthlift.reporting import svg, text
 from synthlift.reporting.reading import Reading
+from synthlift.reporting.sections.compared import Compared, compare, scale_of
 from synthlift.spec.results import SubgroupGap, SubgroupVerdict
 from synthlift.spec.values import in_order
-
-
-@dataclass(frozen=True)
-class Row:
-    """One value of an attribute."""
-
-    value: str
-    word: str
-    small: bool
-    strip: Markup
-    difference: Markup
-    difference_sort: float
-    rival: Markup
-    generative: Markup
-    p: str
-    images: str
-    groups: str
 
 
 @dataclass(frozen=True)
@@ -36,7 +19,7 @@ class Table:
     """One attribute: its values, and the gap between them in words."""
 
     attribute: str
-    rows: Sequence[Row]
+    rows: Sequence[Compared]
     axis: Markup
     gap: str
 
@@ -54,44 +37,16 @@ def tables(reading: Reading) -> list[Table]:
 
 
 def _table(reading: Reading, found: Sequence[SubgroupVerdict], gap: SubgroupGap | None) -> Table:
+    scale = scale_of(found)
     own = {one.value: one for one in found}
-    intervals = [one.contrast.difference for one in found if one.contrast is not None]
-    values = [v for e in intervals for v in (e.value, e.low, e.high)]
-    scale = svg.scale_for(values, include=(-0.02, 0.02), label=text.points, limits=(-1, 1))
     return Table(
         attribute=found[0].attribute,
-        rows=[_row(reading, own[value], scale) for value in in_order(own)],
+        rows=[
+            compare(reading, own[value], scale, name=value, metric="accuracy")
+            for value in in_order(own)
+        ],
         axis=svg.axis_row(scale),
         gap="" if gap is None else _gap(gap),
-    )
-
-
-def _row(reading: Reading, item: SubgroupVerdict, scale: svg.Scale) -> Row:
-    contrast = item.contrast
-    strip = svg.empty_strip(scale, reference=0.0)
-    if contrast is not None:
-        estimate = contrast.difference
-        strip = svg.strip(
-            scale,
-            series="generative",
-            shape="diamond",
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            reference=0.0,
-        )
-    return Row(
-        value=item.value,
-        word=text.VERDICT_WORDS[item.word],
-        small=contrast is None,
-        strip=strip,
-        difference=reading.numbers.difference(contrast),
-        difference_sort=contrast.difference.value if contrast else -math.inf,
-        rival=reading.numbers.value("accuracy", item.rival),
-        generative=reading.numbers.value("accuracy", item.generative),
-        p=text.p_value(contrast.p_holm if contrast else None),
-        images=text.count(item.test_images),
-        groups=text.count(item.test_groups),
     )
 
 
