@@ -24,7 +24,7 @@ Class names stand in the schema metadata under ``classes`` as a JSON list, in in
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ SCHEMA = pa.schema(
     ]
 )
 TOLERANCE = 1e-3
+_AT_ONCE = 2**16
 _HOW = "see the table of columns in the documentation of synthlift.evaluation.predictions"
 
 
@@ -115,7 +116,7 @@ class Predictions:
         return self.codes("arm")[1]
 
 
-def build(columns: dict[str, Any], *, classes: Sequence[str]) -> Predictions:
+def build(columns: Mapping[str, Any], *, classes: Sequence[str]) -> Predictions:
     """Make a checked table of arrays.
 
     Args:
@@ -125,6 +126,11 @@ def build(columns: dict[str, Any], *, classes: Sequence[str]) -> Predictions:
     Raises:
         InputError: as :func:`check`.
     """
+    return check(as_table(columns), classes=classes)
+
+
+def as_table(columns: Mapping[str, Any]) -> pa.Table:
+    """Arrays as :func:`build` takes them, as a table that is not checked yet."""
     probabilities = np.ascontiguousarray(columns["probabilities"], dtype=np.float32)
     rows, width = probabilities.shape
     arrays: dict[str, pa.Array] = {}
@@ -134,7 +140,7 @@ def build(columns: dict[str, Any], *, classes: Sequence[str]) -> Predictions:
             arrays[name] = pa.ListArray.from_arrays(offsets, pa.array(probabilities.ravel()))
         else:
             arrays[name] = pa.array(value if np.ndim(value) else [value] * rows)
-    return check(pa.table(arrays), classes=classes)
+    return pa.table(arrays)
 
 
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
@@ -273,16 +279,19 @@ def _check_probabilities(table: pa.Table, width: int) -> None:
             rule=f"one probability for each of the {width} classes",
             remedy="give class names in the schema metadata under 'classes', in index order",
         )
-    matrix = _matrix(table.column("probabilities"), width).astype(np.float64)
-    sums = matrix.sum(axis=1)
-    good = np.isfinite(sums) & (np.abs(sums - 1) <= TOLERANCE) & (matrix >= 0).all(axis=1)
-    if not good.all():
-        row = int(np.flatnonzero(~good)[0])
-        raise InputError(
-            f"the probabilities of row {row} are no distribution (they add up to {sums[row]:g})",
-            rule=f"probabilities are ≥ 0 and add up to 1 ± {TOLERANCE:g}",
-            remedy="write the output of softmax, not logits or percentages",
-        )
+    matrix = _matrix(table.column("probabilities"), width)
+    for start in range(0, len(matrix), _AT_ONCE):
+        part = matrix[start : start + _AT_ONCE].astype(np.float64)
+        sums = part.sum(axis=1)
+        good = np.isfinite(sums) & (np.abs(sums - 1) <= TOLERANCE) & (part >= 0).all(axis=1)
+        if not good.all():
+            row = int(np.flatnonzero(~good)[0])
+            raise InputError(
+                f"the probabilities of row {start + row} are no distribution "
+                f"(they add up to {sums[row]:g})",
+                rule=f"probabilities are ≥ 0 and add up to 1 ± {TOLERANCE:g}",
+                remedy="write the output of softmax, not logits or percentages",
+            )
 
 
 def _check_unique(predictions: Predictions) -> None:

@@ -327,11 +327,12 @@ def _shown(pool: Pool) -> dict[Cell, int]:
     covered = {cell.label for cell in wanted}
     cells = sorted(wanted | {s.cell for s in pool.class_streams() if s.cell.label not in covered})
     per_class = Counter(cell.label for cell in cells)
-    shown = _each(SHOWN_PER_CLASS, of=len(per_class), in_all=SHOWN_IN_ALL)
+    shown = shown_of_each(SHOWN_PER_CLASS, of=len(per_class), in_all=SHOWN_IN_ALL)
     return {cell: max(1, shown // per_class[cell.label]) for cell in cells}
 
 
-def _each(wanted: int, *, of: int, in_all: int) -> int:
+def shown_of_each(wanted: int, *, of: int, in_all: int) -> int:
+    """The number wanted of each class or cell, or fewer to keep within a total; one at least."""
     return max(1, min(wanted, in_all // of))
 
 
@@ -348,7 +349,9 @@ def _pictures_request(work: Work, pool: Pool) -> StageRequest:
                 {"chunk": chunk, "row": row, "label": cell.label, "reason": reason}
                 for (chunk, row), _, reason in members[:pictures]
             )
-    kept = dict.fromkeys(cells, _each(SEARCHED_PER_CELL, of=len(cells), in_all=SEARCHED_IN_ALL))
+    kept = dict.fromkeys(
+        cells, shown_of_each(SEARCHED_PER_CELL, of=len(cells), in_all=SEARCHED_IN_ALL)
+    )
     manifest = pool.manifest(kept, curated=True)
     chunks = sorted(
         {item["chunk"] for items in shown.values() for item in items}
@@ -359,7 +362,7 @@ def _pictures_request(work: Work, pool: Pool) -> StageRequest:
         function="synthlift.study.stages.evidence:pictures",
         config={
             "draw": pool.unit.draw,
-            "per_class": _each(SHOWN_PER_CLASS, of=len(classes), in_all=SHOWN_IN_ALL),
+            "per_class": shown_of_each(SHOWN_PER_CLASS, of=len(classes), in_all=SHOWN_IN_ALL),
             "pairs": SHOWN_PAIRS,
             "manifest": manifest,
             **shown,

@@ -72,30 +72,36 @@ def entries(
 
 def gather(store: Store, wanted: Sequence[Entry], classes: Sequence[str]) -> Predictions:
     """Read the predictions of all entries into one table."""
-    from synthlift.evaluation.predictions import build
+    import pyarrow as pa
 
-    columns: dict[str, list[Any]] = {}
+    from synthlift.evaluation.predictions import as_table, check
+
+    # Table by table: in arrays of text every cell would be as wide as the longest, four bytes
+    # a character.
+    parts = []
     for entry in wanted:
         with np.load(store.open(entry.key).path(PREDICTIONS)) as found:
-            facts = {k: v for k, v in asdict(entry).items() if k != "key"}
             values = {
-                **{name: np.full(len(found["ids"]), value) for name, value in facts.items()},
+                **{name: value for name, value in asdict(entry).items() if name != "key"},
                 "image_id": found["ids"],
                 "group": found["groups"],
                 "label": found["labels"],
                 "probabilities": found["probabilities"],
             }
-        for name, column in values.items():
-            columns.setdefault(name, []).append(column)
-    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
-    return build(joined, classes=classes)
+        parts.append(as_table(values))
+    table = pa.concat_tables(parts).combine_chunks()
+    parts.clear()
+    return check(table, classes=classes)
 
 
 def write_verdicts(work: Work, path: Path) -> None:
     """``verdicts.parquet``: one row per generated image with scores, verdict and reason."""
     import pandas as pd
 
-    frame = pd.DataFrame([row for pool in work.pools.values() for row in verdict_rows(pool)])
+    # Pool by pool, since a row of Python objects takes ten times the memory of a frame's.
+    frames = [pd.DataFrame(verdict_rows(pool)) for pool in work.pools.values()]
+    frames = [frame for frame in frames if not frame.empty]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     if not frame.empty:
         classes = np.array(work.prepared.opened.classes)
         frame["label"] = classes[frame["label"].to_numpy()]

@@ -147,7 +147,7 @@ def _calibrated(root: Path, spec: str) -> dict[str, Filter]:
     request = StageRequest(stage="judge", function="", config=parts, inputs=parts["inputs"])
     inputs = fit_inputs(request, store)
     scorer = classifier(store, parts["inputs"]["scorer"])
-    chunks = _first_chunks(store, parts["inputs"]["reference"])
+    chunks = calibrating_images(store, parts["inputs"]["reference"])
     known = reference(request, store)
     seen = FilterInputs(
         train=inputs.train,
@@ -169,8 +169,8 @@ _calibrated_on_few = functools.lru_cache(maxsize=8)(_calibrated)
 _calibrated_on_many = functools.lru_cache(maxsize=2)(_calibrated)
 
 
-def _first_chunks(store: Store, keys: list[str]) -> list[ManifestEntry]:
-    """Whole chunks, or equally many images of each where all would take much memory."""
+def calibrating_images(store: Store, keys: list[str]) -> list[ManifestEntry]:
+    """First chunks as a whole, or equally many images of each where all would take much memory."""
     shape = store.open(keys[0]).record["config"]["image_shape"]
     most = max(1, IN_MEMORY_BYTES // (len(keys) * math.prod(shape)))
     return [{**entry, "rows": entry["rows"][:most]} for entry in _whole_chunks(store, keys)]
