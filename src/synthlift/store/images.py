@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from synthlift.errors import LeakageError
 from synthlift.rows import PixelRows
-from synthlift.store.pixel_files import JoinedRows, open_rows
+from synthlift.store.pixel_files import JoinedRows, WithChannel, open_rows
 from synthlift.store.store import Store
 from synthlift.types import (
     UNLABELLED,
@@ -144,8 +144,7 @@ def read_masks(store: Store, keys: DataKeys, masks: str, *, draw: int) -> Guarde
     """Masks of a draw's training images, uint8 [N, H, W, 1], row by row."""
     columns = usable_rows(store, keys["inventory"])
     rows = positions(columns["id"], members(store, keys, draw, "train"))
-    base: UInt8 = np.load(store.open(masks).path(MASKS), mmap_mode="r")
-    return GuardedPixels(base[..., None], rows)
+    return GuardedPixels(WithChannel(open_rows(store.open(masks).path(MASKS))), rows)
 
 
 def read_beside(

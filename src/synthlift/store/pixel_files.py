@@ -21,15 +21,26 @@ LARGE_BYTES = 512 * 2**20
 
 
 def open_rows(path: Path) -> PixelRows:
-    """The images of a ``.npy`` file, uint8 [N, H, W, C]; the same bits however large it is."""
+    """The images of a ``.npy`` file, uint8 [N, …]; the same bits however large it is."""
     if path.stat().st_size > LARGE_BYTES:
         return FileRows(path)
     mapped: UInt8 = np.load(path, mmap_mode="r")
     return mapped
 
 
+class WithChannel:
+    """Masks uint8 [N, H, W] as images [N, H, W, 1]."""
+
+    def __init__(self, base: PixelRows) -> None:
+        self._base, self.shape = base, (*base.shape, 1)
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> UInt8:
+        """The masks at ``rows``, uint8 [n, H, W, 1]."""
+        return self._base[rows][..., None]
+
+
 class FileRows:
-    """Images of one ``.npy`` file, uint8 [N, H, W, C] in C order; holds no image and no handle."""
+    """Images of one ``.npy`` file, uint8 [N, …] in C order; holds no image and no handle."""
 
     def __init__(self, path: Path) -> None:
         header = np.load(path, mmap_mode="r")  # maps addresses, reads the header alone

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from synthlift.errors import LeakageError, StageError
 from synthlift.rows import in_blocks
 from synthlift.store import pixel_files
-from synthlift.store.pixel_files import FileRows, JoinedRows, open_rows
+from synthlift.store.pixel_files import FileRows, JoinedRows, WithChannel, open_rows
 from synthlift.types import GuardedPixels, UInt8
 
 COUNT = 40
@@ -39,6 +39,18 @@ def test_rows_are_those_of_the_array_in_any_order(file: Path, rows: list[int]) -
     found = FileRows(file)[wanted]
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, _pixels()[wanted])
+
+
+@pytest.mark.parametrize("large", [0, 2**40])
+def test_masks_have_one_channel_wherever_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    masks, rows = _pixels()[..., 0], np.array([7, 2, 2])
+    np.save(tmp_path / "masks.npy", masks)
+    monkeypatch.setattr(pixel_files, "LARGE_BYTES", large)
+    found = WithChannel(open_rows(tmp_path / "masks.npy"))
+    assert found.shape == (COUNT, 6, 6, 1)
+    np.testing.assert_array_equal(found[rows], masks[rows][..., None])
 
 
 @given(rows=st.lists(st.integers(0, COUNT - 1), max_size=60), cut=st.integers(0, 60))
