@@ -29,7 +29,6 @@ from synthlift.data.inventory import (
     conversion_notes,
     describe,
     describe_exclusions,
-    in_order,
     read_rows,
     take_inventory,
     usable,
@@ -38,6 +37,7 @@ from synthlift.data.inventory import (
 )
 from synthlift.data.kept import Keeper, kept_images
 from synthlift.data.masks import MaskFacts, differing_size, mask_facts, require_equal_sizes
+from synthlift.data.parallel import in_order
 from synthlift.data.published import open_split
 from synthlift.data.sizes import Fit, resize, resize_mask
 from synthlift.data.sources import open_source

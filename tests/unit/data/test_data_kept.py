@@ -11,7 +11,7 @@ from PIL import Image
 
 from synthlift.data import kept, stages
 from synthlift.data.contract import Where
-from synthlift.data.inventory import Asked, in_order
+from synthlift.data.inventory import Asked
 from synthlift.data.kept import KEPT, kept_images
 from synthlift.data.sources import open_source
 from synthlift.store import Artefact, Store
@@ -122,17 +122,3 @@ def test_images_that_were_scaled_anew_are_not_kept(tmp_path: Path) -> None:
     assert read.summary["white"] == 4095
     assert KEPT not in read.record["files"]
     assert _pixels(store, tmp_path / "images", read, size=9).max() == round(4002 / 4095 * 255)
-
-
-@pytest.mark.parametrize("seconds", [0.0, 10.0])
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 300, 520])
-def test_items_come_in_order_quick_or_not(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, count: int
-) -> None:
-    monkeypatch.setattr("synthlift.data.inventory._QUICK_SECONDS", seconds)
-    told: list[tuple[int, int]] = []
-    found = in_order(
-        lambda x: x * x, range(count), lambda done, total, _: told.append((done, total))
-    )
-    assert list(found) == [x * x for x in range(count)]
-    assert [done for done, _ in told] == [*range(256, count, 256), count][: len(told)]
