@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 2**20  # what a core keeps close by
 
 
 class PixelRows(Protocol):
