@@ -20,6 +20,7 @@ generated it: no owner, place, name or date.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from synthlift.data.formats import FORMATS, format_of
-from synthlift.data.plain_jpeg import START, decode_plain
+from synthlift.data.plain_jpeg import ENDINGS, START, decode_plain, read_plain
 from synthlift.errors import InputError
 from synthlift.spec.provenance import ORIGIN, PREFIX, SYNTHETIC
 from synthlift.types import UInt8
@@ -135,13 +136,20 @@ def read_image(path: Path, *, max_pixels: int, white: int = WHITE_16_BIT) -> Dec
         ) from error
 
 
-def decode_file(path: Path, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
+def decode_file(path: Path | str, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
     """Decode one file; see the module's text for what is converted how.
 
     Raises:
         UnusableImageError: with a reason in the categories unreadable, truncated, too large and
             unsupported.
     """
+    name = os.fspath(path)
+    if name.endswith(ENDINGS):
+        # Of a small picture, opening and guarding a stream would take most of the time.
+        plain = read_plain(name, max_pixels=max_pixels)
+        if plain is not None:
+            return _finish_plain(plain)
+    path = Path(path)
     with _opened(path) as stream:
         return decode_stream(stream, name=path.name, max_pixels=max_pixels, white=white)
 
@@ -259,7 +267,7 @@ def _decode(stream: BinaryIO, *, max_pixels: int, white: int) -> Decoded:
     if start == START:
         plain = decode_plain(start + stream.read(), max_pixels=max_pixels)
         if plain is not None:
-            return finish(plain, mode="L" if plain.shape[2] == 1 else "RGB", bits=8)
+            return _finish_plain(plain)
     stream.seek(0)
     with Image.open(stream, formats=_known_formats()) as image:
         return decode_picture(image, max_pixels=max_pixels, white=white)
@@ -299,6 +307,10 @@ def decode_picture(image: Image, *, max_pixels: int, white: int = WHITE_16_BIT) 
     return finish(pixels, mode=mode, bits=bits, peak=peak, done=done)
 
 
+def _finish_plain(pixels: UInt8) -> Decoded:
+    return finish(pixels, mode="L" if pixels.shape[2] == 1 else "RGB", bits=8)
+
+
 def finish(
     pixels: UInt8, *, mode: str, bits: int, peak: int = 0, done: Iterable[str] = ()
 ) -> Decoded:
@@ -309,7 +321,7 @@ def finish(
         if mode in _COLOUR:
             done.add("grey as colour")
     pixels = np.ascontiguousarray(pixels if pixels.ndim == 3 else pixels[:, :, None])
-    order = tuple(name for name in CONVERSIONS if name in done)
+    order = tuple(name for name in CONVERSIONS if name in done) if done else ()
     return Decoded(pixels=pixels, mode=mode, bits=bits, peak=peak, conversions=order)
 
 
@@ -385,8 +397,8 @@ def _eight_bit(image: Image, done: set[str]) -> Image:
 
 def _channels_equal(pixels: np.ndarray) -> bool:
     # One row decides for nearly every colour picture, so that the whole is rarely compared.
-    for part in (pixels[:1], pixels):
-        first = part[:, :, 0]
-        if not (np.array_equal(first, part[:, :, 1]) and np.array_equal(first, part[:, :, 2])):
-            return False
-    return True
+    red, green, _ = pixels[0].T
+    if red.tobytes() != green.tobytes():
+        return False
+    first = pixels[:, :, 0]
+    return np.array_equal(first, pixels[:, :, 1]) and np.array_equal(first, pixels[:, :, 2])

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -21,20 +19,20 @@ from synthlift.data.decode import (
     UnusableImageError,
     without_pillow_warnings,
 )
+from synthlift.data.faults.perceptual import thumbnails
+from synthlift.data.faults.spread import bin_words, derive
 from synthlift.data.integrity import category, count_by_category, find_duplicates, pixel_hash
+from synthlift.data.parallel import in_order
 from synthlift.data.parting import Parting
 from synthlift.store import digest
+from synthlift.store.images import read_table
 from synthlift.types import UInt8
 
 OK, EXCLUDED = "ok", "excluded"
 SMALLEST_ALIKE = 16
 """Images with fewer pixels a side all look alike; no near-duplicates are sought among them."""
 _EXAMPLES = 5
-_BLOCK, _TASK = 256, 8
-_QUICK_SECONDS = 250e-6
 _WHITES = (255, 1023, 4095, 16383)
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -177,8 +175,6 @@ def _with_derived(
     rows: list[Row], readings: Sequence[_Reading], asked: Asked
 ) -> tuple[list[Row], list[str]]:
     """The rows with attributes read off the pixels, in words."""
-    from synthlift.data.faults.spread import bin_words
-
     used = [place for place, row in enumerate(rows) if row.status == OK]
     for name in asked.derived:
         words = bin_words([readings[place].derived[name] for place in used], name)
@@ -190,26 +186,15 @@ def _with_derived(
 
 
 def _read(source: Source, item: Item, asked: Asked, *, white: int) -> tuple[_Reading, UInt8 | None]:
-    from synthlift.data.faults.perceptual import thumbnails
-    from synthlift.data.faults.spread import derive
-
-    row = Row(
-        item.id,
-        item.label,
-        item.group,
-        item.path,
-        attributes=dict(item.attributes),
-        part=item.part,
-        mask=item.mask,
-    )
     try:
         image = source.load(item.path, max_pixels=asked.max_pixels, white=white)
     except UnusableImageError as error:
-        return _Reading(replace(row, status=EXCLUDED, reason=error.reason), 0, ()), None
-    height, width, channels = image.pixels.shape
-    row = replace(
-        row,
-        sha256=pixel_hash(image.pixels),
+        return _Reading(_row_of(item, status=EXCLUDED, reason=error.reason), 0, ()), None
+    pixels = image.pixels
+    height, width, channels = pixels.shape
+    row = _row_of(
+        item,
+        sha256=pixel_hash(pixels),
         width=width,
         height=height,
         channels=channels,
@@ -218,9 +203,22 @@ def _read(source: Source, item: Item, asked: Asked, *, white: int) -> tuple[_Rea
     )
     small = None
     if asked.alike and min(height, width) >= SMALLEST_ALIKE:
-        small = thumbnails(image.pixels[None])[0][..., None]
-    derived = {name: derive(image.pixels, name) for name in asked.derived}
-    return _Reading(row, image.peak, image.conversions, small, derived), image.pixels
+        small = thumbnails(pixels[None])[0][..., None]
+    derived = {name: derive(pixels, name) for name in asked.derived}
+    return _Reading(row, image.peak, image.conversions, small, derived), pixels
+
+
+def _row_of(item: Item, **found: Any) -> Row:
+    return Row(
+        item.id,
+        item.label,
+        item.group,
+        item.path,
+        attributes=item.attributes,
+        part=item.part,
+        mask=item.mask,
+        **found,
+    )
 
 
 def _white(peaks: Sequence[int]) -> int:
@@ -241,33 +239,6 @@ def _exclude_duplicates(rows: Sequence[Row], parting: Parting) -> list[Row]:
         replace(row, status=EXCLUDED, reason=reasons[row.id]) if row.id in reasons else row
         for row in rows
     ]
-
-
-def in_order(
-    function: Callable[[A], B], items: Sequence[A], progress: Callable[[int, int, str], None]
-) -> Iterator[B]:
-    """Map in threads (decoders and hashing release the interpreter's lock), yielding in order.
-
-    Where the first items of a block are quick, the block is done in this thread: for small images
-    the interpreter's lock is what there is to wait for, and handing it over costs more.
-    """
-
-    def together(start: int, end: int) -> list[B]:
-        return [function(item) for item in items[start:end]]
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        # Blocks bound how many results wait behind one slow image.
-        for start in range(0, len(items), _BLOCK):
-            end, rest = min(start + _BLOCK, len(items)), start + _TASK
-            began = time.perf_counter()
-            first = together(start, min(rest, end))
-            quick = time.perf_counter() - began < _TASK * _QUICK_SECONDS
-            yield from first
-            starts = range(rest, end, end if quick else _TASK)
-            ends = [min(at + starts.step, end) for at in starts]
-            for done in (map if quick else pool.map)(together, starts, ends):
-                yield from done
-            progress(end, len(items), "images")
 
 
 # ── what the rows say ─────────────────────────────────────────────────────────────────────────
@@ -345,14 +316,21 @@ def write_table(path: Path, columns: Mapping[str, Any]) -> None:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write rows as ``inventory.parquet``, in the given order; attributes as JSON."""
-    columns = {f.name: [getattr(row, f.name) for row in rows] for f in fields(Row)}
-    columns["attributes"] = [json.dumps(dict(row.attributes), sort_keys=True) for row in rows]
+    columns = {f.name: list(map(attrgetter(f.name), rows)) for f in fields(Row)}
+    columns["attributes"] = [_as_text(row.attributes) for row in rows]
     write_table(path, columns)
+
+
+def _as_text(attributes: Mapping[str, str]) -> str:
+    return json.dumps(dict(attributes), sort_keys=True) if attributes else "{}"
 
 
 def read_rows(path: Path) -> list[Row]:
     """Read what :func:`write_rows` wrote."""
-    import pyarrow.parquet as pq
-
-    found = pq.read_table(path).to_pylist()
-    return [Row(**{**row, "attributes": json.loads(row["attributes"])}) for row in found]
+    table = read_table(path, [f.name for f in fields(Row)])
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    known: dict[str, dict[str, str]] = {}
+    for text in set(columns["attributes"]):
+        known[text] = json.loads(text)
+    columns["attributes"] = [known[text] for text in columns["attributes"]]
+    return [Row(*values) for values in zip(*columns.values(), strict=True)]

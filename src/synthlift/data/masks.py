@@ -20,8 +20,9 @@ from synthlift.data.decode import (
     without_pillow_warnings,
 )
 from synthlift.data.integrity import pixel_hash
-from synthlift.data.inventory import Row, in_order
+from synthlift.data.inventory import Row
 from synthlift.data.overlay import Overlay
+from synthlift.data.parallel import in_order
 from synthlift.data.readers.listing import File, encodable, walk_below
 from synthlift.errors import InputError
 from synthlift.store import digest

@@ -8,48 +8,84 @@ several pictures. Whatever else is found, or makes libjpeg-turbo as much as warn
 
 from __future__ import annotations
 
+import os
+import struct
+
 from synthlift.types import UInt8
 
 START = b"\xff\xd8\xff"
+ENDINGS = (".jpg", ".jpeg", ".JPG", ".JPEG")
 # Tables, restart interval, comment, JFIF header; colour profiles are not applied anyway.
 _HARMLESS = frozenset({0xC4, 0xDB, 0xDD, 0xE0, 0xFE})
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
-_PROFILE, _SCAN = 0xE2, 0xDA
+_MARK, _PROFILE, _SCAN = 0xFF, 0xE2, 0xDA
+_SEGMENT, _HEADER = struct.Struct(">BBH").unpack_from, struct.Struct(">BHHB").unpack_from
+_HEAD, _PART = 2**16, 2**20
+# Opening must not wait for a named pipe, nor translate line ends.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def decode_plain(data: bytes, *, max_pixels: int) -> UInt8 | None:
     """Pixels uint8 [H, W, 1 or 3] of a plain JPEG file; None where Pillow must look at it."""
-    import simplejpeg
+    frame = _frame(data, max_pixels)
+    return None if frame is None else _decoded(data, components=frame)
 
-    frame = _frame(data)
-    if frame is None:
-        return None
-    height, width, components = frame
-    if not 0 < height * width <= max_pixels or components not in (1, 3):
+
+def read_plain(path: str, *, max_pixels: int) -> UInt8 | None:
+    """As :func:`decode_plain`, from a file; None too where it cannot be read.
+
+    No more than the first 64 KiB are read of a file that is not plain.
+    """
+    try:
+        file = os.open(path, _FLAGS)
+    except OSError:
         return None
     try:
-        pixels: UInt8 = simplejpeg.decode_jpeg(
-            data, colorspace="GRAY" if components == 1 else "RGB"
-        )
+        data = os.read(file, _HEAD)
+        components = _frame(data, max_pixels) if data.startswith(START) else None
+        if components is None:
+            return None
+        if len(data) == _HEAD:
+            parts = [data]
+            while parts[-1]:
+                parts.append(os.read(file, _PART))
+            data = b"".join(parts)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return _decoded(data, components=components)
+
+
+def _decoded(data: bytes, *, components: int) -> UInt8 | None:
+    import simplejpeg
+
+    try:
+        pixels: UInt8 = simplejpeg.decode_jpeg(data, "GRAY" if components == 1 else "RGB")
     except ValueError:
         return None
     return pixels
 
 
-def _frame(data: bytes) -> tuple[int, int, int] | None:
-    """Height, width and components from the segments before the scan; None if not plain."""
-    found, at = None, 2
-    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+def _frame(data: bytes, max_pixels: int) -> int | None:
+    """Components of a plain file with 1 to ``max_pixels`` pixels, from the segments before the
+    scan; None for any other.
+    """
+    found, at, last = None, 2, len(data) - 4
+    while at <= last:
+        mark, marker, length = _SEGMENT(data, at)
+        if mark != _MARK:
+            return None
         body = at + 4
-        if marker == _SCAN:
-            return found
         if marker in _FRAMES:
-            if found is not None or length < 8 or len(data) < body + 6 or data[body] != 8:
+            if found is not None or length < 8 or len(data) < body + 6:
                 return None
-            height = int.from_bytes(data[body + 1 : body + 3], "big")
-            width = int.from_bytes(data[body + 3 : body + 5], "big")
-            found = (height, width, data[body + 5])
+            bits, height, width, components = _HEADER(data, body)
+            if bits != 8 or components not in (1, 3) or not 0 < height * width <= max_pixels:
+                return None
+            found = components
+        elif marker == _SCAN:
+            return found
         elif marker == _PROFILE:
             if not data.startswith(b"ICC_PROFILE\0", body):
                 return None

@@ -25,19 +25,18 @@ from synthlift.data.inventory import (
     Asked,
     Row,
     attribute_columns,
-    content_digest,
     conversion_notes,
     describe,
     describe_exclusions,
-    in_order,
     read_rows,
     take_inventory,
     usable,
     write_rows,
     write_table,
 )
-from synthlift.data.kept import Keeper, kept_images
+from synthlift.data.kept import Keeper, kept_images, link_kept
 from synthlift.data.masks import load_mask, mask_facts, read_masks, require_equal_sizes
+from synthlift.data.parallel import in_order
 from synthlift.data.published import open_split
 from synthlift.data.sizes import Fit, resize, resize_mask
 from synthlift.data.sources import open_source
@@ -155,10 +154,11 @@ def read(request: StageRequest, context: StageContext) -> Summary:
     if source.fingerprint != request.config["fingerprint"]:
         raise StageError(f"'{source.where.source}' changed while it was being read; run again")
     asked = Asked.from_json(request.config, split=request.local.get("split"))
-    with Keeper(context.out) as keeper:
+    with Keeper(context.out, count=len(source.items)) as keeper:
         found = take_inventory(source, asked, progress=context.progress, keep=keeper.add)
     if found.white != WHITE_16_BIT:
         keeper.discard()
+    context.digests.update(keeper.digests)
     write_rows(context.out / INVENTORY, found.rows)
     masks = read_masks(source, usable(found.rows))
     require_equal_sizes(masks.differing)
@@ -176,9 +176,10 @@ def inventory(request: StageRequest, context: StageContext) -> Summary:
     """Write ``inventory.parquet`` with the usable rows only, sorted by id."""
     artefact = context.store.open(request.local["read"])
     rows = usable(read_rows(artefact.path(INVENTORY)))
-    assert content_digest(rows) == request.config["digest"]
+    found = describe(rows)
+    assert found["digest"] == request.config["digest"]
     write_rows(context.out / INVENTORY, rows)
-    return describe(rows)
+    return found
 
 
 def pixels(request: StageRequest, context: StageContext) -> Summary:
@@ -188,9 +189,14 @@ def pixels(request: StageRequest, context: StageContext) -> Summary:
         StageError: a file no longer shows what the inventory recorded.
     """
     size, channels = int(request.config["size"]), int(request.config["channels"])
+    key = request.local["read"]
+    read = context.store.open(key) if context.store.has(key) else None
+    if read and (linked := link_kept(read, context.out / PIXELS, shape=(size, size, channels))):
+        context.digests.update(linked)
+        return {"shape": [read.summary["usable"], size, size, channels]}
     rows = usable(read_rows(context.store.open(request.one("inventory")).path(INVENTORY)))
-    read = request.local["read"]
-    kept = kept_images(context.store.open(read)) if context.store.has(read) else {}
+    shape = (len(rows), size, size, channels)
+    kept = kept_images(read) if read else {}
     source = None if all(row.id in kept for row in rows) else _reopen(request)
 
     def prepare(row: Row) -> UInt8:
@@ -200,7 +206,6 @@ def pixels(request: StageRequest, context: StageContext) -> Summary:
             image = _load_unchanged(source, row, request)
         return resize(image, size=size, fit=request.config["fit"], channels=channels)
 
-    shape = (len(rows), size, size, channels)
     # Plain writes, since a full disk kills a process that writes through a memory map.
     # Buffered, since a system call for each small image would stop the threads that decode.
     with (

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,14 @@ def write_json_atomic(path: Path, value: Any, *, durable: bool = True) -> None:
     write_bytes_atomic(path, text.encode(), durable=durable)
 
 
-def hash_files(folder: Path) -> dict[str, str]:
-    """SHA-256 (hex) of every file below ``folder`` by its POSIX path relative to it."""
-    return {
-        path.relative_to(folder).as_posix(): hash_file(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+def hash_files(folder: Path, *, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """SHA-256 (hex) of every file below ``folder`` by its POSIX path relative to it.
+
+    Those in ``known`` are taken as they are.
+    """
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {name: (known or {}).get(name) or hash_file(path) for name, path in names.items()}
 
 
 def hash_file(path: Path) -> str:

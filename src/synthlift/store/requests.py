@@ -89,6 +89,8 @@ class StageContext:
         work: private folder that survives kills; check-points go here.
         progress: ``progress(done, total, note)``.
         log: ``log(event, **fields)`` → the run's JSON-lines log.
+        digests: SHA-256 (hex) of output files that the stage knows already, by name; they are not
+            hashed again.
     """
 
     store: Store
@@ -96,6 +98,7 @@ class StageContext:
     work: Path
     progress: Callable[[int, int, str], None]
     log: Callable[..., None]
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 StageFunction = Callable[[StageRequest, StageContext], Summary]

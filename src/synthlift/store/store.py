@@ -158,7 +158,7 @@ class Store:
         context = StageContext(self, out, work, _progress_writer(work, request.label), log)
         try:
             summary = resolve(request.function)(request, context)
-            write_json_atomic(out / RECORD, _record(request, out, summary, meter))
+            write_json_atomic(out / RECORD, _record(request, context, summary, meter))
             self._commit(request.key, out)
         except BaseException as error:
             full = _is_disk_full(error, self.root)
@@ -263,7 +263,7 @@ class Store:
 
 
 def _record(
-    request: StageRequest, out: Path, summary: Mapping[str, Any], meter: _Meter
+    request: StageRequest, context: StageContext, summary: Mapping[str, Any], meter: _Meter
 ) -> dict[str, Any]:
     return {
         "key": request.key,
@@ -274,7 +274,7 @@ def _record(
         "seed": request.seed,
         "numerics": dict(request.numerics),
         "version": request.version,
-        "files": hash_files(out),
+        "files": hash_files(context.out, known=context.digests),
         "summary": summary,
         "cost": meter.read(),
     }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,11 @@ from PIL import Image
 
 from synthlift.data import kept, stages
 from synthlift.data.contract import Where
-from synthlift.data.inventory import Asked, in_order
+from synthlift.data.inventory import Asked, read_rows
 from synthlift.data.kept import KEPT, kept_images
 from synthlift.data.sources import open_source
 from synthlift.store import Artefact, Store
+from synthlift.store.files import hash_file
 from synthlift.store.images import PIXELS
 from synthlift.types import UInt8
 
@@ -124,15 +128,88 @@ def test_images_that_were_scaled_anew_are_not_kept(tmp_path: Path) -> None:
     assert _pixels(store, tmp_path / "images", read, size=9).max() == round(4002 / 4095 * 255)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 10.0])
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 300, 520])
-def test_items_come_in_order_quick_or_not(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, count: int
-) -> None:
-    monkeypatch.setattr("synthlift.data.inventory._QUICK_SECONDS", seconds)
-    told: list[tuple[int, int]] = []
-    found = in_order(
-        lambda x: x * x, range(count), lambda done, total, _: told.append((done, total))
+# ── images that have their size already ───────────────────────────────────────────────────────
+
+
+def _squares(root: Path, *, grey: bool = False) -> Path:
+    """Eight different images of 16 × 16 pixels."""
+    random = np.random.default_rng(1)
+    for number in range(8):
+        path = root / ("cat" if number % 2 else "dog") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shape = (16, 16) if grey else (16, 16, 3)
+        Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8)).save(path)
+    return root
+
+
+def _both(store: Store, folder: Path, *, size: int = 16) -> tuple[Artefact, Artefact]:
+    """The reading and the pixels, committed."""
+    read = _read(store, folder)
+    listing = stages.inventory_request(read)
+    store.compute(listing)
+    source = open_source(Where(str(folder), str(folder)))
+    request = stages.pixels_request(
+        listing.key, read=read, source=source, size=size, fit="pad", channels=3
     )
-    assert list(found) == [x * x for x in range(count)]
-    assert [done for done, _ in told] == [*range(256, count, 256), count][: len(told)]
+    store.compute(request)
+    return read, store.open(request.key)
+
+
+def _require_right(folder: Path, read: Artefact, pixels: Artefact) -> None:
+    rows = [row for row in read_rows(read.path("inventory.parquet")) if row.status == "ok"]
+    wanted = [np.asarray(Image.open(folder / row.path).convert("RGB")) for row in rows]
+    np.testing.assert_array_equal(np.load(pixels.path(PIXELS)), wanted)
+    for artefact in (read, pixels):
+        for name, digest in artefact.record["files"].items():
+            assert hash_file(artefact.path(name)) == digest
+
+
+def test_images_of_the_size_are_there_once(tmp_path: Path) -> None:
+    folder = _squares(tmp_path / "images")
+    read, pixels = _both(Store(tmp_path / "store"), folder)
+    assert pixels.path(PIXELS).samefile(read.path(KEPT))
+    _require_right(folder, read, pixels)
+    shutil.rmtree(read.folder)  # each lasts without the other
+    assert np.load(pixels.path(PIXELS)).shape == (8, 16, 16, 3)
+
+
+def test_without_hard_links_they_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    folder = _squares(tmp_path / "images")
+    monkeypatch.setattr(os, "link", refuse)
+    read, pixels = _both(Store(tmp_path / "store"), folder)
+    assert not pixels.path(PIXELS).samefile(read.path(KEPT))
+    _require_right(folder, read, pixels)
+
+
+def _repeat(folder: Path) -> None:
+    shutil.copy(folder / "cat" / "1.png", folder / "cat" / "again.png")
+
+
+def _break(folder: Path) -> None:
+    (folder / "cat" / "broken.png").write_bytes(b"nothing")
+
+
+@pytest.mark.parametrize("change", [_repeat, _break])
+def test_what_is_left_out_is_in_no_pixels(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    folder = _squares(tmp_path / "images")
+    change(folder)
+    read, pixels = _both(Store(tmp_path / "store"), folder)
+    assert read.summary["usable"] == 8
+    _require_right(folder, read, pixels)
+
+
+def test_other_sizes_and_grey_images_are_brought_to_what_is_asked(tmp_path: Path) -> None:
+    wide = _squares(tmp_path / "wide")
+    Image.new("RGB", (17, 16), "red").save(wide / "cat" / "wide.png")
+    grey = _squares(tmp_path / "grey", grey=True)
+    for folder, size in ((wide, 16), (grey, 16), (_squares(tmp_path / "small"), 8)):
+        read, pixels = _both(Store(tmp_path / "store"), folder, size=size)
+        assert not pixels.path(PIXELS).samefile(read.path(KEPT))
+        assert np.load(pixels.path(PIXELS)).shape == (read.summary["usable"], size, size, 3)
+        assert hash_file(read.path(KEPT)) == read.record["files"][KEPT]
+    _require_right(grey, *_both(Store(tmp_path / "store"), grey))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,11 @@ from synthlift.data import decode
 from synthlift.data.decode import (
     Decoded,
     UnusableImageError,
+    decode_file,
     decode_stream,
     without_pillow_warnings,
 )
-from synthlift.data.plain_jpeg import decode_plain
+from synthlift.data.plain_jpeg import decode_plain, read_plain
 
 LIMIT = 10_000
 
@@ -150,3 +153,56 @@ def test_equal_channels_are_grey_either_way() -> None:
     assert found.pixels.shape == (16, 16, 1)
     assert found.conversions == ("grey as colour",)
     assert _same(stream.getvalue())
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("side", [20, 300])
+def test_a_file_comes_to_the_same_as_its_bytes(tmp_path: Path, side: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    path = tmp_path / "noise.jpg"
+    Image.fromarray(noise).save(path, quality=95)
+    assert (path.stat().st_size > 2**16) == (side == 300)  # read in one part or in several
+    found = decode_file(path, max_pixels=10**6)
+    np.testing.assert_array_equal(found.pixels, np.asarray(Image.open(path)))
+    assert read_plain(str(path), max_pixels=10**6) is not None
+    assert read_plain(str(path), max_pixels=side * side - 1) is None
+
+
+def _outcome_of(path: Path) -> str:
+    with pytest.raises(UnusableImageError) as raised, without_pillow_warnings():
+        decode_file(path, max_pixels=LIMIT)
+    return raised.value.reason
+
+
+def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "cut.jpg").write_bytes(_jpeg()[:-200])
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "large.jpg").write_bytes(_jpeg((101, 100)))
+    reasons = {
+        "folder": "unreadable: a folder or no such file",
+        "missing": "unreadable: a folder or no such file",
+        "empty": "unreadable: an empty file",
+        "cut": "truncated: the file ends before the image does",
+        "text": "unreadable: not an image in a known format",
+        "large": "too large: more than 10,000 pixels",
+    }
+    found = {name: _outcome_of(tmp_path / f"{name}.jpg") for name in reasons}
+    assert found == reasons
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_picture_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert _outcome_of(tmp_path / "pipe.jpg") == "unreadable: a folder or no such file"
+
+
+def test_another_format_under_its_name_is_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (9, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "png.jpg", "PNG")
+    np.testing.assert_array_equal(decode_file(tmp_path / "png.jpg", max_pixels=99).pixels, pixels)
+    (tmp_path / "jpeg.png").write_bytes(_jpeg())
+    assert decode_file(tmp_path / "jpeg.png", max_pixels=LIMIT).pixels.shape == (17, 23, 3)

@@ -12,7 +12,8 @@ from synthlift.data.decode import UnusableImageError, without_pillow_warnings
 from synthlift.data.faults.perceptual import SIDE, thumbnails
 from synthlift.data.faults.shortcuts import nuisances
 from synthlift.data.faults.spread import Measures, measure
-from synthlift.data.inventory import OK, SMALLEST_ALIKE, Row, in_order
+from synthlift.data.inventory import OK, SMALLEST_ALIKE, Row
+from synthlift.data.parallel import in_order
 from synthlift.data.sizes import resize
 from synthlift.seeds import generator_for
 from synthlift.types import Float64, UInt8

@@ -86,7 +86,8 @@ def require_packages(names: Iterable[str]) -> None:
     Raises:
         InputError: with the command that installs it.
     """
-    found = Counter(_by_ending(name) for name in names)
+    endings = tuple(ending for other in FORMATS for ending in other.extensions)
+    found = Counter(_by_ending(name) for name in names if name.lower().endswith(endings))
     for other in FORMATS:
         count = found[other]
         if count and importlib.util.find_spec(other.package) is None:

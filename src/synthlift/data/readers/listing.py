@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections import Counter
 from pathlib import Path
 from stat import S_ISREG
@@ -14,6 +13,7 @@ from synthlift.errors import InputError
 
 JUNK_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
 _JUNK_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
+_ENDINGS = tuple(sorted(EXTENSIONS))
 LAYOUT = "one sub-folder a class, with that class's images inside it"
 
 File = tuple[str, int, int, int]
@@ -49,47 +49,68 @@ def walk_below(root: Path, name: str, files: list[File], ignored: Counter[str]) 
 
     ``name`` may be "." for all of ``root``.
     """
-
-    def refuse(error: OSError) -> None:
-        if isinstance(error, PermissionError):
-            raise no_permission(str(error.filename)) from None
-        raise error
-
     seen: set[str] = set()
-    for folder, below, names in os.walk(root / name, onerror=refuse, followlinks=True):
+    waiting = [root / name]
+    while waiting:
+        folder = waiting.pop()
         real = os.path.realpath(folder)
         # Links may point back up; a folder is entered once.
-        below[:] = sorted(d for d in below if not d.startswith(".") and real not in seen)
         if real in seen:
             continue
         seen.add(real)
+        inside = folder.relative_to(root).as_posix()
         # Strings, since a data set may have millions of files and a Path costs more than a stat.
-        inside = Path(folder).relative_to(root).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
-        for file in names:
-            if file.startswith(".") or file.lower() in _JUNK_FILES:
+        below = []
+        for entry in _entries(folder):
+            file = entry.name
+            if file.startswith("."):
                 continue
-            status = _status(folder, file)
-            regular = status is None or S_ISREG(status.st_mode)
-            if not regular or not (is_image(file) or (status and carries_mark(Path(folder, file)))):
-                ignored[extension(file)] += 1
-                continue
-            relative = prefix + file
-            if encodable(relative) != relative:
-                ignored["names that are not valid Unicode"] += 1
-                continue
-            times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else (0,) * 3
-            files.append((relative, *times))
+            if _is_folder(entry):
+                below.append(file)
+            elif file.lower() not in _JUNK_FILES:
+                found = _look_at(entry, folder, prefix + file, ignored)
+                if found is not None:
+                    files.append(found)
+        waiting += [folder / child for child in sorted(below, reverse=True)]
 
 
-def _status(folder: str, file: str) -> os.stat_result | None:
-    """What ``stat`` says; None for a link that leads nowhere."""
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return os.stat(os.path.join(folder, file))  # noqa: PTH116, PTH118 - see walk_below
-    except PermissionError:
-        raise no_permission(folder) from None
+        return entry.is_dir()
     except OSError:
+        return False
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except PermissionError as error:
+        raise no_permission(str(error.filename)) from None
+
+
+def _look_at(
+    entry: os.DirEntry[str], folder: Path, relative: str, ignored: Counter[str]
+) -> File | None:
+    """An image with its size and times; None for anything else, which is counted."""
+    file = entry.name
+    try:
+        status = entry.stat()
+    except PermissionError:
+        raise no_permission(str(folder)) from None
+    except OSError:
+        status = None  # a link that leads nowhere
+    regular = status is None or S_ISREG(status.st_mode)
+    if not regular or not (is_image(file) or (status and carries_mark(folder / file))):
+        ignored[extension(file)] += 1
         return None
+    if not relative.isascii() and encodable(relative) != relative:
+        ignored["names that are not valid Unicode"] += 1
+        return None
+    if status is None:
+        return relative, 0, 0, 0
+    return relative, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def no_permission(given: str) -> InputError:
@@ -102,8 +123,8 @@ def no_permission(given: str) -> InputError:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's ending is that of an image."""
-    return posixpath.splitext(name)[1].lower() in EXTENSIONS
+    """Whether a visible file's ending is that of an image."""
+    return name.lower().endswith(_ENDINGS)
 
 
 def extension(name: str) -> str:
