@@ -33,6 +33,7 @@ import numpy as np
 
 from synthlift.data.formats import FORMATS, format_of
 from synthlift.data.plain_jpeg import ENDINGS, START, decode_plain, read_plain
+from synthlift.data.wording import CONVERSIONS
 from synthlift.errors import InputError
 from synthlift.spec.provenance import ORIGIN, PREFIX, SYNTHETIC
 from synthlift.types import UInt8
@@ -66,24 +67,6 @@ _PILLOW_LIMIT = 178_956_970  # beyond it Pillow itself takes a header for a bomb
 _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 _COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 
-# What is done to an image, in the words that follow a count: "12 palette images …".
-CONVERSIONS = {
-    "orientation": "images turned as their EXIF orientation says",
-    "16-bit": "16-bit grey images scaled to 8 bits",
-    "16-bit colour": "16-bit colour images read at their upper 8 bits",
-    "alpha": "images with transparent pixels composited on white",
-    "palette": "palette images expanded to their colours",
-    "cmyk": "CMYK images converted to RGB without their colour profile",
-    "colour space": "images in another colour space converted to RGB",
-    "1-bit": "1-bit images read as black and white",
-    "first frame": "files with several pictures of which the first was taken",
-    "window": "DICOM images shown through the window (or VOI table) in their header",
-    "no window": "DICOM images without a window, stretched from their smallest to largest value",
-    "inverted": "DICOM images in which 0 is white (MONOCHROME1), inverted",
-    "generated": "images whose file says that Synthlift generated them",
-    "grey as colour": "colour files whose channels are equal, taken as grey",
-}
-
 
 class UnusableImageError(Exception):
     """A file that cannot be used; ``reason`` is ``"<category>: <detail>"``."""
@@ -103,7 +86,7 @@ class Decoded:
             DICOM's ("MONOCHROME2" …).
         bits: stored bits per channel: 1, 8 or 16.
         peak: largest stored value of a 16-bit grey image without a window, else 0.
-        conversions: keys of :data:`CONVERSIONS` that apply.
+        conversions: keys of :data:`~synthlift.data.wording.CONVERSIONS` that apply.
     """
 
     pixels: UInt8

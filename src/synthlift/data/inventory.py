@@ -14,7 +14,6 @@ import numpy as np
 
 from synthlift.data.contract import Item, Source
 from synthlift.data.decode import (
-    CONVERSIONS,
     WHITE_16_BIT,
     UnusableImageError,
     without_pillow_warnings,
@@ -24,6 +23,7 @@ from synthlift.data.faults.spread import bin_words, derive
 from synthlift.data.integrity import category, count_by_category, find_duplicates, pixel_hash
 from synthlift.data.parallel import in_order
 from synthlift.data.parting import Parting
+from synthlift.data.wording import CONVERSIONS
 from synthlift.store import digest
 from synthlift.store.images import read_table
 from synthlift.types import UInt8

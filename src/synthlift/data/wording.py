@@ -1,4 +1,4 @@
-"""Lists in messages: the first few by name, the rest counted."""
+"""Words for what is found: lists by their first few names, and what is done to images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,24 @@ from collections.abc import Iterable, Sequence
 from synthlift.errors import nearest_name
 
 SHOWN = 5
+
+# What is done to an image, in the words that follow a count: "12 palette images …".
+CONVERSIONS = {
+    "orientation": "images turned as their EXIF orientation says",
+    "16-bit": "16-bit grey images scaled to 8 bits",
+    "16-bit colour": "16-bit colour images read at their upper 8 bits",
+    "alpha": "images with transparent pixels composited on white",
+    "palette": "palette images expanded to their colours",
+    "cmyk": "CMYK images converted to RGB without their colour profile",
+    "colour space": "images in another colour space converted to RGB",
+    "1-bit": "1-bit images read as black and white",
+    "first frame": "files with several pictures of which the first was taken",
+    "window": "DICOM images shown through the window (or VOI table) in their header",
+    "no window": "DICOM images without a window, stretched from their smallest to largest value",
+    "inverted": "DICOM images in which 0 is white (MONOCHROME1), inverted",
+    "generated": "images whose file says that Synthlift generated them",
+    "grey as colour": "colour files whose channels are equal, taken as grey",
+}
 
 
 def listed(names: Sequence[str], *, quoted: bool = True) -> str:
