@@ -65,6 +65,7 @@ _PILLOW_LIMIT = 178_956_970  # beyond it Pillow itself takes a header for a bomb
 _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 _COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 
+GENERATED = "generated"
 # What is done to an image, in the words that follow a count: "12 palette images …".
 CONVERSIONS = {
     "orientation": "images turned as their EXIF orientation says",
@@ -79,7 +80,7 @@ CONVERSIONS = {
     "window": "DICOM images shown through the window (or VOI table) in their header",
     "no window": "DICOM images without a window, stretched from their smallest to largest value",
     "inverted": "DICOM images in which 0 is white (MONOCHROME1), inverted",
-    "generated": "images whose file says that Synthlift generated them",
+    GENERATED: "images whose file says that Synthlift generated them",
     "grey as colour": "colour files whose channels are equal, taken as grey",
 }
 
@@ -279,7 +280,7 @@ def decode_picture(image: Image, *, max_pixels: int, white: int = WHITE_16_BIT) 
     done = {"first frame"} if _has_more_frames(image) else set()
     orientation = _orientation(image)
     if image.info.get(PREFIX + ORIGIN) == SYNTHETIC:
-        done.add("generated")
+        done.add(GENERATED)
     image.load()
     peak = 0
     if mode in _SIXTEEN:
