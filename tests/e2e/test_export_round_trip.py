@@ -17,6 +17,7 @@ from synthlift.data.integrity import pixel_hash
 from synthlift.data.inventory import Asked, Row, take_inventory
 from synthlift.data.sources import open_source
 from synthlift.errors import InputError
+from synthlift.spec.provenance import provenance_of
 from synthlift.study.places import where_of
 from synthlift.testing.inputs import draw_images
 from tests.e2e.tiny import Ran, run, study_of
@@ -221,6 +222,29 @@ def test_what_was_generated_is_told_when_it_is_looked_at(
         note = f"{generated} images whose file says that Synthlift generated them"
         assert note in found["notes"]
         assert found["findings"]["warnings"][0].startswith(f"{generated} images were generated")
+
+
+def test_what_was_generated_stays_so_in_a_second_export(
+    exports: Path, rows: dict[str, dict[str, str]], tmp_path: Path
+) -> None:
+    source = f"hf:{exports / 'hf'}"
+    data = {"source": source, "image_size": 8, "split": {"design": "fixed"}}
+    small = {"generators": [], "curation": [], "generator_fits": 1, "replicates": 1}
+    training = {"steps": 2, "batch_size": 16, "flip": "no"}
+    study = study_of(source, data=data, arms=["real"], training=training, **small)
+    again = run(study, home=tmp_path)
+    api.export(again.folder, arm="real", out=tmp_path / "out", form="csv")
+    generated = Counter(row["split"] for row in rows.values() if row["origin"] == "synthetic")
+    with (tmp_path / "out" / "metadata.csv").open(encoding="utf-8", newline="") as stream:
+        found = list(csv.DictReader(stream))
+    kept = [row for row in found if row["origin"] == "synthetic"]
+    assert 0 < len(kept) <= generated["train"]
+    assert {row["origin"] for row in found} == {"real", "synthetic"}
+    for row in found:
+        said = provenance_of(tmp_path / "out" / row["file_name"])
+        assert (said is not None) == (row["origin"] == "synthetic")
+    card = (tmp_path / "out" / "DATA_CARD.md").read_text(encoding="utf-8")
+    assert f"**{len(kept)} images counted as real say that they were generated**" in card
 
 
 def test_a_folder_of_another_format_says_how_it_is_named(exports: Path) -> None:

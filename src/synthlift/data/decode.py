@@ -67,6 +67,9 @@ _PILLOW_LIMIT = 178_956_970  # beyond it Pillow itself takes a header for a bomb
 _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 _COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 
+GENERATED = "generated"
+"""Said of an image whose file tells that Synthlift made it."""
+
 
 class UnusableImageError(Exception):
     """A file that cannot be used; ``reason`` is ``"<category>: <detail>"``."""
@@ -270,7 +273,7 @@ def decode_picture(image: Image, *, max_pixels: int, white: int = WHITE_16_BIT) 
     done = {"first frame"} if _has_more_frames(image) else set()
     orientation = _orientation(image)
     if image.info.get(PREFIX + ORIGIN) == SYNTHETIC:
-        done.add("generated")
+        done.add(GENERATED)
     image.load()
     peak = 0
     if mode in _SIXTEEN:

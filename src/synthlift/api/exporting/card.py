@@ -125,6 +125,11 @@ def _counts(told: Told) -> str:
             f"{kinds['decoded']:,} real images were written as 8-bit PNG, since the headers of "
             "their files (DICOM, TIFF tags) could not be taken off otherwise."
         )
+    if told.written.generated:
+        notes.append(
+            f"**{told.written.generated:,} images counted as real say that they were generated** "
+            "in an earlier run; their `origin` is synthetic."
+        )
     if any(not entry.synthetic for entry in told.entries):
         notes.append(
             "Headers of real images (EXIF, comments, place and date) were removed. Their file "

@@ -16,7 +16,7 @@ from synthlift.api.training_sets import ArmImage, arm_images
 from synthlift.errors import InputError
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
-from synthlift.spec.provenance import facts_of, png_bytes
+from synthlift.spec.provenance import ORIGIN, SYNTHETIC, facts_of, png_bytes
 from synthlift.spec.targets import Cell
 
 TRAIN, VALIDATION = "train", "validation"
@@ -55,11 +55,13 @@ class File:
         suffix: what its name ends in, such as ``.png``; "" to keep the name's own.
         kind: original = the source's own pixels, in its own format; decoded = the same as 8-bit
             PNG, since the header told more than pixels; at training size; or generated.
+        generated: whether an image of the source says that it was generated in an earlier run.
     """
 
     data: bytes
     suffix: str
     kind: Kind
+    generated: bool = False
 
 
 def entries_of(
@@ -165,18 +167,22 @@ def files_of(entries: Sequence[Entry], pixels: Pixels) -> Iterator[File]:
 
 
 def _real(image: ArmImage, pixels: Pixels) -> File:
+    from synthlift.data.decode import GENERATED
+
     try:
         decoded = pixels.original(image)
     except InputError:
         # Raises when the store has none either.
         return File(png_bytes(pixels.training(image)), ".png", "at training size")
+    generated = GENERATED in decoded.conversions
+    said = {ORIGIN: SYNTHETIC} if generated else None
     file = pixels.original_file(image)
     if file is None:
-        return File(png_bytes(decoded.pixels), ".png", "original")
+        return File(png_bytes(decoded.pixels, facts=said), ".png", "original", generated)
     cleaned = _cleaned(file.read_bytes(), file.name, image, pixels)
     if cleaned is not None:
-        return File(cleaned, "", "original")
-    return File(png_bytes(decoded.pixels), ".png", "decoded")
+        return File(cleaned, "", "original", generated)
+    return File(png_bytes(decoded.pixels, facts=said), ".png", "decoded", generated)
 
 
 def _cleaned(data: bytes, name: str, image: ArmImage, pixels: Pixels) -> bytes | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from synthlift.api.exporting.entries import Entry, File, Names, folder_names
+from synthlift.spec.provenance import SYNTHETIC
 
 Format = Literal["imagefolder", "csv", "parquet", "hf"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -32,13 +33,15 @@ class Written:
     """What was written.
 
     Attributes:
-        kinds: real images by how their pixels were written.
+        kinds: images of the source by how their pixels were written.
+        generated: those of them that say that they were generated in an earlier run.
         rows: images by split.
         bytes: size of the images by split.
         files: parquet files by split.
     """
 
     kinds: dict[str, int] = field(default_factory=dict)
+    generated: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
@@ -49,6 +52,7 @@ class Written:
         self.bytes[entry.split] = self.bytes.get(entry.split, 0) + len(file.data)
         if not entry.synthetic:
             self.kinds[file.kind] = self.kinds.get(file.kind, 0) + 1
+            self.generated += file.generated
 
 
 def write(
@@ -121,7 +125,7 @@ def _facts(entry: Entry, file: File) -> dict[str, Any]:
     return {
         "label": image.label,
         "split": entry.split,
-        "origin": image.origin,
+        "origin": SYNTHETIC if file.generated else image.origin,
         "pixels": file.kind,
         "id": image.id,
         "group": image.group,
