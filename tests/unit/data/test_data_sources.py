@@ -275,3 +275,14 @@ def test_images_beside_masks_or_boxes_are_no_classes(
 def test_a_class_may_be_called_labels(tmp_path: Path) -> None:
     fill(tmp_path / "set", labels=3, images=3, posters=3)
     assert len(open_source(Where("set", str(tmp_path))).items) == 9
+
+
+def test_the_embedded_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    source = open_source(Where(source="sklearn:digits", base="."))
+    bunch = load_digits()
+    assert [item.label for item in source.items] == [str(label) for label in bunch.target]
+    for row in (0, 700, 1796):
+        pixels = source.load(source.items[row].path, max_pixels=64).pixels[:, :, 0]
+        assert np.array_equal(pixels, np.rint(bunch.images[row] * 255 / 16).astype(np.uint8))
