@@ -113,11 +113,11 @@ def check_leak(planted: Planted, found: NearDuplicates) -> None:
 
 def judge_labels(planted: Planted, found: NearDuplicates) -> tuple[float, float]:
     groups = components(found.pairs, count=len(planted.pixels)).astype(str)
-    suspects = likely_label_errors(
+    errors = likely_label_errors(
         simple_features(planted.pixels), labels=planted.labels, groups=groups.tolist()
     )
     wrong = planted.labels != planted.true
-    flagged = np.isin(np.arange(len(wrong)), [suspect.row for suspect in suspects])
+    flagged = np.isin(np.arange(len(wrong)), [suspect.row for suspect in errors.suspects])
     return float(flagged[wrong].mean()), float(flagged[~wrong].mean())
 
 
@@ -153,6 +153,25 @@ def test_planted_faults_are_found_among_photographs(
     recall, alarms = np.mean(judged, axis=0)
     assert recall >= 0.6, judged
     assert alarms <= 0.05, judged
+
+
+def test_where_classes_are_hard_to_tell_the_share_that_is_found_is_estimated(
+    real_data: Callable[[str], Path],
+) -> None:
+    names = ("daisy", "dandelion", "rose", "sunflower", "tulip")
+    pixels, labels = images_of(real_data("flowers.tar.gz"), names, 120)
+    features, groups = simple_features(pixels), [str(row) for row in range(len(labels))]
+    judged = []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        wrong = np.isin(np.arange(len(labels)), rng.permutation(len(labels))[: 2 * SWAPPED])
+        given = np.where(wrong, (labels + rng.integers(1, 5, len(labels))) % 5, labels)
+        errors = likely_label_errors(features, labels=given, groups=groups)
+        flagged = np.isin(np.arange(len(wrong)), [suspect.row for suspect in errors.suspects])
+        assert flagged[wrong].mean() == pytest.approx(errors.found_share, abs=0.1)
+        assert errors.wrong_share == pytest.approx(wrong.mean(), abs=0.05)
+        judged.append(flagged[~wrong].mean())
+    assert np.mean(judged) <= 0.05, judged
 
 
 def test_planted_faults_are_found_among_digits() -> None:

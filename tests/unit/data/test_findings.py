@@ -178,6 +178,7 @@ def findings(**changed: object) -> dict[str, Any]:
     none: Mapping[str, Any] = {
         "duplicates": {"exact": 0, "near": 0, "different_labels": 0, "leaks": []},
         "label_errors": [],
+        "wrong_labels": {"share": 0.0, "found": 0.0, "words": "no label is wrong"},
         "learnt_from": 100,
         "shortcuts": [],
         "designs": [],

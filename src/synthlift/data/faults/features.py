@@ -1,18 +1,22 @@
 """Features of small images without any downloaded weights, for finding faults.
 
-Three views side by side, each of equal weight: gradients in cells (HOG; Dalal & Triggs 2005),
-colour histograms, and responses to whitened patches of the data set's own images (Coates, Lee &
-Ng 2011; with random patches instead of learnt ones, Coates & Ng 2011). Few labelled images
-suffice for a linear classifier on them.
+Seven views side by side, each of equal weight. At 32 px: gradients in cells (HOG; Dalal & Triggs
+2005), colour histograms, and responses to whitened patches of the data set's own images (Coates,
+Lee & Ng 2011; with random patches instead of learnt ones, Coates & Ng 2011). At 64 px: Fisher
+vectors of gradients and of colours at two scales (:mod:`synthlift.data.faults.fisher`), which see
+parts wherever they lie. Few labelled images suffice for a linear classifier on them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from synthlift.data.faults import fisher
+from synthlift.data.faults.fisher import Mixture, descriptors, fisher_vectors, fit_mixture
 from synthlift.data.sizes import resize
 from synthlift.seeds import generator_for
 from synthlift.types import Float32, UInt8
@@ -25,47 +29,72 @@ _PATCH, _STRIDE, _POOLS = 6, 2, 3
 _FILTERS, _DRAWN = 256, 5000
 _THRESHOLD = 0.5
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-_BLOCK = 128
-_FITTED_ON = 2000
+_BLOCK = 64
+_FITTED_ON, _DESCRIBED = 2000, 200
+_COLUMNS = 2048
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """What the views need to know of the data set: patches and mixtures of descriptors."""
+
+    filters: tuple[Float32, Float32]
+    mixtures: list[Mixture]
 
 
 def simple_features(pixels: UInt8, *, dimensions: int = 256, seed: int = 0) -> Float32:
-    """Features that tell classes of small images apart, in about 1.3 ms an image.
+    """Features that tell classes of small images apart, in about 4 ms an image.
 
     Args:
-        pixels: uint8 [N, H, W, C]; other sizes than 32 are brought to 32 × 32 first.
+        pixels: uint8 [N, H, W, C]; other sizes than 64 are brought to 64 × 64 first.
         dimensions: principal components kept, at most N − 1.
-        seed: of the patches.
+        seed: of the patches and the mixtures.
 
     Returns:
         float32 [N, D], D = min(dimensions, N − 1, 1999), centred; a row's typical length is 1.
     """
     assert len(pixels) >= 2, "features need at least 2 images"
-    filters = _filters(pixels, seed)
-    count = min(len(pixels), _FITTED_ON)
-    sample = np.unique(np.linspace(0, len(pixels) - 1, count).round().astype(np.intp))
-    views = _views(_small(pixels[sample]), filters)
+    learnt = _learn(pixels, seed)
+    sample = _evenly(len(pixels), _FITTED_ON)
+    views = _views(pixels[sample], learnt)
     means = [view.mean(axis=0) for view in views]
     scales = [_typical_length(view - mean) for view, mean in zip(views, means, strict=True)]
     fitted = _joined(views, means, scales)
+    del views
     axes = _principal_axes(fitted, min(dimensions, len(sample) - 1))
     if len(sample) == len(pixels):
         return fitted @ axes
     out = np.empty((len(pixels), axes.shape[1]), dtype=np.float32)
     for start in range(0, len(pixels), _BLOCK):
         part = slice(start, start + _BLOCK)
-        out[part] = _joined(_views(_small(pixels[part]), filters), means, scales) @ axes
+        out[part] = _joined(_views(pixels[part], learnt), means, scales) @ axes
     return out
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    """At most so many of ``count`` rows, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
+
+
+def _learn(pixels: UInt8, seed: int) -> _Learnt:
+    rng = generator_for(seed, "fault_descriptors")
+    some = pixels[_evenly(len(pixels), _DESCRIBED)]
+    mixtures = [fit_mixture(found, rng) for found in descriptors(_resized(some))]
+    return _Learnt(_filters(pixels, seed), mixtures)
 
 
 def _principal_axes(centred: Float32, count: int) -> Float32:
     """Axes of most variance [D, count], by way of the Gram matrix [n, n]: n is the smaller."""
     from scipy.linalg import eigh
 
-    gram = centred.astype(np.float64) @ centred.T.astype(np.float64)
+    gram = np.zeros((len(centred), len(centred)))
+    for start in range(0, centred.shape[1], _COLUMNS):
+        columns = centred[:, start : start + _COLUMNS].astype(np.float64)
+        gram += columns @ columns.T
     last = len(gram) - 1
     power, sides = eigh(gram, subset_by_index=[last - count + 1, last])
-    axes = centred.T @ (sides / np.sqrt(np.maximum(power, power[-1] * 1e-12)))
+    weights = (sides / np.sqrt(np.maximum(power, power[-1] * 1e-12))).astype(np.float32)
+    axes = centred.T @ weights
     # The sign of an axis is arbitrary; its largest entry is made positive.
     axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(count)])
     return np.ascontiguousarray(axes[:, ::-1], dtype=np.float32)
@@ -76,25 +105,41 @@ def _typical_length(centred: Float32) -> float:
 
 
 def _joined(views: list[Float32], means: list[Float32], scales: list[float]) -> Float32:
-    parts = [(v - m) / np.float32(s) for v, m, s in zip(views, means, scales, strict=True)]
+    each = np.sqrt(len(views))
+    parts = [(v - m) / np.float32(each * s) for v, m, s in zip(views, means, scales, strict=True)]
     return np.concatenate(parts, axis=1)
 
 
-def _views(images: Float32, filters: tuple[Float32, Float32]) -> list[Float32]:
-    blocks = [images[s : s + _BLOCK] for s in range(0, len(images), _BLOCK)]
-    return [
-        np.concatenate([gradients(block) for block in blocks]),
-        np.concatenate([colours(block) for block in blocks]),
-        np.concatenate([_responses(block, filters) for block in blocks]),
-    ]
+def _views(pixels: UInt8, learnt: _Learnt) -> list[Float32]:
+    blocks = []
+    for start in range(0, len(pixels), _BLOCK):
+        images = _resized(pixels[start : start + _BLOCK])
+        small = _halved(images)
+        parts = zip(descriptors(images), learnt.mixtures, strict=True)
+        blocks.append(
+            [
+                gradients(small),
+                colours(small),
+                _responses(small, learnt.filters),
+                *(fisher_vectors(found, mixture) for found, mixture in parts),
+            ]
+        )
+    return [np.concatenate(view) for view in zip(*blocks, strict=True)]
 
 
-def _small(pixels: UInt8) -> Float32:
-    """RGB float32 [n, 32, 32, 3] in [0, 255]."""
-    if pixels.shape[1:3] != (SIDE, SIDE):
-        pixels = np.stack([resize(p, size=SIDE, fit="stretch", channels=3) for p in pixels])
+def _resized(pixels: UInt8) -> Float32:
+    """RGB float32 [n, 64, 64, 3] in [0, 255]."""
+    side = fisher.SIDE
+    if pixels.shape[1:3] != (side, side):
+        pixels = np.stack([resize(p, size=side, fit="stretch", channels=3) for p in pixels])
     images = np.asarray(pixels, dtype=np.float32)
     return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
+
+
+def _halved(images: Float32) -> Float32:
+    """RGB float32 [n, 32, 32, 3] of 64 × 64 pixels."""
+    out: Float32 = images.reshape(len(images), SIDE, 2, SIDE, 2, 3).mean(axis=(2, 4))
+    return out
 
 
 def gradients(images: Float32) -> Float32:
@@ -162,7 +207,7 @@ def _filters(pixels: UInt8, seed: int) -> tuple[Float32, Float32]:
     last = SIDE - _PATCH + 1
     rows = rng.integers(0, len(pixels), _DRAWN)
     corners = rng.integers(0, last, (_DRAWN, 2))
-    images = {row: _small(pixels[row : row + 1])[0] for row in np.unique(rows)}
+    images = {row: _halved(_resized(pixels[row : row + 1]))[0] for row in np.unique(rows)}
     drawn = np.stack(
         [
             images[row][y : y + _PATCH, x : x + _PATCH].transpose(2, 0, 1).ravel()

@@ -1,9 +1,10 @@
 """Labels that are likely wrong: a classifier that never saw an image disagrees with confidence.
 
-Confident learning (Northcutt, Jiang & Chuang 2021, "Confident Learning: Estimating Uncertainty in
-Dataset Labels", section 3.1): a class's threshold is the mean probability of that class among the
-images that bear its label. An image counts as another class when its probability for that class
-reaches the threshold.
+Out-of-fold probabilities are compared with the given labels under a model of label noise, as
+confident learning does (Northcutt, Jiang & Chuang 2021, "Confident Learning: Estimating Uncertainty
+in Dataset Labels"), here of its simplest kind: a share of the labels is wrong, and a wrong label is
+any other class alike (Angluin & Laird 1988). With that, the threshold of suspicion follows from the
+share of false alarms that is accepted, and how many of the wrong labels it finds is estimated too.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ import numpy as np
 from synthlift.data.faults.folds import grouped_folds
 from synthlift.types import Float32, Float64, Int64
 
-_STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
-_AT_LEAST_TIMES = 3.0
-_FALSE_ALARMS = 0.03
+_STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+_WORSE = 0.01
+_SHARPER = tuple(np.geomspace(0.5, 2.5, 17).tolist())
+_FIRST_SHARE, _ROUNDS, _MOST_WRONG = 0.05, 60, 0.5
+_FALSE_ALARMS = 0.04
+_LEAST_LIKELY, _LEAST_SHARE = 0.05, 0.01
 _FOLDS = 5
 _TUNED_ON = 4000
 
@@ -30,7 +34,9 @@ class Suspect:
     Attributes:
         row: which image.
         given, suggested: class indices.
-        p_given, p_suggested: out-of-fold probabilities of both.
+        p_given, p_suggested: out-of-fold probabilities of both, calibrated.
+        p_wrong: how likely the label is wrong, were one label in a hundred wrong or, where more
+            are, the estimated share.
     """
 
     row: int
@@ -38,83 +44,150 @@ class Suspect:
     suggested: int
     p_given: float
     p_suggested: float
+    p_wrong: float
 
 
-def likely_label_errors(
-    features: Float32, *, labels: Int64, groups: Sequence[str], rounds: int = 2
-) -> list[Suspect]:
-    """Rank the images whose label a classifier trained on other groups contradicts.
+@dataclass(frozen=True)
+class LabelErrors:
+    """Suspects and what is to be thought of them.
 
-    The second round learns without the suspects of the first, since wrong labels teach wrongly.
+    Attributes:
+        suspects: the least likely given label first (ties by row).
+        wrong_share: estimated share of wrong labels among all, 0 to 0.5.
+        found_share: estimated share of the wrong labels that are among the suspects, 0 to 1.
+    """
+
+    suspects: tuple[Suspect, ...] = ()
+    wrong_share: float = 0.0
+    found_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The model of label noise as fitted: a share of wrong labels, and how far to trust p.
+
+    Attributes:
+        share: of wrong labels, 0 to 0.5.
+        probabilities: calibrated, float64 [N, K]: raised to the power under which the given labels
+            are likeliest, and normalised.
+    """
+
+    share: float
+    probabilities: Float64
+
+
+def likely_label_errors(features: Float32, *, labels: Int64, groups: Sequence[str]) -> LabelErrors:
+    """Find the images whose label a classifier that learnt from other groups contradicts.
 
     Args:
         features: float32 [N, D].
         labels: class indices int64 [N], each of 0 … K − 1 present.
         groups: the unit that never crosses a fold [N].
-        rounds: how often probabilities are computed.
 
     Returns:
-        Suspects, the most certain first (p_given − p_suggested, ties by row). Empty where
-        :func:`~synthlift.data.faults.folds.grouped_folds` finds nothing to separate.
+        No suspects where :func:`~synthlift.data.faults.folds.grouped_folds` finds nothing to
+        separate.
     """
-    suspects: list[Suspect] = []
-    for _ in range(rounds):
-        trusted = np.ones(len(labels), dtype=bool)
-        trusted[[s.row for s in suspects]] = False
-        probabilities = out_of_fold(features, labels=labels, groups=groups, trusted=trusted)
-        if probabilities is None:
-            return []
-        suspects = confident_disagreements(probabilities, labels=labels)
-    return suspects
+    probabilities = out_of_fold(features, labels=labels, groups=groups)
+    if probabilities is None:
+        return LabelErrors()
+    return disagreements(probabilities, labels=labels)
 
 
-def confident_disagreements(probabilities: Float64, *, labels: Int64) -> list[Suspect]:
-    """Images that count as another class than their label says.
+def disagreements(probabilities: Float64, *, labels: Int64) -> LabelErrors:
+    """Images that are suspect while about 4 % of the right labels are.
 
-    Two rules beyond the paper's keep a weak classifier from flagging a third of all images. The
-    other class must be three times as likely as the given one. And no more images are flagged
-    than 3 % of all beyond :func:`noise_rate`; the most certain stay.
+    Of the images whose given label is no likelier than a threshold, the share F is counted. A wrong
+    label is any other class, so the share R of all other classes' probabilities below the threshold
+    says how many wrong labels it finds. With the share e of wrong labels, F = e R + (1 − e) A: the
+    false alarms A follow, and the largest threshold with A ≤ 4 % is taken. A label is suspect only
+    where another class is likelier and where it is wrong with 5 % at least.
 
     Args:
-        probabilities: out-of-fold, float64 [N, K]; no image of its own group was learnt from.
+        probabilities: out-of-fold, float64 [N, K], K ≥ 2; no image of its own group was learnt
+            from.
         labels: given class indices [N].
     """
-    rows = np.arange(len(labels))
-    known = np.bincount(labels, minlength=probabilities.shape[1])
-    own = probabilities[rows, labels]
-    threshold = np.bincount(labels, weights=own, minlength=len(known)) / np.maximum(known, 1)
-    beyond = np.where((probabilities >= threshold) & (known > 0), probabilities, -1.0)
-    suggested = beyond.argmax(axis=1)
-    likely = beyond.max(axis=1)
-    wrong = (likely > 0) & (suggested != labels) & (likely >= _AT_LEAST_TIMES * own)
-    chosen = np.flatnonzero(wrong)
-    order = chosen[np.lexsort((chosen, (own - likely)[chosen]))]
-    most = round((noise_rate(probabilities, labels=labels) + _FALSE_ALARMS) * len(labels))
-    return [
-        Suspect(int(r), int(labels[r]), int(suggested[r]), float(own[r]), float(likely[r]))
-        for r in order[:most]
-    ]
+    count, classes = probabilities.shape
+    rows = np.arange(count)
+    noise = fit_noise(probabilities, labels=labels)
+    own = noise.probabilities[rows, labels]
+    others = np.ones((count, classes), dtype=bool)
+    others[rows, labels] = False
+    order = np.lexsort((rows, own))
+    below = np.searchsorted(np.sort(noise.probabilities[others]), own[order], side="right")
+    found_share = below / (count * (classes - 1))
+    alarms = ((rows + 1) / count - noise.share * found_share) / (1 - noise.share)
+    share = max(noise.share, _LEAST_SHARE)
+    wrong = _wrong(own, classes, share)
+    suspect = (
+        (np.maximum.accumulate(alarms) <= _FALSE_ALARMS)
+        & (wrong[order] >= _LEAST_LIKELY)
+        & (noise.probabilities.argmax(axis=1) != labels)[order]
+    )
+    places = np.flatnonzero(suspect)
+    suspects = []
+    for row in order[places].tolist():
+        suggested = int(noise.probabilities[row].argmax())
+        suspects.append(
+            Suspect(
+                row,
+                int(labels[row]),
+                suggested,
+                float(own[row]),
+                float(noise.probabilities[row, suggested]),
+                float(wrong[row]),
+            )
+        )
+    if not suspects:
+        return LabelErrors((), noise.share, 0.0)
+    # A wrong label is found up to where the next image would be, unless it looks likeliest.
+    end = own[order[min(places[-1] + 1, count - 1)]]
+    others[rows, noise.probabilities.argmax(axis=1)] = False
+    found = int(np.sum(noise.probabilities[others] < end))
+    return LabelErrors(tuple(suspects), noise.share, found / (count * (classes - 1)))
 
 
-def noise_rate(probabilities: Float64, *, labels: Int64) -> float:
-    """Share of wrong labels, judged where the classifier hardly errs.
+def fit_noise(probabilities: Float64, *, labels: Int64) -> Noise:
+    """Fit the share of wrong labels, and a power that calibrates, by maximum likelihood.
 
-    Of the tenth of the images that it is most certain of (at least 100), the share whose label
-    disagrees.
+    The share e maximises the likelihood of the given labels, Σ log((1 − e) p + e (1 − p)/(K − 1))
+    with p the probability of the given label (by expectation maximisation), for each power of a
+    grid; the likeliest pair stays.
+
+    Args:
+        probabilities: float64 [N, K], K ≥ 2.
+        labels: given class indices [N].
     """
-    likely = probabilities.max(axis=1)
-    count = max(len(labels) // 10, min(100, len(labels)))
-    surest = np.lexsort((np.arange(len(labels)), -likely))[:count]
-    return float(np.mean(probabilities[surest].argmax(axis=1) != labels[surest]))
+    rows, classes = np.arange(len(labels)), probabilities.shape[1]
+    logs = np.log(np.maximum(probabilities, 1e-9))
+    logs -= logs.max(axis=1, keepdims=True)
+    best, likeliest = Noise(0.0, probabilities), -np.inf
+    for power in _SHARPER:
+        sharpened = np.exp(power * logs)
+        sharpened /= sharpened.sum(axis=1, keepdims=True)
+        own = sharpened[rows, labels]
+        share = _FIRST_SHARE
+        for _ in range(_ROUNDS):
+            share = min(float(_wrong(own, classes, share).mean()), _MOST_WRONG)
+        likelihood = float(np.log(_mixed(own, classes, share) + 1e-300).sum())
+        if likelihood > likeliest:
+            best, likeliest = Noise(share, sharpened), likelihood
+    return best
 
 
-def out_of_fold(
-    features: Float32,
-    *,
-    labels: Int64,
-    groups: Sequence[str],
-    trusted: np.ndarray | None = None,
-) -> Float64 | None:
+def _mixed(own: Float64, classes: int, share: float) -> Float64:
+    """Probability of the given labels where a share is wrong."""
+    return (1 - share) * own + share * (1 - own) / (classes - 1)
+
+
+def _wrong(own: Float64, classes: int, share: float) -> Float64:
+    """Posterior probability that each label is wrong."""
+    out: Float64 = share * (1 - own) / (classes - 1) / (_mixed(own, classes, share) + 1e-300)
+    return out
+
+
+def out_of_fold(features: Float32, *, labels: Int64, groups: Sequence[str]) -> Float64 | None:
     """Class probabilities from a logistic regression that saw no image of the same group.
 
     The strength of its regularisation is chosen by log loss out of fold, on at most 4,000 images.
@@ -123,7 +196,6 @@ def out_of_fold(
         features: float32 [N, D].
         labels: class indices [N].
         groups: [N].
-        trusted: boolean [N], what may be learnt from; None = everything.
 
     Returns:
         float64 [N, K]; None where folds cannot be made.
@@ -131,28 +203,27 @@ def out_of_fold(
     folds = grouped_folds(labels, groups=groups, folds=_FOLDS)
     if folds is None:
         return None
-    usable = np.ones(len(labels), dtype=bool) if trusted is None else trusted
     scaled = (features - features.mean(axis=0)).astype(np.float32)
     scaled /= np.float32(np.sqrt(np.einsum("nd,nd->", scaled, scaled) / len(scaled)) or 1.0)
     some = np.arange(len(labels))[:: max(1, len(labels) // _TUNED_ON)]
     best, strength = np.inf, _STRENGTHS[0]
     for candidate in _STRENGTHS:
-        found = _predicted(scaled[some], labels[some], folds[some], usable[some], candidate)
-        own = found[np.arange(len(some)), labels[some]][usable[some]]
+        found = _predicted(scaled[some], labels[some], folds[some], candidate)
+        own = found[np.arange(len(some)), labels[some]]
         loss = float(-np.log(np.maximum(own, 1e-12)).mean())
         if loss < best:
             best, strength = loss, candidate
-    return _predicted(scaled, labels, folds, usable, strength)
+        elif loss > best + _WORSE:
+            break  # weaker still takes longest to fit, and is worse still
+    return _predicted(scaled, labels, folds, strength)
 
 
-def _predicted(
-    features: Float32, labels: Int64, folds: Int64, usable: np.ndarray, strength: float
-) -> Float64:
+def _predicted(features: Float32, labels: Int64, folds: Int64, strength: float) -> Float64:
     from sklearn.linear_model import LogisticRegression
 
     out = np.zeros((len(labels), int(labels.max()) + 1))
     for fold in np.unique(folds):
-        train, held = usable & (folds != fold), folds == fold
+        train, held = folds != fold, folds == fold
         seen = np.unique(labels[train])
         if len(seen) == 1:
             out[held, seen[0]] = 1

@@ -7,23 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from synthlift.data.contract import PARTS, UNLABELLED
+from synthlift.data.contract import PARTS
 from synthlift.data.faults.features import simple_features
-from synthlift.data.faults.labels import likely_label_errors
+from synthlift.data.faults.labels import LabelErrors, likely_label_errors
 from synthlift.data.faults.leaks import conflicts, leaks
 from synthlift.data.faults.near_duplicates import Pair
 from synthlift.data.faults.outliers import class_outliers, oddities
 from synthlift.data.faults.shortcuts import find_shortcuts
 from synthlift.data.findings.looking import Looked
 from synthlift.data.findings.tables import attribute_tables, design_table, spreads
+from synthlift.data.findings.words import estimated_errors
 from synthlift.data.grouping import STEM, suspected_groups
 from synthlift.data.inventory import Row
-from synthlift.seeds import generator_for
 from synthlift.spec.data import Data
 from synthlift.types import Int64
 
-MOST_FEATURES = 10_000
-"""Label errors and outliers are sought in a sample of so many images."""
 FEWEST_FEATURES = 50
 """A classifier that learnt from fewer images contradicts nobody."""
 
@@ -135,35 +133,43 @@ def _learnt(rows: Sequence[Row], looked: Looked) -> dict[str, Any]:
     """Label errors and outliers, from features of a sample of the usable labelled images."""
     from threadpoolctl import threadpool_limits
 
-    seen = [i for i, place in enumerate(looked.places) if rows[place].label != UNLABELLED]
-    if len(seen) > MOST_FEATURES:
-        drawn = generator_for(0, "inspected_features").permutation(len(seen))[:MOST_FEATURES]
-        seen = [seen[i] for i in np.sort(drawn)]
-    if len(seen) < FEWEST_FEATURES:
-        return {"learnt_from": 0, "label_errors": [], "outliers": []}
-    used = [rows[looked.places[i]] for i in seen]
+    if len(looked.learnt) < FEWEST_FEATURES:
+        return {"learnt_from": 0, **_label_errors(LabelErrors(), [], []), "outliers": []}
+    used = [rows[looked.places[i]] for i in looked.learnt]
     names, labels = _indices(used)
-    features = simple_features(looked.colour[seen])
+    features = simple_features(looked.colour)
     # Products this small are faster on one thread, by far where other programs run beside.
     with threadpool_limits(limits=1):
-        suspects = likely_label_errors(features, labels=labels, groups=[row.group for row in used])
+        errors = likely_label_errors(features, labels=labels, groups=[row.group for row in used])
         outliers = class_outliers(features, labels=labels)
     return {
-        "learnt_from": len(seen),
-        "label_errors": [
-            {
-                "id": used[one.row].id,
-                "given": names[one.given],
-                "suggested": names[one.suggested],
-                "p_given": round(one.p_given, 4),
-                "p_suggested": round(one.p_suggested, 4),
-            }
-            for one in suspects
-        ],
+        "learnt_from": len(used),
+        **_label_errors(errors, used, names),
         "outliers": [
             {"id": used[row].id, "label": used[row].label, "score": round(score, 2)}
             for row, score in outliers
         ],
+    }
+
+
+def _label_errors(errors: LabelErrors, rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "label_errors": [
+            {
+                "id": rows[one.row].id,
+                "given": names[one.given],
+                "suggested": names[one.suggested],
+                "p_given": round(one.p_given, 4),
+                "p_suggested": round(one.p_suggested, 4),
+                "p_wrong": round(one.p_wrong, 4),
+            }
+            for one in errors.suspects
+        ],
+        "wrong_labels": {
+            "share": round(errors.wrong_share, 4),
+            "found": round(errors.found_share, 3),
+            "words": estimated_errors(errors.wrong_share, errors.found_share, images=len(rows)),
+        },
     }
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthlift.data.contract import Source
+from synthlift.data.contract import UNLABELLED, Source
 from synthlift.data.decode import UnusableImageError, without_pillow_warnings
+from synthlift.data.faults import fisher
 from synthlift.data.faults.perceptual import SIDE, thumbnails
 from synthlift.data.faults.shortcuts import nuisances
 from synthlift.data.faults.spread import Measures, measure
@@ -20,6 +21,8 @@ from synthlift.types import Float64, UInt8
 
 MOST_IMAGES = 60_000
 """More are looked at as a sample of so many."""
+MOST_LEARNT = 10_000
+"""Label errors and outliers are sought in a sample of so many images."""
 _MEASURED_AT = (32, 64)
 
 Progress = Callable[[int, int, str], None]
@@ -27,12 +30,13 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Looked:
-    """What was seen of ``n`` images; about 4 KiB each.
+    """What was seen of ``n`` images; 1 KiB each, and 12 KiB more for those learnt from.
 
     Attributes:
         places: which rows of the inventory [n], ascending.
         grey: uint8 [n, 32, 32], as near-duplicates are sought in.
-        colour: uint8 [n, 32, 32, 3].
+        learnt: which of the ``n`` are learnt from [m], ascending; all have a label.
+        colour: of these, uint8 [m, 64, 64, 3].
         measures: brightness, contrast and sharpness of each at one size.
         nuisances: what should not tell the class, float64 [n, d] by name.
         usable: how many usable images there are in all.
@@ -40,6 +44,7 @@ class Looked:
 
     places: tuple[int, ...]
     grey: UInt8
+    learnt: tuple[int, ...]
     colour: UInt8
     measures: tuple[Measures, ...]
     nuisances: dict[str, Float64]
@@ -57,7 +62,7 @@ class Looked:
 @dataclass(frozen=True)
 class _Seen:
     grey: UInt8
-    colour: UInt8
+    colour: UInt8 | None
     measures: Measures
     nuisances: dict[str, tuple[float, ...]]
 
@@ -85,6 +90,7 @@ def look(
     if len(places) > most:
         drawn = generator_for(0, "inspected_sample").permutation(len(places))[:most]
         places = [usable[i] for i in np.sort(drawn)]
+    learnt = _learnt_from(rows, places)
     side = _measured_at([rows[place] for place in places])
 
     def seen(place: int) -> _Seen | None:
@@ -95,21 +101,25 @@ def look(
             return None  # It changed since it was read.
         return _Seen(
             thumbnails(image[None])[0],
-            resize(image, size=SIDE, fit="stretch", channels=3),
+            resize(image, size=fisher.SIDE, fit="stretch", channels=3) if place in learnt else None,
             measure(resize(image, size=side, fit="stretch", channels=image.shape[2])),
             nuisances(image, file_size=_file_size(source, row.path)),
         )
 
     grey = np.empty((len(places), SIDE, SIDE), dtype=np.uint8)
-    colour = np.empty((len(places), SIDE, SIDE, 3), dtype=np.uint8)
+    colour = np.empty((len(learnt), fisher.SIDE, fisher.SIDE, 3), dtype=np.uint8)
     kept: list[int] = []
+    coloured: list[int] = []
     measures: list[Measures] = []
     table: list[dict[str, tuple[float, ...]]] = []
     with without_pillow_warnings():
         found = in_order(seen, places, lambda n, total, _: progress(n, total, "looking closer"))
         for place, one in zip(places, found, strict=True):
             if one is not None:
-                grey[len(kept)], colour[len(kept)] = one.grey, one.colour
+                grey[len(kept)] = one.grey
+                if one.colour is not None:
+                    colour[len(coloured)] = one.colour
+                    coloured.append(len(kept))
                 measures.append(one.measures)
                 table.append(one.nuisances)
                 kept.append(place)
@@ -117,11 +127,20 @@ def look(
     return Looked(
         tuple(kept),
         grey[: len(kept)],
-        colour[: len(kept)],
+        tuple(coloured),
+        colour[: len(coloured)],
         tuple(measures),
         {name: np.array([one[name] for one in table]) for name in shared},
         len(usable),
     )
+
+
+def _learnt_from(rows: Sequence[Row], places: Sequence[int]) -> frozenset[int]:
+    labelled = [place for place in places if rows[place].label != UNLABELLED]
+    if len(labelled) > MOST_LEARNT:
+        drawn = generator_for(0, "inspected_features").permutation(len(labelled))[:MOST_LEARNT]
+        labelled = [labelled[i] for i in drawn]
+    return frozenset(labelled)
 
 
 def _measured_at(rows: Sequence[Row]) -> int:

@@ -25,6 +25,23 @@ def telling(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     ]
 
 
+def estimated_errors(share: float, found: float, *, images: int) -> str:
+    """What the model of label noise believes, in words.
+
+    Args:
+        share: of the labels that are wrong.
+        found: share of these that are among the suspects.
+        images: how many were judged.
+    """
+    wrong = round(share * images)
+    if not wrong:
+        return "hardly any label is believed to be wrong, so most of these are false alarms"
+    return (
+        f"about {_many(wrong, 'label')} of all {'is' if wrong == 1 else 'are'} believed to be "
+        f"wrong, of which about {100 * found:.0f} % are among these"
+    )
+
+
 def warnings(facts: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """What could make a study of this data wrong or empty, the worst first."""
     copies, lines = found["duplicates"], []
@@ -58,8 +75,9 @@ def warnings(facts: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     errors = len(found["label_errors"])
     if errors:
         lines.append(
-            f"{_many(errors, 'label')} of {found['learnt_from']:,} likely wrong "
-            f"({100 * errors / found['learnt_from']:.1f} %); some are false alarms, so look at each"
+            f"{_many(errors, 'label')} of {found['learnt_from']:,} may be wrong "
+            f"({100 * errors / found['learnt_from']:.1f} %), the likeliest first: "
+            f"{found['wrong_labels']['words']}"
         )
     small = [one["name"] for one in facts["classes"] if one["too_small_to_evaluate"]]
     if small and not facts["problem"]:
@@ -97,7 +115,7 @@ def fault_counts(found: Mapping[str, Any]) -> list[tuple[str, int]]:
         ("pairs that look alike", copies["near"]),
         ("pairs of either kind under two labels", copies["different_labels"]),
         ("pictures in several given parts (leaks)", len(copies["leaks"])),
-        ("labels that are likely wrong", len(found["label_errors"])),
+        ("labels that may be wrong", len(found["label_errors"])),
         ("images unlike all others of their class", len(found["outliers"])),
         *(
             (f"{kind} images", sum(one["kind"] == kind for one in found["oddities"]))
