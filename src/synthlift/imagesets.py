@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthlift.errors import LeakageError
-from synthlift.rows import JoinedPixels, PixelRows, as_positions
+from synthlift.rows import JoinedPixels, PixelRows, as_positions, is_mapped
 
 UInt8 = NDArray[np.uint8]
 Int64 = NDArray[np.int64]
@@ -45,6 +45,7 @@ class GuardedPixels:
 
         self._read = read
         self.shape: tuple[int, int, int, int] = (len(rows), height, width, channels)
+        self.mapped = is_mapped(base)
 
     def read(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> UInt8:
         """Copy the images at ``index`` (positions among the allowed rows), uint8 [n, H, W, C]."""

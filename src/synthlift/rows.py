@@ -45,6 +45,11 @@ class FeatureRows(Protocol):
         ...
 
 
+def is_mapped(rows: PixelRows) -> bool:
+    """Whether reading costs one copy of what is read: an array in memory or mapped from a file."""
+    return isinstance(rows, np.ndarray) or bool(getattr(rows, "mapped", False))
+
+
 def as_positions(rows: NDArray[Any] | Sequence[int], *, length: int) -> NDArray[np.intp]:
     """Row positions, whether given as positions or as a mask of ``length`` booleans."""
     given = np.asarray(rows)

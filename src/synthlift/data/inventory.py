@@ -131,12 +131,12 @@ def take_inventory(
     asked: Asked,
     *,
     progress: Callable[[int, int, str], None],
-    keep: Callable[[UInt8 | None], None] = lambda _: None,
+    keep: Callable[[UInt8 | None, str], None] = lambda *_: None,
 ) -> Inventory:
     """Decode every item once, in threads; results do not depend on their number.
 
-    ``keep`` is given every image by id, None where it could not be decoded; what it was given
-    holds as long as ``white`` is what it is without 16-bit images, 65535.
+    ``keep`` is given every image by id with its hash, None where it could not be decoded; what it
+    was given holds as long as ``white`` is what it is without 16-bit images, 65535.
 
     Where 16-bit images use only part of the range (12-bit medical images), the smallest power of
     two that holds the largest value of *all* of them becomes white, so that none is dark and all
@@ -151,7 +151,7 @@ def take_inventory(
         readings = []
         for reading, pixels in in_order(read, items, progress):
             readings.append(reading)
-            keep(pixels)
+            keep(pixels, reading.row.sha256)
         white = _white([reading.peak for reading in readings])
         if white != WHITE_16_BIT:
             readings = [

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from synthlift.data.integrity import pixel_hash
 from synthlift.store import Artefact
 from synthlift.store.images import INVENTORY, read_table
 from synthlift.store.store import NO_HARD_LINKS
@@ -30,6 +31,7 @@ LARGEST_IMAGE = 2**18
 MOST_BYTES = 2**29
 _WRITTEN_AT_ONCE = 2**20
 _HEADER_BYTES = 128
+_HASH_OF_IMAGES = "images-sha256:"
 
 
 class Keeper:
@@ -47,8 +49,8 @@ class Keeper:
         self._hash = hashlib.sha256()
         self._stream: BinaryIO | None = None
 
-    def add(self, pixels: UInt8 | None) -> None:
-        """The next image by id; None where it could not be decoded."""
+    def add(self, pixels: UInt8 | None, digest: str) -> None:
+        """The next image by id with its :func:`pixel_hash`; None where it could not be decoded."""
         if pixels is None or pixels.size > LARGEST_IMAGE:
             return
         self._wanted += pixels.size
@@ -57,22 +59,17 @@ class Keeper:
         if self._stream is None:
             self._stream = self._path.open("wb", buffering=_WRITTEN_AT_ONCE)
             self._shape = pixels.shape
-            self._write(_header((self._count, *pixels.shape)))
+            self._stream.write(_header((self._count, *pixels.shape)))
         self._end = self._wanted
-        self._write(np.ascontiguousarray(pixels).data)
+        self._stream.write(np.ascontiguousarray(pixels).data)
+        self._hash.update(bytes.fromhex(digest))
         if pixels.shape != self._shape:
             self._shape = ()
 
-    def _write(self, data: bytes | memoryview) -> None:
-        assert self._stream is not None
-        self._stream.write(data)
-        if self._shape:
-            self._hash.update(data)
-
     @property
     def digests(self) -> dict[str, str]:
-        """SHA-256 by file name of what was written, as far as it is known already."""
-        return {KEPT: self._hash.hexdigest()} if self._whole else {}
+        """As :func:`hash_images` by file name, as far as it is known already."""
+        return {KEPT: _HASH_OF_IMAGES + self._hash.hexdigest()} if self._whole else {}
 
     @property
     def _whole(self) -> bool:
@@ -93,6 +90,18 @@ class Keeper:
         """Delete what was written."""
         self._path.unlink(missing_ok=True)
         self._shape = ()
+
+
+def hash_images(path: Path) -> str:
+    """What is recorded for a file of images of one shape, ``images-sha256:`` and 64 digits.
+
+    The SHA-256 over the binary :func:`pixel_hash` of each image: the images are hashed when they
+    are read, and hashing the file as well would take as long again.
+    """
+    whole = hashlib.sha256()
+    for image in np.load(path, mmap_mode="r"):
+        whole.update(bytes.fromhex(pixel_hash(image)))
+    return _HASH_OF_IMAGES + whole.hexdigest()
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -116,7 +125,7 @@ def link_kept(read: Artefact, target: Path, *, shape: tuple[int, ...]) -> dict[s
         shape: H, W, C of an image.
 
     Returns:
-        The file's SHA-256 by its name; empty where the reading holds something else.
+        The file's :func:`hash_images` by its name; empty where the reading holds something else.
     """
     count = read.summary["usable"]
     if KEPT not in read.record["files"] or count != read.summary["read"]:

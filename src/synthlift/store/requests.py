@@ -89,8 +89,8 @@ class StageContext:
         work: private folder that survives kills; check-points go here.
         progress: ``progress(done, total, note)``.
         log: ``log(event, **fields)`` → the run's JSON-lines log.
-        digests: SHA-256 (hex) of output files that the stage knows already, by name; they are not
-            hashed again.
+        digests: what is recorded of output files, by name, where the stage knows it already: the
+            SHA-256 (hex), or another hash with its name before a colon; they are not hashed again.
     """
 
     store: Store

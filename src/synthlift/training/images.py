@@ -1,6 +1,6 @@
 """The images of one training: in memory up to a limit, above it read batch by batch.
 
-Which of the two changes no bit: both give the same uint8 values in the same memory layout.
+Which way they come changes no bit: all give the same uint8 values in the same memory layout.
 
 Shape letters: n images, c channels, h height, w width.
 """
@@ -17,9 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthlift.rows import IN_MEMORY_BYTES, PixelRows, ahead, in_blocks
+from synthlift.rows import IN_MEMORY_BYTES, PixelRows, ahead, in_blocks, is_mapped
 from synthlift.training.batches import Batch
 from synthlift.types import Int64
+
+SHARED_BYTES = 2**24
+"""Mapped images of more bytes than this are not copied; of fewer, a copy is read faster."""
 
 Fed = Generator[tuple[Batch, Tensor], None, None]
 
@@ -44,8 +47,11 @@ def training_images(
     """
     sources = [real] if synthetic is None else [real, synthetic]
     total = sum(math.prod(source.shape) for source in sources)
-    kind = InMemory if total <= IN_MEMORY_BYTES else Streamed
-    return kind(sources, layout=layout, device=device)
+    if total > IN_MEMORY_BYTES:
+        return Streamed(sources, layout=layout, device=device)
+    if device == "cpu" and is_mapped(real) and math.prod(real.shape) > SHARED_BYTES:
+        return Mapped(sources, layout=layout)
+    return InMemory(sources, layout=layout, device=device)
 
 
 @final
@@ -74,6 +80,22 @@ class InMemory(TrainingImages):
 
 
 @final
+class Mapped(TrainingImages):
+    """Real images stay in the file that they are mapped from, which all workers then share."""
+
+    def __init__(self, sources: list[PixelRows], *, layout: torch.memory_format) -> None:
+        real, *synthetic = sources
+        read = (np.concatenate(list(in_blocks(source))) for source in synthetic)
+        self._sources: list[PixelRows] = [real, *read]
+        self._layout = layout
+
+    def feed(self, batches: Iterator[Batch]) -> Fed:
+        """See :class:`TrainingImages`."""
+        for batch in batches:
+            yield batch, _read(self._sources, batch, self._layout)
+
+
+@final
 class Streamed(TrainingImages):
     """Reads the next batch while the current one is trained on; holds two batches at most."""
 
@@ -89,10 +111,15 @@ class Streamed(TrainingImages):
                 yield batch, pixels.to(self._device)
 
     def _read(self, batch: Batch) -> Tensor:
-        rows: tuple[Int64, Int64] = (batch.real, batch.synthetic)
-        # A training without synthetic images has one source, and batches without their rows.
-        parts = [s[r] for s, r in zip(self._sources, rows, strict=False) if len(r)]
-        return _as_nchw(torch.from_numpy(np.concatenate(parts)), self._layout)
+        return _read(self._sources, batch, self._layout)
+
+
+def _read(sources: list[PixelRows], batch: Batch, layout: torch.memory_format) -> Tensor:
+    rows: tuple[Int64, Int64] = (batch.real, batch.synthetic)
+    # A training without synthetic images has one source, and batches without their rows.
+    parts = [s[r] for s, r in zip(sources, rows, strict=False) if len(r)]
+    pixels = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return _as_nchw(torch.from_numpy(pixels), layout)
 
 
 def _as_nchw(pixels_nhwc: Tensor, layout: torch.memory_format) -> Tensor:

@@ -18,7 +18,7 @@ from synthlift.store.pixel_files import FileRows, open_rows
 from synthlift.testing.inputs import CLASSES, draw_images
 from synthlift.training import images
 from synthlift.training.batches import Batch, TrainingSeeds
-from synthlift.training.images import InMemory, Streamed, training_images
+from synthlift.training.images import InMemory, Mapped, Streamed, training_images
 from synthlift.training.settings import ResolvedTraining
 from synthlift.training.trainer import Numerics, TrainedClassifier, TrainingJob, train
 from synthlift.types import GuardedPixels, ImageSet, RunContext, UInt8
@@ -85,7 +85,7 @@ CASES = [(regime, 30) for regime in get_args(Regime)] + [("joint", 0)]
 
 @pytest.mark.parametrize(("regime", "synthetic"), CASES)
 @pytest.mark.parametrize(("channels", "last"), [(3, True), (3, False), (1, True), (1, False)])
-def test_streamed_images_give_the_same_bits(
+def test_streamed_and_mapped_images_give_the_same_bits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     regime: Regime,
@@ -96,8 +96,10 @@ def test_streamed_images_give_the_same_bits(
     job = _job(regime, synthetic=synthetic, channels=channels)
     job = replace(job, numerics=Numerics(channels_last=last))
     in_memory = _train(job, tmp_path / "a")
-    monkeypatch.setattr(images, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(images, "SHARED_BYTES", 0)
     assert _same(_train(job, tmp_path / "b"), in_memory)
+    monkeypatch.setattr(images, "IN_MEMORY_BYTES", 0)
+    assert _same(_train(job, tmp_path / "c"), in_memory)
 
 
 def test_a_streamed_training_resumes_with_the_same_bits(
@@ -130,6 +132,24 @@ def test_the_limit_counts_real_and_synthetic_images_together(
     assert kind(pixels[:1]) is Streamed
     monkeypatch.setattr(images, "IN_MEMORY_BYTES", 2 * pixels.nbytes)
     assert kind(pixels) is InMemory
+
+
+def test_large_images_on_the_processor_stay_where_they_are_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "SHARED_BYTES", 1000)
+    path = tmp_path / "pixels.npy"
+    np.save(path, np.zeros((30, 8, 8, 3), np.uint8))
+    whole = np.load(path, mmap_mode="r")
+    sources = {
+        "mapped": (GuardedPixels(whole, np.arange(20)), "cpu", Mapped),
+        "few": (GuardedPixels(whole, np.arange(5)), "cpu", InMemory),
+        "read": (GuardedPixels(FileRows(path), np.arange(20)), "cpu", InMemory),
+        "elsewhere": (GuardedPixels(whole, np.arange(20)), "meta", InMemory),
+    }
+    for name, (rows, device, kind) in sources.items():
+        found = training_images(rows, None, layout=torch.channels_last, device=device)
+        assert type(found) is kind, name
 
 
 def test_no_more_than_a_batch_is_read_at_once(
