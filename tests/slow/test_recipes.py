@@ -140,7 +140,9 @@ def test_cifar(
         assert train.max() / train.min() == pytest.approx(100, rel=0.15)
         assert list(train.sort_index().index) == list(train.sort_index(ascending=True).index)
     else:
-        assert set(train) == {25}
+        # Near-duplicates stay together, so that a class may have one more.
+        assert set(train) <= {25, 26}
+        assert (train == 25).sum() > 5
         assert ran.results["counts"]["unlabelled"] > 40_000
     # Copies of tested pictures are left out of training and counted.
     dropped = {k: n for k, n in ran.results["counts"]["excluded"].items() if "near-dup" in k}
