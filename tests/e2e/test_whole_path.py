@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from synthlift import api
 from synthlift.registry import descriptor
 from synthlift.seeds import seed_for
+from synthlift.spec.results import Results
 from synthlift.spec.study import Study
 from synthlift.store import Store
 from synthlift.types import SampleRequest
@@ -54,6 +55,23 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def digits(home: Path) -> Ran:
     return run(digits_study(), home=home)
+
+
+def test_how_real_the_images_look_is_measured(digits: Ran) -> None:
+    found = Results.model_validate(digits.results)
+    (generator,) = found.generators
+    assert {one.name for one in generator.quality} >= {"kid", "cas", "gan_test", "told_apart"}
+    for figure in generator.quality:
+        assert figure.value.n == generator.fits
+        assert min(figure.images, figure.held_out) >= 10
+        if figure.name in ("cas", "gan_test"):
+            assert 0.2 < figure.floor <= 1
+            assert 0 <= figure.value.value <= 1
+    assert generator.fit_seconds is not None
+    assert generator.energy_kwh is not None
+    assert generator.energy_kwh > 0
+    made_by = {arm.name for arm in found.arms if arm.generator}
+    assert made_by == {arm.name for arm in found.arms if arm.role == "generative"}
 
 
 def test_the_run_folder_is_complete(digits: Ran) -> None:

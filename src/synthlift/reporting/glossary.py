@@ -38,6 +38,19 @@ TERMS = {
     "nearest neighbour": "The training image most similar to a generated one.",
     "copying ratio": "How close generated images lie to training images, compared with how close "
     "new real images lie to them. Below 1 means closer than new real images: a sign of copying.",
+    "CAS": "Classification accuracy score: how many held-out real images, evenly over the classes, "
+    "a linear classifier gets right that learnt from generated images alone.",
+    "GAN-test": "How many generated images a classifier that learnt from real ones takes for the "
+    "class that was asked for.",
+    "KID": "Kernel distance between generated and held-out real images in a frozen encoder's "
+    "features; 0 = none. Only to be compared within this table.",
+    "told apart": "How often a linear classifier tells generated from held-out real images: 50 % "
+    "is chance, 100 % a gap between two domains.",
+    "image precision": "Share of the generated images that look like some real one.",
+    "image recall": "Share of the held-out real images that look like some generated one.",
+    "density": "How many held-out real images a generated one is near to; real images reach about "
+    "1.",
+    "coverage": "Share of the held-out real images with a generated one near them.",
     "calibration": "Whether the stated confidence is right: of the images called with 80 % "
     "confidence, 80 % should be right.",
     "interaction": "Whether synthetic images add more, or less, once the recipe is already good.",

@@ -17,6 +17,7 @@ from synthlift.reporting.sections import (
     facts,
     generators,
     images,
+    realism,
     subgroups,
     verdict,
 )
@@ -75,6 +76,7 @@ _SECTIONS = (
     ("pairs", "Are images copied?"),
     ("crossings", "Recipe or images, real or synthetic"),
     ("calibration", "Can the confidence be trusted?"),
+    ("realism", "Which generator?"),
     ("generators", "The generators"),
     ("limitations", "Limitations"),
     ("funnel", "Where every image went"),
@@ -104,6 +106,7 @@ def _parts(reading: Reading) -> dict[str, Any]:
         "pairs": pictures.pairs if pictures else None,
         "crossings": crossing if any(crossing.values()) else None,
         "calibration": crossings.calibration(reading),
+        "realism": realism.view(reading),
         "generators": generators.views(reading),
         "limitations": reading.results.limitations,
         "funnel": facts.funnel(reading),

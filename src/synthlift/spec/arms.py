@@ -101,12 +101,17 @@ GENERATIVE: dict[str, dict[str, Any]] = {
 }
 
 
+EVERY = "every"
+"""Instead of a generator's name: an arm for each of them."""
+
+
 class ArmSpec(BaseModel):
     """One entry of ``arms:`` in a study file; a bare name stands for ``{kind: name}``.
 
     Attributes:
         kind: a preset's name.
-        generator: which generator; the study's first when left out.
+        generator: which generator; the study's first when left out, and with ``every`` an arm for
+            each of them.
         multiples: multiples of METHOD §1, each > 0; smaller sets are nested in larger ones.
         target: all classes, or fill towards the largest or the median class; or cells, such as
             ``{cells: [label, sex], fill_to: median}``.
@@ -172,7 +177,8 @@ def expand_arms(specs: Sequence[ArmSpec], *, generators: Sequence[str]) -> tuple
     """
     arms: list[Arm] = []
     for spec in specs:
-        arms.extend(_rival(spec) if spec.kind in RIVALS else _generative(spec, generators))
+        for one in _for_each_generator(spec, generators):
+            arms.extend(_rival(one) if one.kind in RIVALS else _generative(one, generators))
     names = [arm.name for arm in arms]
     for name in names:
         if names.count(name) > 1:
@@ -182,6 +188,12 @@ def expand_arms(specs: Sequence[ArmSpec], *, generators: Sequence[str]) -> tuple
                 remedy="remove one of the entries under 'arms:'",
             )
     return tuple(arms)
+
+
+def _for_each_generator(spec: ArmSpec, generators: Sequence[str]) -> list[ArmSpec]:
+    if spec.generator != EVERY or EVERY in generators or not generators:
+        return [spec]
+    return [spec.model_copy(update={"generator": name}) for name in generators]
 
 
 def _rival(spec: ArmSpec) -> list[Arm]:

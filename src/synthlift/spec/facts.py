@@ -94,6 +94,25 @@ class Decision(Record):
     reason: str = ""
 
 
+class QualityFigure(Record):
+    """How real images look in one respect, beside what real training images reach.
+
+    Attributes:
+        name: kid, precision, recall, density, coverage, cas, gan_test or told_apart, as in
+            :mod:`synthlift.vision.quality`.
+        value: of generated images.
+        floor: of as many training images; for gan_test, of validation images.
+        images: of each of these sides.
+        held_out: validation images that both were compared with.
+    """
+
+    name: str
+    value: Estimate
+    floor: float
+    images: int
+    held_out: int
+
+
 class GeneratorResult(Record):
     """What is known of one generator over its fits.
 
@@ -107,6 +126,9 @@ class GeneratorResult(Record):
         images_per_second: sampling speed of one process, sharing the machine with the others.
         config: settings with defaults.
         under_trained: stopped by budget before it stopped improving.
+        fit_seconds: mean time of one fit.
+        energy_kwh: of all fits, samples and checks, measured or estimated as the costs are.
+        quality: of uncurated samples, averaged over fits.
         history: loss and copying ratio against training step, for the first fit.
     """
 
@@ -119,6 +141,9 @@ class GeneratorResult(Record):
     gate_stopped: bool = False
     under_trained: bool = False
     images_per_second: float | None = None
+    fit_seconds: float | None = None
+    energy_kwh: float | None = None
+    quality: list[QualityFigure] = Field(default_factory=list)
     history: list[dict[str, float]] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
 

@@ -123,14 +123,15 @@ class ArmResult(Record):
     """One arm over all its replicates.
 
     ``confusion`` is summed over replicates (rows = true class). ``real`` and ``synthetic`` are mean
-    training images per class. ``seconds`` is training time over all replicates,
-    ``generation_seconds`` that of the generator fits, samples and checks behind them. ``folds`` is
-    filled, in order of replicates, where every fold of a cross-validation chooses for itself;
-    ``recipe`` is then the one that most folds chose.
+    training images per class, ``generator`` names whose the latter are. ``seconds`` is training
+    time over all replicates, ``generation_seconds`` that of the generator fits, samples and checks
+    behind them. ``folds`` is filled, in order of replicates, where every fold of a cross-validation
+    chooses for itself; ``recipe`` is then the one that most folds chose.
     """
 
     name: str
     role: Literal["rival", "generative", "control"]
+    generator: str = ""
     recipe: dict[str, Any]
     replicates: int
     real: dict[str, float] = Field(default_factory=dict)

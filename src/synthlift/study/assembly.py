@@ -29,6 +29,7 @@ from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
 from synthlift.study.layout import wanted_images
 from synthlift.study.preparation import original_sizes
+from synthlift.study.realism import energy_kwh, quality_results
 from synthlift.study.stages.evidence import OUTCOME
 from synthlift.study.work import Work
 
@@ -106,7 +107,9 @@ def study_facts(work: Work, *, command: str, complete: bool) -> StudyFacts:
 
 
 def generator_results(
-    work: Work, figures: Mapping[str, Sequence[Artefact]]
+    work: Work,
+    figures: Mapping[str, Sequence[Artefact]],
+    quality: Mapping[str, Sequence[Artefact]],
 ) -> list[GeneratorResult]:
     """What is known of each generator over its fits."""
     found = []
@@ -131,6 +134,9 @@ def generator_results(
                 gate_stopped=component.title in work.stopped,
                 under_trained=work.generator_share < 1 and "steps" in config,
                 images_per_second=images / seconds if seconds else None,
+                fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
+                energy_kwh=energy_kwh(pools),
+                quality=quality_results(quality.get(component.title, [])),
                 history=_history(facts),
                 config=config,
             )
@@ -212,6 +218,7 @@ def assemble(
     workers: int,
     evaluation: Artefact | None,
     figures: Mapping[str, Sequence[Artefact]],
+    quality: Mapping[str, Sequence[Artefact]],
     gallery: Sequence[GalleryImage],
     extended: Artefact | None = None,
     missing: str = "",
@@ -232,6 +239,7 @@ def assemble(
         outcome["contrasts"].append(added)
         remarks.append(_added_words(work, added))
     arms = [ArmResult.model_validate(arm) for arm in outcome.pop("arms", [])] or live_arms(work)
+    generators = {arm.name: arm.generator or "" for arm in planned_arms(work)}
     for arm in arms:
         arm.seconds = sum(
             model.record["cost"]["seconds"]
@@ -239,6 +247,7 @@ def assemble(
             if name == arm.name
         )
         arm.generation_seconds = _generation_seconds(work, arm.name)
+        arm.generator = generators.get(arm.name, "")
         arm.folds = _folds(work, arm.name)
     session = work.session
     decisions = session.store.decisions(session.key)
@@ -251,7 +260,7 @@ def assemble(
             "study": study_facts(work, command=command, complete=evaluation is not None),
             "arms": arms,
             "counts": counts(work),
-            "generators": generator_results(work, figures),
+            "generators": generator_results(work, figures, quality),
             "gallery": list(gallery),
             "openings": _openings(work) if evaluation is not None else None,
             "cost": cost_table(

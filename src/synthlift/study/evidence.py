@@ -288,15 +288,7 @@ def copying_figures(work: Work) -> dict[str, list[Artefact]]:
 
 
 def _copying_request(work: Work, pool: Pool) -> StageRequest:
-    first = [s.chunks[0] for s in pool.class_streams() if s.chunks[0].summary["hashes"]]
-    manifest = [
-        {
-            "chunk": chunk.key,
-            "label": chunk.record["config"]["label"],
-            "rows": list(range(len(chunk.summary["hashes"]))),
-        }
-        for chunk in first
-    ]
+    manifest, chunks = pool.first_chunks()
     return StageRequest(
         stage="copying",
         function="synthlift.study.stages.evidence:copying",
@@ -304,7 +296,7 @@ def _copying_request(work: Work, pool: Pool) -> StageRequest:
         inputs={
             **as_inputs(pool.data),
             "scorer": pool.scorer,
-            "chunks": [chunk.key for chunk in first],
+            "chunks": chunks,
         },
         seed=seed_for(work.session.study.seed, "copying", pool.generator, pool.unit.index),
         numerics=work.session.numerics,

@@ -116,6 +116,19 @@ class Pool:
             yield from stream.verdicts
         yield from self.test_chunks
 
+    def first_chunks(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """A manifest of the first, uncurated samples of every class, and the chunks they are in."""
+        first = [s.chunks[0] for s in self.class_streams() if s.chunks[0].summary["hashes"]]
+        manifest = [
+            {
+                "chunk": chunk.key,
+                "label": chunk.record["config"]["label"],
+                "rows": list(range(len(chunk.summary["hashes"]))),
+            }
+            for chunk in first
+        ]
+        return manifest, [chunk.key for chunk in first]
+
     def rejected(self) -> Counter[str]:
         """Rejected images by the filter that rejected them."""
         judged = (one for stream in self.streams.values() for one in stream.judged())

@@ -17,6 +17,7 @@ from synthlift.study.assembly import assemble, scope, warnings
 from synthlift.study.components import resolve_component
 from synthlift.study.evidence import copying_figures, evaluate, pictures_of
 from synthlift.study.folder import RESULTS, RunFolder
+from synthlift.study.realism import quality_figures
 from synthlift.study.refit import final_model
 from synthlift.study.session import Session
 from synthlift.study.stages.evidence import PICTURES, TABLE
@@ -45,6 +46,7 @@ def refresh(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
         workers=workers,
         evaluation=None,
         figures={},
+        quality={},
         gallery=[],
         missing=LIVE,
         notes=[f"{done} of {planned} replicates are trained."],
@@ -96,7 +98,7 @@ def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
 
     evaluation = judge()
     extended = judge(added=True) if work.added else None
-    figures = copying_figures(work)
+    figures, quality = copying_figures(work), quality_figures(work)
     pictures = pictures_of(work)
     model, what = final_model(work)
     latest = extended or evaluation
@@ -114,6 +116,7 @@ def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
         evaluation=evaluation,
         extended=extended,
         figures=figures,
+        quality=quality,
         gallery=gallery,
         missing=missing,
         notes=[f"The model in 'model/' is {what}."],

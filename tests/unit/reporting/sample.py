@@ -9,7 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from synthlift.seeds import generator_for
-from synthlift.spec.facts import Counts, Decision, Estimate, GeneratorResult, Openings, StudyFacts
+from synthlift.spec.facts import (
+    Counts,
+    Decision,
+    Estimate,
+    Openings,
+    StudyFacts,
+)
 from synthlift.spec.results import (
     Action,
     ArmResult,
@@ -21,7 +27,12 @@ from synthlift.spec.results import (
     Results,
     Verdict,
 )
-from tests.unit.reporting.sample_parts import sample_costs, sample_gallery
+from tests.unit.reporting.sample_parts import (
+    sample_costs,
+    sample_gallery,
+    sample_gan,
+    sample_generator,
+)
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "auroc", "ece", "nll", "brier")
@@ -96,7 +107,7 @@ def sample_results(
         table_3x3=[] if live else _table(),
         curve=_curve(),
         counts=_counts(classes),
-        generators=[_generator()],
+        generators=[sample_generator(), sample_gan()],
         gallery=[] if folder is None else sample_gallery(folder, classes),
         openings=None if live else _openings(),
         cost=sample_costs(),
@@ -148,6 +159,7 @@ def _arm(
     return ArmResult(
         name=name,
         role=role,
+        generator="flow" if role == "generative" else "",
         recipe=recipe,
         replicates=10,
         real=counts,
@@ -321,31 +333,6 @@ def _counts(classes: Sequence[str]) -> Counts:
         rejected={"taken for another class": 241, "copy of a training image": 88, "duplicate": 7},
         fell_short={classes[-1]: 12},
         per_class={k: {a: float(b) for a, b in v.items()} for k, v in per_class.items()},
-    )
-
-
-def _generator() -> GeneratorResult:
-    history = [
-        {
-            "step": float(step),
-            "loss": 0.15 + 0.9 * 2 ** (-step / 300),
-            "copying_ratio": 1.6 - 0.55 * step / 2000,
-        }
-        for step in range(0, 2001, 100)
-    ]
-    return GeneratorResult(
-        name="flow",
-        kind="flow",
-        fits=5,
-        parameters=412_000,
-        copying_ratio=Estimate(
-            value=1.07, low=1.01, high=1.12, n=5, method="mean and range, 5 fits"
-        ),
-        copying_controls={"blurred": 0.81, "noised": 1.34},
-        under_trained=True,
-        images_per_second=212.0,
-        history=history,
-        config={"steps": 2000, "guidance_scale": 1.5, "ema": 0.999},
     )
 
 

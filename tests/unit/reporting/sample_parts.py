@@ -1,4 +1,4 @@
-"""Digit thumbnails and costs for the report's tests."""
+"""Digit thumbnails, generators and costs for the report's tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from synthlift.reporting import Picture, write_gallery
 from synthlift.seeds import generator_for
-from synthlift.spec.facts import Cost, GalleryImage
+from synthlift.spec.facts import Cost, Estimate, GalleryImage, GeneratorResult, QualityFigure
 
 
 def sample_gallery(folder: Path, classes: Sequence[str]) -> list[GalleryImage]:
@@ -61,3 +61,62 @@ def sample_costs() -> list[Cost]:
         )
         for stage, tasks, seconds, mib in rows
     ]
+
+
+def sample_generator() -> GeneratorResult:
+    history = [
+        {
+            "step": float(step),
+            "loss": 0.15 + 0.9 * 2 ** (-step / 300),
+            "copying_ratio": 1.6 - 0.55 * step / 2000,
+        }
+        for step in range(0, 2001, 100)
+    ]
+    return GeneratorResult(
+        name="flow",
+        kind="flow",
+        fits=5,
+        parameters=412_000,
+        copying_ratio=Estimate(
+            value=1.07, low=1.01, high=1.12, n=5, method="mean and range, 5 fits"
+        ),
+        copying_controls={"blurred": 0.81, "noised": 1.34},
+        under_trained=True,
+        images_per_second=212.0,
+        fit_seconds=41.0,
+        energy_kwh=0.0017,
+        quality=[
+            _quality(name, value)
+            for name, value in {
+                "cas": 0.86,
+                "kid": 0.21,
+                "told_apart": 0.7,
+                "precision": 0.8,
+                "recall": 0.55,
+            }.items()
+        ],
+        history=history,
+        config={"steps": 2000, "guidance_scale": 1.5, "ema": 0.999},
+    )
+
+
+def sample_gan() -> GeneratorResult:
+    values = {"cas": 0.62, "kid": 1.8, "told_apart": 0.97, "precision": 0.31, "recall": 0.08}
+    return sample_generator().model_copy(
+        update={
+            "name": "gan",
+            "kind": "gan",
+            "images_per_second": 5400.0,
+            "energy_kwh": 0.00021,
+            "quality": [_quality(name, value) for name, value in values.items()],
+            "under_trained": False,
+        }
+    )
+
+
+def _quality(name: str, value: float) -> QualityFigure:
+    floors = {"cas": 0.93, "kid": 0.01, "told_apart": 0.51, "precision": 0.88, "recall": 0.9}
+    estimate = Estimate(
+        value=value, low=0.9 * value, high=1.02 * value, n=5, method="mean and range over fits"
+    )
+    return QualityFigure(name=name, value=estimate, floor=floors[name], images=300, held_out=90)

@@ -7,6 +7,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from synthlift.errors import InputError
 from synthlift.spec.arms import ArmSpec, expand_arms
 from synthlift.spec.targets import ALL, LARGEST, Cell, Target
 
@@ -69,3 +70,19 @@ def test_a_cell_in_words() -> None:
     assert cell.title(["nv", "mel"]) == "mel, sex female, site missing"
     assert cell.within(["sex"]) == Cell.of(1, {"sex": "female"})
     assert cell.within(["age"]) is None
+
+
+def test_one_entry_asks_for_an_arm_of_every_generator() -> None:
+    spec = ArmSpec.model_validate({"kind": "mixed", "multiples": [1], "generator": "every"})
+    arms = expand_arms([spec], generators=["flow", "gan"])
+    assert [arm.name for arm in arms] == [
+        "mixed@1",
+        "mixed@1+rival",
+        "gan:mixed@1",
+        "gan:mixed@1+rival",
+    ]
+    assert [arm.generator for arm in arms] == ["flow", "flow", "gan", "gan"]
+    # A generator of that name is meant where there is one.
+    assert {arm.generator for arm in expand_arms([spec], generators=["flow", "every"])} == {"every"}
+    with pytest.raises(InputError):
+        expand_arms([spec], generators=[])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from synthlift.rows import in_blocks
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import (
     ManifestEntry,
@@ -17,7 +18,7 @@ from synthlift.store.images import (
     read_generated,
     usable_rows,
 )
-from synthlift.study.stages.common import fit_inputs, load_plugins, reference
+from synthlift.study.stages.common import classifier, fit_inputs, load_plugins, reference
 from synthlift.study.tables import Entry, gather
 from synthlift.types import UInt8
 
@@ -77,6 +78,50 @@ def copying(request: StageRequest, context: StageContext) -> Summary:
         classes=inputs.train.classes,
     )
     return asdict(result)
+
+
+def quality(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: how real uncurated samples of one fit look, each figure beside its floor (METHOD §5).
+
+    ``gan_test`` is the balanced accuracy on them of the study's judging classifier, which learnt
+    from the training images alone (Shmelkov 2018), beside that on validation images.
+    """
+    from synthlift.vision.features import encode
+    from synthlift.vision.quality import balanced, measure_quality
+
+    load_plugins(request)
+    store = context.store
+    inputs, known = fit_inputs(request, store), reference(request, store)
+    pixels, labels = generated_rows(store, request.config["manifest"])
+    held_out = inputs.validation
+    found = measure_quality(
+        encode(known.encoder, pixels),
+        labels,
+        train=known.features[np.arange(len(inputs.train))],
+        train_labels=inputs.train.labels,
+        held_out=encode(known.encoder, held_out.source),
+        held_out_labels=held_out.labels,
+        seed=request.seed,
+    )
+    if found is None:
+        return {"measured": False}
+    judge = classifier(store, request.one("scorer"))
+    generated, floor = asdict(found.generated), asdict(found.floor)
+    for figures, rows, given in (
+        (generated, pixels, labels),
+        (floor, held_out.source, held_out.labels),
+    ):
+        right = np.concatenate(
+            [judge.probabilities(block).argmax(axis=1) for block in in_blocks(rows)]
+        )
+        figures["gan_test"] = balanced(right == given, given)
+    return {
+        "measured": True,
+        "generated": generated,
+        "floor": floor,
+        "images": found.images,
+        "held_out": found.held_out,
+    }
 
 
 def pictures(request: StageRequest, context: StageContext) -> Summary:

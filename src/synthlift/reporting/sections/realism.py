@@ -1,0 +1,187 @@
+"""All generators side by side: what they are worth, how real they look, and what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from synthlift.reporting import plots, svg, text
+from synthlift.reporting.reading import Reading
+from synthlift.spec.facts import GeneratorResult, QualityFigure
+from synthlift.spec.results import ArmResult, Contrast
+
+_SHARES = ("told_apart", "cas", "gan_test", "precision", "recall", "coverage")
+MEASURES = ("cas", "gan_test", "kid", "told_apart", "precision", "recall", "density", "coverage")
+"""Columns of the table, in order; the glossary explains them by :data:`WORDS`."""
+WORDS = {
+    "cas": "CAS",
+    "gan_test": "GAN-test",
+    "kid": "KID",
+    "told_apart": "told apart",
+    "precision": "image precision",
+    "recall": "image recall",
+    "density": "density",
+    "coverage": "coverage",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One generator; cells in the order of the heads."""
+
+    name: str
+    kind: str
+    lift: Markup
+    arm: str
+    measures: Sequence[tuple[str, Markup | str]]
+    copying: Markup
+    fit: str
+    speed: str
+    energy: str
+
+
+@dataclass(frozen=True)
+class View:
+    """The table, its floor, and the chart of realism against efficiency."""
+
+    rows: Sequence[Row]
+    heads: Sequence[tuple[str, str]]
+    floors: Sequence[tuple[str, str]]
+    note: str
+    chart: Markup
+    legend: Markup
+
+
+def view(reading: Reading) -> View | None:
+    """None where no generator's images were measured."""
+    results = [one for one in reading.results.generators if one.quality]
+    if not results:
+        return None
+    shown = [name for name in MEASURES if any(_figure(one, name) for one in results)]
+    first = results[0].quality[0]
+    series = _series(results)
+    return View(
+        rows=[_row(reading, one, shown) for one in results],
+        heads=[(name, WORDS[name]) for name in shown],
+        floors=[(WORDS[name], _written(name, _mean_floor(results, name))) for name in shown],
+        note=(
+            f"{text.count(first.images)} uncurated images of a fit against "
+            f"{text.count(first.held_out)} validation images, mean over fits"
+        ),
+        chart=_chart(series, _mean_floor(results, "cas")) if len(series) > 1 else Markup(""),
+        legend=plots.legend(series),
+    )
+
+
+def _figure(result: GeneratorResult, name: str) -> QualityFigure | None:
+    return next((one for one in result.quality if one.name == name), None)
+
+
+def _written(name: str, value: float) -> str:
+    return text.percent(value) if name in _SHARES else text.number(value, 2)
+
+
+def _mean_floor(results: Sequence[GeneratorResult], name: str) -> float:
+    found = [figure.floor for one in results if (figure := _figure(one, name))]
+    return sum(found) / len(found)
+
+
+def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row:
+    arm = _best_arm(reading, result.name)
+    contrast = _contrast(reading, arm)
+    measures = []
+    for name in shown:
+        figure = _figure(result, name)
+        if figure is None:
+            measures.append((WORDS[name], text.MISSING))
+            continue
+        title = f"{figure.value.method} (n = {figure.value.n})"
+        value = Markup('<span title="{}"><b>{}</b></span>').format(
+            title, _written(name, figure.value.value)
+        )
+        measures.append((WORDS[name], value))
+    speed, energy = result.images_per_second, result.energy_kwh
+    return Row(
+        name=result.name,
+        kind=result.kind,
+        lift=reading.numbers.difference(contrast),
+        arm=arm.name.removeprefix(f"{result.name}:") if arm else "",
+        measures=measures,
+        copying=reading.numbers.plain(result.copying_ratio),
+        fit=text.MISSING if result.fit_seconds is None else text.duration(result.fit_seconds),
+        speed=text.MISSING if speed is None else f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}",
+        energy=text.MISSING if energy is None else f"{1000 * energy:.3g}",
+    )
+
+
+def _best_arm(reading: Reading, generator: str) -> ArmResult | None:
+    """The generator's arm in the verdict, else the one that was best on validation."""
+    arms = [a for a in reading.arms if a.generator == generator and a.role == "generative"]
+    verdict = reading.results.verdict
+    chosen = [arm for arm in arms if verdict is not None and arm.name == verdict.arm]
+    known = [arm for arm in arms if reading.metric in arm.validation]
+    return next(
+        iter(chosen or sorted(known, key=lambda a: -a.validation[reading.metric].value)), None
+    )
+
+
+def _contrast(reading: Reading, arm: ArmResult | None) -> Contrast | None:
+    """The arm's difference to the best rival."""
+    verdict = reading.results.verdict
+    if arm is None or verdict is None:
+        return None
+    found = [verdict.contrast, *reading.results.contrasts]
+    return next(
+        (
+            one
+            for one in found
+            if (one.arm, one.reference, one.metric) == (arm.name, verdict.rival, verdict.metric)
+        ),
+        None,
+    )
+
+
+# ── realism against efficiency ────────────────────────────────────────────────────────────────
+
+
+def _series(results: Sequence[GeneratorResult]) -> list[plots.Series]:
+    shapes = ("circle", "diamond", "square", "triangle")
+    found = []
+    for index, one in enumerate(results):
+        figure = _figure(one, "cas")
+        if figure is None or not one.energy_kwh:
+            continue
+        value = figure.value
+        words = f"{one.name}: {text.percent(value.value)}, {1000 * one.energy_kwh:.3g} Wh"
+        point = plots.Point(1000 * one.energy_kwh, value.value, value.low, value.high, words)
+        found.append(
+            plots.Series(one.name, (point,), "abcd"[index % 4], shapes[(index + index // 4) % 4])
+        )
+    return found
+
+
+def _chart(series: Sequence[plots.Series], floor: float) -> Markup:
+    points = [point for one in series for point in one.points]
+    x = [point.x for point in points]
+    low, high = math.floor(math.log10(min(x))), math.ceil(math.log10(max(x)))
+    high = max(high, low + 1)
+    decades = tuple(10.0**power for power in range(low, high + 1))
+    return plots.plot(
+        series,
+        x=svg.Scale(10.0**low, 10.0**high, decades, "{:g}".format, warp=math.log10),
+        y=svg.scale_for(
+            [v for p in points for v in (p.y, p.low, p.high)],
+            include=(floor,),
+            label=lambda v: text.percent(v).replace(".0", ""),
+            limits=(0.0, 1.0),
+            flip=True,
+        ),
+        x_label="energy of all fits and samples, Wh (each line ten times the last)",
+        y_label="CAS",
+        description="Realism against efficiency: CAS against energy, a marker for each generator",
+        height=220,
+        level=floor,
+    )

@@ -1,0 +1,30 @@
+"""The table of generators in the report."""
+
+from __future__ import annotations
+
+from synthlift.reporting import render
+from tests.unit.reporting.sample import sample_results
+from tests.unit.reporting.test_report import outline
+
+
+def test_generators_stand_side_by_side_with_what_real_images_reach() -> None:
+    results = sample_results()
+    html = render(results, folder=None)
+    page = outline(html)
+    for said in ("Which generator? ", "CAS", "told apart", "86.0 %", "62.0 %", "93.0 %", "5,400"):
+        assert said in page.words, said
+    section = html.split('<section id="realism"')[1].split("</section>")[0]
+    assert section.count("<tr") == 1 + 2 + 1
+    # The difference of the arm in the verdict, and none for a generator without an arm.
+    flow, gan, real = section.split("<tbody>")[1].split("</tr>")[:3]
+    assert "targeted@1+rival" in flow
+    assert '<span class="est"' in flow.split("</td>")[0]
+    assert '<span class="est"' not in gan.split("</td>")[0]
+    assert "real images" in real
+    assert 'aria-label="Realism against efficiency' in section
+    # A generator of its own needs no chart, and one that was not measured no table.
+    alone = results.model_copy(update={"generators": results.generators[:1]})
+    assert 'aria-label="Realism against efficiency' not in render(alone, folder=None)
+    unmeasured = [one.model_copy(update={"quality": []}) for one in results.generators]
+    none = render(results.model_copy(update={"generators": unmeasured}), folder=None)
+    assert '<section id="realism"' not in none
