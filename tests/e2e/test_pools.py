@@ -200,3 +200,23 @@ def test_flaws_are_pasted_along_masks(source: Path, home: Path, tmp_path: Path) 
 def test_cut_and_paste_without_masks_is_refused(source: Path, home: Path) -> None:
     with pytest.raises(InputError, match="needs masks"):
         run(study_of(source, generators=[{"kind": "cut_paste"}]), home=home, out="maskless")
+
+
+def test_a_pool_can_be_given_again_under_other_conditions(
+    source: Path, elsewhere: Path, home: Path
+) -> None:
+    conditions = {"style": [0, 1], "fog": [0, 0.3], "noise": [0, 20], "share": 0.9}
+    study = pool_study(source, elsewhere, randomise=conditions, repeats=3, reserved=0.45)
+    ran = run(study, home=home, out="conditions")
+    table = pd.read_parquet(ran.folder / "verdicts.parquet")
+    first = table[table["fit"] == 0]
+    told = first["made_from"].str.extract(r"^(?P<file>[^ ]+) \((?P<drawn>.+)\)$")
+    assert told.notna().all(axis=None)
+    assert told["drawn"].str.contains("noise ").any()
+    assert told["drawn"].is_unique
+    # Every picture comes once before any comes again, and none more often than was allowed.
+    assert told["file"].value_counts().max() <= 3
+    again = run(study, home=home / "other", out="conditions")
+    assert (again.folder / "verdicts.parquet").read_bytes() == (
+        ran.folder / "verdicts.parquet"
+    ).read_bytes()

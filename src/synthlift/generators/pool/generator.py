@@ -1,4 +1,4 @@
-"""Images that were made elsewhere: a fixed stock, each image given once."""
+"""Images that were made elsewhere: a fixed stock, each given once or under new conditions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pool.config import POOL, PoolConfig
+from synthlift.generators.pool.randomising import randomise
 from synthlift.seeds import generator_for
 from synthlift.types import (
     FitInputs,
@@ -22,6 +23,7 @@ from synthlift.types import (
     InputsGenerator,
     RunContext,
     SampleRequest,
+    UInt8,
 )
 
 FACTS = "pool.json"
@@ -54,12 +56,13 @@ class PoolGenerator(InputsGenerator):
             "config": self.config.model_dump(mode="json"),
             "seed": run.seed,
         }
-        return PoolFitted(stock, facts)
+        return PoolFitted(stock, facts, train=inputs.train)
 
     def reload(self, folder: Path, *, inputs: FitInputs, device: str = "cpu") -> PoolFitted:
         """Read back the order; the images come with the inputs."""
         del device
-        return PoolFitted(inputs.sources[POOL], json.loads((folder / FACTS).read_text("utf-8")))
+        facts = json.loads((folder / FACTS).read_text("utf-8"))
+        return PoolFitted(inputs.sources[POOL], facts, train=inputs.train)
 
 
 class PoolFitted(FittedGenerator):
@@ -68,10 +71,11 @@ class PoolFitted(FittedGenerator):
     Args:
         stock: the images.
         facts: settings, seed and counts, JSON-able.
+        train: training images, to whose tones ``style`` goes.
     """
 
-    def __init__(self, stock: ImageSet, facts: Mapping[str, Any]) -> None:
-        self._stock, self._facts = stock, dict(facts)
+    def __init__(self, stock: ImageSet, facts: Mapping[str, Any], *, train: ImageSet) -> None:
+        self._stock, self._facts, self._train = stock, dict(facts), train
         self._vocabulary = Vocabulary.from_json(facts)
         self._config = PoolConfig.model_validate(facts["config"])
         self._orders: dict[tuple[object, ...], NDArray[np.intp]] = {}
@@ -93,13 +97,29 @@ class PoolFitted(FittedGenerator):
             places = [self._place(request) for request in wanted]
             rows = np.array(places[: (*places, None).index(None)], dtype=np.intp)
             if len(rows):
-                yield ImageBatch(
-                    pixels=self._stock.pixels(rows),
-                    labels=self._stock.labels[rows],
-                    origins=tuple(self._stock.ids[rows].tolist()),
-                )
+                yield self._batch(rows, wanted[: len(rows)])
             if len(rows) < len(wanted):
                 return
+
+    def _batch(self, rows: NDArray[np.intp], wanted: Sequence[SampleRequest]) -> ImageBatch:
+        pixels, origins = self._stock.pixels(rows), self._stock.ids[rows].tolist()
+        given = self._config.randomise
+        if given is not None:
+            for place, request in enumerate(wanted):
+                look = self._look(request) if given.style else None
+                drawn = randomise(pixels[place], given, seed=request.seed, look=look)
+                pixels[place] = drawn.pixels
+                said = ", ".join(f"{name} {x:.3g}" for name, x in drawn.parameters.items())
+                origins[place] += f" ({said or 'unchanged'})"
+        return ImageBatch(pixels, self._stock.labels[rows], origins=tuple(origins))
+
+    def _look(self, request: SampleRequest) -> UInt8:
+        """A training image of the class; of any class, where it has none."""
+        own = np.flatnonzero(self._train.labels == request.label)
+        rows = own if len(own) else np.arange(len(self._train))
+        row = generator_for(request.seed, "look").choice(rows)
+        look: UInt8 = self._train.pixels(np.array([row]))[0]
+        return look
 
     def save(self, folder: Path) -> None:
         """Write the order's seed and what is known of the pool; no image."""
@@ -117,10 +137,15 @@ class PoolFitted(FittedGenerator):
                 self._vocabulary.require(request)
 
     def _place(self, request: SampleRequest) -> int | None:
-        """Row of the image at a request's index, or None beyond the last one."""
+        """Row of the image at a request's index, or None beyond the last one.
+
+        Every image comes once before any comes again.
+        """
         asked = tuple(sorted(request.attributes.items()))
         order = self._order(request.label, request.stream, asked)
-        return int(order[request.index]) if request.index < len(order) else None
+        if request.index >= self._config.repeats * len(order):
+            return None
+        return int(order[request.index % len(order)])
 
     def _order(
         self, label: int, stream: str, asked: tuple[tuple[str, str], ...]
