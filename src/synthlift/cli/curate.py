@@ -82,7 +82,7 @@ def curate(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Say which of somebody's generated images can be used, and why others not.
+    """Say which of anyone's images can be used, and why not others.
 
     Every image of POOL is judged against the real images of its class: copies, faults, outliers,
     wrong classes. No generator is trained. With --out, kept images, all verdicts and a page with

@@ -43,7 +43,7 @@ def preview(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Show a few images of each generator, and how long the study would take.
+    """Show first images of every generator, and the time of a run.
 
     Generators are fitted for a short time on the study's first training set, so that their images
     are worse than those of the study; the sheet says how far each was trained.

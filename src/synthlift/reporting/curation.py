@@ -150,11 +150,16 @@ def _examples(
         by_class: dict[str, list[Mapping[str, Any]]] = {}
         for one in rows:
             by_class.setdefault(one["label"], []).append(one)
-        turns = [
-            own[place] for place in range(most) for own in by_class.values() if place < len(own)
-        ][:most]
+        spread = [_spread(own, most) for own in by_class.values()]
+        turns = [own[n] for n in range(most) for own in spread if n < len(own)][:most]
         if rows:
             yield reason or KEPT_WORDS, turns, len(rows) - len(turns)
+
+
+def _spread(rows: list[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """At most so many rows, evenly over all: names that begin alike often show alike images."""
+    count = min(most, len(rows))
+    return [rows[place * len(rows) // count] for place in range(count)]
 
 
 def _group(
