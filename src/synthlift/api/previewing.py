@@ -111,7 +111,7 @@ def preview(
         )
         plan, glimpses = preview_study(session, seconds=seconds, per_class=per_class, workers=count)
     sheets = [
-        contact_sheet(one.pictures, title=f"{one.name} ({one.kind}), {one.label}")
+        contact_sheet(one.pictures, title=f"{_called(one.name, one.kind)}, {one.label}")
         for one in glimpses
     ]
     stream = io.BytesIO()
@@ -136,3 +136,7 @@ def preview(
         plan=plan,
         seconds=time.perf_counter() - began,
     )
+
+
+def _called(name: str, kind: str) -> str:
+    return name if name == kind else f"{name} ({kind})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -189,8 +188,8 @@ def _pair(pair: Mapping[str, Any], shown: Mapping[tuple[str, str], Markup]) -> F
 
 
 def _copying(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    def ratio(value: float) -> str:
-        return text.number(value, 2) if math.isfinite(value) else text.MISSING
+    def ratio(value: float | None) -> str:
+        return text.MISSING if value is None else text.number(value, 2)
 
     return [
         ("Copying ratio (1 = as near as new real images)", ratio(facts["ratio"])),

@@ -51,6 +51,10 @@ FILTERS: tuple[Component, ...] = tuple(
 """Applied where none are named: what is rejected depends on the images, not on a wanted share."""
 
 
+FEWEST = 3
+"""Real images without which no distance between them can be compared."""
+
+
 @dataclass(frozen=True)
 class Judgements:
     """What was found out about a pool.
@@ -97,6 +101,7 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[Component]) -
         # Classes without a usable image are gone now.
         _require_known(source, opened.classes)
     prepared = _prepare(session, opened)
+    _require_enough(prepared)
     images = read_images(session, prepared, source)
     # Found in the store: the images were read just now.
     (read,) = session.ask([read_request(source, Asked(max_pixels=session.study.data.max_pixels))])
@@ -223,6 +228,17 @@ def _prepare(session: Session, opened: Opened) -> Prepared:
         channels=choose_channels(grey, wanted=data.channels)[0],
         layout=make_layout("fixed", replicates=1, fits=1),
     )
+
+
+def _require_enough(prepared: Prepared) -> None:
+    images = prepared.split.summary["images"][0]
+    train, held_out = (sum(images[part].values()) for part in ("train", "validation"))
+    if train < FEWEST or not held_out:
+        raise InputError(
+            f"of the real images {train} are left to compare with and {held_out} to hold out",
+            rule=f"judging takes at least {FEWEST} real images and 1 held out",
+            remedy="give more real images; test images that the data bring are left alone",
+        )
 
 
 def _scorer(session: Session, prepared: Prepared) -> Artefact:
