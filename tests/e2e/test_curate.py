@@ -126,6 +126,11 @@ def test_the_page_shows_kept_and_rejected_images(curated: api.Curated) -> None:
     for words in ("Hardly anything to see", "disc/black_0.png", "The closest pairs", "can be used"):
         assert words in page
     assert page.count("data:image/png;base64,") > 30
+    kept = [one["id"] for one in curated.verdicts if one["kept"]]
+    shown = [place for place, name in enumerate(kept) if f'alt="{name}"' in page]
+    # Not the first of each class only.
+    assert len({name.split("/")[0] for name in (kept[place] for place in shown)}) == 3
+    assert max(place for place in shown) > 0.8 * len(kept)
     assert "http" not in page.replace("http-equiv", "")
     summary = json.loads((curated.path / "summary.json").read_text())
     assert summary["kept"] == curated.kept

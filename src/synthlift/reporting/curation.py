@@ -149,7 +149,8 @@ def _examples(
         by_class: dict[str, list[Mapping[str, Any]]] = {}
         for one in rows:
             by_class.setdefault(one["label"], []).append(one)
-        spread = [_spread(own, most) for own in by_class.values()]
+        each = -(-most // max(1, len(by_class)))
+        spread = [_spread(own, each) for own in by_class.values()]
         turns = [own[n] for n in range(most) for own in spread if n < len(own)][:most]
         if rows:
             yield reason or KEPT_WORDS, turns, len(rows) - len(turns)
