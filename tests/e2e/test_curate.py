@@ -90,6 +90,9 @@ def test_planted_faults_are_rejected_and_new_images_kept(curated: api.Curated) -
     assert set(_fate(curated, "black")) == {"low_contrast"}
     assert "" not in _fate(curated, "noise")
     assert _fate(curated, "blurred").count("") <= 1
+    copies = [one for one in curated.verdicts if "/copy_" in one["id"]]
+    real = [Path(one["nearest_real"]).name for one in copies]
+    assert all(name.startswith("real_") for name in real)
     new = _fate(curated, "new")
     assert new.count("") >= 0.75 * len(new)
     assert curated.unusable == {"unreadable": 1}

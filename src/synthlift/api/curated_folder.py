@@ -113,6 +113,7 @@ def _kept_rows(curated: Curated, files: Mapping[str, str]) -> list[dict[str, Any
             "origin": "synthetic",
             "made_from": one["id"],
             "pool": curated.pool,
+            "nearest_real": one["nearest_real"],
             **{name: one[name] for name in scores},
         }
         for one in curated.verdicts
@@ -188,7 +189,7 @@ def _page(curated: Curated, found: Judgements, pixels: _Pictures) -> str:
     facts = {name: getattr(curated, name) for name in curated.__dataclass_fields__}
     facts = {**facts, "pairs": found.facts["pairs"], "place": f"{curated.path}/{IMAGES}"}
     shown = shown_examples(facts, most=SHOWN)
-    pictures = {("pool", name): pixels("pool", name) for name in shown}
+    pictures = {(where, name): pixels(where, name) for where, name in shown}
     for pair in facts["pairs"]:
         pictures["pool", pair["id"]] = pixels("pool", pair["id"])
         pictures["real", pair["real"]] = pixels("real", pair["real"])

@@ -37,7 +37,8 @@ class Curated:
         control: held-out real images: how many, share that each filter would reject, and how many
             of them the classifier gets right.
         filters: what was applied, in order, with all settings.
-        verdicts: one row an image: id, label, kept, rejected_by, reason and scores.
+        verdicts: one row an image: id, label, kept, rejected_by, reason, the nearest real image and
+            scores.
         path: the folder that was written, or None.
     """
 

@@ -19,11 +19,11 @@ KEPT_WORDS = "kept"
 _WORDS = {
     KEPT_WORDS: ("Kept", "Kept", "Examples of each class in turn."),
     "same_picture": (
-        "Held-out picture",
-        "Pictures of held-out real images",
+        "Held-out copy",
+        "Near-copies of held-out real images",
         (
-            "The same picture as a real image that the filters do not know; as a pool it would "
-            "carry test images into training."
+            "Left the judged image, right a real one that the filters do not know; as a pool it "
+            "would carry test images into training."
         ),
     ),
     "exact_duplicates": (
@@ -34,7 +34,7 @@ _WORDS = {
     "near_copies": (
         "Near-copy",
         "Near-copies by features",
-        "Closer to one real image than 99 % of new real images come to any.",
+        "Closer to one real image (right) than 99 % of new real images come to any.",
     ),
     "pixel_copies": (
         "Pixel copy",
@@ -86,9 +86,23 @@ _VERDICTS = {
 }
 
 
-def shown_examples(facts: Mapping[str, Any], *, most: int) -> list[str]:
-    """Ids of the images whose picture the page shows."""
-    return [one["id"] for _, rows, _ in _examples(facts, most) for one in rows]
+_COPIES = frozenset(("same_picture", "exact_duplicates", "near_copies", "pixel_copies"))
+"""Reasons whose examples stand beside the real image that they are most like."""
+
+
+def shown_examples(facts: Mapping[str, Any], *, most: int) -> list[tuple[str, str]]:
+    """("pool" or "real", id) of the images whose picture the page shows among the examples."""
+    return [
+        place
+        for reason, rows, _ in _examples(facts, most)
+        for one in rows
+        for place in _places(reason, one)
+    ]
+
+
+def _places(reason: str, one: Mapping[str, Any]) -> list[tuple[str, str]]:
+    own = [("pool", str(one["id"]))]
+    return [*own, ("real", str(one["nearest_real"]))] if reason in _COPIES else own
 
 
 def render_curation_page(
@@ -171,7 +185,7 @@ def _group(
     _, title, lead = _words(reason)
     figures = [
         Figure(
-            [{"uri": shown["pool", one["id"]], "alt": one["id"]}],
+            [{"uri": shown[place], "alt": place[1]} for place in _places(reason, one)],
             [one["label"], *([one["reason"]] if one["reason"] else []), one["id"]],
         )
         for one in rows

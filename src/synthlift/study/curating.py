@@ -64,7 +64,8 @@ class Judgements:
         source: the pool, opened.
         images: its images at the study's size, as keys.
         rows: its inventory, unusable images included.
-        columns: id, label, rejected_by, reason and score_<filter> of every usable image.
+        columns: id, label, rejected_by, reason, nearest_real and score_<filter> of every usable
+            image.
         facts: copying figures, closest pairs, held-out control, see ``stages.curation``.
     """
 

@@ -29,12 +29,13 @@ from synthlift.types import (
     FilterInputs,
     FitInputs,
     Float32,
+    Float64,
     ImageBatch,
     ImageSet,
     Scorer,
     Selector,
 )
-from synthlift.vision.neighbours import nearest
+from synthlift.vision.neighbours import Neighbours, nearest
 
 if TYPE_CHECKING:
     from synthlift.curation.apply import Judged
@@ -53,7 +54,8 @@ PAIRS = 12
 def judge_pool(request: StageRequest, context: StageContext) -> Summary:
     """Stage: judge the images of a pool; writes ``verdicts.json``, columns in the pool's order.
 
-    Columns: id, label, rejected_by, reason, and for every filter its score. The summary holds the
+    Columns: id, label, rejected_by, reason, nearest_real (the real image that it is most like), and
+    for every filter its score. The summary holds the
     copying figures, how accurate the classifier is on held-out images, what share of those every
     filter would reject, and the closest pairs.
     """
@@ -80,16 +82,20 @@ def judge_pool(request: StageRequest, context: StageContext) -> Summary:
     )
     features = kept_features(seen.encoder, pool.source, folder=store.scratch())
     shown = _shown(seen, pool, features, known, pairs=store.open(overlap).summary["pairs"])
+    near = _nearest(seen, features)
     columns = _columns(pool, filters)
+    columns["nearest_real"] = inputs.train.ids[near.indices[:, 0]].tolist()
     done = 0
     for rows in _together(pool, left_out=shown):
         judged = judge_chunk(filters, batch=_batch(pool, rows))
         _note(columns, rows, judged)
         done += len(rows)
         context.progress(done, len(pool), "judging images")
+    _name_originals(columns, inputs.train)
     for row, name in shown.items():
         columns["rejected_by"][row] = SAME_PICTURE
-        columns["reason"][row] = f"the same picture as held-out real image {name}"
+        columns["reason"][row] = f"copy of held-out real image {name}"
+        columns["nearest_real"][row] = name
     (context.out / VERDICTS).write_text(json.dumps(columns))
     return {
         "copying": asdict(
@@ -97,7 +103,7 @@ def judge_pool(request: StageRequest, context: StageContext) -> Summary:
                 known, generated=StoredImages(pool.source, pool.labels), classes=pool.classes
             )
         ),
-        "pairs": _pairs(seen, pool, features),
+        "pairs": _pairs(columns, near.distances[:, 0]),
         "held_out": _held_out(seen, filters, scorer),
         "classes": list(pool.classes),
         "train": len(inputs.train),
@@ -136,6 +142,7 @@ def _columns(pool: ImageSet, filters: dict[str, Filter | Selector]) -> dict[str,
         "label": [pool.classes[label] for label in pool.labels],
         "rejected_by": [""] * len(pool),
         "reason": [""] * len(pool),
+        "nearest_real": [""] * len(pool),
         **{f"score_{name}": [0.0] * len(pool) for name in filters},
     }
 
@@ -191,23 +198,41 @@ def _shown(
     return shown | {places[theirs]: ours for theirs, ours in reversed(tested)}
 
 
-def _pairs(seen: FilterInputs, pool: ImageSet, features: FeatureRows) -> list[dict[str, Any]]:
-    """The images nearest to a training image, and that one."""
+def _name_originals(columns: dict[str, Any], train: ImageSet) -> None:
+    """The image that a filter says was copied is the one that matters."""
+    known = set(train.ids.tolist())
+    for row, reason in enumerate(columns["reason"]):
+        name = reason.rpartition("training image ")[2]
+        if name in known:
+            columns["nearest_real"][row] = name
+
+
+def _nearest(seen: FilterInputs, features: FeatureRows) -> Neighbours:
+    """The training image nearest to each image of the pool."""
     assert seen.features is not None
+    count = features.shape[0]
     parts = [
         nearest(features[rows], references=seen.features)
-        for rows in np.array_split(np.arange(len(pool)), -(-len(pool) // TOGETHER))
+        for rows in np.array_split(np.arange(count), -(-count // TOGETHER))
     ]
-    distances = np.concatenate([part.distances[:, 0] for part in parts])
-    indices = np.concatenate([part.indices[:, 0] for part in parts])
-    order = np.argsort(distances, kind="stable")[:PAIRS]
+    return Neighbours(
+        np.concatenate([part.distances for part in parts]),
+        np.concatenate([part.indices for part in parts]),
+    )
+
+
+def _pairs(columns: dict[str, Any], distances: Float64) -> list[dict[str, Any]]:
+    """The images nearest to a training image, and that one."""
+    shown = np.array([by == SAME_PICTURE for by in columns["rejected_by"]])
+    order = np.argsort(np.where(shown, np.inf, distances), kind="stable")
+    order = order[: min(PAIRS, int((~shown).sum()))]
     return [
         {
-            "id": str(pool.ids[row]),
-            "real": str(seen.train.ids[indices[row]]),
+            "id": columns["id"][row],
+            "real": columns["nearest_real"][row],
             "distance": float(distances[row]),
         }
-        for row in order
+        for row in order.tolist()
     ]
 
 
