@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from synthlift.errors import InputError
 from synthlift.imagesets import (
     UNLABELLED,
@@ -47,6 +50,7 @@ __all__ = [
     "RunContext",
     "SampleRequest",
     "Scorer",
+    "Selector",
     "Strings",
     "UInt8",
     "Verdict",
@@ -309,3 +313,25 @@ class Filter(ABC):
     @abstractmethod
     def judge(self, batch: ImageBatch) -> list[Verdict]:
         """One verdict per image, each depending on that image alone."""
+
+
+class Selector(ABC):
+    """Puts images of one class in an order of which the beginning is kept (METHOD §7).
+
+    Registered among the filters. It judges images by each other, hence what it is given together;
+    a study gives it what the filters kept of one chunk, so that asking for more images changes
+    nothing about the first.
+    """
+
+    @property
+    @abstractmethod
+    def share(self) -> float:
+        """Share of the images that is kept, in (0, 1]."""
+
+    @abstractmethod
+    def calibrate(self, inputs: FilterInputs) -> None:
+        """Take the encoder and whatever else is needed. Called once before :meth:`order`."""
+
+    @abstractmethod
+    def order(self, batch: ImageBatch) -> NDArray[np.intp]:
+        """A permutation of the rows [n] of a batch of one class, the best first."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from synthlift.api.checking import doctor
 from synthlift.api.classifying import Classification, classify
+from synthlift.api.curating import Curated, curate
 from synthlift.api.evaluating import evaluate
 from synthlift.api.exporting import Exported, export
 from synthlift.api.generating import Generated, generate
 from synthlift.api.inspecting import init, inspect
 from synthlift.api.keeping import Status, gc, report, runs, status, stop
+from synthlift.api.previewing import Preview, preview
 from synthlift.api.run_folder import Run, load
 from synthlift.api.sharing import share_report
 from synthlift.api.sources import Asked, ask, demo_study
@@ -21,12 +23,15 @@ from synthlift.spec.loading import json_schema as schema
 __all__ = [
     "Asked",
     "Classification",
+    "Curated",
     "Exported",
     "Generated",
+    "Preview",
     "Run",
     "Status",
     "ask",
     "classify",
+    "curate",
     "demo",
     "demo_study",
     "doctor",
@@ -38,6 +43,7 @@ __all__ = [
     "inspect",
     "load",
     "plan",
+    "preview",
     "report",
     "run",
     "runs",

@@ -13,6 +13,7 @@ import numpy as np
 
 from synthlift.api.images import GENERATORS, read_component
 from synthlift.api.kept_generators import COMPONENT, Kept, kept_folder, open_kept
+from synthlift.api.sheets import SHEET_COLUMNS, contact_sheet
 from synthlift.api.sources import Asked, Source, ask
 from synthlift.errors import InputError, nearest_name
 from synthlift.seeds import seed_for
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 SHEET, PROVENANCE, MASKS = "contact-sheet.png", "provenance.csv", "masks"
 COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt")
-SHEET_COLUMNS, SHEET_SIDE = 8, 96
 Progress = Callable[[int, int, str], None]
 
 
@@ -124,7 +124,7 @@ def generate(
     write_json_atomic(target / COMPONENT, facts)
     counts, pictures = _write_all(kept, requests, folder, progress)
     sheet = folder / SHEET
-    _contact_sheet(pictures).save(sheet)
+    contact_sheet(pictures).save(sheet)
     return Generated(folder, counts, sheet, fitted_on)
 
 
@@ -242,26 +242,6 @@ def _requests(
         )
         for i in range(count)
     ]
-
-
-def _contact_sheet(pictures: dict[str, list[UInt8]]) -> Any:
-    """One row a class, its name on the left."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font, gap = ImageFont.load_default(14), 4
-    margin = max(round(font.getlength(name)) for name in pictures) + 3 * gap
-    columns = max(len(row) for row in pictures.values())
-    cell = SHEET_SIDE + gap
-    sheet = Image.new("RGB", (margin + columns * cell, len(pictures) * cell + gap), "white")
-    draw = ImageDraw.Draw(sheet)
-    for y, (name, row) in enumerate(pictures.items()):
-        draw.text((gap, gap + y * cell + SHEET_SIDE // 2 - 8), name, "black", font)
-        for x, pixels in enumerate(row):
-            picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-            how = Image.Resampling.NEAREST if picture.width < SHEET_SIDE else Image.Resampling.BOX
-            picture = picture.convert("RGB").resize((SHEET_SIDE, SHEET_SIDE), how)
-            sheet.paste(picture, (margin + x * cell, gap + y * cell))
-    return sheet
 
 
 # ── fitting ───────────────────────────────────────────────────────────────────────────────────

@@ -201,7 +201,11 @@ class Run:
 
         study, budget = self.study, self.facts.get("decisions", {}).get("budget")
         share = budget["value"]["multiple_share"] if budget else 1.0
-        arms = expand_arms(study.arms, generators=[g.title for g in study.generators])
+        arms = expand_arms(
+            study.arms,
+            generators=[generator.title for generator in study.generators],
+            filters=[component.title for component in study.curation],
+        )
         return [scaled(arm, share) for arm in arms]
 
     def __str__(self) -> str:

@@ -122,6 +122,12 @@ def arm_images(run: Run, arm: Arm, *, part: str = "train", replicate: int = 0) -
             rule="only arms that are meant for use can be taken out of a run",
             remedy="name another arm",
         )
+    if arm.without:
+        raise InputError(
+            f"arm '{arm.name}' is a control that keeps what one filter rejects",
+            rule="only arms that are meant for use can be taken out of a run",
+            remedy="name another arm",
+        )
     draw, fit = place(run, replicate)
     rows = splits(run)
     rows = rows[rows["draw"] == draw]

@@ -1,7 +1,8 @@
-"""Judging chunks with calibrated filters, and the gate against generators that copy."""
+"""Judging chunks with calibrated filters and selectors, and the gate against copying generators."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthlift.types import Filter, Float32, ImageBatch, Strings
+from synthlift.types import Filter, Float32, ImageBatch, Selector, Strings
 
-COPY_FILTERS = ("exact_duplicates", "near_copies")
+COPY_FILTERS = ("exact_duplicates", "near_copies", "pixel_copies")
+ALIKE = "others that are kept stand for it"
 
 
 @dataclass(frozen=True)
 class Judged:
     """The verdicts of all filters on one chunk, in request order.
+
+    A selector flags none of the images that a filter flagged: it does not see them.
 
     Attributes:
         scores: float32 [n] in [0, 1] by filter; 1 = certainly fine.
@@ -53,26 +57,60 @@ class Judged:
         return {name: int((self.rejected_by == name).sum()) for name in self.scores}
 
 
-def judge_chunk(filters: Mapping[str, Filter], *, batch: ImageBatch) -> Judged:
+def judge_chunk(filters: Mapping[str, Filter | Selector], *, batch: ImageBatch) -> Judged:
     """Have every filter judge every image, so that each filter's effect can be told apart.
 
+    Selectors come last, whatever the order: each chooses, class by class, among the images that
+    no filter and no earlier selector rejected.
+
     Args:
-        filters: calibrated filters by name, in study order.
+        filters: calibrated filters and selectors by name, in study order.
         batch: generated images.
     """
     count = len(batch)
     scores: dict[str, Float32] = {}
     flags: dict[str, NDArray[np.bool_]] = {}
-    rejected_by, reasons = [""] * count, [""] * count
+    reasons: dict[str, list[str]] = {}
     for name, judge in filters.items():
-        verdicts = judge.judge(batch)
-        assert len(verdicts) == count, f"filter '{name}' gave {len(verdicts)} of {count} verdicts"
-        scores[name] = np.array([v.score for v in verdicts], dtype=np.float32)
-        flags[name] = np.array([v.flagged for v in verdicts], dtype=np.bool_)
-        for row, verdict in enumerate(verdicts):
-            if verdict.flagged and not rejected_by[row]:
-                rejected_by[row], reasons[row] = name, verdict.reason
-    return Judged(scores, flags, np.array(rejected_by, np.str_), np.array(reasons, np.str_))
+        if isinstance(judge, Filter):
+            verdicts = judge.judge(batch)
+            assert len(verdicts) == count, f"filter '{name}': {len(verdicts)} of {count} verdicts"
+            scores[name] = np.array([v.score for v in verdicts], dtype=np.float32)
+            flags[name] = np.array([v.flagged for v in verdicts], dtype=np.bool_)
+            reasons[name] = [verdict.reason for verdict in verdicts]
+    rejected = np.logical_or.reduce([np.zeros(count, np.bool_), *flags.values()])
+    for name, judge in filters.items():
+        if isinstance(judge, Selector):
+            scores[name], flags[name] = _selected(judge, batch, among=~rejected)
+            reasons[name] = [ALIKE] * count
+            rejected = rejected | flags[name]
+    rejected_by, words = [""] * count, [""] * count
+    for name in filters:
+        for row in np.flatnonzero(flags[name]).tolist():
+            if not rejected_by[row]:
+                rejected_by[row], words[row] = name, reasons[name][row]
+    return Judged(
+        scores={name: scores[name] for name in filters},
+        flags={name: flags[name] for name in filters},
+        rejected_by=np.array(rejected_by, np.str_),
+        reasons=np.array(words, np.str_),
+    )
+
+
+def _selected(
+    selector: Selector, batch: ImageBatch, *, among: NDArray[np.bool_]
+) -> tuple[Float32, NDArray[np.bool_]]:
+    """Scores by rank within the class, 1 where no choice was made; and what is not kept."""
+    scores = np.ones(len(batch), dtype=np.float32)
+    flags = np.zeros(len(batch), dtype=np.bool_)
+    for label in np.unique(batch.labels[among]):
+        rows = np.flatnonzero(among & (batch.labels == label))
+        order = rows[selector.order(ImageBatch(batch.pixels[rows], batch.labels[rows]))]
+        assert len(np.unique(order)) == len(rows), "a selector gives a permutation"
+        scores[order] = 1 - np.arange(len(rows)) / len(rows)
+        # Rounded first: 0.7·10 is a hair below 7.
+        flags[order[math.ceil(round(selector.share * len(rows), 9)) :]] = True
+    return scores, flags
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from synthlift.registry import ComponentConfig
@@ -24,6 +26,16 @@ class NearCopiesConfig(ComponentConfig):
     relative: float = Field(default=1 / 3, ge=0, lt=1)
 
 
+class PixelCopiesConfig(ComponentConfig):
+    """Settings of kind ``pixel_copies``.
+
+    Attributes:
+        quantile: share of each class's new real images that the threshold would reject; 0 = off.
+    """
+
+    quantile: float = Field(default=0.01, ge=0, lt=0.5)
+
+
 class ClassAgreementConfig(ComponentConfig):
     """Settings of kind ``class_agreement``.
 
@@ -32,3 +44,70 @@ class ClassAgreementConfig(ComponentConfig):
     """
 
     keep: float = Field(default=0.9, gt=0, le=1)
+
+
+class ConfidenceBandConfig(ComponentConfig):
+    """Settings of kind ``confidence_band``.
+
+    Attributes:
+        low: share of each class's new real images that are believed less than what is kept; 0 =
+            no lower bound.
+        high: share that are believed less than the upper bound; 1 = no upper bound.
+    """
+
+    low: float = Field(default=0.02, ge=0, lt=0.5)
+    high: float = Field(default=1.0, gt=0.5, le=1)
+
+
+class OutliersConfig(ComponentConfig):
+    """Settings of kind ``outliers``.
+
+    Attributes:
+        method: distance to the class's mean under the covariance of all classes, distance to the
+            nearest training images of the class, or an outlier by either.
+        quantile: share of each class's new real images that are farther than what is kept, by
+            each distance; 0 = off.
+        neighbours: the distance is to the so-many-th nearest training image.
+    """
+
+    method: Literal["both", "mahalanobis", "knn"] = "both"
+    quantile: float = Field(default=0.02, ge=0, lt=0.5)
+    neighbours: int = Field(default=5, ge=1, le=100)
+
+
+class LowContrastConfig(ComponentConfig):
+    """Settings of kind ``low_contrast``.
+
+    Attributes:
+        share: an image is rejected where its contrast, or its lightest or darkest part, comes to
+            less than this share of what all but 1 % of the class's real images reach; 0 = off.
+    """
+
+    share: float = Field(default=0.5, ge=0, le=1)
+
+
+class QualityConfig(ComponentConfig):
+    """Settings of kind ``quality``.
+
+    Attributes:
+        quantile: share of each class's real images on either side of what counts as their range;
+            0 = off.
+        margin: how far beyond the range an image may lie, in widths of the range.
+    """
+
+    quantile: float = Field(default=0.01, ge=0, lt=0.5)
+    margin: float = Field(default=0.25, ge=0)
+
+
+class DiversityConfig(ComponentConfig):
+    """Settings of kind ``diversity``.
+
+    Attributes:
+        keep: share of what the filters kept of each class; 1 = off. Sampling ends at three times
+            the images asked for, so that less than 0.4 would leave a class short.
+        method: the images that best stand for all (facility location), or those farthest apart
+            (k-centre).
+    """
+
+    keep: float = Field(default=0.7, ge=0.4, le=1)
+    method: Literal["facility_location", "k_centre"] = "facility_location"

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from synthlift.curation.config import (
     ClassAgreementConfig,
+    ConfidenceBandConfig,
+    DiversityConfig,
     ExactDuplicatesConfig,
+    LowContrastConfig,
     NearCopiesConfig,
+    OutliersConfig,
+    PixelCopiesConfig,
+    QualityConfig,
 )
 from synthlift.registry import Descriptor
 
@@ -24,6 +30,14 @@ NEAR_COPIES = Descriptor(
     summary="rejects images closer to a training image than new real images are",
     needs=frozenset({"validation"}),
 )
+PIXEL_COPIES = Descriptor(
+    kind="pixel_copies",
+    config=PixelCopiesConfig,
+    version="1",
+    target="synthlift.curation.pixel_copies:PixelCopies",
+    summary="rejects images whose pixels follow a training image's, brightness and mirroring aside",
+    needs=frozenset({"validation"}),
+)
 CLASS_AGREEMENT = Descriptor(
     kind="class_agreement",
     config=ClassAgreementConfig,
@@ -31,4 +45,42 @@ CLASS_AGREEMENT = Descriptor(
     target="synthlift.curation.class_agreement:ClassAgreement",
     summary="rejects, class by class, the images that a classifier believes least",
     needs=frozenset({"reference", "scorer"}),
+)
+CONFIDENCE_BAND = Descriptor(
+    kind="confidence_band",
+    config=ConfidenceBandConfig,
+    version="1",
+    target="synthlift.curation.confidence_band:ConfidenceBand",
+    summary="rejects images that a classifier believes less, or more, than new real images",
+    needs=frozenset({"validation", "scorer"}),
+)
+OUTLIERS = Descriptor(
+    kind="outliers",
+    config=OutliersConfig,
+    version="1",
+    target="synthlift.curation.outliers:Outliers",
+    summary="rejects images whose features lie outside those of their class",
+    needs=frozenset({"validation"}),
+)
+LOW_CONTRAST = Descriptor(
+    kind="low_contrast",
+    config=LowContrastConfig,
+    version="1",
+    target="synthlift.curation.low_contrast:LowContrast",
+    summary="rejects black, white, constant and low-contrast images",
+)
+QUALITY = Descriptor(
+    kind="quality",
+    config=QualityConfig,
+    version="1",
+    target="synthlift.curation.quality:Quality",
+    summary="rejects images blurrier, grainier or flatter than the real images of their class",
+)
+DIVERSITY = Descriptor(
+    kind="diversity",
+    config=DiversityConfig,
+    version="1",
+    target="synthlift.curation.diversity:Diversity",
+    summary="keeps, class by class, the images that stand for all others",
+    needs=frozenset({"company"}),
 )

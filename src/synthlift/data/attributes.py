@@ -52,7 +52,7 @@ def checked(items: Sequence[Item], where: Where) -> list[Item]:
             nearly every image; bins for what is no attribute or holds no numbers.
     """
     if where.labelled:
-        check_labels([item.label for item in items], given=where.source)
+        check_labels([item.label for item in items], given=where.source, one_class=where.one_class)
     known = sorted({name for item in items for name in item.attributes})
     for name in where.attributes:
         _refuse_built_in(name)

@@ -50,6 +50,7 @@ class Where:
         metadata, label, group, attributes, masks, bins: as in the study file.
         labelled: whether every image must have a class.
         classes: class name in the source → class name that it stands for, "" = left out.
+        one_class: whether images of a single class will do, as they do beside a data set.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Where:
     labelled: bool = True
     bins: Mapping[str, int | tuple[float, ...]] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
+    one_class: bool = False
 
     @property
     def path(self) -> Path:

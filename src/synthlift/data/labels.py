@@ -13,12 +13,13 @@ _MOST_NUMBERS = 10
 _ONE_CLASS = "Synthlift answers for classification, one class an image"
 
 
-def check_labels(labels: Sequence[str], *, given: str) -> None:
+def check_labels(labels: Sequence[str], *, given: str, one_class: bool = False) -> None:
     """Refuse labels that are no classes.
 
     Args:
         labels: one an image; "" for an image without one.
         given: what the user called the source.
+        one_class: whether a single class will do.
 
     Raises:
         InputError: numbers on a scale, several labels an image, more than 1,000 classes or nearly
@@ -35,7 +36,7 @@ def check_labels(labels: Sequence[str], *, given: str) -> None:
             "identifier or a regression target",
             remedy="name the column that holds the classes (`data.label`)",
         )
-    if len(names) == 1:
+    if len(names) == 1 and not one_class:
         raise InputError(
             f"'{given}' holds one class only: '{names[0]}'",
             rule="a classifier needs at least two classes",

@@ -215,6 +215,9 @@ def _secondary(scores: Scores, plan: EvaluationPlan) -> list[Contrast]:
             for metric in OTHER_METRICS
             if metric != plan.metric and scores.defined(plan.generative, metric)
         ],
+        "without_filters": [
+            Question(arm.name, arm.all_filters, plan.metric) for arm in others if arm.all_filters
+        ],
     }
     return [
         one

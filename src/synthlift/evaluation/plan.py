@@ -36,6 +36,7 @@ class PlannedArm:
         real, synthetic: mean training images per class name.
         seconds: training time over all replicates.
         stands_for_choices: whether its models are those of whatever arm each fold chose.
+        all_filters: of an arm that leaves filters out, the arm that applies them all; "" = none.
     """
 
     name: str
@@ -50,6 +51,7 @@ class PlannedArm:
     synthetic: ClassCounts = field(default_factory=dict)
     seconds: float = 0.0
     stands_for_choices: bool = False
+    all_filters: str = ""
 
 
 @dataclass(frozen=True)

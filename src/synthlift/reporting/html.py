@@ -15,6 +15,7 @@ from synthlift.reporting.sections import (
     crossings,
     external,
     facts,
+    filters,
     generators,
     images,
     realism,
@@ -68,6 +69,7 @@ def render(results: Results, *, folder: Path | None, shareable: bool = False) ->
 _SECTIONS = (
     ("arms", "All arms compared"),
     ("curve", "How many synthetic images?"),
+    ("filters", "What each filter changes"),
     ("classes", "Class by class"),
     ("subgroups", "Subgroup by subgroup"),
     ("external", "Images from elsewhere"),
@@ -98,6 +100,7 @@ def _parts(reading: Reading) -> dict[str, Any]:
         "arms": arms.forest(reading),
         "metrics": arms.metrics(reading),
         "curve": arms.curve(reading),
+        "filters": filters.tables(reading),
         "classes": classes.view(reading),
         "subgroups": subgroups.tables(reading),
         "external": external.tables(reading),

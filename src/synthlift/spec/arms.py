@@ -54,6 +54,7 @@ class Arm(BaseModel):
         regime: the order in which real and synthetic images are used.
         synthetic_share: share of synthetic images in each batch (``batch_share`` only).
         curated: whether rejected images are left out.
+        without: name of the one filter whose rejections are kept in; "" = none.
         posing: None, or a control without generator whose answer is known: training images
             ``resampled``, ``fresh`` real images of the pool, or fresh ones with ``shuffled``
             labels pose as synthetic ones.
@@ -73,6 +74,7 @@ class Arm(BaseModel):
     regime: Regime = "joint"
     synthetic_share: float | None = Field(default=None, gt=0, lt=1)
     curated: bool = True
+    without: str = ""
     posing: Posing | None = None
 
     @property
@@ -119,6 +121,8 @@ class ArmSpec(BaseModel):
         augmentation: a strength of this rival's own instead of the tuned one.
         synthetic_share: share of each batch (``batch_share`` only).
         curated: False keeps rejected images in.
+        ablation: adds a control for each filter of ``curation``, in which the images that it alone
+            rejects are kept in, and one without any filter (``mixed`` and ``targeted`` only).
         posing: a control whose answer is known, see ``Arm`` (``mixed`` and ``targeted`` only).
     """
 
@@ -132,6 +136,7 @@ class ArmSpec(BaseModel):
     augmentation: Augmentation | None = None
     synthetic_share: float | None = Field(default=None, gt=0, lt=1)
     curated: bool = True
+    ablation: bool = False
     posing: Posing | None = None
 
     @model_validator(mode="before")
@@ -158,6 +163,10 @@ class ArmSpec(BaseModel):
             )
         if self.posing is not None and self.kind not in ("mixed", "targeted"):
             raise ValueError("'posing' belongs to arms 'mixed' and 'targeted' only")
+        if self.ablation and (self.posing or self.kind not in ("mixed", "targeted")):
+            raise ValueError("'ablation' belongs to arms 'mixed' and 'targeted' with a generator")
+        if self.ablation and not self.curated:
+            raise ValueError("'ablation' leaves filters out one by one: remove 'curated: false'")
         if self.posing is not None and self.target is not None and self.target.attributes:
             raise ValueError("'posing' images have a class only: give a target without attributes")
         if self.synthetic_share is not None and self.kind != "batch_share":
@@ -165,12 +174,15 @@ class ArmSpec(BaseModel):
         return self
 
 
-def expand_arms(specs: Sequence[ArmSpec], *, generators: Sequence[str]) -> tuple[Arm, ...]:
+def expand_arms(
+    specs: Sequence[ArmSpec], *, generators: Sequence[str], filters: Sequence[str] = ()
+) -> tuple[Arm, ...]:
     """Turn the study's entries into arms, in order, one per multiple and recipe.
 
     Args:
         specs: the entries.
         generators: names of the study's generators, the default first.
+        filters: names of the study's curation, in order.
 
     Raises:
         InputError: two entries give the same arm, or a generator is unknown or missing.
@@ -178,7 +190,10 @@ def expand_arms(specs: Sequence[ArmSpec], *, generators: Sequence[str]) -> tuple
     arms: list[Arm] = []
     for spec in specs:
         for one in _for_each_generator(spec, generators):
-            arms.extend(_rival(one) if one.kind in RIVALS else _generative(one, generators))
+            found = _rival(one) if one.kind in RIVALS else _generative(one, generators)
+            arms.extend(found)
+            if one.ablation:
+                arms.extend(_ablated(arm, name) for arm in found for name in (*filters, ""))
     names = [arm.name for arm in arms]
     for name in names:
         if names.count(name) > 1:
@@ -226,6 +241,14 @@ def _generative(spec: ArmSpec, generators: Sequence[str]) -> list[Arm]:
         for multiple in spec.multiples or (1.0,)
         for base in spec.recipes or tuple(preset["recipes"])
     ]
+
+
+def _ablated(arm: Arm, name: str) -> Arm:
+    """The arm without one filter, or without any: a control, since it is chosen by nobody."""
+    prefix, _, rest = arm.name.partition("@")
+    told = f"without_{name}" if name else "uncurated"
+    changes = {"name": f"{prefix}-{told}@{rest}", "role": "control", "without": name}
+    return arm.model_copy(update={**changes, "curated": bool(name)})
 
 
 def _generator(spec: ArmSpec, generators: Sequence[str]) -> str:

@@ -224,6 +224,23 @@ class Cell(Record):
     estimate: Estimate
 
 
+class FilterEffect(Record):
+    """What became of the images when one filter, or all, were left out.
+
+    Attributes:
+        arm: the control that trained on them.
+        reference: the arm with all filters.
+        left_out: the filter; "" = all of them.
+        kept, reference_kept: shares of the sampled images that each may train on.
+    """
+
+    arm: str
+    reference: str
+    left_out: str
+    kept: float
+    reference_kept: float
+
+
 class CurvePoint(Record):
     """One point of the multiple curve; multiple 0 is the arm without synthetic images."""
 
@@ -252,6 +269,7 @@ class Results(Record):
         interaction: does the recipe change what synthetic images do (2 × 2)?
         table_3x3: trained on real, synthetic or mixed images, tested on each.
         curve: the primary metric against the multiple.
+        filters: what each filter changes, where an arm asks for an ablation.
         counts: where every image went.
         generators: one entry a generator.
         gallery: the thumbnails in ``gallery/``.
@@ -278,6 +296,7 @@ class Results(Record):
     interaction: Contrast | None = None
     table_3x3: list[Cell] = Field(default_factory=list)
     curve: list[CurvePoint] = Field(default_factory=list)
+    filters: list[FilterEffect] = Field(default_factory=list)
     counts: Counts
     generators: list[GeneratorResult] = Field(default_factory=list)
     gallery: list[GalleryImage] = Field(default_factory=list)

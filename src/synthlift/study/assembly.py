@@ -21,6 +21,7 @@ from synthlift.spec.facts import (
 )
 from synthlift.spec.results import ArmResult, FoldChoice, Results
 from synthlift.store import Artefact
+from synthlift.study.ablation import filter_effects
 from synthlift.study.budget import UNDER_TRAINED
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
 from synthlift.study.components import resolve_component
@@ -260,6 +261,7 @@ def assemble(
             "study": study_facts(work, command=command, complete=evaluation is not None),
             "arms": arms,
             "counts": counts(work),
+            "filters": filter_effects(work),
             "generators": generator_results(work, figures, quality),
             "gallery": list(gallery),
             "openings": _openings(work) if evaluation is not None else None,

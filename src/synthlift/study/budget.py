@@ -152,6 +152,7 @@ def arm_levels(task: Task) -> list[tuple[str, ...]]:
         if primary
         and (arm.target, arm.multiple, arm.regime, arm.spread_evenly)
         == (primary.target, primary.multiple, "joint", False)
+        and (arm.curated, arm.without) == (primary.curated, primary.without)
     }
     rivals = {arm.name for arm in task.arms if arm.role == "rival"}
     single = {arm.name for arm in task.arms if arm.multiple <= 1}

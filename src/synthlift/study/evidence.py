@@ -14,6 +14,7 @@ from synthlift.spec.arms import Arm
 from synthlift.spec.targets import ALL, Cell
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
+from synthlift.study.ablation import with_all_filters
 from synthlift.study.beside import notes_beside
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
 from synthlift.study.external import External
@@ -216,6 +217,7 @@ def planned_arms(work: Work) -> list[PlannedArm]:
         name: float(np.mean([work.shared.counts[draw][k] for draw in draws]))
         for k, name in enumerate(classes)
     }
+    full = with_all_filters(work.final_arms.values())
     return [
         PlannedArm(
             name=arm.name,
@@ -229,6 +231,7 @@ def planned_arms(work: Work) -> list[PlannedArm]:
             real={} if arm.regime == "synthetic_only" else real,
             synthetic=_synthetic(work, arm.name, indices),
             stands_for_choices=arm.name in (CHOSEN_RIVAL, CHOSEN_GENERATIVE),
+            all_filters=full.get(arm.name, ""),
         )
         for arm in work.final_arms.values()
     ]

@@ -43,23 +43,26 @@ class Stream:
     chunks: list[Artefact] = field(default_factory=list)
     verdicts: list[Artefact] = field(default_factory=list)
 
-    def judged(self) -> Iterator[Judgement]:
-        """Every image in request order."""
+    def judged(self, *, without: str = "") -> Iterator[Judgement]:
+        """Every image in request order; ``without`` a filter, what it alone rejects is kept."""
         seen: set[str] = set()
         for chunk, verdict in zip(self.chunks, self.verdicts, strict=True):
             found = verdict.summary
             columns = zip(
                 chunk.summary["hashes"], found["rejected_by"], found["reasons"], strict=True
             )
+            others = [flags for name, flags in found["flags"].items() if name != without]
             for row, (pixels, by, reason) in enumerate(columns):
+                if by == without and not any(flags[row] for flags in others):
+                    by, reason = "", ""
                 if pixels in seen and not by:
                     by, reason = REPEATED, "the same pixels as an earlier sample"
                 seen.add(pixels)
                 yield Judgement((chunk.key, row), by, reason)
 
-    def kept(self) -> list[Place]:
-        """Kept images in request order."""
-        return [one.place for one in self.judged() if not one.rejected_by]
+    def kept(self, *, without: str = "") -> list[Place]:
+        """Kept images in request order, see :meth:`judged`."""
+        return [one.place for one in self.judged(without=without) if not one.rejected_by]
 
 
 @dataclass
@@ -84,12 +87,18 @@ class Pool:
     wanted: dict[Cell, int]
     test_chunks: list[Artefact] = field(default_factory=list)
 
-    def manifest(self, counts: Mapping[Cell, int], *, curated: bool) -> list[ManifestEntry]:
-        """The first ``counts[cell]`` kept (or all) images of each cell, in request order."""
+    def manifest(
+        self, counts: Mapping[Cell, int], *, curated: bool, without: str = ""
+    ) -> list[ManifestEntry]:
+        """The first ``counts[cell]`` kept (or all) images of each cell, in request order.
+
+        ``without`` a filter, those that it alone rejects are kept, too.
+        """
         entries: list[ManifestEntry] = []
         for cell, count in sorted(counts.items()):
             stream = self.streams[cell]
-            places = stream.kept() if curated else [one.place for one in stream.judged()]
+            every = (one.place for one in stream.judged())
+            places = stream.kept(without=without) if curated else list(every)
             for chunk, row in places[:count]:
                 if not entries or entries[-1]["chunk"] != chunk:
                     entries.append({"chunk": chunk, "label": cell.label, "rows": []})

@@ -114,7 +114,7 @@ def model_request(
     manifest: list[ManifestEntry] = []
     if pool is not None:
         counts = wanted_images(arm, shared.census(replicate.draw))
-        manifest = pool.manifest(counts, curated=arm.curated)
+        manifest = pool.manifest(counts, curated=arm.curated, without=arm.without)
     return _request(
         session,
         shared,

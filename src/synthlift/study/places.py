@@ -69,6 +69,7 @@ def pool_of(pool: Pool, *, base: Path) -> Where:
         label=pool.label,
         attributes=pool.attributes,
         classes=pool.classes,
+        one_class=True,
     )
 
 

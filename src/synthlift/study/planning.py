@@ -222,16 +222,28 @@ def _inside(session: Session, opened: Opened, validated: float) -> Inside:
     return "no" if fewest * validated >= SELECTABLE_GROUPS else "if it fits"
 
 
-def measure(session: Session, opened: Opened, size: int, channels: int) -> Speeds:
-    """Measured speeds at one size, and the steps that are wanted there without a budget."""
+def measure(
+    session: Session,
+    opened: Opened,
+    size: int,
+    channels: int,
+    *,
+    generator: Component | None = None,
+) -> Speeds:
+    """Measured speeds at one size, and the steps that are wanted there without a budget.
+
+    Of a study's generators the first is measured, unless another one is given.
+    """
     from synthlift.study.steps import generator_effort, training_settings
 
     study = session.study
     shape = (size, size, channels)
     counts = {k: opened.counts[name] for k, name in enumerate(opened.classes)}
-    steps, monitored = generator_effort(study, counts=counts, image_shape=shape)
+    generator = generator or next(iter(study.generators), None)
+    steps, monitored = None, 0
+    if generator is not None:
+        steps, monitored = generator_effort(generator, counts=counts, image_shape=shape)
     settings = training_settings(study, counts=counts, image_size=size, flip=False)
-    component = resolve_component("generators", study.generators[0]) if study.generators else None
     request = StageRequest(
         stage="measure",
         function="synthlift.study.stages.measure:speed",
@@ -240,7 +252,9 @@ def measure(session: Session, opened: Opened, size: int, channels: int) -> Speed
             "classes": len(opened.classes),
             "classifier": resolve_component("classifiers", study.classifier),
             "training": settings.model_dump(mode="json"),
-            "generator": component if steps else None,
+            "generator": resolve_component("generators", generator)
+            if generator is not None and steps
+            else None,
         },
         seed=study.seed,
         numerics=session.numerics,

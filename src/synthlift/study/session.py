@@ -99,7 +99,11 @@ class Session:
 
     def arms(self) -> tuple[Arm, ...]:
         """The study's arms, expanded."""
-        return expand_arms(self.study.arms, generators=[g.title for g in self.study.generators])
+        return expand_arms(
+            self.study.arms,
+            generators=[generator.title for generator in self.study.generators],
+            filters=[component.title for component in self.study.curation],
+        )
 
     @property
     def numerics(self) -> dict[str, Any]:

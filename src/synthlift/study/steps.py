@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from synthlift.registry import descriptor
-from synthlift.spec.study import Study
+from synthlift.spec.study import Component, Study
 
 if TYPE_CHECKING:
     from synthlift.training.settings import ResolvedTraining
@@ -45,12 +45,9 @@ def training_settings(
 
 
 def generator_effort(
-    study: Study, *, counts: Mapping[int, int], image_shape: tuple[int, int, int]
+    component: Component, *, counts: Mapping[int, int], image_shape: tuple[int, int, int]
 ) -> tuple[int | None, int]:
-    """The first generator's steps (None = cannot be cut) and the images its monitor samples."""
-    if not study.generators:
-        return None, 0
-    component = study.generators[0]
+    """A generator's steps (None = cannot be cut) and the images that its monitor samples."""
     found = descriptor("generators", component.kind)
     config = found.config.model_validate(component.settings())
     examples = sum(counts.values())

@@ -62,8 +62,8 @@ def test_every_command_explains_itself(name: str) -> None:
 
 def test_the_list_of_commands_is_the_one_that_is_promised() -> None:
     promised = (
-        "demo init inspect plan run status stop report generate classify export evaluate runs "
-        "schema doctor gc"
+        "demo init inspect plan preview run status stop report generate curate classify export "
+        "evaluate runs schema doctor gc"
     )
     assert list(COMMANDS) == promised.split()
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from synthlift.curation.apply import Judged, judge_chunk, memorisation_gate
-from synthlift.types import Filter, FilterInputs, ImageBatch, Verdict
+from synthlift.types import Filter, FilterInputs, ImageBatch, Selector, Verdict
 
 
 class Brighter(Filter):
@@ -81,3 +82,29 @@ def test_the_gate_counts_an_image_that_two_filters_flag_once_and_no_other_filter
     judged = judge_chunk(filters, batch=_batch([50, 150, 250, 20]))
     assert memorisation_gate([judged], generator="g", limit=0.9).copies == 2
     assert memorisation_gate([], generator="g").stopped is False
+
+
+class Backwards(Selector):
+    """Prefers later images."""
+
+    share = 0.5
+
+    def calibrate(self, inputs: FilterInputs) -> None:
+        del inputs
+
+    def order(self, batch: ImageBatch) -> NDArray[np.intp]:
+        return np.arange(len(batch))[::-1]
+
+
+def test_a_selector_chooses_class_by_class_among_what_filters_kept() -> None:
+    pixels = _batch([10, 20, 150, 30, 40, 50, 60]).pixels
+    batch = ImageBatch(pixels, np.array([0, 0, 0, 0, 0, 1, 1]))
+    judged = judge_chunk({"few": Backwards(), "quite": Brighter(100)}, batch=batch)
+    assert judged.rejected_by.tolist() == ["few", "few", "quite", "", "", "few", ""]
+    assert judged.flags["few"].tolist() == [True, True, False, False, False, True, False]
+    assert judged.scores["few"].tolist() == [0.25, 0.5, 1.0, 0.75, 1.0, 0.5, 1.0]
+    assert judged.rejections() == {"few": 3, "quite": 1}
+
+
+def test_a_selector_keeps_at_least_one_image_of_a_class() -> None:
+    assert judge_chunk({"few": Backwards()}, batch=_batch([7])).kept.tolist() == [True]

@@ -80,7 +80,7 @@ class FolderReader:
             _classes(where, folders, files, ignored)
             items = [_item(path, path.split("/", 1)[0]) for path, *_ in files]
         labels = {item.label for item in items}
-        if len(labels) == 1:
+        if len(labels) == 1 and not where.one_class:
             raise InputError(
                 f"'{given}' holds one class only: '{next(iter(labels))}'",
                 rule="a classifier needs at least two classes: " + LAYOUT,

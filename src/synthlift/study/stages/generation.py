@@ -40,6 +40,7 @@ from synthlift.types import (
     InputsGenerator,
     Monitor,
     SampleRequest,
+    Selector,
 )
 
 SAVED = "generator"
@@ -136,7 +137,7 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     return {"hashes": hashes, **{name: values for name, values in told.items() if values}}
 
 
-def _calibrated(root: Path, spec: str) -> dict[str, Filter]:
+def _calibrated(root: Path, spec: str) -> dict[str, Filter | Selector]:
     """Filters calibrated on (training set, validation, first chunks)."""
     import json
 
@@ -158,7 +159,7 @@ def _calibrated(root: Path, spec: str) -> dict[str, Filter]:
         reference=ImageBatch(*read_generated(store, chunks)) if chunks else None,
         scorer=scorer.probabilities,
     )
-    filters: dict[str, Filter] = {}
+    filters: dict[str, Filter | Selector] = {}
     for component in parts["filters"]:
         filters[component["name"]] = build("filters", component)
         filters[component["name"]].calibrate(seen)

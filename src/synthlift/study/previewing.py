@@ -1,0 +1,209 @@
+"""A first look before a long study: short fits, a few images of each class, measured speeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from synthlift.errors import InputError
+from synthlift.seeds import seed_for
+from synthlift.spec.study import Component
+from synthlift.study.beside import open_beside
+from synthlift.study.components import settings_of
+from synthlift.study.forecast import forecast_study
+from synthlift.study.generation import fit_request
+from synthlift.study.planning import make_plan, measure
+from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
+from synthlift.study.session import Session
+from synthlift.study.steps import generator_effort
+from synthlift.types import ImageBatch, SampleRequest
+
+if TYPE_CHECKING:
+    from synthlift.study.planning import Plan
+    from synthlift.types import FittedGenerator, UInt8
+
+FITTING, SAMPLING = 0.55, 0.2
+"""Shares of the time for fitting and for sampling; the rest goes into reading and measuring."""
+FEWEST_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """What was seen of one generator.
+
+    Attributes:
+        name, kind: in the study.
+        steps, planned: trained, and what the study would train; None = there is nothing to train.
+        steps_per_second, images_per_second: measured on one thread, or on the device.
+        pictures: uint8 [H, W, C] each, by class.
+    """
+
+    name: str
+    kind: str
+    steps: int | None
+    planned: int | None
+    steps_per_second: float | None
+    images_per_second: float | None
+    pictures: Mapping[str, list[UInt8]] = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """How far it was trained, in words."""
+        if self.steps is None or self.planned is None:
+            return "nothing is trained"
+        if self.steps == self.planned:
+            return f"after all {self.planned:,} planned steps"
+        return f"after {self.steps:,} of {self.planned:,} planned steps"
+
+
+def preview_study(
+    session: Session, *, seconds: float, per_class: int, workers: int
+) -> tuple[dict[str, Any], list[Glimpse]]:
+    """Fit every generator briefly on the study's first training set, and sample a few images.
+
+    How long a fit may be follows from the measured speed alone, so that a second preview finds the
+    first one's fits.
+
+    Args:
+        session: of the study.
+        seconds: about the whole time.
+        per_class: images of each class.
+        workers: as many as the study would have.
+
+    Returns:
+        What ``forecast_study`` says with ``classifier_steps_per_second``, and a glimpse of each
+        generator.
+
+    Raises:
+        InputError: the study has no generator, or its data cannot be used.
+    """
+    if not session.study.generators:
+        raise InputError(
+            "the study has no generator",
+            rule="a preview shows images of the study's generators",
+            remedy="name one under 'generators:'",
+        )
+    forecast = forecast_study(session, workers=workers)
+    opened = open_data(session)
+    plan = make_plan(session, opened, workers=workers)
+    session.study = session.study.model_copy(update={"generators": plan.generators})
+    prepared = prepare(
+        session,
+        opened,
+        design=decide_design(session, opened),
+        image_size=plan.image_size,
+        channels=plan.channels,
+        layout=plan.layout,
+    )
+    open_beside(session, prepared)
+    own = seconds / len(plan.generators)
+    glimpses = [
+        _glimpse(session, opened, prepared, plan, component, seconds=own, per_class=per_class)
+        for component in plan.generators
+    ]
+    first = _as_asked(session, plan.generators[0])
+    speeds = measure(session, opened, plan.image_size, plan.channels, generator=first)
+    return {**forecast, "classifier_steps_per_second": 1 / speeds.classifier_step}, glimpses
+
+
+def _glimpse(
+    session: Session,
+    opened: Opened,
+    prepared: Prepared,
+    plan: Plan,
+    component: Component,
+    *,
+    seconds: float,
+    per_class: int,
+) -> Glimpse:
+    from synthlift.study.stages.generation import open_fit
+
+    unit = plan.layout.units[0]
+    counts = prepared.counts[unit.draw]
+    shape = prepared.image_shape
+    planned, _ = generator_effort(component, counts=counts, image_shape=shape)
+    short, steps, speeds = component, planned, None
+    if planned is not None:
+        speeds = measure(
+            session, opened, plan.image_size, plan.channels, generator=_as_asked(session, component)
+        )
+        short = _with(component, readings=1)
+        _, monitored = generator_effort(short, counts=counts, image_shape=shape)
+        room = FITTING * seconds - monitored * speeds.sampled_image
+        steps = min(planned, max(FEWEST_STEPS, int(room / speeds.generator_step)))
+        # The study's own fit, where there is time for all of it.
+        short = component if steps == planned else _with(short, steps=steps)
+    (fitted,) = session.ask([fit_request(session, short, unit, prepared.data)])
+    generator = open_fit(session.store, fitted.key, device=session.device)
+    pictures, rate = _sampled(
+        session, generator, component.title, opened, seconds=SAMPLING * seconds, count=per_class
+    )
+    return Glimpse(
+        name=component.title,
+        kind=component.kind,
+        steps=steps,
+        planned=planned,
+        steps_per_second=1 / speeds.generator_step if speeds else None,
+        images_per_second=1 / speeds.sampled_image if speeds else rate,
+        pictures=pictures,
+    )
+
+
+def _as_asked(session: Session, component: Component) -> Component:
+    """The generator before a budget cut its steps: what the planner measured."""
+    asked = session.asked_study.generators
+    return next(one for one in asked if one.title == component.title)
+
+
+def _with(component: Component, **settings: int) -> Component:
+    """The generator with those of the settings that it knows."""
+    known = type(settings_of("generators", component)).model_fields
+    chosen = {name: value for name, value in settings.items() if name in known}
+    return Component.model_validate({**component.model_dump(), **chosen})
+
+
+def _sampled(
+    session: Session,
+    generator: FittedGenerator,
+    name: str,
+    opened: Opened,
+    *,
+    seconds: float,
+    count: int,
+) -> tuple[dict[str, list[UInt8]], float | None]:
+    """Images of all classes until time is up, and how many there were in a second."""
+    pictures: dict[str, list[UInt8]] = {str(label): [] for label in opened.classes}
+    requests = [
+        SampleRequest(
+            index=index,
+            label=label,
+            seed=seed_for(session.study.seed, "preview", name, known, index),
+        )
+        for index in range(count)
+        for label, known in enumerate(pictures)
+    ]
+    wanted = _within(generator, requests)
+    began, made = time.perf_counter(), 0
+    for batch in wanted:
+        for image, label in zip(batch.pixels, batch.labels.tolist(), strict=True):
+            pictures[opened.classes[label]].append(image)
+        made += len(batch)
+        if time.perf_counter() - began > seconds:
+            break
+    elapsed = time.perf_counter() - began
+    return pictures, made / elapsed if made and elapsed > 0 else None
+
+
+def _within(generator: FittedGenerator, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
+    """All that the generator has of the requests; a stock that ends of one class ends no other."""
+    by_class: dict[int, list[SampleRequest]] = {}
+    whole = 0
+    for batch in generator.sample(requests):
+        whole += len(batch)
+        yield batch
+    for request in requests[whole:]:
+        by_class.setdefault(request.label, []).append(request)
+    for left in by_class.values():
+        yield from generator.sample(left)
