@@ -43,10 +43,18 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
     "generators": {
         "flow": {"steps": 3, "sampler_steps": 2, "micro_batch": 8},
         "cut_paste": {"place": "as_seen"},
+        "gan": {"steps": 3, "micro_batch": 8},
         "pool": {"source": "./itself"},
         "text_to_image": {"model": "tiny", "sampler_steps": 2, "micro_batch": 8},
+        "vae": {"steps": 3, "micro_batch": 8},
     },
-    "filters": {"exact_duplicates": {}, "near_copies": {}, "class_agreement": {}},
+    "filters": {
+        kind: {}
+        for kind in (
+            *("class_agreement", "confidence_band", "diversity", "exact_duplicates"),
+            *("low_contrast", "near_copies", "outliers", "pixel_copies", "quality"),
+        )
+    },
     "classifiers": {"small_cnn": {}, "resnet": {"width": 8}, "timm": {"model": "test_resnet"}},
 }
 
