@@ -5,18 +5,16 @@ import pytest
 import torch
 
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.flow.batches import (
-    Batch,
+from synthlift.generators.flow.batches import Batch, draw_times, training_batches
+from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.learning.examples import (
     Examples,
     apply_augmentation,
     draw_augmentation,
-    draw_times,
     load_examples,
     to_pixels,
     to_unit,
-    training_batches,
 )
-from synthlift.generators.flow.config import FlowConfig
 from synthlift.testing.inputs import draw_images
 from synthlift.types import UNLABELLED, ImageSet
 
@@ -26,9 +24,7 @@ CLASSES = ("disc", "bars", "ramp")
 def _examples(labels: np.ndarray | None = None, *, class_balance: float = 0.0) -> Examples:
     pixels, drawn = draw_images(30, seed=0)
     images = ImageSet.from_arrays(pixels, drawn if labels is None else labels, CLASSES)
-    return load_examples(
-        images, Vocabulary.of(images), config=FlowConfig(class_balance=class_balance), device="cpu"
-    )
+    return load_examples(images, Vocabulary.of(images), class_balance=class_balance, device="cpu")
 
 
 def training_batch(examples: Examples, config: FlowConfig, *, seed: int, step: int) -> Batch:

@@ -11,10 +11,10 @@ from sklearn.svm import SVC
 
 from synthlift.errors import InputError, Interrupted
 from synthlift.generators.descriptors import FLOW
-from synthlift.generators.flow import batches
 from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.network import build_network, plan_network
+from synthlift.generators.learning import examples
 from synthlift.store.files import hash_files
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
 from synthlift.types import (
@@ -170,7 +170,7 @@ def test_images_that_are_read_batch_by_batch_give_the_same_bits(
     for folder in folders:
         folder.mkdir()
     fit(folders[0]).save(tmp_path / "in-memory")
-    monkeypatch.setattr(batches, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(examples, "IN_MEMORY_BYTES", 0)
     monkeypatch.setattr("synthlift.rows.BLOCK_BYTES", 10 * 8 * 8 * 3)
     rows.asked.clear()
     if patience < 12:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from synthlift.errors import SynthliftError
-from synthlift.generators.flow.checkpoints import FILE
 from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
-from synthlift.generators.flow.training import learning_rate_factor
+from synthlift.generators.learning.checkpoints import FILE
+from synthlift.generators.learning.optimizer import learning_rate_factor
 from synthlift.store.files import hash_files
 from synthlift.testing.inputs import drawn_inputs
 from synthlift.types import ImageBatch, MonitorReading, RunContext, SampleRequest

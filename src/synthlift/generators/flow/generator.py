@@ -11,18 +11,19 @@ import numpy as np
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.flow.batches import load_examples
-from synthlift.generators.flow.checkpoints import Progress
 from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.network import FlowNetwork, build_network, plan_network
 from synthlift.generators.flow.sampling import (
     check_params,
-    deterministic_kernels,
     draw_images,
     explained_loss,
 )
 from synthlift.generators.flow.saving import read_folder, write_folder
-from synthlift.generators.flow.training import Probe, train
+from synthlift.generators.flow.training import FlowLearner
+from synthlift.generators.learning.drawing import deterministic_kernels
+from synthlift.generators.learning.examples import load_examples
+from synthlift.generators.learning.looking import looks_at_samples
+from synthlift.generators.learning.loop import history, train
 from synthlift.seeds import seed_for
 from synthlift.types import (
     FitInputs,
@@ -31,7 +32,6 @@ from synthlift.types import (
     Generator,
     ImageBatch,
     ImageSet,
-    MonitorReading,
     RunContext,
     SampleRequest,
 )
@@ -55,17 +55,27 @@ class FlowGenerator(Generator):
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
         plan = plan_network(config, image_shape=data.image_shape, conditions=vocabulary.sizes)
         network = build_network(plan, seed=seed_for(run.seed, "network")).to(run.device)
-        probe = _probe(plan, config, vocabulary, run=run)
+        examples = load_examples(
+            data,
+            vocabulary,
+            class_balance=config.class_balance,
+            device=run.device,
+            unlabelled_share=config.unlabelled_share,
+        )
+        learner = FlowLearner(network, examples=examples, config=config, seed=run.seed)
+        facts = {"config": config.model_dump(mode="json"), **vocabulary.as_json()}
+
+        def fitted(weights: Mapping[str, Tensor]) -> FlowFitted:
+            return FlowFitted(plan=plan, weights=weights, history=facts, device=run.device)
+
+        assert config.monitor_images != "auto", "settle() comes first"
+        look = looks_at_samples(
+            fitted, vocabulary=vocabulary, images=config.monitor_images, run=run
+        )
         with deterministic_kernels():
-            weights, progress = train(
-                network,
-                examples=load_examples(data, vocabulary, config=config, device=run.device),
-                config=config,
-                run=run,
-                probe=probe,
-            )
-        history = _facts(progress, vocabulary, config=config)
-        return FlowFitted(plan=plan, weights=weights, history=history, device=run.device)
+            weights, progress = train(learner, examples=examples, config=config, run=run, look=look)
+        facts.update(history(progress, steps=config.steps))
+        return fitted(weights)
 
     def load(self, folder: Path, *, device: str = "cpu") -> FlowFitted:
         """Read a saved generator; what it was fitted with counts, not this Config."""
@@ -180,41 +190,3 @@ def _with_unlabelled(inputs: FitInputs, config: FlowConfig) -> ImageSet:
     if inputs.unlabelled is None or not config.unlabelled_share:
         return inputs.train
     return ImageSet.joined([inputs.train, inputs.unlabelled])
-
-
-def _probe(
-    plan: Mapping[str, Any], config: FlowConfig, vocabulary: Vocabulary, *, run: RunContext
-) -> Probe | None:
-    """How the training monitor sees samples: the classes evenly, the same seeds at each look."""
-    monitor = run.monitor
-    if monitor is None:
-        return None
-    assert config.monitor_images != "auto"
-    present = [label for label, count in enumerate(vocabulary.counts) if count]
-    labels = [present[i % len(present)] for i in range(config.monitor_images)]
-    requests = [
-        SampleRequest(index=i, label=label, seed=seed_for(run.seed, "monitor", i))
-        for i, label in enumerate(labels)
-    ]
-    facts = {"config": config.model_dump(mode="json"), **vocabulary.as_json()}
-
-    def look(step: int, weights: dict[str, Tensor]) -> MonitorReading:
-        fitted = FlowFitted(plan=plan, weights=weights, history=facts, device=run.device)
-        pixels = np.concatenate([batch.pixels for batch in fitted.sample(requests)])
-        return monitor(step, ImageBatch(pixels=pixels, labels=np.asarray(labels, np.int64)))
-
-    return look
-
-
-def _facts(progress: Progress, vocabulary: Vocabulary, *, config: FlowConfig) -> dict[str, Any]:
-    return {
-        "config": config.model_dump(mode="json"),
-        **vocabulary.as_json(),
-        "steps_planned": config.steps,
-        "steps_done": progress.step,
-        "kept_step": progress.kept_step or progress.step,
-        "copying_watched": bool(progress.readings),
-        "copying_acceptable": progress.kept_acceptable if progress.readings else None,
-        "losses": progress.losses,
-        "readings": progress.readings,
-    }

@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.learning.examples import AUGMENTATIONS
 
 COARSEST = 16
 """Patches a side, at most, in the U-Net: what a processor can train in minutes."""
 EARLIEST = 0.05
 """Smallest time that the predicted image is divided by."""
-AUGMENTATIONS = 4
-"""Numbers that describe an augmentation: shift down, shift right, turn, scale."""
 
 
 def plan_network(

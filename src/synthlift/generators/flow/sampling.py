@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,9 +10,10 @@ from torch import Tensor
 
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.flow.batches import to_pixels, to_unit
 from synthlift.generators.flow.network import FlowNetwork
 from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided
+from synthlift.generators.learning.drawing import deterministic_kernels, noise_for
+from synthlift.generators.learning.examples import to_pixels, to_unit
 from synthlift.seeds import generator_for
 from synthlift.types import Float32, ImageSet, Int64, SampleRequest, UInt8
 
@@ -38,23 +38,6 @@ def check_params(request: SampleRequest) -> None:
                 rule=f"a request to a flow generator may set: {', '.join(allowed)}",
                 remedy="correct or remove it",
             )
-
-
-@contextmanager
-def deterministic_kernels() -> Iterator[None]:
-    """Fixed convolution kernels on a GPU, so that equal inputs give equal bits."""
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    ):
-        yield
-
-
-def noise_for(seeds: Sequence[int], *, image_shape: tuple[int, int, int]) -> Tensor:
-    """Standard normal noise, float32 [n, C, H, W], each image from its own seed, on the CPU."""
-    height, width, channels = image_shape
-    shape = (channels, height, width)
-    drawn = [np.random.default_rng(s).standard_normal(shape, dtype=np.float32) for s in seeds]
-    return torch.from_numpy(np.stack(drawn))
 
 
 @torch.inference_mode()
@@ -90,8 +73,9 @@ def draw_images(
     count = len(wanted)
     assert 0 < count <= chunk == max(chunk, len(seeds))
     device = next(network.parameters()).device
-    x = torch.zeros(chunk, image_shape[2], *image_shape[:2])
-    x[:count] = noise_for(seeds, image_shape=image_shape)
+    shape = (image_shape[2], *image_shape[:2])
+    x = torch.zeros(chunk, *shape)
+    x[:count] = noise_for(seeds, shape=shape)
     rows = torch.zeros(chunk, wanted.shape[1], dtype=torch.int64)
     rows[:count] = torch.from_numpy(wanted)
     velocity = guided_velocity(network, rows.to(device), unsaid=unsaid, scale=guidance_scale)

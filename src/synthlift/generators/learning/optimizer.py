@@ -7,6 +7,7 @@ check-point five tensors. (Constructing a ``torch.optim`` optimiser also imports
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
 CLIP = 1.0
+WARM_UP = 0.05
 
 
 @dataclass
@@ -60,8 +62,21 @@ def unflatten(network: nn.Module, vector: Tensor) -> dict[str, Tensor]:
     return named
 
 
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Share of the peak learning rate: a linear rise over 5 %, then half a cosine to zero."""
+    rise = max(1.0, WARM_UP * steps)
+    return min(1.0, (step + 1) / rise) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def average_decay(step: int, steps: int, *, horizon: float) -> float:
+    """How much of the averaged weights a step keeps; ``horizon`` is a share of all steps."""
+    return min(1 - 1 / max(1.0, horizon * steps), (1 + step) / (10 + step))
+
+
 @torch.no_grad()
-def update(state: FlatState, *, step: int, learning_rate: float, decay: float) -> None:
+def update(
+    state: FlatState, *, step: int, learning_rate: float, decay: float, beta1: float = BETA1
+) -> None:
     """One step of Adam (Kingma & Ba 2015, algorithm 1) on the clipped gradient, then averaging.
 
     Args:
@@ -69,12 +84,13 @@ def update(state: FlatState, *, step: int, learning_rate: float, decay: float) -
         step: steps done before this one.
         learning_rate: of this step.
         decay: of the average, in [0, 1).
+        beta1: of the gradient's running mean, in [0, 1).
     """
     gradient = state.gradient
     gradient.mul_((CLIP / (gradient.norm() + 1e-6)).clamp(max=1.0))
-    state.mean.lerp_(gradient, 1 - BETA1)
+    state.mean.lerp_(gradient, 1 - beta1)
     state.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
     root = (state.square / (1 - BETA2 ** (step + 1))).sqrt_().add_(EPSILON)
-    state.weights.addcdiv_(state.mean, root, value=-learning_rate / (1 - BETA1 ** (step + 1)))
+    state.weights.addcdiv_(state.mean, root, value=-learning_rate / (1 - beta1 ** (step + 1)))
     state.average.lerp_(state.weights, 1 - decay)
     gradient.zero_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
-from synthlift.generators.flow.optimizer import FlatState
+from synthlift.generators.learning.optimizer import FlatState
 from synthlift.store.files import write_bytes_atomic
 
 FILE = "checkpoint.safetensors"
@@ -23,33 +24,50 @@ class Progress:
 
     Attributes:
         step: steps done.
-        losses: [step, mean loss since the last entry] pairs.
-        readings: one record per look of the training monitor.
-        kept_step: the step whose weights are kept, or None while there was no reading.
-        kept_acceptable: whether the monitor accepted them.
-        refused: refused readings in a row since the last accepted one.
+        curves: by name, [step, mean since the last entry] pairs.
+        memory: numbers that a learner carries from step to step.
+        readings: one record per look of the copying monitor.
+        kept_step: the step whose weights are kept, or None while there was no look.
+        kept_acceptable: whether its samples were acceptable.
+        refused: refused looks in a row since the last accepted one.
+        problems: what looks found wrong, in words, by step.
     """
 
     step: int = 0
-    losses: list[list[float]] = field(default_factory=list)
+    curves: dict[str, list[list[float]]] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
     readings: list[dict[str, Any]] = field(default_factory=list)
     kept_step: int | None = None
     kept_acceptable: bool = False
     refused: int = 0
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    def note(self, name: str, value: float) -> None:
+        """Add a point to a curve at the present step."""
+        self.curves.setdefault(name, []).append([self.step, value])
 
 
 @dataclass
 class TrainingState:
-    """Everything that a step changes: the flat vectors, the kept copy, the progress."""
+    """Everything that a step changes: vectors of each network, the kept copy, the progress."""
 
-    flat: FlatState
+    flats: Mapping[str, FlatState]
     kept: Tensor | None = None
     progress: Progress = field(default_factory=Progress)
+
+    @property
+    def main(self) -> FlatState:
+        """Of the first network, whose averaged weights are kept."""
+        return next(iter(self.flats.values()))
 
 
 def write_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str) -> None:
     """Replace the check-point in ``folder``."""
-    tensors = {name: getattr(state.flat, name) for name in VECTORS}
+    tensors = {
+        f"{name}.{vector}": getattr(flat, vector)
+        for name, flat in state.flats.items()
+        for vector in VECTORS
+    }
     if state.kept is not None:
         tensors["kept"] = state.kept
     facts = {"fingerprint": fingerprint, "progress": json.dumps(asdict(state.progress))}
@@ -71,10 +89,11 @@ def read_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str) -> 
     if facts["fingerprint"] != fingerprint:
         return False
     tensors = load(data)
-    for name in VECTORS:
-        # In place: the network's parameters are views of these vectors.
-        getattr(state.flat, name).copy_(tensors[name])
+    for name, flat in state.flats.items():
+        for vector in VECTORS:
+            # In place: the networks' parameters are views of these vectors.
+            getattr(flat, vector).copy_(tensors[f"{name}.{vector}"])
     if "kept" in tensors:
-        state.kept = tensors["kept"].to(state.flat.weights.device)
+        state.kept = tensors["kept"].to(state.main.weights.device)
     state.progress = Progress(**json.loads(facts["progress"]))
     return True

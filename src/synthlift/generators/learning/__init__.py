@@ -1,0 +1,1 @@
+"""What generators that are trained from scratch share: examples, the loop, check-points, saving."""
