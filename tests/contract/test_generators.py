@@ -11,6 +11,11 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
         {"steps": 3, "sampler_steps": 3, "sampler": "euler", "guidance_scale": 1, "micro_batch": 5},
         {"steps": 2, "sampler_steps": 1, "network": "unet", "width": 8, "micro_batch": 4},
     ],
+    "gan": [
+        {"steps": 4, "batch_size": 8, "width": 16, "micro_batch": 4, "augmentation": 0.0},
+        {"steps": 3, "batch_size": 8, "width": 16, "micro_batch": 5, "readings": 0},
+    ],
+    "vae": [{"steps": 4, "width": 32, "micro_batch": 4}, {"steps": 2, "latent": 2, "depth": 1}],
     "cut_paste": [{}, {"blend": "alpha", "objects": [1, 2], "apart": False}, {"blend": "mixed"}],
     "pool": [{"source": "./elsewhere"}],
     "text_to_image": [{"model": "tiny", "sampler_steps": 2, "micro_batch": 4}],

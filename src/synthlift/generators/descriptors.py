@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from synthlift.generators.cut_paste.config import CutPasteConfig
 from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.gan.config import GANConfig
 from synthlift.generators.pool.config import PoolConfig
 from synthlift.generators.text_to_image.config import TextToImageConfig
+from synthlift.generators.vae.config import VAEConfig
 from synthlift.registry import Descriptor
 
 FLOW = Descriptor(
@@ -14,6 +16,27 @@ FLOW = Descriptor(
     version="1",
     target="synthlift.generators.flow.generator:FlowGenerator",
     summary="class-conditional flow matching in pixel space, trained from scratch",
+    conditions=frozenset({"labels", "attributes"}),
+    needs=frozenset({"labels"}),
+)
+
+VAE = Descriptor(
+    kind="vae",
+    config=VAEConfig,
+    version="1",
+    target="synthlift.generators.vae.generator:VAEGenerator",
+    summary="conditional variational autoencoder, trained from scratch: the fastest, and blurry",
+    conditions=frozenset({"labels", "attributes"}),
+    needs=frozenset({"labels"}),
+)
+
+GAN = Descriptor(
+    kind="gan",
+    config=GANConfig,
+    version="1",
+    target="synthlift.generators.gan.generator:GANGenerator",
+    summary="class-conditional adversarial network with a relativistic loss and gradient "
+    "penalties, trained from scratch",
     conditions=frozenset({"labels", "attributes"}),
     needs=frozenset({"labels"}),
 )

@@ -129,7 +129,8 @@ class GeneratorResult(Record):
         fit_seconds: mean time of one fit.
         energy_kwh: of all fits, samples and checks, measured or estimated as the costs are.
         quality: of uncurated samples, averaged over fits.
-        history: loss and copying ratio against training step, for the first fit.
+        history: loss, copying ratio and further curves against training step, for the first fit.
+        warnings: what went wrong in fits, such as a collapse.
     """
 
     name: str
@@ -146,6 +147,7 @@ class GeneratorResult(Record):
     quality: list[QualityFigure] = Field(default_factory=list)
     history: list[dict[str, float]] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
 
 
 class GalleryImage(Record):

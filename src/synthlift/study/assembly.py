@@ -78,6 +78,8 @@ def warnings(work: Work) -> list[str]:
             f"The generator is under-trained: the budget left it {work.generator_share:.0%} of the "
             "training that it would get without one. A longer budget may change the answer."
         )
+    for result in generator_results(work, {}):
+        found += [f"Generator '{result.name}': {words}" for words in result.warnings]
     return found
 
 
@@ -140,20 +142,33 @@ def generator_results(
                 quality=quality_results(quality.get(component.title, [])),
                 history=_history(facts),
                 config=config,
+                warnings=_told_by_fits(fitted),
             )
         )
     return found
 
 
+def _told_by_fits(fitted: Sequence[Artefact]) -> list[str]:
+    """What fits warn of, each with how many of them do."""
+    told = Counter(words for fit in fitted for words in fit.summary.get("warnings", []))
+    return [
+        words if len(fitted) == 1 else f"{words} ({times} of {len(fitted)} fits)"
+        for words, times in told.items()
+    ]
+
+
 def _history(facts: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Loss and copying ratio against step, of a generator that reports them."""
-    losses = [{"step": step, "loss": loss} for step, loss in facts.get("losses", [])]
+    """Loss, copying ratio and further curves against step, of a generator that reports them."""
+    curves = {"loss": facts.get("losses", []), **facts.get("curves", {})}
+    points = [
+        {"step": step, name: value} for name, curve in curves.items() for step, value in curve
+    ]
     readings = [
         {"step": one["step"], "copying_ratio": one["value"]}
         for one in facts.get("readings", [])
         if np.isfinite(one["value"])
     ]
-    return [*losses, *readings]
+    return [*points, *readings]
 
 
 def _ratio(figures: Sequence[Artefact]) -> Estimate | None:

@@ -6,12 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from synthlift.generators.sizes import FEW, tiny
 from synthlift.registry import ComponentConfig
-
-SMALL_SIDE = 16
-"""Up to this many pixels on the longer side, ``network: auto`` is the residual MLP."""
-FEW = 400
-"""Up to this many training images the MLP is narrow."""
 
 
 class FlowConfig(ComponentConfig):
@@ -93,8 +89,8 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
         examples: number of training images; with few, a wide MLP soon knows them by heart.
         image_shape: height, width, channels.
     """
-    tiny = max(image_shape[:2]) <= SMALL_SIDE
-    network = config.network if config.network != "auto" else "mlp" if tiny else "unet"
+    automatic = "mlp" if tiny(image_shape) else "unet"
+    network = automatic if config.network == "auto" else config.network
     dense = network == "mlp"
     suited = {
         "steps": int(min(2500, max(600, examples))),

@@ -109,6 +109,11 @@ class Learner(ABC, Generic[B]):
         del means, steps
         return memory
 
+    def trouble(self, memory: Mapping[str, float]) -> str:
+        """What has gone wrong, in words, as far as what is carried on tells it; "" = nothing."""
+        del memory
+        return ""
+
 
 def train(
     learner: Learner[Any],
@@ -128,8 +133,9 @@ def train(
         look: draws samples and has them judged.
 
     Returns:
-        The weights to keep – the first network's average at the last look that was acceptable; at
-        the first one if none was; at the end without looks – and the history.
+        The weights to keep – the first network's average at the last look that was acceptable; if
+        none was, at the last one that did not copy, or else the first; at the end without looks –
+        and the history.
 
     Raises:
         SynthliftError: a loss is not finite.
@@ -192,7 +198,7 @@ def _warnings(progress: Progress) -> list[str]:
         return []
     step, words = progress.problems[-1]
     if not progress.kept_acceptable:
-        return [f"At step {step:,} of its training, {words}. No better step was seen before."]
+        return [f"At step {step:,} of its training, {words}. No step was better."]
     if (kept := progress.kept_step or 0) > step:
         return []
     return [f"At step {step:,} of its training, {words}. The weights of step {kept:,} are kept."]
@@ -247,15 +253,21 @@ def _look(learner: Learner[Any], state: TrainingState, *, look: Look, run: RunCo
         record = {"step": progress.step, "value": reading.value, "acceptable": reading.acceptable}
         progress.readings.append({**record, "detail": dict(reading.detail)})
         run.log(f"{learner.kind}.reading", **record)
-    if seen.problem:
-        progress.problems.append((progress.step, seen.problem))
-        run.log(f"{learner.kind}.problem", step=progress.step, problem=seen.problem)
-    if seen.acceptable or state.kept is None:
+    problem = "; ".join(
+        words for words in (seen.problem, learner.trouble(progress.memory)) if words
+    )
+    if problem:
+        progress.problems.append((progress.step, problem))
+        run.log(f"{learner.kind}.problem", step=progress.step, problem=problem)
+    acceptable = seen.acceptable and not problem
+    # Where nothing was acceptable yet, later weights are better ones, unless they copy more.
+    copies = seen.copying is not None and not seen.copying.acceptable
+    if acceptable or state.kept is None or not (progress.kept_acceptable or copies):
         state.kept = state.main.average.clone()
-        progress.kept_step, progress.kept_acceptable = progress.step, seen.acceptable
+        progress.kept_step, progress.kept_acceptable = progress.step, acceptable
     # Samples of the first steps may be refused too: only what follows an accepted look shows that
     # copying, or a collapse, has begun.
-    begun = progress.kept_acceptable and not seen.acceptable
+    begun = progress.kept_acceptable and not acceptable
     progress.refused = progress.refused + 1 if begun else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from markupsafe import Markup
 
@@ -55,7 +56,7 @@ def _view(reading: Reading, result: GeneratorResult) -> View:
 
 
 def _warnings(result: GeneratorResult) -> list[str]:
-    told = []
+    told = list(result.warnings)
     if result.gate_stopped:
         told.append(
             "The copying gate stopped this generator: too many of its images are near-copies of "
@@ -96,11 +97,13 @@ def _ratios(
 
 
 def _curves(result: GeneratorResult) -> list[tuple[str, Markup, Markup]]:
-    """Loss and copying ratio against training step, each with its own axis."""
+    """Everything that was noted against training step; each kind with its own axis."""
     names = list(dict.fromkeys(k for r in result.history for k in r if k != "step"))
     copying = [n for n in names if "copy" in n or "ratio" in n]
-    loss = [n for n in names if "loss" in n]
+    loss = [n for n in names if "loss" in n and n not in copying]
     panels = [("Training loss", loss, None), ("Copying ratio while training", copying, 1.0)]
+    rest = [n for n in names if n not in copying and n not in loss]
+    panels += [(title, keys, None) for title, keys in _alike(rest).items()]
     found = []
     for title, keys, level in panels:
         series = [_line(result, key, index) for index, key in enumerate(keys)]
@@ -108,6 +111,19 @@ def _curves(result: GeneratorResult) -> list[tuple[str, Markup, Markup]]:
         if series:
             found.append((title, _panel(series, title, level), plots.legend(series)))
     return found
+
+
+def _alike(names: Sequence[str]) -> dict[str, list[str]]:
+    """Curves whose names begin with the same word share a panel, titled by what they share."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.partition("_")[0], []).append(name)
+    return {" ".join(_shared_words(keys)).capitalize(): keys for keys in found.values()}
+
+
+def _shared_words(names: Sequence[str]) -> list[str]:
+    columns = zip(*(name.split("_") for name in names), strict=False)
+    return [words[0] for words in takewhile(lambda words: len(set(words)) == 1, columns)]
 
 
 def _line(result: GeneratorResult, key: str, index: int) -> plots.Series:

@@ -1,0 +1,1 @@
+"""A class-conditional generative adversarial network with a stable loss."""

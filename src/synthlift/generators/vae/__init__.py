@@ -1,0 +1,1 @@
+"""A conditional variational autoencoder: small, fast, a baseline."""
