@@ -154,7 +154,13 @@ def without_secrets(results: Results, secrets: Secrets) -> Results:
             }
         ),
         "generators": [
-            one.model_copy(update={"config": scrub.deep(one.config)}) for one in results.generators
+            one.model_copy(
+                update={
+                    "config": scrub.deep(one.config),
+                    "warnings": [scrub.text(words) for words in one.warnings],
+                }
+            )
+            for one in results.generators
         ],
         "gallery": [
             one

@@ -1,0 +1,53 @@
+"""Curves and warnings of generators that tell more than a loss."""
+
+from __future__ import annotations
+
+from synthlift.reporting import render
+from synthlift.spec.facts import GeneratorResult
+from tests.unit.reporting.sample import sample_results
+
+COLLAPSED = "At step 300 of its training, the generator had collapsed."
+
+
+def _gan() -> GeneratorResult:
+    named = {
+        "generator_loss": 0.8,
+        "discriminator_loss": 0.6,
+        "gradient_penalty_real": 0.2,
+        "gradient_penalty_generated": 0.1,
+        "augmentation_probability": 0.3,
+        "diversity": 0.7,
+        "diversity_of_the_lowest_class": 0.4,
+    }
+    history = [
+        {"step": float(step), name: value + step / 1000}
+        for name, value in named.items()
+        for step in (100, 200, 300)
+    ]
+    return GeneratorResult(name="mine", kind="gan", fits=2, history=history, warnings=[COLLAPSED])
+
+
+def test_every_curve_is_shown_and_alike_ones_share_a_panel() -> None:
+    results = sample_results()
+    results.generators = [_gan()]
+    page = render(results, folder=None)
+    titles = (
+        "Training loss",
+        "Gradient penalty",
+        "Augmentation probability",
+        "Diversity",
+    )
+    assert [page.count(f"<h4>{title}</h4>") for title in titles] == [1, 1, 1, 1]
+    assert page.count("against training step") >= len(titles)
+    for name in ("generator loss", "gradient penalty real", "diversity of the lowest class"):
+        assert name in page
+    assert "step 300: 1.1" in page
+    assert "step 300: 0.7" in page
+
+
+def test_a_generators_warning_stands_beside_it() -> None:
+    results = sample_results()
+    results.generators = [_gan()]
+    assert COLLAPSED in render(results, folder=None)
+    results.generators[0].warnings = []
+    assert COLLAPSED not in render(results, folder=None)
