@@ -149,7 +149,7 @@ def test_a_saturated_discriminator_is_told() -> None:
     from synthlift.generators.gan.training import GANLearner
     from synthlift.generators.learning.examples import load_examples
 
-    config, train = GANConfig(steps=9, width=8, depth=1), _digits(20)
+    config, train = GANConfig(steps=9, width=8, depth=1, batch_size=64), _digits(20)
     plan = plan_network(config, image_shape=(8, 8, 1), conditions=(10,))
     examples = load_examples(train, Vocabulary.of(train), class_balance=0, device="cpu")
     learner = GANLearner(

@@ -15,7 +15,7 @@ class GANConfig(ComponentConfig):
 
     Attributes:
         steps: optimiser steps of each network; auto is chosen from the number of images.
-        batch_size: training examples per step.
+        batch_size: training examples per step; auto is 64 for tiny images, else 32.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         gradient_penalty: weight of the penalties on real and generated images at the start; it
             falls to a tenth in the course of training. Higher is calmer and blurrier.
@@ -44,8 +44,8 @@ class GANConfig(ComponentConfig):
     """
 
     steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    batch_size: int = Field(default=64, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    learning_rate: float = Field(default=2e-3, gt=0)
     gradient_penalty: float = Field(default=3.0, gt=0)
     latent: int = Field(default=32, ge=1)
     width: Annotated[int, Field(ge=8)] | Literal["auto"] = "auto"
@@ -82,7 +82,8 @@ def settle(config: GANConfig, *, examples: int, image_shape: tuple[int, int, int
     """
     dense = tiny(image_shape)
     suited = {
-        "steps": int(min(4000, max(1500, 2 * examples))),
+        "steps": int(min(4000, max(1200, 1.5 * examples))),
+        "batch_size": 64 if dense else 32,
         "width": 128 if dense else 32,
         "depth": 2 if dense else 1,
     }

@@ -65,6 +65,7 @@ class GANLearner(Learner[Batch]):
     def batches(self, steps: range) -> Generator[Batch, None, None]:
         """See :class:`~synthlift.generators.learning.loop.Learner`."""
         config, examples = self._config, self._examples
+        assert isinstance(config.batch_size, int), "settle() comes first"
         images = drawn_images(examples, batch_size=config.batch_size, seed=self._seed, steps=steps)
         with closing(images) as found:
             for drawn, pixels in found:
@@ -91,6 +92,7 @@ class GANLearner(Learner[Batch]):
         self, means: Mapping[str, float], memory: Mapping[str, float], *, steps: int
     ) -> dict[str, float]:
         """Adapt the probability of augmentation; remember how sure the discriminator is."""
+        assert isinstance(self._config.batch_size, int), "settle() comes first"
         kept = SMOOTHING**steps
         sure = kept * memory.get(SURE, 0.5) + (1 - kept) * means["real_above_generated"]
         chance = adapted(

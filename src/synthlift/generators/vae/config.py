@@ -15,7 +15,7 @@ class VAEConfig(ComponentConfig):
 
     Attributes:
         steps: optimiser steps; auto is chosen from the number of images.
-        batch_size: training examples per step.
+        batch_size: training examples per step; auto is 128 for tiny images, else 64.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         latent: numbers that an image is squeezed into; auto goes by image size.
         width: features of the dense network for tiny images, or channels of the convolutional one
@@ -40,7 +40,7 @@ class VAEConfig(ComponentConfig):
     """
 
     steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    batch_size: int = Field(default=128, ge=1)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     learning_rate: float = Field(default=2e-3, gt=0)
     latent: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     width: Annotated[int, Field(ge=8)] | Literal["auto"] = "auto"
@@ -79,6 +79,7 @@ def settle(config: VAEConfig, *, examples: int, image_shape: tuple[int, int, int
     suited = {
         "steps": int(min(2500, max(600, examples))),
         "latent": 16 if dense else 48,
+        "batch_size": 128 if dense else 64,
         "width": 128 if dense else 32,
         "depth": 2 if dense else 1,
         "augmentation": 0.8 if examples <= FEW else 0.5,

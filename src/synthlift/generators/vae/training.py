@@ -56,6 +56,7 @@ class VAELearner(Learner[Batch]):
     def batches(self, steps: range) -> Generator[Batch, None, None]:
         """See :class:`~synthlift.generators.learning.loop.Learner`."""
         config, examples = self._config, self._examples
+        assert isinstance(config.batch_size, int), "settle() comes first"
         assert config.augmentation != "auto", "settle() comes first"
         assert config.latent != "auto", "settle() comes first"
         images = drawn_images(examples, batch_size=config.batch_size, seed=self._seed, steps=steps)
