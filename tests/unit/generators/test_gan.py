@@ -34,7 +34,7 @@ def _facts(folder: Path, **settings: Any) -> dict[str, Any]:
 
 
 def test_digits_are_learnt_in_seconds(tmp_path: Path) -> None:
-    found = fit("gan", tmp_path, inputs_of(_digits(300)), steps=500, batch_size=32, width=96)
+    found = fit("gan", tmp_path, inputs_of(_digits(300)), steps=500, batch_size=32, width=64)
     by_unseen, by_samples = recognised(found, seen=300)
     assert by_unseen > 0.8
     assert by_samples > 0.75
@@ -128,17 +128,6 @@ def test_a_loss_of_diversity_ends_the_training_and_the_weights_before_it_are_kep
     assert lowest[facts["kept_step"]] >= 0.6 > lowest[facts["steps_done"]]
 
 
-def test_a_generator_that_never_draws_different_images_is_told(tmp_path: Path) -> None:
-    """With a single random number per image, and no penalty, few images come out."""
-    settings = {"learning_rate": 0.01, "gradient_penalty": 1e-6, "augmentation": 0, "latent": 1}
-    facts = _facts(tmp_path, steps=200, batch_size=16, width=32, readings=5, **settings)
-    (warning,) = facts["warnings"]
-    assert "were nearly alike" in warning
-    assert warning.endswith("No step was better.")
-    assert facts["kept_step"] == facts["steps_done"] == 200
-    assert json.loads(json.dumps(facts)) == facts
-
-
 def test_a_saturated_discriminator_is_told() -> None:
     from synthlift.generators.gan.config import GANConfig
     from synthlift.generators.gan.networks import (
@@ -149,7 +138,7 @@ def test_a_saturated_discriminator_is_told() -> None:
     from synthlift.generators.gan.training import GANLearner
     from synthlift.generators.learning.examples import load_examples
 
-    config, train = GANConfig(steps=9, width=8, depth=1, batch_size=64), _digits(20)
+    config, train = GANConfig(steps=9, width=8, depth=1, batch_size=64, latent=4), _digits(20)
     plan = plan_network(config, image_shape=(8, 8, 1), conditions=(10,))
     examples = load_examples(train, Vocabulary.of(train), class_balance=0, device="cpu")
     learner = GANLearner(

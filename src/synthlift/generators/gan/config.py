@@ -18,8 +18,9 @@ class GANConfig(ComponentConfig):
         batch_size: training examples per step; auto is 64 for tiny images, else 32.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         gradient_penalty: weight of the penalties on real and generated images at the start; it
-            falls to a tenth in the course of training. Higher is calmer and blurrier.
-        latent: random numbers that an image is made of.
+            falls to a tenth in the course of training. Higher is calmer and blurrier; auto is 3 for
+            tiny images, else 0.3.
+        latent: random numbers that an image is made of; auto is 32 for tiny images, else 64.
         width: features of the dense networks for tiny images, or channels of the convolutional
             ones at their finest level; auto goes by size.
         depth: residual blocks of the dense networks, or per level of the convolutional ones; auto
@@ -45,9 +46,9 @@ class GANConfig(ComponentConfig):
 
     steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    learning_rate: float = Field(default=2e-3, gt=0)
-    gradient_penalty: float = Field(default=3.0, gt=0)
-    latent: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    gradient_penalty: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    latent: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     width: Annotated[int, Field(ge=8)] | Literal["auto"] = "auto"
     depth: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     class_balance: float = Field(default=0.25, ge=0, le=1)
@@ -84,6 +85,8 @@ def settle(config: GANConfig, *, examples: int, image_shape: tuple[int, int, int
     suited = {
         "steps": int(min(4000, max(1200, 1.5 * examples))),
         "batch_size": 64 if dense else 32,
+        "gradient_penalty": 3.0 if dense else 0.3,
+        "latent": 32 if dense else 64,
         "width": 128 if dense else 32,
         "depth": 2 if dense else 1,
     }

@@ -64,8 +64,9 @@ class GANSynthesis(OnePassNetwork):
 
     def __init__(self, body: Body, conditions: Sequence[int], *, latent: int) -> None:
         super().__init__()
-        self.told = Conditions(conditions, body.features)
-        self.body = body.synthesis(latent + body.features)
+        # As long as the noise, so that neither drowns the other.
+        self.told = Conditions(conditions, latent)
+        self.body = body.synthesis(2 * latent)
 
     def draw(self, noise_nd: Tensor, wanted_nk: Tensor) -> Tensor:
         """See :class:`OnePassNetwork`."""

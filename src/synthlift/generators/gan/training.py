@@ -150,6 +150,7 @@ class GANLearner(Learner[Batch]):
 
     def _drawn(self, batch: Batch) -> Tensor:
         count = len(batch.real_nchw)
+        assert isinstance(self._config.latent, int), "settle() comes first"
         noise = torch.randn(count, self._config.latent, generator=batch.stream)
         return self._synthesis.draw(noise.to(batch.real_nchw.device), batch.wanted_nk)
 
@@ -160,6 +161,7 @@ class GANLearner(Learner[Batch]):
         return apply_changes(images, changes.to(images.device))
 
     def _penalty(self, step: int) -> float:
+        assert self._config.gradient_penalty != "auto", "settle() comes first"
         assert isinstance(self._config.steps, int), "settle() comes first"
         left: float = PENALTY_FALL ** (step / self._config.steps)
         return self._config.gradient_penalty * left
