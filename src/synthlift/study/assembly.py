@@ -78,8 +78,9 @@ def warnings(work: Work) -> list[str]:
             f"The generator is under-trained: the budget left it {work.generator_share:.0%} of the "
             "training that it would get without one. A longer budget may change the answer."
         )
-    for result in generator_results(work, {}):
-        found += [f"Generator '{result.name}': {words}" for words in result.warnings]
+    for name in dict.fromkeys(pool.generator for pool in work.pools.values()):
+        fitted = [pool.fitted for pool in work.pools.values() if pool.generator == name]
+        found += [f"Generator '{name}': {words}" for words in _told_by_fits(fitted)]
     return found
 
 

@@ -19,7 +19,7 @@ from synthlift.generators.learning.checkpoints import FILE
 from synthlift.registry import available
 from synthlift.store.files import hash_files
 from synthlift.testing.inputs import draw_images, drawn_inputs
-from synthlift.types import ImageSet, SampleRequest
+from synthlift.types import ImageSet, RunContext, SampleRequest
 from tests.unit.generators.one_pass import digits, fit, inputs_of, pixels_of, toned
 
 KINDS = ("gan", "vae")
@@ -66,8 +66,6 @@ def test_a_killed_fit_goes_on_and_ends_with_the_same_bits(kind: str, tmp_path: P
     told: list[int] = []
 
     descriptor = available("generators")[kind]
-    from synthlift.types import RunContext
-
     run = RunContext(folder=killed, seed=3, progress=lambda done, _total, _note: told.append(done))
     generator = descriptor.build(descriptor.config.model_validate(settings))
     resumed = generator.fit(drawn_inputs(), run=run)
@@ -83,11 +81,11 @@ def test_a_killed_fit_goes_on_and_ends_with_the_same_bits(kind: str, tmp_path: P
 def test_images_that_are_read_batch_by_batch_give_the_same_bits(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {**TINY, "checkpoint_seconds": 1e-9}
+    settings = {**TINY, "steps": 20, "checkpoint_seconds": 1e-9}
     fit(kind, tmp_path / "a", drawn_inputs(), **settings).save(tmp_path / "in-memory")
     monkeypatch.setattr(examples, "IN_MEMORY_BYTES", 0)
     with pytest.raises(Interrupted):
-        fit(kind, tmp_path / "b", drawn_inputs(), stop_at=20, **settings)
+        fit(kind, tmp_path / "b", drawn_inputs(), stop_at=8, **settings)
     fit(kind, tmp_path / "b", drawn_inputs(), **settings).save(tmp_path / "read")
     assert hash_files(tmp_path / "read") == hash_files(tmp_path / "in-memory")
 
