@@ -80,7 +80,7 @@ def settle(config: VAEConfig, *, examples: int, image_shape: tuple[int, int, int
         "steps": int(min(2500, max(600, examples))),
         "latent": 16 if dense else 48,
         "batch_size": 128 if dense else 64,
-        "width": (64 if examples <= FEW else 128) if dense else 32,
+        "width": 128 if dense else 32,
         "depth": 2 if dense else 1,
         "augmentation": 0.8 if examples <= FEW else 0.5,
     }
