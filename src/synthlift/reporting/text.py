@@ -207,8 +207,21 @@ def _recipe_item(key: str, value: Any) -> str:
     return f"{words} {name}" if key in ("augmentation", "sampler", "loss") else f"{name} {words}"
 
 
+_BY = {
+    "validation_error": "targeted by the error of the model on real images",
+    "hard_cases": "targeted by hard cases",
+}
+
+
 def target_words(title: str) -> str:
     """A target's title (``Target.title``) in words."""
+    for by, words in _BY.items():
+        if title == by:
+            return words
+        if title.startswith(f"{by}_"):
+            rest = title.removeprefix(f"{by}_")
+            spread = target_words(rest if rest.startswith("fill_") else f"all_{rest}")
+            return f"{words} ({spread.removeprefix('targeted, ').removeprefix('all ')})"
     if title == "all":
         return "all classes"
     if title.startswith("all_"):

@@ -114,7 +114,8 @@ class ArmSpec(BaseModel):
             each of them.
         multiples: multiples of METHOD §1, each > 0; smaller sets are nested in larger ones.
         target: all classes, or fill towards the largest or the median class; or cells, such as
-            ``{cells: [label, sex], fill_to: median}``.
+            ``{cells: [label, sex], fill_to: median}``; or spread by ``validation_error`` or
+            ``hard_cases``.
         recipes: plain, best_rival or both.
         augmentation: a strength of this rival's own instead of the tuned one.
         synthetic_share: share of each batch (``batch_share`` only).

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError
-from synthlift.registry import load_plugin
+from synthlift.registry import descriptor, load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
 from synthlift.study.beside import check_beside, open_beside
@@ -258,6 +258,11 @@ def _share(session: Session, prepared: Prepared, plan: Plan) -> Modelling:
             draws=prepared.counts,
             classes=prepared.opened.classes,
             attributes=aimed_at(plan.arms),
+        ),
+        from_sources=frozenset(
+            component.title
+            for component in session.study.generators
+            if "sources" in descriptor("generators", component.kind).conditions
         ),
     )
 
