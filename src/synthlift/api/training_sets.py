@@ -124,6 +124,12 @@ def arm_images(run: Run, arm: Arm, *, part: str = "train", replicate: int = 0) -
             rule="only arms that are meant for use can be taken out of a run",
             remedy="name another arm",
         )
+    if arm.retrieved:
+        raise InputError(
+            f"arm '{arm.name}' trains on real images that lie in your unlabelled pool",
+            rule="what an arm trains on is taken from the data set and from generated images",
+            remedy=f"see {run.path / 'retrieved.csv'} for the pool's images, or name another arm",
+        )
     draw, fit = place(run, replicate)
     rows = splits(run)
     rows = rows[rows["draw"] == draw]

@@ -196,6 +196,8 @@ def recipe_words(recipe: dict[str, Any]) -> str:
 def _recipe_item(key: str, value: Any) -> str:
     words = plain_value(value).replace("_", " ")
     name = key.replace("_", " ")
+    if key == "retrieved":
+        return "retrieved real images"
     if value is True:
         return name
     if key == "curated":

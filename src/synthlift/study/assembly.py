@@ -29,6 +29,7 @@ from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
 from synthlift.study.preparation import original_sizes
 from synthlift.study.realism import energy_kwh, quality_results
+from synthlift.study.retrieving import retrieved_in_words
 from synthlift.study.stages.evidence import OUTCOME
 from synthlift.study.work import Work
 
@@ -273,6 +274,7 @@ def assemble(
             "notes": [
                 *work.prepared.opened.read.summary["notes"],
                 *_choices_in_words(work),
+                *retrieved_in_words(work),
                 *remarks,
             ],
         }

@@ -91,7 +91,13 @@ def _inside(work: Work, request: StageRequest, draws: Sequence[int]) -> Work:
         work,
         prepared=inner,
         shared=replace(
-            work.shared, data=inner.data, training=training, counts=counts, cells=cells, aims={}
+            work.shared,
+            data=inner.data,
+            training=training,
+            counts=counts,
+            cells=cells,
+            aims={},
+            retrieved={},
         ),
         generation=replace(work.generation, reserved=0),
         selection="validation",

@@ -102,15 +102,15 @@ def with_room(layout: Layout, *, rounds: int) -> Layout:
 def wanted_images(
     arm: Arm, counts: Mapping[Cell, int], *, weights: Mapping[Cell, float] | None = None
 ) -> dict[Cell, int]:
-    """Kept synthetic images per cell that an arm needs (METHOD §1, "Multiple").
+    """Kept synthetic (or retrieved) images per cell that an arm needs (METHOD §1, "Multiple").
 
     Args:
-        arm: a generative arm or the uniform-fraction control.
+        arm: a generative arm, the uniform-fraction control or a rival that retrieves.
         counts: real training images of the finest cells that the study aims at.
         weights: what a target ``by`` errors is spread in proportion to; None = not measured yet,
             for planning: in proportion to the counts.
     """
-    if not arm.uses_synthetic:
+    if not arm.uses_synthetic and not arm.retrieved:
         return {}
     wanted = {k: round(arm.multiple * n) for k, n in arm.target.shares(counts).items()}
     if not arm.spread_evenly and arm.target.by is None:

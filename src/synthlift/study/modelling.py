@@ -43,6 +43,32 @@ class Aim:
 
 
 @dataclass(frozen=True)
+class Retrieved:
+    """Real images from an unlabelled pool that stand ready for one training set.
+
+    Attributes:
+        key: of the artefact that holds them, class by class.
+        counts: how many, per class index.
+    """
+
+    key: str
+    counts: tuple[int, ...]
+
+    def given(self, wanted: Mapping[Cell, int]) -> dict[int, int]:
+        """Images that an arm gets, per class index: what it wants, as far as there are any."""
+        return {k: min(n, wanted.get(Cell(k), 0)) for k, n in enumerate(self.counts)}
+
+    def manifest(self, wanted: Mapping[Cell, int]) -> list[ManifestEntry]:
+        """The nearest of each class."""
+        starts = [sum(self.counts[:k]) for k in range(len(self.counts))]
+        return [
+            {"chunk": self.key, "label": k, "rows": list(range(starts[k], starts[k] + n))}
+            for k, n in self.given(wanted).items()
+            if n
+        ]
+
+
+@dataclass(frozen=True)
 class Modelling:
     """What all models of a study share.
 
@@ -53,6 +79,7 @@ class Modelling:
         counts: real training images per class index, per draw.
         cells: the same of finer cells, where some arm aims at attributes.
         aims: what targets by errors go by, once measured, by draw, kind and attributes.
+        retrieved: images from an unlabelled pool, once found, by draw.
         from_sources: generators that can be told which training images to start from.
     """
 
@@ -62,6 +89,7 @@ class Modelling:
     counts: Mapping[int, Mapping[int, int]]
     cells: Mapping[int, Mapping[Cell, int]] = field(default_factory=dict)
     aims: dict[tuple[int, By, tuple[str, ...]], Aim] = field(default_factory=dict)
+    retrieved: dict[int, Retrieved] = field(default_factory=dict)
     from_sources: frozenset[str] = frozenset()
 
     def census(self, draw: int) -> Mapping[Cell, int]:
@@ -193,6 +221,9 @@ def model_request(
     if pool is not None:
         counts = shared.wanted(arm, replicate.draw)
         manifest = pool.manifest(counts, curated=arm.curated)
+    elif arm.retrieved:
+        counts = shared.wanted(arm, replicate.draw)
+        manifest = shared.retrieved[replicate.draw].manifest(counts)
     return _request(
         session,
         shared,

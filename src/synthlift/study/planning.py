@@ -26,6 +26,7 @@ from synthlift.study.choices import SELECTABLE_GROUPS, is_unbalanced
 from synthlift.study.components import resolve_component
 from synthlift.study.layout import Layout, make_layout, with_room
 from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
+from synthlift.study.retrieving import require_pool
 from synthlift.study.session import Session
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
     require_reachable(
         session.arms(), study.generators, store=session.store, inventory=opened.inventory.key
     )
+    require_pool(session.arms(), study.data)
     design = decide_design(session, opened)
     channels = decide_channels(session, opened)
     if study.budget is None:

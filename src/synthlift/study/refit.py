@@ -19,6 +19,7 @@ from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.generation import Pool, fill, fit_request, make_streams
 from synthlift.study.layout import FitUnit, Replicate
 from synthlift.study.modelling import Modelling, model_request, scorer_request
+from synthlift.study.retrieving import retrieve_once
 from synthlift.study.steps import training_settings
 from synthlift.study.work import Work
 
@@ -76,6 +77,8 @@ def final_model(work: Work) -> tuple[Artefact, str]:
     shared = _shared(work)
     counts = shared.counts[WHOLE]
     pool = _pool(work, shared, arm) if arm.generator and arm.uses_synthetic else None
+    if arm.retrieved:
+        retrieve_once(session, shared, [arm], draw=WHOLE)
     whole = Replicate(index=0, draw=WHOLE, fit=FIT)
     # No image is left to calibrate on: the folds' models of this arm say how sure to be.
     temperatures = [work.models[name, r.index].summary["temperature"] for r in work.replicates]
@@ -83,7 +86,9 @@ def final_model(work: Work) -> tuple[Artefact, str]:
     (model,) = session.ask(
         [model_request(session, shared, arm, whole, pool, temperature=temperature)]
     )
-    beside = f" and {model.summary['synthetic_images']} synthetic ones" if pool else ""
+    further = model.summary["synthetic_images"]
+    beside = f" and {further} synthetic ones" if pool else ""
+    beside = f" and {further} retrieved ones" if arm.retrieved else beside
     return model, f"arm '{name}', trained again on all {sum(counts.values())} images{beside}"
 
 
@@ -119,6 +124,7 @@ def _shared(work: Work) -> Modelling:
             attributes=aimed_at(work.arms),
         ),
         aims={},
+        retrieved={},
     )
 
 

@@ -16,6 +16,7 @@ from synthlift.study.gate import stopped_generators
 from synthlift.study.generation import Pool, fill, fit_request, make_streams
 from synthlift.study.layout import FitUnit, Replicate, most_wanted
 from synthlift.study.modelling import model_request, scorer_request
+from synthlift.study.retrieving import retrieve
 from synthlift.study.strength import tune_augmentation, with_strength
 from synthlift.study.work import Work
 
@@ -26,6 +27,7 @@ def train_round(work: Work, replicates: Sequence[Replicate]) -> None:
     """Train every arm for these replicates, fitting the generators that they need."""
     tune_augmentation(work, replicates)
     aim(work, replicates)
+    retrieve(work, replicates)
     rivals = {r: [arm for arm in _tuned(work, r) if arm.role == "rival"] for r in replicates}
     units = work.prepared.layout.units_of(tuple(replicates))
     fits = [
