@@ -165,3 +165,4 @@ def test_a_pool_of_nothing_but_ours_is_refused(source: Path, tmp_path: Path) -> 
         (pool / path.name).write_bytes(path.read_bytes())
     with pytest.raises(InputError, match="no unlabelled image"):
         run(pool_study(source, pool), home=tmp_path / "home")
+    assert not (tmp_path / "home" / "run").exists()

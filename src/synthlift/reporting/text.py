@@ -205,13 +205,19 @@ def _recipe_item(key: str, value: Any) -> str:
     if key == "multiple":
         return f"{multiple(float(value))} synthetic"
     if key in ("regime", "target"):
-        return words
+        return _REGIMES.get(str(value), words)
     return f"{words} {name}" if key in ("augmentation", "sampler", "loss") else f"{name} {words}"
 
 
 _BY = {
     "validation_error": "targeted by the error of the model on real images",
     "hard_cases": "targeted by hard cases",
+}
+
+
+_REGIMES = {
+    "feature_smote": "head trained on features filled by SMOTE",
+    "feature_mixup": "head trained on mixed features",
 }
 
 

@@ -15,7 +15,14 @@ Base = Literal["plain", "best_rival"]
 Loss = Literal["cross_entropy", "logit_adjusted", "effective_number"]
 Sampler = Literal["uniform", "class_balanced"]
 Augmentation = Literal["none", "light", "medium", "strong", "tuned"]
-Regime = Literal["joint", "synthetic_only", "pretrain_finetune", "batch_share"]
+Regime = Literal[
+    "joint",
+    "synthetic_only",
+    "pretrain_finetune",
+    "batch_share",
+    "feature_smote",
+    "feature_mixup",
+]
 Posing = Literal["resampled", "fresh", "shuffled"]
 
 
@@ -51,7 +58,8 @@ class Arm(BaseModel):
         target: which classes or cells receive synthetic images.
         multiple: synthetic images kept per real one (see METHOD §1), ≥ 0.
         spread_evenly: the uniform-fraction control: the target's total, spread in proportion.
-        regime: the order in which real and synthetic images are used.
+        regime: the order in which real and synthetic images are used; ``feature_smote`` and
+            ``feature_mixup`` train the head last, on points between the features of real images.
         synthetic_share: share of synthetic images in each batch (``batch_share`` only).
         curated: whether rejected images are left out.
         retrieved: the images are real ones from the unlabelled pool, not synthetic ones.
@@ -83,6 +91,11 @@ class Arm(BaseModel):
         return self.multiple > 0 and (self.generator is not None or self.posing is not None)
 
     @property
+    def in_feature_space(self) -> bool:
+        """Whether the head is trained alone, on points between features."""
+        return self.regime in ("feature_smote", "feature_mixup")
+
+    @property
     def synthetic_multiple(self) -> float:
         """The multiple, of synthetic images alone."""
         return self.multiple if self.uses_synthetic else 0.0
@@ -97,6 +110,8 @@ RIVALS: dict[str, dict[str, Any]] = {
     "logit_adjusted": {"recipe": {"augmentation": "tuned", "loss": "logit_adjusted"}},
     "effective_number": {"recipe": {"augmentation": "tuned", "loss": "effective_number"}},
     "targeted_duplication": {"recipe": {"augmentation": "tuned"}, "duplicate": True},
+    "feature_smote": {"recipe": {"augmentation": "tuned"}, "regime": "feature_smote"},
+    "feature_mixup": {"recipe": {"augmentation": "tuned"}, "regime": "feature_mixup"},
     "retrieval": {"recipe": {"augmentation": "tuned"}, "retrieved": True},
 }
 GENERATIVE: dict[str, dict[str, Any]] = {

@@ -97,6 +97,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         seconds = None
     else:
         option, seconds = _within_budget(session, opened, design, channels, workers)
+    _require_head(session, opened, size=option.image_size, channels=channels)
     # A budget promises few replicates and runs as many of those asked for as time allows.
     layout = make_layout(
         design.kind,
@@ -126,6 +127,27 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         training_share=option.training_share,
         chooses_inside=option.chooses_inside,
         seconds=seconds,
+    )
+
+
+def _require_head(session: Session, opened: Opened, *, size: int, channels: int) -> None:
+    """Refuse arms that train the head alone where the classifier has none."""
+    if not any(arm.in_feature_space for arm in session.arms()):
+        return
+    session.ask(
+        [
+            StageRequest(
+                stage="check",
+                function="synthlift.study.stages.models:check_head",
+                config={
+                    "classifier": resolve_component("classifiers", session.study.classifier),
+                    "image_shape": [size, size, channels],
+                    "classes": len(opened.classes),
+                },
+                label="looking at the classifier's head",
+                local={"plugins": session.plugin_paths()},
+            )
+        ]
     )
 
 

@@ -10,12 +10,13 @@ from synthlift.spec.arms import Arm
 from synthlift.spec.data import Data
 from synthlift.spec.targets import Cell
 from synthlift.store import StageRequest
-from synthlift.store.images import as_inputs
-from synthlift.study.beside import unlabelled_beside
+from synthlift.store.images import as_inputs, usable_rows
+from synthlift.study.beside import UNLABELLED, unlabelled_beside
 from synthlift.study.layout import FitUnit, Replicate, most_wanted, wanted_images
 from synthlift.study.modelling import Modelling, Retrieved, scorer_request
+from synthlift.study.preparation import Prepared
 from synthlift.study.session import Session
-from synthlift.study.stages.retrieval import NEIGHBOURS, read_retrieved
+from synthlift.study.stages.retrieval import NEIGHBOURS, nothing_to_retrieve, read_retrieved
 from synthlift.study.work import Work
 
 if TYPE_CHECKING:
@@ -36,6 +37,23 @@ def require_pool(arms: Iterable[Arm], data: Data) -> None:
         rule="it takes real images from a pool whose classes nobody has told",
         remedy="name a folder of such images under data.unlabelled, or leave the arm out",
     )
+
+
+def require_images(session: Session, prepared: Prepared, arms: Iterable[Arm]) -> None:
+    """Refuse arms that retrieve where the pool shows nothing but pictures of the data set.
+
+    Raises:
+        InputError: so it is.
+    """
+    if not any(arm.retrieved for arm in arms):
+        return
+    images = prepared.split.summary["images"]
+    left = max(sum(images[draw].get(UNLABELLED, {}).values()) for draw in prepared.counts)
+    for one in session.beside.get(UNLABELLED, ()):
+        shown = {theirs for theirs, _ in session.store.open(one.overlap).summary["pairs"]}
+        left += len(set(usable_rows(session.store, one.inventory)["id"].tolist()) - shown)
+    if not left:
+        raise nothing_to_retrieve()
 
 
 def retrieve(work: Work, replicates: Sequence[Replicate]) -> None:

@@ -62,11 +62,7 @@ def retrieve(request: StageRequest, context: StageContext) -> Summary:
     )
     pool = unlabelled(asked, context.store)
     if pool is None:
-        raise InputError(
-            "there is no unlabelled image to retrieve",
-            rule="pictures that the data set shows, too, are left out of a pool",
-            remedy="give a folder of other images under data.unlabelled, or leave the arm out",
-        )
+        raise nothing_to_retrieve()
     known = reference(request, context.store)
     blocks = [
         resemblance(
@@ -92,6 +88,15 @@ def retrieve(request: StageRequest, context: StageContext) -> Summary:
     )
     counts = np.bincount(found.labels[rows], minlength=len(train.classes))
     return {"counts": counts.tolist(), "pool": len(pool), "agreeing": int(found.agrees.sum())}
+
+
+def nothing_to_retrieve() -> InputError:
+    """For a pool without an image."""
+    return InputError(
+        "there is no unlabelled image to retrieve",
+        rule="pictures that the data set shows, too, are left out of a pool",
+        remedy="give a folder of other images under data.unlabelled, or leave the arm out",
+    )
 
 
 def resemblance(
