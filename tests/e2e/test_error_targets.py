@@ -148,6 +148,19 @@ def test_folds_that_choose_and_the_final_model_measure_for_themselves(home: Path
     assert sum(name.startswith("hard_cases") for name in decisions(ran)) == 2
 
 
+def test_a_decision_brought_along_is_followed_or_refused(tmp_path: Path) -> None:
+    source = draw_folder(tmp_path / "drawn", per_class=16)
+    study = study_of(source, arms=ARMS[:2], curation=[], replicates=1, generator_fits=1)
+    preset = {"validation_error": {"value": {"bars": 3.0, "disc": 1.0}, "reason": "so I say"}}
+    ran = run(study, home=tmp_path / "home", preset=preset)
+    made = next(a["synthetic"] for a in ran.results["arms"] if a["name"] == ERROR)
+    assert made["ramp"] == 0
+    assert made["bars"] == pytest.approx(3 * made["disc"], abs=2)
+    preset["validation_error"]["value"] = {"cat": 1.0}
+    with pytest.raises(InputError, match="no weight for any cell"):
+        run(study, home=tmp_path / "other", preset=preset)
+
+
 def test_hard_images_are_what_objects_are_cut_out_of(home: Path, tmp_path: Path) -> None:
     source = draw_folder(tmp_path / "drawn")
     masks = tmp_path / "masks"

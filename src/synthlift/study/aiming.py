@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from synthlift.errors import InputError
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.spec.targets import By, Cell, grouped
@@ -235,7 +236,14 @@ def _recorded(
     name = decision_name(by, attributes, work.prepared.layout, draw)
     titles = {cell.title(classes): weight for cell, weight in weights.items()}
     value: dict[str, Any] = work.session.decide(name, lambda: (titles, reason))
-    return read_weights(value, weights, classes)
+    found = read_weights(value, weights, classes)
+    if not any(found.values()):
+        raise InputError(
+            f"the decision '{name}' of the study file has no weight for any cell of these images",
+            rule=f"the cells are: {', '.join(titles)}",
+            remedy="remove the decision from the file, so that errors are measured anew",
+        )
+    return found
 
 
 def read_weights(
