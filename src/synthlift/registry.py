@@ -60,7 +60,7 @@ class Descriptor:
         target: ``"module:Class"``; the class takes the Config as its only argument.
         summary: one line for people.
         conditions: what images may be asked for by: ``labels``, ``attributes`` (its Config then
-            has a field of that name).
+            has a field of that name), ``sources`` (the training images that it starts from).
         needs: requirements such as ``labels``, ``masks``, ``gpu``; ``inputs`` = it samples from
             the images that it was fitted on; ``stock`` = it has so many images and no more.
         distribution: filled in by the registry: distribution name and version, or a file's hash.

@@ -71,6 +71,8 @@ class SampleRequest:
             a generator with a fixed stock serves them from images of their own.
         attributes: wanted attribute values by name.
         params: generator-specific settings of this request.
+        sources: ids of the training images that it is to be made from, for a generator whose
+            descriptor has the condition ``sources``; none = any.
     """
 
     index: int
@@ -79,6 +81,7 @@ class SampleRequest:
     stream: Literal["train", "test"] = "train"
     attributes: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

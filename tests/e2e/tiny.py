@@ -147,7 +147,8 @@ def comparable(results: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for arm in content["arms"]:
         del arm["seconds"], arm["generation_seconds"]
     for generator in content["generators"]:
-        del generator["images_per_second"]
+        for name in ("images_per_second", "fit_seconds", "energy_kwh"):
+            del generator[name]
     content["cost"] = {cost["stage"]: cost["tasks"] for cost in content["cost"]}
     return content
 

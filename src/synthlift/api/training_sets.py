@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from synthlift.errors import InputError
 from synthlift.spec.arms import Arm
-from synthlift.spec.targets import Cell
+from synthlift.spec.targets import SOURCES, Cell, grouped
 from synthlift.store.keys import canonical
+from synthlift.study.aiming import decision_name, read_weights
 from synthlift.study.layout import wanted_images
+from synthlift.study.modelling import from_hard_cases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +130,12 @@ def arm_images(run: Run, arm: Arm, *, part: str = "train", replicate: int = 0) -
             rule="only arms that are meant for use can be taken out of a run",
             remedy="name another arm",
         )
+    if arm.retrieved:
+        raise InputError(
+            f"arm '{arm.name}' trains on real images that lie in your unlabelled pool",
+            rule="what an arm trains on is taken from the data set and from generated images",
+            remedy=f"see {run.path / 'retrieved.csv'} for the pool's images, or name another arm",
+        )
     draw, fit = place(run, replicate)
     rows = splits(run)
     rows = rows[rows["draw"] == draw]
@@ -152,11 +160,30 @@ def _census(train: pd.DataFrame, arm: Arm, classes: Sequence[str]) -> dict[Cell,
     return counts
 
 
+def _wanted(
+    run: Run, arm: Arm, census: Mapping[Cell, int], *, draw: int, table: pd.DataFrame
+) -> dict[Cell, int]:
+    """Images of every cell; targets by errors find what they go by among the run's decisions."""
+    target = arm.target
+    if target.by is None or arm.spread_evenly:
+        return wanted_images(arm, census)
+    facts = run.results.study
+    name = decision_name(target.by, target.attributes, facts.design, draw)
+    value = next(one.value for one in run.results.decisions if one.name == name)
+    present = [k for k, n in grouped(census, target.attributes).items() if n]
+    wanted = wanted_images(arm, census, weights=read_weights(value, present, facts.classes))
+    made_from = table["attributes"].str.contains(f'"{SOURCES}"').any()
+    if target.by != "hard_cases" or not made_from:
+        return wanted
+    return {from_hard_cases(cell): count for cell, count in wanted.items()}
+
+
 def _synthetic(run: Run, arm: Arm, fit: int, rows: pd.DataFrame) -> list[ArmImage]:
     classes = run.results.study.classes
-    wanted = wanted_images(arm, _census(rows[rows["part"] == "train"], arm, classes))
+    census = _census(rows[rows["part"] == "train"], arm, classes)
     table = verdicts(run)
     table = table[(table["generator"] == arm.generator) & (table["fit"] == fit)]
+    wanted = _wanted(run, arm, census, draw=int(rows["draw"].iloc[0]), table=table)
     if arm.curated:
         table = table[table["kept"]]
     images: list[ArmImage] = []

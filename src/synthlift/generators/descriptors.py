@@ -68,5 +68,6 @@ CUT_PASTE = Descriptor(
     version="1",
     target="synthlift.generators.cut_paste.generator:CutPasteGenerator",
     summary="objects or flaws cut out along their masks and pasted onto other images",
+    conditions=frozenset({"labels", "sources"}),
     needs=frozenset({"labels", "inputs", "masks"}),
 )

@@ -196,6 +196,8 @@ def recipe_words(recipe: dict[str, Any]) -> str:
 def _recipe_item(key: str, value: Any) -> str:
     words = plain_value(value).replace("_", " ")
     name = key.replace("_", " ")
+    if key == "retrieved":
+        return "retrieved real images"
     if value is True:
         return name
     if key == "curated":
@@ -203,12 +205,31 @@ def _recipe_item(key: str, value: Any) -> str:
     if key == "multiple":
         return f"{multiple(float(value))} synthetic"
     if key in ("regime", "target"):
-        return words
+        return _REGIMES.get(str(value), words)
     return f"{words} {name}" if key in ("augmentation", "sampler", "loss") else f"{name} {words}"
+
+
+_BY = {
+    "validation_error": "targeted by the error of the model on real images",
+    "hard_cases": "targeted by hard cases",
+}
+
+
+_REGIMES = {
+    "feature_smote": "head trained on features filled by SMOTE",
+    "feature_mixup": "head trained on mixed features",
+}
 
 
 def target_words(title: str) -> str:
     """A target's title (``Target.title``) in words."""
+    for by, words in _BY.items():
+        if title == by:
+            return words
+        if title.startswith(f"{by}_"):
+            rest = title.removeprefix(f"{by}_")
+            spread = target_words(rest if rest.startswith("fill_") else f"all_{rest}")
+            return f"{words} ({spread.removeprefix('targeted, ').removeprefix('all ')})"
     if title == "all":
         return "all classes"
     if title.startswith("all_"):

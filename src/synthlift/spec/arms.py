@@ -15,7 +15,14 @@ Base = Literal["plain", "best_rival"]
 Loss = Literal["cross_entropy", "logit_adjusted", "effective_number"]
 Sampler = Literal["uniform", "class_balanced"]
 Augmentation = Literal["none", "light", "medium", "strong", "tuned"]
-Regime = Literal["joint", "synthetic_only", "pretrain_finetune", "batch_share"]
+Regime = Literal[
+    "joint",
+    "synthetic_only",
+    "pretrain_finetune",
+    "batch_share",
+    "feature_smote",
+    "feature_mixup",
+]
 Posing = Literal["resampled", "fresh", "shuffled"]
 
 
@@ -51,10 +58,12 @@ class Arm(BaseModel):
         target: which classes or cells receive synthetic images.
         multiple: synthetic images kept per real one (see METHOD §1), ≥ 0.
         spread_evenly: the uniform-fraction control: the target's total, spread in proportion.
-        regime: the order in which real and synthetic images are used.
+        regime: the order in which real and synthetic images are used; ``feature_smote`` and
+            ``feature_mixup`` train the head last, on points between the features of real images.
         synthetic_share: share of synthetic images in each batch (``batch_share`` only).
         curated: whether rejected images are left out.
         without: name of the one filter whose rejections are kept in; "" = none.
+        retrieved: the images are real ones from the unlabelled pool, not synthetic ones.
         posing: None, or a control without generator whose answer is known: training images
             ``resampled``, ``fresh`` real images of the pool, or fresh ones with ``shuffled``
             labels pose as synthetic ones.
@@ -75,12 +84,23 @@ class Arm(BaseModel):
     synthetic_share: float | None = Field(default=None, gt=0, lt=1)
     curated: bool = True
     without: str = ""
+    retrieved: bool = False
     posing: Posing | None = None
 
     @property
     def uses_synthetic(self) -> bool:
-        """Whether the arm trains on images beside the real ones."""
+        """Whether the arm trains on generated images, or on some that pose as such."""
         return self.multiple > 0 and (self.generator is not None or self.posing is not None)
+
+    @property
+    def in_feature_space(self) -> bool:
+        """Whether the head is trained alone, on points between features."""
+        return self.regime in ("feature_smote", "feature_mixup")
+
+    @property
+    def synthetic_multiple(self) -> float:
+        """The multiple, of synthetic images alone."""
+        return self.multiple if self.uses_synthetic else 0.0
 
 
 Multiple = Annotated[float, Field(gt=0, le=100)]
@@ -92,6 +112,9 @@ RIVALS: dict[str, dict[str, Any]] = {
     "logit_adjusted": {"recipe": {"augmentation": "tuned", "loss": "logit_adjusted"}},
     "effective_number": {"recipe": {"augmentation": "tuned", "loss": "effective_number"}},
     "targeted_duplication": {"recipe": {"augmentation": "tuned"}, "duplicate": True},
+    "feature_smote": {"recipe": {"augmentation": "tuned"}, "regime": "feature_smote"},
+    "feature_mixup": {"recipe": {"augmentation": "tuned"}, "regime": "feature_mixup"},
+    "retrieval": {"recipe": {"augmentation": "tuned"}, "retrieved": True},
 }
 GENERATIVE: dict[str, dict[str, Any]] = {
     "mixed": {"recipes": ["plain", "best_rival"]},
@@ -114,9 +137,11 @@ class ArmSpec(BaseModel):
         kind: a preset's name.
         generator: which generator; the study's first when left out, and with ``every`` an arm for
             each of them.
-        multiples: multiples of METHOD §1, each > 0; smaller sets are nested in larger ones.
+        multiples: multiples of METHOD §1, each > 0; smaller sets are nested in larger ones; of
+            ``retrieval``, retrieved images per real one.
         target: all classes, or fill towards the largest or the median class; or cells, such as
-            ``{cells: [label, sex], fill_to: median}``.
+            ``{cells: [label, sex], fill_to: median}``; or spread by ``validation_error`` or
+            ``hard_cases``.
         recipes: plain, best_rival or both.
         augmentation: a strength of this rival's own instead of the tuned one.
         synthetic_share: share of each batch (``batch_share`` only).
@@ -156,7 +181,9 @@ class ArmSpec(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> ArmSpec:
-        if self.kind in RIVALS and (self.multiples or self.generator or self.target):
+        if self.kind == "retrieval":
+            self._retrieves()
+        elif self.kind in RIVALS and (self.multiples or self.generator or self.target):
             raise ValueError(
                 f"arm '{self.kind}' uses no synthetic images: "
                 "'generator', 'multiples' and 'target' have no effect on it; remove them"
@@ -172,6 +199,18 @@ class ArmSpec(BaseModel):
         if self.synthetic_share is not None and self.kind != "batch_share":
             raise ValueError("'synthetic_share' belongs to arm 'batch_share' only")
         return self
+
+    def _retrieves(self) -> None:
+        if self.generator or self.recipes or not self.curated:
+            raise ValueError(
+                "arm 'retrieval' takes real images from the unlabelled pool: 'generator', "
+                "'recipes' and 'curated' have no effect on it; remove them"
+            )
+        if self.target is not None and (self.target.attributes or self.target.by):
+            raise ValueError(
+                "retrieved images have a class only: give 'retrieval' a target without attributes "
+                "and errors, such as fill_to_largest"
+            )
 
 
 def expand_arms(
@@ -217,7 +256,14 @@ def _rival(spec: ArmSpec) -> list[Arm]:
     if spec.augmentation is not None:
         preset["recipe"] = {**preset.get("recipe", {}), "augmentation": spec.augmentation}
         name = f"{spec.kind}-{spec.augmentation}"
-    return [Arm(name=name, role="rival", **preset)]
+    if spec.kind != "retrieval":
+        return [Arm(name=name, role="rival", **preset)]
+    target = spec.target or ALL
+    name += "" if target == ALL else f"-{target.title}"
+    return [
+        Arm(name=f"{name}@{m:g}", role="rival", multiple=m, target=target, **preset)
+        for m in spec.multiples or (1.0,)
+    ]
 
 
 def _generative(spec: ArmSpec, generators: Sequence[str]) -> list[Arm]:

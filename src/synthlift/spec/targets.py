@@ -16,10 +16,15 @@ from pydantic import (
 )
 
 LABEL = "label"
+SOURCES = "sources"
+"""An attribute of requests that no image has: the training images that an image is made from."""
+By = Literal["validation_error", "hard_cases"]
 _SHORT: dict[str, dict[str, Any]] = {
     "all": {},
     "fill_to_largest": {"fill_to": "largest"},
     "fill_to_median": {"fill_to": "median"},
+    "validation_error": {"by": "validation_error"},
+    "hard_cases": {"by": "hard_cases"},
 }
 
 
@@ -61,19 +66,23 @@ class Cell(NamedTuple):
 class Target(BaseModel):
     """Which cells receive synthetic images, and up to how many.
 
-    In a study file also ``all``, ``fill_to_largest`` and ``fill_to_median``, which stand for
-    classes.
+    In a study file also ``all``, ``fill_to_largest``, ``fill_to_median``, ``validation_error``
+    and ``hard_cases``, which stand for classes.
 
     Attributes:
         cells: ``label`` and names of attributes; every combination in the training set is a cell.
         fill_to: cells get (multiple times) what they lack of the largest, of the median or of so
             many images; None = (multiple times) as many as they have.
+        by: how the images that ``fill_to`` amounts to are spread over cells instead: in proportion
+            to the ``validation_error`` of the model on real images, or to how many ``hard_cases``
+            a cell has, the fifth of training images with the highest loss out of fold.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cells: tuple[str, ...] = (LABEL,)
     fill_to: Annotated[int, Field(ge=1)] | Literal["largest", "median"] | None = None
+    by: By | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -102,7 +111,9 @@ class Target(BaseModel):
         for short, settings in _SHORT.items():
             if self == Target(**settings):
                 return short
-        return {"cells": list(self.cells), "fill_to": self.fill_to}
+        plain = {"cells": list(self.cells), "fill_to": self.fill_to}
+        # A target without 'by' is written as before there was one: its study keeps its key.
+        return plain if self.by is None else {**plain, "by": self.by}
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -115,6 +126,9 @@ class Target(BaseModel):
         short = self._as_short()
         if isinstance(short, str):
             return short
+        if self.by is not None:
+            plain = Target(cells=self.cells, fill_to=self.fill_to).title
+            return f"{self.by}_{plain.removeprefix('all_')}"
         cells = "+".join(self.cells)
         if self.fill_to is None:
             return f"all_{cells}"
@@ -137,7 +151,9 @@ class Target(BaseModel):
         return {cell: max(0, int(level) - n) for cell, n in mine.items()}
 
 
-ALL, LARGEST, MEDIAN = (Target(**settings) for settings in _SHORT.values())
+ALL, LARGEST, MEDIAN, VALIDATION_ERROR, HARD_CASES = (
+    Target(**settings) for settings in _SHORT.values()
+)
 
 
 def grouped(counts: Mapping[Cell, int], names: Iterable[str]) -> dict[Cell, int]:

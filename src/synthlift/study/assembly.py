@@ -28,9 +28,9 @@ from synthlift.study.components import resolve_component
 from synthlift.study.counting import counts
 from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
-from synthlift.study.layout import wanted_images
 from synthlift.study.preparation import original_sizes
 from synthlift.study.realism import energy_kwh, quality_results
+from synthlift.study.retrieving import retrieved_in_words
 from synthlift.study.stages.evidence import OUTCOME
 from synthlift.study.work import Work
 
@@ -292,6 +292,7 @@ def assemble(
             "notes": [
                 *work.prepared.opened.read.summary["notes"],
                 *_choices_in_words(work),
+                *retrieved_in_words(work),
                 *remarks,
             ],
         }
@@ -307,7 +308,7 @@ def _generation_seconds(work: Work, name: str) -> float:
         if arm is None or pool is None or replicate.fit in counted:
             continue
         counted.add(replicate.fit)
-        wanted = sum(wanted_images(arm, work.shared.census(replicate.draw)).values())
+        wanted = sum(work.shared.wanted(arm, replicate.draw).values())
         share = wanted / max(1, sum(pool.wanted.values()))
         seconds = [a.record["cost"]["seconds"] for a in pool.artefacts()]
         total += seconds[0] + share * sum(seconds[1:])

@@ -154,9 +154,15 @@ def inputs_beside(session: Session, component: Component) -> dict[str, str | lis
     }
     if _needs_masks(component):
         inputs["masks"] = session.masks
-    if UNLABELLED in session.beside:
-        inputs[UNLABELLED] = [key for one in session.beside[UNLABELLED] for key in one.as_list()]
-    return inputs
+    return {**inputs, **unlabelled_beside(session)}
+
+
+def unlabelled_beside(session: Session) -> dict[str, str | list[str]]:
+    """Images without a class, as inputs of a stage."""
+    several = session.beside.get(UNLABELLED)
+    if several is None:
+        return {}
+    return {UNLABELLED: [key for one in several for key in one.as_list()]}
 
 
 def _needs_masks(component: Component) -> bool:

@@ -190,6 +190,8 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     parallel = task.workers * PARALLEL
     fit_rounds = -(-fits // task.workers) * task.workers
     models = option.replicates * len(arms) + _tuning_models(task, option)
+    if any(arm.target.by is not None for arm in arms):
+        models += CHOOSING_FOLDS * _training_sets(task, option)
     seconds = START_SECONDS + (fit_rounds * fit + models * model) / parallel
     if not option.chooses_inside:
         return seconds

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import descriptor
 from synthlift.spec.arms import Arm
 from synthlift.spec.study import Component
-from synthlift.spec.targets import Cell
+from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import Store
 from synthlift.store.images import (
     DataKeys,
@@ -19,6 +21,7 @@ from synthlift.store.images import (
     positions,
     usable_rows,
 )
+from synthlift.types import Strings
 
 LARGEST_NUMBER = 500
 """Cells of a study; beyond it an attribute has nearly one value an image."""
@@ -53,6 +56,20 @@ def count_cells(
         counts.update({Cell(k): 0 for k in range(len(classes)) if k not in present})
         found[draw] = dict(sorted(counts.items()))
     return found
+
+
+def cells_of(
+    store: Store, data: DataKeys, ids: Strings, *, attributes: Sequence[str]
+) -> list[Cell]:
+    """The cell of each image."""
+    rows = usable_rows(store, data["inventory"])
+    where = positions(rows["id"], ids)
+    columns = {
+        name: np.array(column)[where].tolist()
+        for name, column in _columns(store, data["inventory"], attributes).items()
+    }
+    classes = class_names(store, data["inventory"])
+    return _cells(rows["label"][where].tolist(), columns, classes)
 
 
 def expected_cells(
@@ -92,6 +109,12 @@ def require_reachable(
     columns = attribute_columns(store, inventory)
     for arm in arms:
         for name in arm.target.attributes:
+            if name == SOURCES:
+                raise InputError(
+                    f"arm '{arm.name}' aims at cells of an attribute called '{SOURCES}'",
+                    rule="that name stands for the training images that an image is made from",
+                    remedy="call the column otherwise",
+                )
             if name not in columns:
                 raise InputError(
                     f"arm '{arm.name}' aims at cells of '{name}'{nearest_name(name, columns)}",

@@ -10,6 +10,7 @@ import numpy as np
 from synthlift.spec.facts import Counts
 from synthlift.spec.targets import grouped
 from synthlift.study.generation import Pool, Stream
+from synthlift.study.modelling import from_hard_cases
 from synthlift.study.work import Work
 
 
@@ -76,7 +77,12 @@ def _per_cell(work: Work, draws: Sequence[int]) -> dict[str, dict[str, float]]:
     for names in sorted(aims):
         counts = [grouped(work.shared.census(draw), names) for draw in draws]
         for cell in sorted({cell for each in counts for cell in each}):
-            streams = (pool.streams[cell] for pool in pools if cell in pool.streams)
+            streams = (
+                pool.streams[own]
+                for pool in pools
+                for own in (cell, from_hard_cases(cell))
+                if own in pool.streams
+            )
             found[cell.title(classes)] = {
                 "train": float(np.mean([each.get(cell, 0) for each in counts])),
                 **_sampled(streams),

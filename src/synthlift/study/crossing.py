@@ -32,7 +32,6 @@ from synthlift.study.choices import named_choice
 from synthlift.study.contrast import declare_contrast
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.layout import Replicate, make_layout
-from synthlift.study.modelling import Modelling
 from synthlift.study.rounds import train_round
 from synthlift.study.work import Work
 
@@ -91,7 +90,15 @@ def _inside(work: Work, request: StageRequest, draws: Sequence[int]) -> Work:
     return replace(
         work,
         prepared=inner,
-        shared=Modelling(inner.data, work.shared.classifier, training, counts, cells),
+        shared=replace(
+            work.shared,
+            data=inner.data,
+            training=training,
+            counts=counts,
+            cells=cells,
+            aims={},
+            retrieved={},
+        ),
         generation=replace(work.generation, reserved=0),
         selection="validation",
         inside=True,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError
-from synthlift.registry import load_plugin
+from synthlift.registry import descriptor, load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
 from synthlift.study.beside import check_beside, open_beside
@@ -39,6 +39,7 @@ from synthlift.study.modelling import Modelling
 from synthlift.study.output import publish, refresh, write_study
 from synthlift.study.planning import Plan, make_plan
 from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
+from synthlift.study.retrieving import require_images
 from synthlift.study.rounds import add_round, train_round, used_generators
 from synthlift.study.session import Session
 from synthlift.study.work import Work
@@ -209,6 +210,7 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
         layout=plan.layout,
     )
     open_beside(session, prepared)
+    require_images(session, prepared, plan.arms)
     first = next(iter(prepared.counts.values()))
     selection = session.decide(
         "selection",
@@ -258,6 +260,11 @@ def _share(session: Session, prepared: Prepared, plan: Plan) -> Modelling:
             draws=prepared.counts,
             classes=prepared.opened.classes,
             attributes=aimed_at(plan.arms),
+        ),
+        from_sources=frozenset(
+            component.title
+            for component in session.study.generators
+            if "sources" in descriptor("generators", component.kind).conditions
         ),
     )
 

@@ -22,6 +22,7 @@ from synthlift.study.generation import Pool
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import generated_request
 from synthlift.study.open_test import open_test, prediction_request
+from synthlift.study.stages.retrieval import is_retrieved
 from synthlift.study.tables import entries
 from synthlift.study.work import Work
 
@@ -125,7 +126,7 @@ def nine_arms(work: Work) -> dict[str, str]:
     """The arms of the 3 × 3 table: trained on real, synthetic and mixed images, plain recipe."""
     rows: dict[str, str] = {}
     for arm in work.final_arms.values():
-        if arm.role == "rival" and arm.base == "plain" and not arm.uses_synthetic:
+        if arm.role == "rival" and arm.base == "plain" and not arm.retrieved:
             rows.setdefault("real", arm.name)
         elif arm.role == "generative" and arm.regime == "synthetic_only":
             rows.setdefault("synthetic", arm.name)
@@ -225,11 +226,11 @@ def planned_arms(work: Work) -> list[PlannedArm]:
             recipe=recipe_facts(arm),
             base=arm.base,
             target=arm.target.title,
-            multiple=arm.multiple,
+            multiple=arm.synthetic_multiple,
             regime=arm.regime,
             generator=arm.generator,
-            real={} if arm.regime == "synthetic_only" else real,
-            synthetic=_synthetic(work, arm.name, indices),
+            real={} if arm.regime == "synthetic_only" else _real(work, arm.name, indices, real),
+            synthetic=_beside(work, arm.name, indices),
             stands_for_choices=arm.name in (CHOSEN_RIVAL, CHOSEN_GENERATIVE),
             all_filters=full.get(arm.name, ""),
         )
@@ -239,17 +240,28 @@ def planned_arms(work: Work) -> list[PlannedArm]:
 
 def recipe_facts(arm: Arm) -> dict[str, Any]:
     """How an arm trains, as the results record it."""
-    return {**arm.recipe.model_dump(), "duplicate": arm.duplicate, "regime": arm.regime}
+    recipe = {**arm.recipe.model_dump(), "duplicate": arm.duplicate, "regime": arm.regime}
+    return {**recipe, "retrieved": True} if arm.retrieved else recipe
 
 
-def _synthetic(work: Work, arm: str, indices: list[int]) -> dict[str, float]:
+def _real(work: Work, arm: str, indices: list[int], training: dict[str, float]) -> dict[str, float]:
+    """Mean real images per class, retrieved ones included."""
+    further = _beside(work, arm, indices, retrieved=True)
+    return {name: n + further[name] for name, n in training.items()}
+
+
+def _beside(
+    work: Work, arm: str, indices: list[int], *, retrieved: bool = False
+) -> dict[str, float]:
+    """Mean images per class beside the training set: retrieved ones, or all others."""
     classes = work.prepared.opened.classes
     totals = dict.fromkeys(classes, 0.0)
     for index in indices:
         config: dict[str, Any] = work.models[arm, index].record["config"]
         for entry in config["manifest"]:
-            totals[classes[entry["label"]]] += len(entry["rows"]) / len(indices)
-        for label, count in config["posing"].items():
+            if is_retrieved(entry["chunk"]) == retrieved:
+                totals[classes[entry["label"]]] += len(entry["rows"]) / len(indices)
+        for label, count in ({} if retrieved else config["posing"]).items():
             totals[classes[int(label)]] += count / len(indices)
     return totals
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from synthlift.seeds import seed_for
 from synthlift.spec.study import Component
-from synthlift.spec.targets import Cell
+from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
 from synthlift.store.keys import canonical
@@ -76,6 +76,7 @@ class Pool:
         streams: one per class, whose first chunks calibrate the filters, and per cell wanted.
         wanted: kept images wanted per cell.
         test_chunks: chunks of the reserved test stream, one per class.
+        hard_cases: key of the errors that tell hard training images; "" where none are asked for.
     """
 
     generator: str
@@ -86,6 +87,7 @@ class Pool:
     streams: dict[Cell, Stream]
     wanted: dict[Cell, int]
     test_chunks: list[Artefact] = field(default_factory=list)
+    hard_cases: str = ""
 
     def manifest(
         self, counts: Mapping[Cell, int], *, curated: bool, without: str = ""
@@ -209,7 +211,10 @@ def _sample_request(
             "stream": stream,
             "image_shape": list(plan.image_shape),
         },
-        inputs={"fit": pool.fitted.key},
+        inputs={
+            "fit": pool.fitted.key,
+            **({"errors": pool.hard_cases} if SOURCES in dict(cell.attributes) else {}),
+        },
         seed=pool.fitted.record["seed"],
         numerics={**session.numerics, "chunk": size},
         label=f"sample {pool.generator}, {pool.unit.title}",

@@ -99,19 +99,26 @@ def with_room(layout: Layout, *, rounds: int) -> Layout:
     )
 
 
-def wanted_images(arm: Arm, counts: Mapping[Cell, int]) -> dict[Cell, int]:
-    """Kept synthetic images per cell that an arm needs (METHOD §1, "Multiple").
+def wanted_images(
+    arm: Arm, counts: Mapping[Cell, int], *, weights: Mapping[Cell, float] | None = None
+) -> dict[Cell, int]:
+    """Kept synthetic (or retrieved) images per cell that an arm needs (METHOD §1, "Multiple").
 
     Args:
-        arm: a generative arm or the uniform-fraction control.
+        arm: a generative arm, the uniform-fraction control or a rival that retrieves.
         counts: real training images of the finest cells that the study aims at.
+        weights: what a target ``by`` errors is spread in proportion to; None = not measured yet,
+            for planning: in proportion to the counts.
     """
-    if not arm.uses_synthetic:
+    if not arm.uses_synthetic and not arm.retrieved:
         return {}
     wanted = {k: round(arm.multiple * n) for k, n in arm.target.shares(counts).items()}
-    if not arm.spread_evenly:
+    if not arm.spread_evenly and arm.target.by is None:
         return wanted
-    return _in_proportion(sum(wanted.values()), grouped(counts, arm.target.attributes))
+    have: Mapping[Cell, float] = grouped(counts, arm.target.attributes)
+    if not arm.spread_evenly and weights is not None:
+        have = weights
+    return _in_proportion(sum(wanted.values()), have)
 
 
 def most_wanted(needs: Iterable[Mapping[Cell, int]]) -> dict[Cell, int]:
@@ -123,11 +130,12 @@ def most_wanted(needs: Iterable[Mapping[Cell, int]]) -> dict[Cell, int]:
     return most
 
 
-def _in_proportion(total: int, counts: Mapping[Cell, int]) -> dict[Cell, int]:
-    everything = sum(counts.values())
-    exact = {k: total * n / everything for k, n in counts.items()}
+def _in_proportion(total: int, weights: Mapping[Cell, float]) -> dict[Cell, int]:
+    """Whole numbers of the given total, by largest remainder."""
+    everything = sum(weights.values())
+    exact = {k: total * n / everything for k, n in weights.items()}
     shares = {k: int(value) for k, value in exact.items()}
-    by_remainder = sorted(counts, key=lambda k: (shares[k] - exact[k], k))
+    by_remainder = sorted(weights, key=lambda k: (shares[k] - exact[k], k))
     for k in by_remainder[: total - sum(shares.values())]:
         shares[k] += 1
     return shares

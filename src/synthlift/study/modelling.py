@@ -8,7 +8,7 @@ from typing import Any
 
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm, Recipe
-from synthlift.spec.targets import Cell, class_cells
+from synthlift.spec.targets import SOURCES, By, Cell, class_cells
 from synthlift.store import StageRequest
 from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
 from synthlift.study.components import Resolved
@@ -21,11 +21,51 @@ _STAGES = "synthlift.study.stages.models"
 LAYOUT = {"channels_last": True, "bf16": False}
 """Memory layout and precision of classifier training; the faster layout in nearly every case."""
 
+PLAIN = Arm(name="real", role="rival")
 SCORER = Arm(
     name="scorer",
     role="control",
     recipe=Recipe(augmentation="medium", sampler="class_balanced"),
 )
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a target by errors goes by in one training set.
+
+    Attributes:
+        weights: of its cells; images are spread in proportion to them.
+        errors: key of the artefact with the errors of single images.
+    """
+
+    weights: Mapping[Cell, float]
+    errors: str
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """Real images from an unlabelled pool that stand ready for one training set.
+
+    Attributes:
+        key: of the artefact that holds them, class by class.
+        counts: how many, per class index.
+    """
+
+    key: str
+    counts: tuple[int, ...]
+
+    def given(self, wanted: Mapping[Cell, int]) -> dict[int, int]:
+        """Images that an arm gets, per class index: what it wants, as far as there are any."""
+        return {k: min(n, wanted.get(Cell(k), 0)) for k, n in enumerate(self.counts)}
+
+    def manifest(self, wanted: Mapping[Cell, int]) -> list[ManifestEntry]:
+        """The nearest of each class."""
+        starts = [sum(self.counts[:k]) for k in range(len(self.counts))]
+        return [
+            {"chunk": self.key, "label": k, "rows": list(range(starts[k], starts[k] + n))}
+            for k, n in self.given(wanted).items()
+            if n
+        ]
 
 
 @dataclass(frozen=True)
@@ -38,6 +78,9 @@ class Modelling:
         training: resolved training settings per draw, as JSON.
         counts: real training images per class index, per draw.
         cells: the same of finer cells, where some arm aims at attributes.
+        aims: what targets by errors go by, once measured, by draw, kind and attributes.
+        retrieved: images from an unlabelled pool, once found, by draw.
+        from_sources: generators that can be told which training images to start from.
     """
 
     data: DataKeys
@@ -45,10 +88,37 @@ class Modelling:
     training: dict[int, dict[str, Any]]
     counts: Mapping[int, Mapping[int, int]]
     cells: Mapping[int, Mapping[Cell, int]] = field(default_factory=dict)
+    aims: dict[tuple[int, By, tuple[str, ...]], Aim] = field(default_factory=dict)
+    retrieved: dict[int, Retrieved] = field(default_factory=dict)
+    from_sources: frozenset[str] = frozenset()
 
     def census(self, draw: int) -> Mapping[Cell, int]:
         """Training images of the finest cells that count."""
         return self.cells.get(draw) or class_cells(self.counts[draw])
+
+    def wanted(self, arm: Arm, draw: int) -> dict[Cell, int]:
+        """Kept synthetic images per cell that an arm needs beside a training set.
+
+        Those that are made from hard cases are cells of their own, of the attribute ``SOURCES``.
+        """
+        target = arm.target
+        if target.by is None or arm.spread_evenly or not arm.uses_synthetic:
+            return wanted_images(arm, self.census(draw))
+        weights = self.aims[draw, target.by, target.attributes].weights
+        wanted = wanted_images(arm, self.census(draw), weights=weights)
+        if target.by != "hard_cases" or arm.generator not in self.from_sources:
+            return wanted
+        return {from_hard_cases(cell): count for cell, count in wanted.items() if count}
+
+    def hard_cases(self, draw: int) -> str:
+        """Key of the errors that tell a training set's hard cases; "" where none are needed."""
+        found = (aim for (d, by, _), aim in self.aims.items() if (d, by) == (draw, "hard_cases"))
+        return next((aim.errors for aim in found), "")
+
+
+def from_hard_cases(cell: Cell) -> Cell:
+    """The cell of images that are made from the hard training images of ``cell``."""
+    return Cell.of(cell.label, {**dict(cell.attributes), SOURCES: "hard_cases"})
 
 
 def _request(
@@ -67,7 +137,7 @@ def _request(
         mode="json",
         include={"recipe", "duplicate", "regime", "synthetic_share", "posing"},
     )
-    posing = wanted_images(arm, shared.census(draw)) if arm.posing else {}
+    posing = shared.wanted(arm, draw) if arm.posing else {}
     return StageRequest(
         stage="model",
         function=f"{_STAGES}:train_model",
@@ -98,6 +168,42 @@ def scorer_request(session: Session, shared: Modelling, unit: FitUnit) -> StageR
     )
 
 
+def model_of(
+    session: Session, shared: Modelling, *, draw: int, index: int, what: str = "real"
+) -> StageRequest:
+    """A model of the plain recipe on real images alone; the arm ``real`` of that replicate."""
+    return _request(
+        session,
+        shared,
+        PLAIN,
+        draw=draw,
+        seed=model_seed(session.study.seed, index),
+        label=f"train {what}, {index + 1}",
+    )
+
+
+def errors_request(
+    shared: Modelling,
+    *,
+    draw: int,
+    part: str,
+    models: Sequence[StageRequest],
+    learnt: Sequence[Mapping[int, int]],
+) -> StageRequest:
+    """How the images that were validation images of some models fared; see ``stages.errors``."""
+    return StageRequest(
+        stage="errors",
+        function="synthlift.study.stages.errors:measure",
+        config={
+            "draw": draw,
+            "part": part,
+            "learnt": [[own[k] for k in sorted(own)] for own in learnt],
+        },
+        inputs={**as_inputs(shared.data), "models": [model.key for model in models]},
+        label="errors of the model on real images",
+    )
+
+
 def model_request(
     session: Session,
     shared: Modelling,
@@ -113,8 +219,11 @@ def model_request(
     """
     manifest: list[ManifestEntry] = []
     if pool is not None:
-        counts = wanted_images(arm, shared.census(replicate.draw))
+        counts = shared.wanted(arm, replicate.draw)
         manifest = pool.manifest(counts, curated=arm.curated, without=arm.without)
+    elif arm.retrieved:
+        counts = shared.wanted(arm, replicate.draw)
+        manifest = shared.retrieved[replicate.draw].manifest(counts)
     return _request(
         session,
         shared,

@@ -19,6 +19,7 @@ from synthlift.study.evidence import copying_figures, evaluate, pictures_of
 from synthlift.study.folder import RESULTS, RunFolder
 from synthlift.study.realism import quality_figures
 from synthlift.study.refit import final_model
+from synthlift.study.retrieving import retrieved_table
 from synthlift.study.session import Session
 from synthlift.study.stages.evidence import PICTURES, TABLE
 from synthlift.study.stages.generation import SAVED
@@ -134,6 +135,9 @@ def _write_all(
     _copy(evaluation.path(TABLE), folder.file(TABLE))
     write_splits(work, folder.file("splits.csv"))
     write_verdicts(work, folder.file("verdicts.parquet"))
+    retrieved = retrieved_table(work)
+    if retrieved is not None:
+        retrieved.to_csv(folder.file("retrieved.csv"), index=False)
     _copy_folder(model.folder, folder.file("model"), only=("model.safetensors", "model.json"))
     for pool in {p.generator: p for p in reversed(list(work.pools.values()))}.values():
         place = folder.file("generators") / pool.generator

@@ -26,6 +26,7 @@ from synthlift.study.choices import SELECTABLE_GROUPS, is_unbalanced
 from synthlift.study.components import resolve_component
 from synthlift.study.layout import Layout, make_layout, with_room
 from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
+from synthlift.study.retrieving import require_pool
 from synthlift.study.session import Session
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
     require_reachable(
         session.arms(), study.generators, store=session.store, inventory=opened.inventory.key
     )
+    require_pool(session.arms(), study.data)
     design = decide_design(session, opened)
     channels = decide_channels(session, opened)
     if study.budget is None:
@@ -95,6 +97,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         seconds = None
     else:
         option, seconds = _within_budget(session, opened, design, channels, workers)
+    _require_head(session, opened, size=option.image_size, channels=channels)
     # A budget promises few replicates and runs as many of those asked for as time allows.
     layout = make_layout(
         design.kind,
@@ -124,6 +127,27 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         training_share=option.training_share,
         chooses_inside=option.chooses_inside,
         seconds=seconds,
+    )
+
+
+def _require_head(session: Session, opened: Opened, *, size: int, channels: int) -> None:
+    """Refuse arms that train the head alone where the classifier has none."""
+    if not any(arm.in_feature_space for arm in session.arms()):
+        return
+    session.ask(
+        [
+            StageRequest(
+                stage="check",
+                function="synthlift.study.stages.models:check_head",
+                config={
+                    "classifier": resolve_component("classifiers", session.study.classifier),
+                    "image_shape": [size, size, channels],
+                    "classes": len(opened.classes),
+                },
+                label="looking at the classifier's head",
+                local={"plugins": session.plugin_paths()},
+            )
+        ]
     )
 
 

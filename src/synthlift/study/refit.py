@@ -14,10 +14,12 @@ from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.store import Artefact, StageContext, StageRequest, Summary
 from synthlift.store.images import SPLIT, DataKeys, usable_rows
+from synthlift.study.aiming import aim_once
 from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.generation import Pool, fill, fit_request, make_streams
-from synthlift.study.layout import FitUnit, Replicate, wanted_images
+from synthlift.study.layout import FitUnit, Replicate
 from synthlift.study.modelling import Modelling, model_request, scorer_request
+from synthlift.study.retrieving import retrieve_once
 from synthlift.study.steps import training_settings
 from synthlift.study.work import Work
 
@@ -75,6 +77,8 @@ def final_model(work: Work) -> tuple[Artefact, str]:
     shared = _shared(work)
     counts = shared.counts[WHOLE]
     pool = _pool(work, shared, arm) if arm.generator and arm.uses_synthetic else None
+    if arm.retrieved:
+        retrieve_once(session, shared, [arm], draw=WHOLE)
     whole = Replicate(index=0, draw=WHOLE, fit=FIT)
     # No image is left to calibrate on: the folds' models of this arm say how sure to be.
     temperatures = [work.models[name, r.index].summary["temperature"] for r in work.replicates]
@@ -82,7 +86,9 @@ def final_model(work: Work) -> tuple[Artefact, str]:
     (model,) = session.ask(
         [model_request(session, shared, arm, whole, pool, temperature=temperature)]
     )
-    beside = f" and {model.summary['synthetic_images']} synthetic ones" if pool else ""
+    further = model.summary["synthetic_images"]
+    beside = f" and {further} synthetic ones" if pool else ""
+    beside = f" and {further} retrieved ones" if arm.retrieved else beside
     return model, f"arm '{name}', trained again on all {sum(counts.values())} images{beside}"
 
 
@@ -105,9 +111,9 @@ def _shared(work: Work) -> Modelling:
     counts = {k: int((rows["label"] == label).sum()) for k, label in enumerate(classes)}
     settings = _settings(work, counts)
     data: DataKeys = {**prepared.data, "split": split.key}
-    return Modelling(
+    return replace(
+        work.shared,
         data=data,
-        classifier=work.shared.classifier,
         training={WHOLE: settings, HELD_OUT: settings},
         counts={WHOLE: counts, HELD_OUT: counts},
         cells=count_cells(
@@ -117,6 +123,8 @@ def _shared(work: Work) -> Modelling:
             classes=classes,
             attributes=aimed_at(work.arms),
         ),
+        aims={},
+        retrieved={},
     )
 
 
@@ -138,7 +146,10 @@ def _pool(work: Work, shared: Modelling, arm: Arm) -> Pool:
     wanted = fit_request(session, component, unit, shared.data)
     scorer = scorer_request(session, shared, unit)
     fitted, _ = session.ask([wanted, scorer])
-    need = wanted_images(arm, shared.census(WHOLE))
+    # By the errors on the images that the generator is fitted on, so that its sources are these.
+    aim_once(session, shared, [arm], draw=HELD_OUT)
+    shared.aims.update({(WHOLE, by, names): a for (_, by, names), a in [*shared.aims.items()]})
+    need = shared.wanted(arm, WHOLE)
     pool = Pool(
         generator=component.title,
         unit=unit,
@@ -147,6 +158,7 @@ def _pool(work: Work, shared: Modelling, arm: Arm) -> Pool:
         scorer=scorer.key,
         streams=make_streams(work.generation.classes, need),
         wanted=need,
+        hard_cases=shared.hard_cases(HELD_OUT),
     )
     fill(session, [pool], replace(work.generation, reserved=0))
     return pool

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from synthlift.spec.arms import Arm
 from synthlift.spec.study import Component
 from synthlift.store import StageRequest
+from synthlift.study.aiming import aim
 from synthlift.study.choices import with_recipe
 from synthlift.study.contrast import best_rival, declare_contrast
 from synthlift.study.evidence import predict_all
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.gate import stopped_generators
 from synthlift.study.generation import Pool, fill, fit_request, make_streams
-from synthlift.study.layout import FitUnit, Replicate, most_wanted, wanted_images
+from synthlift.study.layout import FitUnit, Replicate, most_wanted
 from synthlift.study.modelling import model_request, scorer_request
+from synthlift.study.retrieving import retrieve
 from synthlift.study.strength import tune_augmentation, with_strength
 from synthlift.study.work import Work
 
@@ -24,6 +26,8 @@ Trained = Mapping[Replicate, Sequence[Arm]]
 def train_round(work: Work, replicates: Sequence[Replicate]) -> None:
     """Train every arm for these replicates, fitting the generators that they need."""
     tune_augmentation(work, replicates)
+    aim(work, replicates)
+    retrieve(work, replicates)
     rivals = {r: [arm for arm in _tuned(work, r) if arm.role == "rival"] for r in replicates}
     units = work.prepared.layout.units_of(tuple(replicates))
     fits = [
@@ -120,8 +124,7 @@ def _make_pools(work: Work, units: Sequence[FitUnit]) -> None:
             place = (component.title, unit.index)
             if place in work.pools:
                 continue
-            census = work.shared.census(unit.draw)
-            wanted = most_wanted(wanted_images(arm, census) for arm in arms)
+            wanted = most_wanted(work.shared.wanted(arm, unit.draw) for arm in arms)
             fitted = fit_request(session, component, unit, work.prepared.data)
             work.pools[place] = Pool(
                 generator=component.title,
@@ -131,4 +134,5 @@ def _make_pools(work: Work, units: Sequence[FitUnit]) -> None:
                 scorer=scorer_request(session, work.shared, unit).key,
                 streams=make_streams(work.generation.classes, wanted),
                 wanted=wanted,
+                hard_cases=work.shared.hard_cases(unit.draw),
             )

@@ -59,7 +59,7 @@ def entries(
         Entry(
             key=artefact.key,
             arm=arm,
-            multiple=work.final_arms[arm].multiple,
+            multiple=work.final_arms[arm].synthetic_multiple,
             replicate=index,
             fit=by_index[index].fit,
             fold=by_index[index].draw if crossed else -1,

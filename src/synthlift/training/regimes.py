@@ -7,7 +7,9 @@ Shape letters: n real images, m synthetic images, k classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +19,10 @@ from synthlift.types import Float64, Int64
 
 FINETUNE_LEARNING_RATE = 0.5
 PRETRAIN_SHARE = 0.5
+HEAD_SHARE = 0.2
+"""Of the steps, where the head is trained alone at last."""
+
+Interpolation = Literal["smote", "mixup"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +32,14 @@ class Phase:
     Attributes:
         name: words for progress and history.
         real_weights: float64 [n], how often each real image is drawn relative to the others; sums
-            to 1, or to 0 where the phase uses no real images.
+            to 1, or to 0 where the phase uses no real images. With ``interpolation`` [m], of the
+            points between them (``filled_labels``).
         synthetic_weights: float64 [m], the same for synthetic images.
         synthetic_share: expected share of synthetic images among all draws.
         every_batch: the share holds in each batch, not only over an epoch.
         share_of_steps: of the whole training; the phases' shares sum to 1.
         learning_rate_factor: multiplies the peak learning rate.
+        interpolation: the head alone is trained, on points between features (see ``heads``).
     """
 
     name: str
@@ -41,6 +49,7 @@ class Phase:
     every_batch: bool = False
     share_of_steps: float = 1.0
     learning_rate_factor: float = 1.0
+    interpolation: Interpolation | None = None
 
     def counts(self, real_labels: Int64, synthetic_labels: Int64, classes: int) -> Float64:
         """Distinct images that the phase uses, per class, float64 [k]."""
@@ -87,6 +96,21 @@ def phases_of(
                 remedy="relax the curation, raise the multiple, or remove the arm",
             )
         return (pool.phase("synthetic only", 0 * real, synthetic),)
+    if arm.in_feature_space:
+        points = len(filled_labels(real_labels, classes))
+        head = Phase(
+            "head",
+            np.full(points, 1 / points),
+            0 * synthetic,
+            0.0,
+            share_of_steps=HEAD_SHARE,
+            learning_rate_factor=FINETUNE_LEARNING_RATE,
+            interpolation="smote" if arm.regime == "feature_smote" else "mixup",
+        )
+        return (
+            replace(pool.phase("train", real, 0 * synthetic), share_of_steps=1 - HEAD_SHARE),
+            head,
+        )
     if arm.regime == "pretrain_finetune" and len(synthetic_labels):
         first = pool.phase("pretrain", 0 * real, synthetic)
         second = pool.phase("fine-tune", real, 0 * synthetic)
@@ -104,6 +128,31 @@ def phases_of(
         theirs = pool.phase("train", 0 * real, synthetic).synthetic_weights
         return (Phase("train", ours, theirs, arm.synthetic_share, every_batch=True),)
     return (pool.phase("train", real, synthetic),)
+
+
+def boundaries(phases: tuple[Phase, ...], steps: int) -> Iterator[tuple[Phase, int, int]]:
+    """Each phase with its first step and the step after its last; together exactly ``steps``."""
+    start, share = 0, 0.0
+    for phase in phases:
+        share += phase.share_of_steps
+        end = round(steps * share)
+        yield phase, start, end
+        start = end
+
+
+def filled_labels(labels: Int64, classes: int) -> Int64:
+    """Labels of all images, then those that each class present lacks of the largest, in order.
+
+    Args:
+        labels: class indices [n].
+        classes: number of classes.
+
+    Returns:
+        int64 [m], every class present as often as the largest.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    lacking = np.where(counts > 0, counts.max() - counts, 0)
+    return np.concatenate([labels, np.repeat(np.arange(classes), lacking)]).astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ Shape letters: n images, c channels, h height, w width, k classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,9 +26,10 @@ from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.training.batches import Batch, Batches, TrainingSeeds
 from synthlift.training.calibration import fit_temperature, negative_log_likelihood
-from synthlift.training.images import training_images
+from synthlift.training.heads import HeadImages, require_head
+from synthlift.training.images import TrainingImages, training_images
 from synthlift.training.losses import SoftCrossEntropy
-from synthlift.training.regimes import Phase, phases_of
+from synthlift.training.regimes import Phase, boundaries, filled_labels, phases_of
 from synthlift.training.settings import ResolvedTraining
 from synthlift.training.state import (
     TrainingState,
@@ -52,6 +54,8 @@ from synthlift.vision.transforms import Draws, augment, mix
 
 HISTORY_POINTS = 20
 CHECKPOINT_SECONDS = 30.0
+Prepare = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
+"""From a batch and its images, or features, to inputs and targets."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ def train(
         checkpoint_seconds: time between check-points.
 
     Raises:
-        InputError: the job cannot be trained (no synthetic images, no validation to stop on).
+        InputError: the job cannot be trained (no synthetic images, no validation to stop on, no
+            head to train).
         StageError: the loss is no longer finite.
     """
     _check(job)
@@ -152,6 +157,8 @@ def train(
     )
     task = _task(job)
     network = build_network(job.classifier, job.config, task=task, seed=job.seeds.initialisation)
+    if any(phase.interpolation for phase in phases):
+        require_head(network, kind=job.classifier.kind)
     state = start_state(network, job.settings, device=run.device, numerics=job.numerics)
     restore(state, run.folder)
     _run_phases(state, job, phases, run, checkpoint_seconds)
@@ -192,16 +199,6 @@ def _tables(job: TrainingJob, device: str) -> _Tables:
     )
 
 
-def _boundaries(phases: tuple[Phase, ...], steps: int) -> Iterator[tuple[Phase, int, int]]:
-    """Each phase with its first step and the step after its last; together exactly ``steps``."""
-    start, share = 0, 0.0
-    for phase in phases:
-        share += phase.share_of_steps
-        end = round(steps * share)
-        yield phase, start, end
-        start = end
-
-
 def _run_phases(
     state: TrainingState,
     job: TrainingJob,
@@ -217,16 +214,21 @@ def _run_phases(
         job.real.source, job.synthetic_pixels, layout=layout, device=run.device
     )
     tables = _tables(job, run.device)
+    assemble = partial(_assemble, tables=tables, job=job)
     saved = time.perf_counter()
     every = max(1, steps // HISTORY_POINTS)
     with seeded(job.seeds.augmentation, device=run.device):
-        for phase, start, end in _boundaries(phases, steps):
+        for phase, start, end in boundaries(phases, steps):
             batches = Batches(phase, seeds=job.seeds, batch_size=job.settings.batch_size)
             loss = _loss(job, phase, run.device)
             began = time.perf_counter()
-            with closing(images.feed(_upcoming(state, batches, (start, end)))) as fed:
-                for batch, pixels in fed:
-                    _step(state, job, phase, (start, end), batch, pixels, tables, loss)
+            source: TrainingImages | HeadImages = images
+            prepare: Prepare = assemble
+            if phase.interpolation and state.step < end:
+                source, prepare = _head(state, job, phase, start, run)
+            with closing(source.feed(_upcoming(state, batches, (start, end)))) as fed:
+                for batch, values in fed:
+                    _step(state, job, phase, (start, end), batch, values, prepare, loss)
                     state.seconds += time.perf_counter() - began
                     if state.step % every == 0 or state.step == steps:
                         _record(state, job, phase, run)
@@ -236,6 +238,26 @@ def _run_phases(
                         saved = time.perf_counter()
                     run.progress(state.step, steps, phase.name)
                     began = time.perf_counter()
+
+
+def _head(
+    state: TrainingState, job: TrainingJob, phase: Phase, start: int, run: RunContext
+) -> tuple[HeadImages, Prepare]:
+    """The averaged network's features, from which training goes on with the head alone."""
+    assert phase.interpolation is not None
+    if state.step == start:
+        state.network.load_state_dict(state.averaged.state_dict())
+    head = HeadImages(
+        state.averaged,
+        job.real.source,
+        job.real.labels,
+        classes=len(job.real.classes),
+        interpolation=phase.interpolation,
+        seed=seed_for(job.seeds.augmentation, "features"),
+        device=run.device,
+        folder=run.folder,
+    )
+    return head, lambda batch, features: (features, head.targets(batch))
 
 
 def _upcoming(state: TrainingState, batches: Batches, span: tuple[int, int]) -> Iterator[Batch]:
@@ -249,7 +271,9 @@ def _upcoming(state: TrainingState, batches: Batches, span: tuple[int, int]) -> 
 
 
 def _loss(job: TrainingJob, phase: Phase, device: str) -> SoftCrossEntropy:
-    labels = (job.real.labels, _synthetic_labels(job), len(job.real.classes))
+    real, classes = job.real.labels, len(job.real.classes)
+    real = filled_labels(real, classes) if phase.interpolation else real
+    labels = (real, _synthetic_labels(job), classes)
     return SoftCrossEntropy(
         job.arm.recipe.loss,
         effective_counts=phase.effective_counts(*labels),
@@ -265,18 +289,18 @@ def _step(
     phase: Phase,
     span: tuple[int, int],
     batch: Batch,
-    pixels_nchw: Tensor,
-    tables: _Tables,
+    values: Tensor,
+    prepare: Prepare,
     loss_function: SoftCrossEntropy,
 ) -> None:
     start, end = span
     # Dropout draws from torch's global state; seeding it per step makes any step resumable.
     reseed(seed_for(job.seeds.augmentation, "dropout", state.step), device=state.loss_sum.device)
-    inputs, targets = _assemble(batch, pixels_nchw, tables, job)
+    inputs, targets = prepare(batch, values)
     rate = job.settings.learning_rate * phase.learning_rate_factor
     state.optimizer.learning_rate = learning_rate(state.step - start, end - start, peak=rate)
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=job.numerics.bf16):
-        logits = state.network(inputs)
+        logits = (state.network.classify if phase.interpolation else state.network)(inputs)
     loss = loss_function(logits.float(), targets)
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]

@@ -70,6 +70,15 @@ def test_recipes_name_only_what_departs_from_plain() -> None:
             {"cells": ["label", "sex", "body_site"], "fill_to": "median"},
             "targeted, filling cells of class × body_site × sex to the median",
         ),
+        ("hard_cases", "targeted by hard cases"),
+        (
+            {"by": "validation_error", "fill_to": "largest"},
+            "targeted by the error of the model on real images (filling classes to the largest)",
+        ),
+        (
+            {"by": "hard_cases", "cells": ["label", "sex"]},
+            "targeted by hard cases (cells of class × sex)",
+        ),
     ],
 )
 def test_targets_in_words(target: object, words: str) -> None:

@@ -12,7 +12,9 @@ from synthlift.spec.arms import ArmSpec, expand_arms
 from synthlift.spec.targets import ALL, LARGEST, Cell, Target
 
 
-@pytest.mark.parametrize("short", ["all", "fill_to_largest", "fill_to_median"])
+@pytest.mark.parametrize(
+    "short", ["all", "fill_to_largest", "fill_to_median", "validation_error", "hard_cases"]
+)
 def test_short_names_survive_the_way_to_a_file_and_back(short: str) -> None:
     target = Target.model_validate(short)
     assert Target.model_validate(target.model_dump(mode="json")) == target
@@ -30,6 +32,18 @@ def test_cells_survive_the_way_to_a_file_and_back() -> None:
     assert target.title == "fill_label+age+sex_to_median"
 
 
+def test_a_target_by_errors_survives_and_any_other_is_written_as_ever() -> None:
+    given = {"cells": ["label", "sex"], "fill_to": "median", "by": "validation_error"}
+    target = Target.model_validate(given)
+    assert target.model_dump(mode="json") == given
+    assert target.title == "validation_error_fill_label+sex_to_median"
+    assert Target.model_validate({"cells": ["label", "sex"], "by": "hard_cases"}).title == (
+        "hard_cases_label+sex"
+    )
+    without = Target.model_validate({"cells": ["label", "sex"]}).model_dump(mode="json")
+    assert without == {"cells": ["label", "sex"], "fill_to": None}
+
+
 def test_an_arm_is_named_after_its_cells() -> None:
     spec = ArmSpec.model_validate(
         {"kind": "targeted", "target": {"cells": ["label", "sex"], "fill_to": 50}}
@@ -45,6 +59,7 @@ def test_an_arm_is_named_after_its_cells() -> None:
         ({"cells": ["sex"]}, "label"),
         ({"fill_to": 0}, "fill_to"),
         ({"fill": "median"}, "fill"),
+        ({"by": "validation_eror"}, "validation_error"),
     ],
 )
 def test_nonsense_is_refused(given: object, says: str) -> None:

@@ -61,6 +61,19 @@ def test_wanted_images_follow_the_definition_of_the_multiple() -> None:
     assert wanted_images(arm(generator=None), counts) == {}
 
 
+def test_errors_spread_what_a_target_amounts_to() -> None:
+    counts = class_cells({0: 40, 1: 10, 2: 3})
+    weights = {Cell(0): 0.1, Cell(1): 0.3, Cell(2): 0.1}
+    plain = arm(target="validation_error", multiple=1.0)
+    assert wanted_images(plain, counts, weights=weights) == {Cell(0): 11, Cell(1): 32, Cell(2): 10}
+    filling = arm(target={"by": "hard_cases", "fill_to": "largest"}, multiple=2.0)
+    total = sum(wanted_images(arm(target="fill_to_largest", multiple=2.0), counts).values())
+    assert sum(wanted_images(filling, counts, weights=weights).values()) == total
+    # The control has the same total, and knows nothing of errors.
+    even = arm(target="validation_error", spread_evenly=True)
+    assert wanted_images(even, counts, weights=weights) == counts
+
+
 def test_cells_are_filled_and_coarser_targets_add_them_up() -> None:
     counts = {
         Cell.of(0, {"sex": "f", "site": "arm"}): 6,

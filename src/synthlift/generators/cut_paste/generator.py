@@ -110,14 +110,15 @@ class CutPasteFitted(FittedGenerator):
     def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
         """Yield composed images with masks, in order of the requests.
 
-        It ends at the first request of a class without objects: none can be made.
+        It ends at the first request without objects of its class, or among its sources: none can
+        be made.
 
         Raises:
             InputError: an unknown class, or objects too large for any place.
         """
         for request in requests:
             self._vocabulary.require(request)
-        able = [len(self._of_class(request.label)) > 0 for request in requests]
+        able = [len(self._objects_for(request)) > 0 for request in requests]
         count = (*able, False).index(False)
         for start in range(0, count, AT_ONCE):
             members = requests[start : min(start + AT_ONCE, count)]
@@ -141,7 +142,7 @@ class CutPasteFitted(FittedGenerator):
 
     def _compose(self, request: SampleRequest) -> tuple[Composed, str]:
         rng = generator_for(request.seed, "cut_paste")
-        mine = self._of_class(request.label)
+        mine = self._objects_for(request)
         low, high = self._config.objects
         for _ in range(BACKGROUNDS_TRIED):
             chosen = rng.choice(mine, size=int(rng.integers(low, high + 1)))
@@ -165,8 +166,10 @@ class CutPasteFitted(FittedGenerator):
             remedy="lower 'scale' or 'inside', raise 'tries', or set apart: false",
         )
 
-    def _of_class(self, label: int) -> Rows:
-        mine: Rows = self._objects[self._train.labels[self._objects] == label]
+    def _objects_for(self, request: SampleRequest) -> Rows:
+        mine: Rows = self._objects[self._train.labels[self._objects] == request.label]
+        if request.sources:
+            mine = mine[np.isin(self._train.ids[mine], request.sources)]
         return mine
 
 

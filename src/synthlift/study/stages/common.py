@@ -50,7 +50,7 @@ def fit_inputs(request: StageRequest, store: Store) -> FitInputs:
         train=train,
         validation=validation,
         test=test,
-        unlabelled=_unlabelled(request, store),
+        unlabelled=unlabelled(request, store),
         masks=_masks(request, store),
         sources={
             role.removeprefix(SOURCE): _beside(store, keys, train.classes, judging=judging)
@@ -67,7 +67,7 @@ def _masks(request: StageRequest, store: Store) -> GuardedPixels | None:
     return read_masks(store, data_keys(request), key, draw=request.config["draw"])
 
 
-def _unlabelled(request: StageRequest, store: Store) -> ImageSet | None:
+def unlabelled(request: StageRequest, store: Store) -> ImageSet | None:
     """What the split leaves unlabelled, and pools; no picture of the data set is shown twice."""
     sets = [part(request, store, "unlabelled")]
     keys = list(request.inputs.get("unlabelled", ()))

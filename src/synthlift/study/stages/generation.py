@@ -18,19 +18,21 @@ import numpy as np
 from synthlift.errors import InputError
 from synthlift.rows import IN_MEMORY_BYTES
 from synthlift.seeds import seed_for
-from synthlift.spec.targets import Cell
+from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import MASKS, PIXELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
 from synthlift.study.components import build
 from synthlift.study.stages.common import (
     classifier,
+    data_keys,
     fit_inputs,
     has_many,
     load_plugins,
     reference,
     run_context,
 )
+from synthlift.study.stages.errors import hard_sources
 from synthlift.types import (
     Filter,
     FitInputs,
@@ -105,13 +107,15 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     fitted = _fitted(context.store.root, request.one("fit"), request.device)
     first = config["chunk"] * config["size"]
     cell = Cell.of(config["label"], config.get("attributes"))
+    sources = _sources(request, context.store, cell) if "errors" in request.inputs else ()
     requests = [
         SampleRequest(
             index=index,
             label=config["label"],
             seed=seed_for(request.seed, config["stream"], *cell.seed_parts, index),
             stream=config["stream"],
-            attributes=dict(cell.attributes),
+            attributes={k: v for k, v in cell.attributes if k != SOURCES},
+            sources=sources,
         )
         for index in range(first, first + config["size"])
     ]
@@ -135,6 +139,20 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     }
     hashes = [digest_bytes(np.ascontiguousarray(image).data) for image in pixels]
     return {"hashes": hashes, **{name: values for name, values in told.items() if values}}
+
+
+def _sources(request: StageRequest, store: Store, cell: Cell) -> tuple[str, ...]:
+    """Ids of the hard training images that the images of a cell are made from."""
+    fitted = store.open(request.one("fit")).record
+    asked = StageRequest(stage="fit", function="", inputs=fitted["inputs"])
+    plain = Cell.of(cell.label, {k: v for k, v in cell.attributes if k != SOURCES})
+    return hard_sources(
+        store,
+        request.one("errors"),
+        cell=plain,
+        data=data_keys(asked),
+        draw=fitted["config"]["draw"],
+    )
 
 
 def _calibrated(root: Path, spec: str) -> dict[str, Filter | Selector]:

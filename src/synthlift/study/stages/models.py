@@ -76,6 +76,26 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
     }
 
 
+def check_head(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: whether a classifier has a head that can be trained alone; computes nothing else.
+
+    Raises:
+        InputError: it has none.
+    """
+    from synthlift.training.heads import require_head
+    from synthlift.vision.classifiers.base import ImageTask, build_network
+
+    del context
+    load_plugins(request)
+    descriptor, config = rebuild("classifiers", request.config["classifier"])
+    height, width, channels = request.config["image_shape"]
+    level = (0.5,) * channels
+    task = ImageTask((height, width, channels), request.config["classes"], level, level)
+    network = build_network(descriptor, config, task=task, seed=0, pretrained=False)
+    require_head(network, kind=descriptor.kind)
+    return {}
+
+
 def _beside(
     request: StageRequest, store: Store, arm: Arm, real: ImageSet
 ) -> Images | tuple[None, None]:

@@ -72,7 +72,11 @@ class ImageNetwork(nn.Module):
 
     def forward(self, images_nchw: Tensor) -> Tensor:
         """Logits [n, k] of float32 images [n, c, h, w] in [0, 1]."""
-        logits: Tensor = self.head(self.dropout(self.features(images_nchw)))
+        return self.classify(self.features(images_nchw))
+
+    def classify(self, features_nd: Tensor) -> Tensor:
+        """Logits [n, k] of features [n, d]."""
+        logits: Tensor = self.head(self.dropout(features_nd))
         return logits
 
 
