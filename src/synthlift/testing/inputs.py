@@ -74,8 +74,9 @@ def draw_images(count: int, *, seed: int, size: int = 8, channels: int = 1) -> t
 def drawn_inputs(*, validation_seed: int = 2) -> FitInputs:
     """48 training and 48 validation images of three classes; a fourth class has no image.
 
-    There are unlabelled images, sources called ``pool`` and ``source`` – which has partners of the
-    training images by name, and further images – and masks of every second image, too. The pixels behind the training set hold further rows, which raise ``LeakageError``.
+    There are unlabelled images, masks of every second image, and two sources: ``pool``, and
+    ``source`` with negatives of the training images, by name, and of others. The pixels behind the
+    training set hold further rows, which raise ``LeakageError``.
     """
     pixels, labels = draw_images(4 * PER_CLASS, seed=1)
     allowed = np.arange(3 * PER_CLASS)

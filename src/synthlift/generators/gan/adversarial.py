@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import torch
@@ -19,6 +19,7 @@ from synthlift.generators.learning.optimizer import (
     learning_rate_factor,
     update,
 )
+from synthlift.registry import ComponentConfig
 
 PENALTY_FALL = 0.1
 """Share of the gradient penalty that is left at the end, as in R3GAN."""
@@ -54,6 +55,13 @@ class Settings:
     gradient_penalty: float
     augmentation: float
     ema: float
+
+    @classmethod
+    def of(cls, config: ComponentConfig) -> Settings:
+        """Read off a Config in which nothing is ``auto`` any more."""
+        found = {field.name: getattr(config, field.name) for field in fields(cls)}
+        assert "auto" not in found.values(), "settle() comes first"
+        return cls(**found)
 
 
 B = TypeVar("B", bound=Batch)

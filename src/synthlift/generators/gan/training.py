@@ -33,7 +33,7 @@ class GANLearner(AdversarialLearner[Batch]):
         config: GANConfig,
         seed: int,
     ) -> None:
-        super().__init__("gan", synthesis, discriminator, settings=_settings(config))
+        super().__init__("gan", synthesis, discriminator, settings=Settings.of(config))
         self._synthesis = synthesis
         self._examples, self._config, self._seed = examples, config, seed
 
@@ -62,17 +62,3 @@ class GANLearner(AdversarialLearner[Batch]):
         assert isinstance(self._config.latent, int), "settle() comes first"
         noise = torch.randn(count, self._config.latent, generator=batch.stream)
         return self._synthesis.draw(noise.to(batch.real_nchw.device), batch.wanted_nk)
-
-
-def _settings(config: GANConfig) -> Settings:
-    assert isinstance(config.steps, int), "settle() comes first"
-    assert isinstance(config.batch_size, int), "settle() comes first"
-    assert config.gradient_penalty != "auto", "settle() comes first"
-    return Settings(
-        steps=config.steps,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        gradient_penalty=config.gradient_penalty,
-        augmentation=config.augmentation,
-        ema=config.ema,
-    )

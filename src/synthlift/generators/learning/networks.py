@@ -113,7 +113,11 @@ class _DenseBlock(nn.Module):
 
 
 class Levels:
-    """Sizes of a convolutional network: patches, levels, widths, the coarsest grid."""
+    """Sizes of a convolutional network: patches, levels, widths, the coarsest grid.
+
+    Args:
+        body: size of the network.
+    """
 
     def __init__(self, body: Body) -> None:
         height, breadth, channels = body.image_shape
@@ -173,12 +177,19 @@ class _ConvAnalysis(nn.Module):
 
 
 class ConvBlock(nn.Module):
+    """Two convolutions beside the way through.
+
+    Args:
+        channels: of what goes in and comes out.
+    """
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = _zeroed(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Map [N, C, H, W] to the same shape."""
         inner = self.first(F.leaky_relu(hidden, SLOPE))
         out: Tensor = hidden + self.second(F.leaky_relu(inner, SLOPE))
         return out

@@ -45,12 +45,14 @@ class TranslationConfig(ComponentConfig):
         gradient_penalty: weight of the penalties on real and generated images at the start, as in
             kind ``gan``; auto is 3 for tiny images, else 0.3.
         contrast: weight of the contrastive loss, without pairs: each place of a translated image
-            is to tell from which place of its source it came.
+            is to tell from which place of its source it came. Higher keeps more of the source; far
+            above the default it drowns the look of the training images.
         fidelity: weight of the mean absolute difference from the partner, with pairs.
         width: channels of the translator at its finest level; auto goes by size.
         depth: residual blocks per level.
         class_balance: as in kind ``gan``.
         augmentation: as in kind ``gan``.
+        least_diversity: without pairs, as in kind ``gan``: below it images have become alike.
         ema: horizon of the averaged weights as a share of all steps.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
             on how requests are batched.
@@ -75,12 +77,13 @@ class TranslationConfig(ComponentConfig):
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     learning_rate: float = Field(default=1e-3, gt=0)
     gradient_penalty: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    contrast: float = Field(default=1.0, ge=0)
+    contrast: float = Field(default=0.05, ge=0)
     fidelity: float = Field(default=10.0, ge=0)
     width: Annotated[int, Field(ge=8)] | Literal["auto"] = "auto"
     depth: int = Field(default=1, ge=1)
     class_balance: float = Field(default=0.25, ge=0, le=1)
     augmentation: float = Field(default=0.8, ge=0, le=0.95)
+    least_diversity: float = Field(default=0.3, ge=0, lt=1)
     ema: float = Field(default=0.1, gt=0, le=1)
     micro_batch: int = Field(default=32, ge=1, le=1024)
     readings: int = Field(default=10, ge=0)
@@ -98,6 +101,16 @@ class TranslationConfig(ComponentConfig):
                         f"'{name}' describes a folder or table: masks have the classes of their "
                         "images. Leave it out, or write ./masks for a folder of that name"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _no_image_twice(self) -> TranslationConfig:
+        several = self.paired or self.variations not in ("auto", 1)
+        if several and self.change == 0 and not self.flip:
+            raise ValueError(
+                "change: 0 without flip makes the same image again: raise 'change', or set "
+                "variations: 1 without pairs"
+            )
         return self
 
     @property

@@ -185,8 +185,8 @@ class TranslationFitted(FittedGenerator):
                 amounts[place] = torch.from_numpy(drawn)
                 mirrored[place] = self._config.flip and rng.random() < 0.5
         # One by one, since kernels round differently at other batch shapes.
-        parts = zip(unit.split(1), amounts.split(1), strict=True)
-        found = torch.cat([apply_augmentation(image, amount) for image, amount in parts])
+        each = range(len(taken))
+        found = torch.cat([apply_augmentation(unit[i : i + 1], amounts[i : i + 1]) for i in each])
         found = torch.where(mirrored[:, None, None, None], found.flip(3), found)
         if not self._config.wants_masks():
             return found

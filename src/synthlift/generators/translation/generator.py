@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.gan.collapse import diversity_judge
 from synthlift.generators.learning.drawing import deterministic_kernels
 from synthlift.generators.learning.examples import Examples, load_examples
 from synthlift.generators.learning.folders import read_network
@@ -76,20 +77,21 @@ class TranslationGenerator(InputsGenerator):
 
         learner = _learner(plan, lesson, config, seed=run.seed, device=run.device)
         compared = _at_most(sources.held_out) if sources.held_out else None
-        stock = fitted(dict(learner.networks["synthesis"].named_parameters())).stock()
         with deterministic_kernels():
             weights, progress = train(
                 learner,
                 examples=lesson.real,
                 config=config,
                 run=run,
-                look=_look(fitted, stock, vocabulary, compared, config=config, run=run),
+                look=_look(fitted, data, vocabulary, compared, config=config, run=run),
                 beside=lesson.source,
             )
         facts.update(history(progress, steps=config.steps))
+        found = fitted(weights)
+        stock = found.stock()
         facts |= {"stock": stock, "left_out": sources.left_out}
         if config.paired:
-            facts["pairs"] = _on_pairs(config, fitted(weights), sources, compared)
+            facts["pairs"] = _on_pairs(config, found, sources, compared)
         if missing := _without(stock):
             facts["warnings"] = [*facts.get("warnings", []), missing]
         return fitted(weights)
@@ -149,36 +151,48 @@ def _learner(
 
 def _look(
     fitted: Fitted,
-    stock: Mapping[str, int],
+    data: ImageSet,
     vocabulary: Vocabulary,
     compared: Pairs | None,
     *,
     config: TranslationConfig,
     run: RunContext,
 ) -> Look | None:
-    """The copying monitor's look, and how like their partners translated images are."""
-    counts = tuple(stock.values())
-    present = [count for count in counts if count]
-    watch = looks_at_samples(
-        fitted,
-        vocabulary=replace(vocabulary, counts=counts),
-        images=min(config.monitor_images, len(present) * min(present)),
-        run=run,
-    )
-    if watch is None and compared is None:
+    """Whether translations copy; whether they have become alike, or like their partners."""
+    judge = None
+    if not config.paired:
+        judge = diversity_judge(data, least=config.least_diversity, seed=run.seed)
+    if run.monitor is None and judge is None and compared is None:
         return None
 
     def look(step: int, weights: dict[str, Tensor]) -> Seen:
+        found = fitted(weights)
+        counts = tuple(found.stock().values())
+        present = [count for count in counts if count]
+        watch = looks_at_samples(
+            lambda _: found,
+            vocabulary=replace(vocabulary, counts=counts),
+            images=min(config.monitor_images, len(present) * min(present)),
+            run=run,
+            judge=judge,
+        )
         seen = watch(step, weights) if watch else Seen(acceptable=True)
         if compared is None:
             return seen
-        return replace(seen, curves={**seen.curves, **likeness(fitted(weights), compared)})
+        told = likeness(found, compared)
+        curves = {SIMILARITY: told["ssim"], NOISE_RATIO: told["psnr"]}
+        return replace(seen, curves={**seen.curves, **curves})
 
     return look
 
 
 def likeness(fitted: TranslationFitted, compared: Pairs) -> dict[str, float]:
-    """Mean structural similarity, and peak signal-to-noise ratio in decibels, of translations."""
+    """Mean structural similarity, and peak signal-to-noise ratio in decibels, of translations.
+
+    Args:
+        fitted: the translator.
+        compared: source images, and their partners.
+    """
     source, wanted = compared
     made = fitted.translate(source.pixels(), source.labels)
     return _figures(made, wanted.pixels())
@@ -186,17 +200,17 @@ def likeness(fitted: TranslationFitted, compared: Pairs) -> dict[str, float]:
 
 def _figures(made: UInt8, wanted: UInt8) -> dict[str, float]:
     ratio = np.minimum(signal_to_noise(made, wanted), MOST_DECIBELS)
-    return {SIMILARITY: float(similarity(made, wanted).mean()), NOISE_RATIO: float(ratio.mean())}
+    return {"ssim": float(similarity(made, wanted).mean()), "psnr": float(ratio.mean())}
 
 
 def _on_pairs(
     config: TranslationConfig, fitted: TranslationFitted, sources: Sources, compared: Pairs | None
 ) -> dict[str, float]:
     """How many pairs there were, and what became of those that were held out."""
-    found: dict[str, float] = {"training_pairs": len(sources.learnt)}
+    found: dict[str, float] = {"training": len(sources.learnt)}
     if compared is None:
-        return {**found, "validation_pairs": 0}
-    found |= {"validation_pairs": len(compared[0]), **likeness(fitted, compared)}
+        return {**found, "validation": 0}
+    found |= {"validation": len(compared[0]), **likeness(fitted, compared)}
     if config.wants_masks():
         return found
     before = _figures(compared[0].pixels(), compared[1].pixels())

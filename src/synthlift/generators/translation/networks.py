@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,10 +19,13 @@ from synthlift.generators.learning.networks import (
     ImageShape,
     Levels,
 )
+from synthlift.generators.sizes import tiny
 from synthlift.generators.translation.config import TranslationConfig
 
 HEAD = 64
 """Length of the vectors in which places are compared."""
+DENSER = 8
+"""Features of a dense discriminator per channel of the translator."""
 
 
 def plan_network(
@@ -61,11 +65,11 @@ def build_judge(plan: Mapping[str, Any], *, beside: bool, seed: int) -> Discrimi
     height, width, channels = body.image_shape
     if beside:
         channels += plan["source_channels"]
-    # As wide as the adversarial generator's where networks are dense.
-    width_of_judge = 8 * body.width if max(height, width) <= 16 else body.width
+    # Dense networks, which judge tiny images, count features, not channels.
+    breadth = DENSER * body.width if tiny(body.image_shape) else body.width
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        shown = Body((height, width, channels), width_of_judge, body.depth)
+        shown = Body((height, width, channels), breadth, body.depth)
         return Discriminator(shown, plan["conditions"])
 
 
@@ -96,14 +100,14 @@ class Translator(nn.Module):
         widths = self.levels.widths
         self.enter = nn.Conv2d(inputs * self.levels.patch**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList([_blocks(widths[0], body.depth)])
-        for fine, coarse in zip(widths[:-1], widths[1:], strict=True):
+        for fine, coarse in pairwise(widths):
             narrower = (nn.AvgPool2d(2), nn.Conv2d(fine, coarse, 1))
             self.down.append(nn.Sequential(*narrower, _blocks(coarse, body.depth)))
         self.told = Conditions(conditions, widths[-1])
         self.middle = _blocks(widths[-1], body.depth)
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv2d(coarse + fine, fine, 3, padding=1), _blocks(fine, body.depth))
-            for fine, coarse in reversed(list(zip(widths[:-1], widths[1:], strict=True)))
+            for fine, coarse in reversed(list(pairwise(widths)))
         )
         self.leave = nn.Conv2d(widths[0], self.levels.inner, 3, padding=1)
 

@@ -64,7 +64,7 @@ def find_sources(config: TranslationConfig, inputs: FitInputs) -> Sources:
             remedy="bring the source to the size of the training images",
         )
     if config.pairing == "name":
-        return _by_name(config, source, inputs)
+        return _by_name(source, inputs)
     return _by_class(config, source, inputs.train)
 
 
@@ -84,14 +84,13 @@ def _by_class(config: TranslationConfig, source: ImageSet, train: ImageSet) -> S
 # ── pairs by name ─────────────────────────────────────────────────────────────────────────────
 
 
-def _by_name(config: TranslationConfig, source: ImageSet, inputs: FitInputs) -> Sources:
+def _by_name(source: ImageSet, inputs: FitInputs) -> Sources:
     train, held_out = inputs.train, inputs.validation
     found = _partners(train, source)
     if not (found >= 0).any():
         raise InputError(
-            f"none of {len(source):,} source images has the class and name of one of {len(train):,} "
-            f"training images: there are {_listed(source.ids.tolist())} and "
-            f"{_listed(train.ids.tolist())}",
+            f"none of {len(source):,} source images ({_listed(source.ids.tolist())}) has the class "
+            f"and name of one of {len(train):,} training images ({_listed(train.ids.tolist())})",
             rule="with pairing: name, a source image belongs to the training image of the same "
             "class and the same file name without its ending",
             remedy="give both the same names, or set pairing: none",
@@ -186,7 +185,11 @@ def _marking(images: ImageSet, masks: GuardedPixels) -> tuple[ImageSet, Rows]:
     there = images.subset(rows)
     pixels = GuardedPixels(_Marked(masks), rows)
     found = ImageSet(
-        ids=there.ids, labels=there.labels, groups=there.groups, classes=there.classes, source=pixels
+        ids=there.ids,
+        labels=there.labels,
+        groups=there.groups,
+        classes=there.classes,
+        source=pixels,
     )
     return found, rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -66,7 +66,7 @@ class UnpairedLearner(AdversarialLearner[TranslationBatch]):
         config: TranslationConfig,
         seed: int,
     ) -> None:
-        settings = _settings(config)
+        settings = Settings.of(config)
         super().__init__("translation", translator, discriminator, settings=settings, heads=heads)
         self._translator, self._heads, self._lesson = translator, heads, lesson
         self._config, self._seed = config, seed
@@ -94,14 +94,15 @@ class UnpairedLearner(AdversarialLearner[TranslationBatch]):
         return made
 
     def further_losses(self, batch: TranslationBatch, drawn: Tensor) -> dict[str, Tensor]:
-        """Places keep what they show; real images are to stay as they are (ibid., eq. 4)."""
-        same = self._translator(batch.real_nchw, batch.wanted_nk)
-        before = torch.cat([batch.source_nchw, batch.real_nchw])
-        after = torch.cat([drawn, same])
+        """Places keep what they show; real images need not stay as they are (ibid., FastCUT)."""
         loss = contrastive_loss(
-            self._translator, self._heads, before=before, after=after, stream=batch.stream
+            self._translator,
+            self._heads,
+            before=batch.source_nchw,
+            after=drawn,
+            stream=batch.stream,
         )
-        return {"contrastive_loss": 2 * self._config.contrast * loss}
+        return {"contrastive_loss": self._config.contrast * loss}
 
 
 class PairedLearner(AdversarialLearner[TranslationBatch]):
@@ -125,7 +126,7 @@ class PairedLearner(AdversarialLearner[TranslationBatch]):
         seed: int,
         noise: int,
     ) -> None:
-        super().__init__("translation", translator, discriminator, settings=_settings(config))
+        super().__init__("translation", translator, discriminator, settings=Settings.of(config))
         self._translator, self._lesson, self._noise = translator, lesson, noise
         self._config, self._seed = config, seed
 
@@ -140,7 +141,7 @@ class PairedLearner(AdversarialLearner[TranslationBatch]):
                 pair = moved(pair, share=self._config.change, stream=drawn.stream)
                 if self._config.flip:
                     pair = _mirrored(pair, torch.rand(count, generator=drawn.stream) < 0.5)
-                x, y = pair.split([source.shape[1], pixels.shape[1]], dim=1)
+                x, y = pair[:, : source.shape[1]], pair[:, source.shape[1] :]
                 noise = torch.randn(count, self._noise, *x.shape[2:], generator=drawn.stream)
                 yield TranslationBatch(
                     real_nchw=y,
@@ -228,17 +229,3 @@ def _by_class(source: Examples) -> tuple[Tensor, Tensor, Tensor]:
     labels = source.wanted_nk[:, 0].cpu()
     counts = torch.bincount(labels, minlength=int(source.unsaid_k[0]) + 1)
     return labels.argsort(stable=True), counts.cumsum(0) - counts, counts
-
-
-def _settings(config: TranslationConfig) -> Settings:
-    assert isinstance(config.steps, int), "settle() comes first"
-    assert isinstance(config.batch_size, int), "settle() comes first"
-    assert config.gradient_penalty != "auto", "settle() comes first"
-    return Settings(
-        steps=config.steps,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        gradient_penalty=config.gradient_penalty,
-        augmentation=config.augmentation,
-        ema=config.ema,
-    )
