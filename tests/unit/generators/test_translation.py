@@ -181,11 +181,15 @@ def test_sources_of_judging_images_are_left_out(tmp_path: Path) -> None:
 def test_a_class_without_a_source_gets_nothing_and_is_named(tmp_path: Path) -> None:
     inputs = drawn_inputs()
     source = inputs.sources["source"]
-    inputs = replace(inputs, sources={"source": source.subset(source.labels != 2)})
+    # Of 'never_seen' there are source images, but no training image shows how it looks.
+    moved = replace(source, labels=np.where(source.labels == 2, 3, source.labels))
+    inputs = replace(inputs, sources={"source": moved})
     fitted = fit(tmp_path, inputs, **TINY, **MODES["unpaired"])
-    assert not list(fitted.sample(requests_of(2, 3)))
+    assert not list(fitted.sample([*requests_of(2, 3), *requests_of(3, 3)]))
+    assert not list(fitted.sample(requests_of(3, 3)))
     assert len(origins_of(fitted, [*requests_of(0, 2), *requests_of(2, 1)])) == 2
-    assert fitted.facts()["stock"]["ramp"] == 0
+    stock = fitted.facts()["stock"]
+    assert stock["ramp"] == stock["never_seen"] == 0 < stock["disc"]
     (warning,) = (w for w in fitted.facts()["warnings"] if "nothing to translate" in w)
     assert "'ramp', 'never_seen'" in warning
 

@@ -152,7 +152,7 @@ def settle(
     small = tiny(image_shape)
     suited = {
         "variations": 10 if config.paired else 1,
-        "steps": int(min(3000, max(600, examples))),
+        "steps": int(min(3000, max(600 if small else 1500, examples))),
         "batch_size": 32 if small else 16,
         "gradient_penalty": 3.0 if small else 0.3,
         "width": 16 if small else 32,

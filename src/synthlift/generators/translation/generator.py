@@ -113,10 +113,7 @@ def _lesson(
     device: str,
 ) -> Lesson:
     """Training images, and their partners or the source images of their classes."""
-    if config.paired:
-        images = sources.images.subset(sources.partners)
-    else:
-        images = sources.images.subset(np.isin(sources.images.labels, data.labels))
+    images = sources.images.subset(sources.partners) if config.paired else sources.images
 
     def examples(one: ImageSet) -> Examples:
         balance = config.class_balance

@@ -110,6 +110,7 @@ class Translator(nn.Module):
             for fine, coarse in reversed(list(pairwise(widths)))
         )
         self.leave = nn.Conv2d(widths[0], self.levels.inner, 3, padding=1)
+        _even(self.leave, self.levels.patch)
 
     def features(self, x_nchw: Tensor) -> list[Tensor]:
         """Features of an image from fine to coarse [N, C_l, H_l, W_l]."""
@@ -166,6 +167,14 @@ class Heads(nn.Module):
             vectors = level(one.flatten(2)[:, :, chosen].transpose(1, 2))
             found.append(F.normalize(vectors, dim=2))
         return found
+
+
+@torch.no_grad()
+def _even(layer: nn.Conv2d, patch: int) -> None:
+    """Begin with equal pixels in a patch, against checkerboards (Aitken 2017, "ICNR")."""
+    for parameter in (layer.weight, layer.bias):
+        if parameter is not None:
+            parameter.copy_(parameter[:: patch**2].repeat_interleave(patch**2, dim=0))
 
 
 def _blocks(channels: int, depth: int) -> nn.Sequential:

@@ -24,7 +24,8 @@ class Sources:
     """Source images, and partners of training and validation images among them.
 
     Attributes:
-        images: labelled source images; of masks, those that mark something: 0 and 255.
+        images: labelled source images of classes that are learnt; of masks, those that mark
+            something: 0 and 255.
         learnt: rows of training images that are learnt from [P]; with pairs, of those that have
             a partner.
         partners: row in ``images`` of the partner of each of them [P]; empty without pairs.
@@ -78,6 +79,7 @@ def _by_class(config: TranslationConfig, source: ImageSet, train: ImageSet) -> S
             remedy="give source images of a class that has training images, or map the names "
             "under 'classes'",
         )
+    source = source.subset(np.isin(source.labels, train.labels))
     return Sources(source, learnt.astype(np.intp), np.empty(0, np.intp))
 
 
@@ -100,9 +102,10 @@ def _by_name(source: ImageSet, inputs: FitInputs) -> Sources:
     judging = {_stem(name) for part in (inputs.test, held_out) for name in part.ids.tolist()}
     taken = np.isin(np.arange(len(source)), found)
     judged = np.array([_stem(name) in judging for name in source.ids.tolist()], np.bool_) & ~taken
-    kept = np.flatnonzero(~judged)
-    moved = np.cumsum(~judged) - 1
     learnt = np.flatnonzero(found >= 0)
+    # How a class without a pair looks is not learnt.
+    used = ~judged & np.isin(source.labels, train.labels[learnt])
+    kept, moved = np.flatnonzero(used), np.cumsum(used) - 1
     pairs = _partners(held_out, source)
     # A validation image may share its name and class with a training image.
     compared = np.flatnonzero((pairs >= 0) & ~np.isin(pairs, found))
