@@ -71,6 +71,16 @@ def test_another_look_becomes_a_generator(source: Path, negatives: Path, home: P
     assert not again.computed()
 
 
+def test_its_speed_is_measured_before_a_run(source: Path, negatives: Path, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    study = translated(source, negatives, pairing="name")
+    file.write_text(json.dumps(study.model_dump(mode="json")))
+    with home_of(tmp_path) as store:
+        ended = CliRunner().invoke(app, ["plan", str(file), "--store", str(store)])
+    assert ended.exit_code == 0, ended.output
+    assert "4 (generator)" in ended.output
+
+
 def test_pairs_by_name_leave_out_what_is_judged(source: Path, negatives: Path, home: Path) -> None:
     ran = run(translated(source, negatives, pairing="name"), home=home, out="paired")
     split = pd.read_csv(ran.folder / "splits.csv")
