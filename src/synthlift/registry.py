@@ -43,6 +43,10 @@ class ComponentConfig(BaseModel):
         """
         return {}
 
+    def wants_masks(self) -> bool:
+        """Whether these settings need masks, where the descriptor does not need them anyway."""
+        return False
+
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
         """Images that training samples for its monitor; counts toward a budget."""
         del examples, image_shape

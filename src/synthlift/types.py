@@ -120,6 +120,7 @@ class FitInputs:
         sources: further images that the generator's Config names, by name, labelled as there;
             none of them shows a picture of the validation or test set, as far as can be found.
         masks: uint8 [N, H, W, 1] of the training images, row by row; 0 = background, or no mask.
+        validation_masks: the same of the validation images.
     """
 
     train: ImageSet
@@ -128,6 +129,7 @@ class FitInputs:
     unlabelled: ImageSet | None = None
     sources: Mapping[str, ImageSet] = field(default_factory=dict)
     masks: GuardedPixels | None = None
+    validation_masks: GuardedPixels | None = None
 
 
 @dataclass(frozen=True)

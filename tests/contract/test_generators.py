@@ -18,6 +18,18 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
     "vae": [{"steps": 4, "width": 32, "micro_batch": 4}, {"steps": 2, "latent": 2, "depth": 1}],
     "cut_paste": [{}, {"blend": "alpha", "objects": [1, 2], "apart": False}, {"blend": "mixed"}],
     "pool": [{"source": "./elsewhere"}],
+    "translation": [
+        {"source": "./elsewhere", "steps": 3, "batch_size": 4, "width": 8, "micro_batch": 4},
+        {
+            "source": "./elsewhere",
+            "pairing": "name",
+            "steps": 3,
+            "batch_size": 4,
+            "width": 8,
+            "micro_batch": 5,
+        },
+        {"source": "masks", "steps": 3, "batch_size": 4, "width": 8, "reserved": 0.3},
+    ],
     "text_to_image": [{"model": "tiny", "sampler_steps": 2, "micro_batch": 4}],
 }
 CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in several]

@@ -48,11 +48,13 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
         "gan": {"steps": 3, "micro_batch": 8},
         "pool": {"source": "./itself"},
         "text_to_image": {"model": "tiny", "sampler_steps": 2, "micro_batch": 8},
+        "translation": {"source": "./itself", "pairing": "name", "steps": 3, "width": 8},
         "vae": {"steps": 3, "micro_batch": 8},
     },
     "filters": {kind: {} for kind in FILTERS},
     "classifiers": {"small_cnn": {}, "resnet": {"width": 8}, "timm": {"model": "test_resnet"}},
 }
+OWN_SOURCE = {"pool": "source pool", "translation": "source source"}
 
 
 @pytest.fixture(autouse=True)
@@ -207,23 +209,18 @@ def _overlap(keys: DataKeys) -> StageRequest:
 
 
 def _beside(keys: DataKeys, generator: str) -> dict[str, str | list[str]]:
-    if generator == "pool":
-        return {"source pool": [keys["inventory"], keys["pixels"], _overlap(keys).key]}
+    if generator in OWN_SOURCE:
+        return {OWN_SOURCE[generator]: [keys["inventory"], keys["pixels"], _overlap(keys).key]}
     return {"masks": "masks-0"} if generator == "cut_paste" else {}
 
 
 def _chunks(fit: str) -> list[StageRequest]:
+    chunk = {"chunk": 0, "size": 8, "stream": "train", "image_shape": [8, 8, 1]}
     return [
         StageRequest(
             stage="sample",
             function="synthlift.study.stages.generation:sample",
-            config={
-                "label": label,
-                "chunk": 0,
-                "size": 8,
-                "stream": "train",
-                "image_shape": [8, 8, 1],
-            },
+            config={"label": label, **chunk},
             inputs={"fit": fit},
             seed=5,
         )
@@ -251,7 +248,7 @@ def test_generators_do_not_depend_on_test_images(
     made = []
     for store, keys in twins:
         fit = _fit(keys, kind)
-        if kind == "pool":
+        if kind in OWN_SOURCE:
             store.compute(_overlap(keys))
         made.append([_made(store, fit), *(_made(store, one) for one in _chunks(fit.key))])
     assert made[0] == made[1]

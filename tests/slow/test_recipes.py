@@ -36,6 +36,8 @@ def shortened(name: str, source: Path, **split: Any) -> Study:
     for generator in content["generators"]:
         if generator["kind"] == "flow":
             generator |= {"steps": 10, "sampler_steps": 2, "network": "mlp", "readings": 1}
+        if generator["kind"] == "translation":
+            generator |= {"steps": 10, "readings": 1}
     return Study.model_validate(content)
 
 
@@ -102,6 +104,23 @@ def test_every_style(
     tested = split[split["part"] == "test"].groupby("draw")["domain"].unique()
     assert sorted(len(found) for found in tested) == [1, 1, 1, 1]
     assert len({found[0] for found in tested}) == 4
+
+
+def test_sketches(
+    real_data: Callable[[str], Path], unpacked: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """Forty sketches a class are trained on, and photos of the same class stand behind each
+    translated one."""
+    images = unpacked(real_data("pacs.tar.gz")) / "pacs" / "images"
+    study = shortened("sketches", images / "sketch").model_dump(mode="json")
+    study["generators"][0]["source"] = str(images / "photo")
+    ran = run(Study.model_validate(study), home=tmp_path, out="sketches")
+    split = parts(ran)
+    train = split[(split["draw"] == "0") & (split["part"] == "train")]
+    assert train["label"].value_counts().max() <= 41
+    told = pd.read_parquet(ran.folder / "verdicts.parquet")
+    assert set(told["label"]) == set(ran.results["study"]["classes"])
+    assert (told["made_from"].str.partition("/")[0] == told["label"]).all()
 
 
 def test_defects(

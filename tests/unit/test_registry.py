@@ -48,6 +48,7 @@ def test_built_ins_are_found_through_entry_points() -> None:
 REQUIRED = {
     "timm": {"model": "resnet18"},
     "pool": {"source": "./images"},
+    "translation": {"source": "./images"},
     "text_to_image": {"model": "./model", "model_sha256": "0"},
 }
 

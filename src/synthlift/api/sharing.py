@@ -108,11 +108,14 @@ def _values(run: Run) -> dict[tuple[str, str], int]:
 def _places(study: Study) -> list[str]:
     """Whatever a study file says of where its data are, and further images."""
     from synthlift.reporting.shareable import is_public
+    from synthlift.study.beside import pools_of
 
     data, beside = study.data, study.data.external
     named = [data.source, data.metadata, data.masks, data.split.file, *data.unlabelled]
     named += [place for one in beside for place in (one.source, one.metadata)]
     for component in study.generators:
         settings = component.settings()
-        named += [settings.get("source"), settings.get("metadata"), settings.get("weights")]
+        # Not every source is a place: masks lie beside the training images.
+        named += [pool.source for pool in pools_of(component).values()]
+        named += [settings.get("metadata"), settings.get("weights")]
     return [str(place) for place in named if place and not is_public(str(place))]

@@ -7,6 +7,7 @@ from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.gan.config import GANConfig
 from synthlift.generators.pool.config import PoolConfig
 from synthlift.generators.text_to_image.config import TextToImageConfig
+from synthlift.generators.translation.config import TranslationConfig
 from synthlift.generators.vae.config import VAEConfig
 from synthlift.registry import Descriptor
 
@@ -70,4 +71,14 @@ CUT_PASTE = Descriptor(
     summary="objects or flaws cut out along their masks and pasted onto other images",
     conditions=frozenset({"labels", "sources"}),
     needs=frozenset({"labels", "inputs", "masks"}),
+)
+
+TRANSLATION = Descriptor(
+    kind="translation",
+    config=TranslationConfig,
+    version="1",
+    target="synthlift.generators.translation.generator:TranslationGenerator",
+    summary="images of another style or modality, or masks, translated into the look of the "
+    "training images",
+    needs=frozenset({"labels", "inputs", "stock"}),
 )

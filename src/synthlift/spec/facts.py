@@ -131,6 +131,8 @@ class GeneratorResult(Record):
         quality: of uncurated samples, averaged over fits.
         history: loss, copying ratio and further curves against training step, for the first fit.
         warnings: what went wrong in fits, such as a collapse.
+        pairs: of translation with pairs, the means over fits: how many pairs were learnt from and
+            held out; SSIM and PSNR in decibels of the latter, and of their untranslated sources.
     """
 
     name: str
@@ -148,6 +150,7 @@ class GeneratorResult(Record):
     history: list[dict[str, float]] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
+    pairs: dict[str, float] = Field(default_factory=dict)
 
 
 class GalleryImage(Record):

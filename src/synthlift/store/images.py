@@ -140,10 +140,12 @@ def read_part(store: Store, keys: DataKeys, *, draw: int, part: Part) -> ImageSe
     return found.without_labels() if part == "unlabelled" else found
 
 
-def read_masks(store: Store, keys: DataKeys, masks: str, *, draw: int) -> GuardedPixels:
-    """Masks of a draw's training images, uint8 [N, H, W, 1], row by row."""
+def read_masks(
+    store: Store, keys: DataKeys, masks: str, *, draw: int, part: Literal["train", "validation"]
+) -> GuardedPixels:
+    """Masks of a draw's training or validation images, uint8 [N, H, W, 1], row by row."""
     columns = usable_rows(store, keys["inventory"])
-    rows = positions(columns["id"], members(store, keys, draw, "train"))
+    rows = positions(columns["id"], members(store, keys, draw, part))
     return GuardedPixels(WithChannel(open_rows(store.open(masks).path(MASKS))), rows)
 
 

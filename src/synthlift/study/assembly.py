@@ -144,6 +144,7 @@ def generator_results(
                 history=_history(facts),
                 config=config,
                 warnings=_told_by_fits(fitted),
+                pairs=_on_pairs(fitted),
             )
         )
     return found
@@ -156,6 +157,13 @@ def _told_by_fits(fitted: Sequence[Artefact]) -> list[str]:
         words if len(fitted) == 1 else f"{words} ({times} of {len(fitted)} fits)"
         for words, times in told.items()
     ]
+
+
+def _on_pairs(fitted: Sequence[Artefact]) -> dict[str, float]:
+    """What generators that learn from pairs tell of those held out, averaged over fits."""
+    told = [fit.summary.get("pairs", {}) for fit in fitted]
+    names = dict.fromkeys(name for one in told for name in one)
+    return {name: float(np.mean([one[name] for one in told if name in one])) for name in names}
 
 
 def _history(facts: Mapping[str, Any]) -> list[dict[str, float]]:

@@ -166,7 +166,10 @@ def unlabelled_beside(session: Session) -> dict[str, str | list[str]]:
 
 
 def _needs_masks(component: Component) -> bool:
-    return "masks" in descriptor("generators", component.kind).needs
+    if "masks" in descriptor("generators", component.kind).needs:
+        return True
+    wanted: bool = settings_of("generators", component).wants_masks()
+    return wanted
 
 
 def _open_masks(session: Session, prepared: Prepared) -> str:
@@ -178,7 +181,7 @@ def _open_masks(session: Session, prepared: Prepared) -> str:
         needy = next(c.title for c in session.study.generators if _needs_masks(c))
         raise InputError(
             f"generator '{needy}' needs masks, and the data have none",
-            rule="it cuts objects out of images along their masks",
+            rule="it makes images from masks, or from what they mark",
             remedy="name the folder or column of masks under data.masks",
         )
     (masks,) = session.ask(

@@ -49,8 +49,9 @@ def _explain(
     hint = ""
     if first["type"] == "extra_forbidden":
         hint = nearest_name(key, found.config.model_fields)
+    place = f"'{key}' of " if key else ""
     return InputError(
-        f"'{key}' of {group[:-1]} '{component.title}' ({component.kind}): {first['msg']}{hint}",
+        f"{place}{group[:-1]} '{component.title}' ({component.kind}): {first['msg']}{hint}",
         rule=f"'{component.kind}' takes: {', '.join(found.config.model_fields) or 'no settings'}",
         remedy="correct the entry; docs/reference/study.md describes every setting",
     )

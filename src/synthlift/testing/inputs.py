@@ -74,8 +74,9 @@ def draw_images(count: int, *, seed: int, size: int = 8, channels: int = 1) -> t
 def drawn_inputs(*, validation_seed: int = 2) -> FitInputs:
     """48 training and 48 validation images of three classes; a fourth class has no image.
 
-    There are unlabelled images, a source called ``pool`` and masks of every second image, too. The
-    pixels behind the training set hold further rows, which raise ``LeakageError``.
+    There are unlabelled images, masks of every second image, and two sources: ``pool``, and
+    ``source`` with negatives of the training images, by name, and of others. The pixels behind the
+    training set hold further rows, which raise ``LeakageError``.
     """
     pixels, labels = draw_images(4 * PER_CLASS, seed=1)
     allowed = np.arange(3 * PER_CLASS)
@@ -94,9 +95,19 @@ def drawn_inputs(*, validation_seed: int = 2) -> FitInputs:
         validation=ImageSet.from_arrays(held_out, held_out_labels, CLASSES, ids=ids),
         test=WatchedTest(),
         unlabelled=_further(seed=5).without_labels(),
-        sources={"pool": _further(seed=6)},
+        sources={"pool": _further(seed=6), "source": _negatives(pixels[allowed], labels[allowed])},
         masks=GuardedPixels(_squares(len(pixels)), allowed),
+        validation_masks=GuardedPixels(_squares(len(held_out)), np.arange(len(held_out))),
     )
+
+
+def _negatives(pixels: UInt8, labels: Int64) -> ImageSet:
+    """The same images inverted, under the same names, and as many of further images."""
+    more, further = draw_images(3 * PER_CLASS, seed=7)
+    kinds = ("train", "elsewhere")
+    ids = [f"{kind}_{i}" for kind in kinds for i in range(3 * PER_CLASS)]
+    both = 255 - np.concatenate([pixels, more])
+    return ImageSet.from_arrays(both, np.concatenate([labels, further]), CLASSES, ids=ids)
 
 
 def _squares(count: int) -> UInt8:

@@ -129,7 +129,7 @@ def test_a_loss_of_diversity_ends_the_training_and_the_weights_before_it_are_kep
 
 
 def test_a_saturated_discriminator_is_told() -> None:
-    from synthlift.generators.gan.config import GANConfig
+    from synthlift.generators.gan.config import GANConfig, settle
     from synthlift.generators.gan.networks import (
         build_discriminator,
         build_generator,
@@ -138,7 +138,8 @@ def test_a_saturated_discriminator_is_told() -> None:
     from synthlift.generators.gan.training import GANLearner
     from synthlift.generators.learning.examples import load_examples
 
-    config, train = GANConfig(steps=9, width=8, depth=1, batch_size=64, latent=4), _digits(20)
+    asked = GANConfig(steps=9, width=8, depth=1, batch_size=64, latent=4)
+    config, train = settle(asked, examples=20, image_shape=(8, 8, 1)), _digits(20)
     plan = plan_network(config, image_shape=(8, 8, 1), conditions=(10,))
     examples = load_examples(train, Vocabulary.of(train), class_balance=0, device="cpu")
     learner = GANLearner(

@@ -51,3 +51,19 @@ def test_a_generators_warning_stands_beside_it() -> None:
     assert COLLAPSED in render(results, folder=None)
     results.generators[0].warnings = []
     assert COLLAPSED not in render(results, folder=None)
+
+
+def test_translated_pairs_are_told_beside_what_they_were() -> None:
+    results = sample_results()
+    told = {"training": 300.0, "validation": 100.0, "ssim": 0.9628, "psnr": 21.38}
+    before = {"ssim_untranslated": 0.6961, "psnr_untranslated": 13.36}
+    pairs = {**told, **before}
+    results.generators = [GeneratorResult(name="mine", kind="translation", fits=2, pairs=pairs)]
+    page = render(results, folder=None)
+    assert "<dt>pairs held out</dt><dd>100</dd>" in page
+    assert "0.963 (untranslated 0.696)" in page
+    assert "21.4 dB (untranslated 13.4 dB)" in page
+    results.generators[0].pairs = {"training": 3.0, "validation": 0.0}
+    page = render(results, folder=None)
+    assert "<dt>pairs held out</dt><dd>0</dd>" in page
+    assert "dB" not in page

@@ -41,7 +41,7 @@ def looks_at_samples(
     present = [label for label, count in enumerate(vocabulary.counts) if count]
     labels = np.array([present[i % len(present)] for i in range(images)], np.int64)
     requests = [
-        SampleRequest(index=i, label=label, seed=seed_for(run.seed, "monitor", i))
+        SampleRequest(index=i // len(present), label=label, seed=seed_for(run.seed, "monitor", i))
         for i, label in enumerate(labels.tolist())
     ]
 

@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -122,6 +122,7 @@ def train(
     config: Schedule,
     run: RunContext,
     look: Look | None,
+    beside: Examples | None = None,
 ) -> tuple[dict[str, Tensor], Progress]:
     """Train to the end of the schedule, or until samples have gone wrong for good.
 
@@ -131,6 +132,7 @@ def train(
         config: settled settings.
         run: folder for check-points, seed, progress, log.
         look: draws samples and has them judged.
+        beside: what else is learnt from.
 
     Returns:
         The weights to keep – the first network's average at the last look that was acceptable; if
@@ -143,7 +145,8 @@ def train(
     steps = config.steps
     assert isinstance(steps, int), "settle() comes first"
     state = TrainingState(learner.flats)
-    fingerprint = _fingerprint(learner.kind, config, seed=run.seed, examples=examples)
+    learnt = [examples, *([beside] if beside else [])]
+    fingerprint = _fingerprint(learner.kind, config, seed=run.seed, learnt=learnt)
     if read_checkpoint(run.folder, state, fingerprint=fingerprint):
         run.log(f"{learner.kind}.resumed", step=state.progress.step)
     progress, looks = state.progress, _looking_steps(config if look else None)
@@ -271,9 +274,10 @@ def _look(learner: Learner[Any], state: TrainingState, *, look: Look, run: RunCo
     progress.refused = progress.refused + 1 if begun else 0
 
 
-def _fingerprint(kind: str, config: Schedule, *, seed: int, examples: Examples) -> str:
+def _fingerprint(kind: str, config: Schedule, *, seed: int, learnt: Sequence[Examples]) -> str:
     sha = hashlib.sha256(f"{kind}:{config.model_dump_json()}:{seed}".encode())
-    sha.update(examples.wanted_nk.cpu().numpy().tobytes())
-    for block in in_blocks(examples.source):
-        sha.update(as_nchw(torch.from_numpy(block)).numpy().data)
+    for examples in learnt:
+        sha.update(examples.wanted_nk.cpu().numpy().tobytes())
+        for block in in_blocks(examples.source):
+            sha.update(as_nchw(torch.from_numpy(block)).numpy().data)
     return sha.hexdigest()

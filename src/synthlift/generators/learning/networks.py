@@ -112,8 +112,12 @@ class _DenseBlock(nn.Module):
         return out
 
 
-class _Levels:
-    """Sizes of a convolutional network: patches, levels, widths, the coarsest grid."""
+class Levels:
+    """Sizes of a convolutional network: patches, levels, widths, the coarsest grid.
+
+    Args:
+        body: size of the network.
+    """
 
     def __init__(self, body: Body) -> None:
         height, breadth, channels = body.image_shape
@@ -129,15 +133,15 @@ class _Levels:
 class _ConvSynthesis(nn.Module):
     def __init__(self, body: Body, inputs: int) -> None:
         super().__init__()
-        self.size, self.levels = body.image_shape[:2], _Levels(body)
+        self.size, self.levels = body.image_shape[:2], Levels(body)
         widths = self.levels.widths
         self.enter = nn.Linear(inputs, widths[-1] * math.prod(self.levels.grid))
         parts: list[nn.Module] = []
         for level in reversed(range(self.levels.count)):
-            parts += [_ConvBlock(widths[level + 1]) for _ in range(body.depth)]
+            parts += [ConvBlock(widths[level + 1]) for _ in range(body.depth)]
             parts += [nn.Upsample(scale_factor=2.0, mode="nearest")]
             parts += [nn.Conv2d(widths[level + 1], widths[level], 3, padding=1)]
-        self.parts = nn.Sequential(*parts, *(_ConvBlock(widths[0]) for _ in range(body.depth)))
+        self.parts = nn.Sequential(*parts, *(ConvBlock(widths[0]) for _ in range(body.depth)))
         self.leave = nn.Conv2d(widths[0], self.levels.inner, 3, padding=1)
 
     def forward(self, vector_nd: Tensor) -> Tensor:
@@ -152,13 +156,13 @@ class _ConvSynthesis(nn.Module):
 class _ConvAnalysis(nn.Module):
     def __init__(self, body: Body) -> None:
         super().__init__()
-        self.levels = _Levels(body)
+        self.levels = Levels(body)
         widths = self.levels.widths
         self.enter = nn.Conv2d(self.levels.inner, widths[0], 3, padding=1)
-        parts: list[nn.Module] = [_ConvBlock(widths[0]) for _ in range(body.depth)]
+        parts: list[nn.Module] = [ConvBlock(widths[0]) for _ in range(body.depth)]
         for level in range(self.levels.count):
             parts += [nn.AvgPool2d(2), nn.Conv2d(widths[level], widths[level + 1], 1)]
-            parts += [_ConvBlock(widths[level + 1]) for _ in range(body.depth)]
+            parts += [ConvBlock(widths[level + 1]) for _ in range(body.depth)]
         self.parts = nn.Sequential(*parts)
         self.leave = nn.Linear(widths[-1] * math.prod(self.levels.grid), body.features)
 
@@ -172,13 +176,20 @@ class _ConvAnalysis(nn.Module):
         return out
 
 
-class _ConvBlock(nn.Module):
+class ConvBlock(nn.Module):
+    """Two convolutions beside the way through.
+
+    Args:
+        channels: of what goes in and comes out.
+    """
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = _zeroed(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Map [N, C, H, W] to the same shape."""
         inner = self.first(F.leaky_relu(hidden, SLOPE))
         out: Tensor = hidden + self.second(F.leaky_relu(inner, SLOPE))
         return out

@@ -43,6 +43,7 @@ def _view(reading: Reading, result: GeneratorResult) -> View:
         facts.append(("parameters", text.count(result.parameters)))
     if result.images_per_second is not None:
         facts.append(("speed", f"{result.images_per_second:.3g} images per second"))
+    facts += _pairs(result)
     facts.append(("copying gate", "stopped this generator" if result.gate_stopped else "passed"))
     return View(
         result=result,
@@ -53,6 +54,28 @@ def _view(reading: Reading, result: GeneratorResult) -> View:
         curves=_curves(result),
         config=[(key, text.plain_value(value)) for key, value in sorted(result.config.items())],
     )
+
+
+def _pairs(result: GeneratorResult) -> list[tuple[str, Markup | str]]:
+    """What is known of translation with pairs."""
+    told = result.pairs
+    if not told:
+        return []
+    found: list[tuple[str, Markup | str]] = [
+        ("pairs learnt from", f"{told['training']:,.0f}"),
+        ("pairs held out", f"{told['validation']:,.0f}"),
+    ]
+    for name, words, form in (
+        ("ssim", "structural similarity to the partner", "{:.3f}"),
+        ("psnr", "peak signal-to-noise ratio", "{:.1f} dB"),
+    ):
+        if name in told:
+            value = form.format(told[name])
+            before = told.get(f"{name}_untranslated")
+            if before is not None:
+                value += f" (untranslated {form.format(before)})"
+            found.append((words, value))
+    return found
 
 
 def _warnings(result: GeneratorResult) -> list[str]:

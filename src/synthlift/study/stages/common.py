@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from synthlift.registry import load_plugin
 from synthlift.rows import FeatureRows
@@ -51,7 +51,8 @@ def fit_inputs(request: StageRequest, store: Store) -> FitInputs:
         validation=validation,
         test=test,
         unlabelled=unlabelled(request, store),
-        masks=_masks(request, store),
+        masks=_masks(request, store, "train"),
+        validation_masks=_masks(request, store, "validation"),
         sources={
             role.removeprefix(SOURCE): _beside(store, keys, train.classes, judging=judging)
             for role, keys in request.inputs.items()
@@ -60,11 +61,13 @@ def fit_inputs(request: StageRequest, store: Store) -> FitInputs:
     )
 
 
-def _masks(request: StageRequest, store: Store) -> GuardedPixels | None:
+def _masks(
+    request: StageRequest, store: Store, part: Literal["train", "validation"]
+) -> GuardedPixels | None:
     if "masks" not in request.inputs:
         return None
     key = request.one("masks")
-    return read_masks(store, data_keys(request), key, draw=request.config["draw"])
+    return read_masks(store, data_keys(request), key, draw=request.config["draw"], part=part)
 
 
 def unlabelled(request: StageRequest, store: Store) -> ImageSet | None:

@@ -13,7 +13,7 @@ from synthlift.spec.arms import Arm, Recipe
 from synthlift.store import StageContext, StageRequest, Summary
 from synthlift.study.components import build, rebuild
 from synthlift.study.stages.common import load_plugins, part, run_context
-from synthlift.types import FitInputs, ImageSet, LockedTest, SampleRequest
+from synthlift.types import FitInputs, GuardedPixels, ImageSet, LockedTest, SampleRequest
 
 PROBE_STEPS = 8
 PROBE_IMAGES = 64
@@ -84,7 +84,15 @@ def _generator_seconds(
 ) -> dict[str, float]:
     component = request.config["generator"]
     lock = LockedTest(ids=images.ids[:0], groups=images.groups[:0], hashes=images.ids[:0])
-    inputs = FitInputs(train=images, validation=images.subset(np.arange(0)), test=lock)
+    _, settings = rebuild("generators", component)
+    everything = np.arange(len(images))
+    inputs = FitInputs(
+        train=images,
+        validation=images.subset(everything[:0]),
+        test=lock,
+        sources=dict.fromkeys(settings.pools(), images),
+        masks=GuardedPixels(images.pixels()[..., :1], everything),
+    )
     fitted = None
 
     def seconds(steps: int) -> float:
@@ -99,11 +107,14 @@ def _generator_seconds(
 
     step = _difference(seconds)
     assert fitted is not None
-    requests = [SampleRequest(index=i, label=0, seed=i) for i in range(PROBE_IMAGES)]
+    classes = len(images.classes)
+    requests = [
+        SampleRequest(index=i // classes, label=i % classes, seed=i) for i in range(PROBE_IMAGES)
+    ]
     list(fitted.sample(requests))
     began = time.perf_counter()
-    list(fitted.sample(requests))
-    image = (time.perf_counter() - began) / PROBE_IMAGES
+    made = sum(len(batch) for batch in fitted.sample(requests))
+    image = (time.perf_counter() - began) / max(1, made)
     return {"generator_step": step, "sampled_image": image}
 
 
