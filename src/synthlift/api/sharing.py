@@ -11,6 +11,7 @@ from synthlift.api.exporting.guards import copying_finding
 from synthlift.api.run_folder import Run, load
 from synthlift.api.training_sets import SPLITS, splits
 from synthlift.errors import InputError
+from synthlift.generators.translation.config import MASKS
 from synthlift.spec.study import Study
 
 KEY = "share.key"
@@ -108,14 +109,14 @@ def _values(run: Run) -> dict[tuple[str, str], int]:
 def _places(study: Study) -> list[str]:
     """Whatever a study file says of where its data are, and further images."""
     from synthlift.reporting.shareable import is_public
-    from synthlift.study.beside import pools_of
 
     data, beside = study.data, study.data.external
     named = [data.source, data.metadata, data.masks, data.split.file, *data.unlabelled]
     named += [place for one in beside for place in (one.source, one.metadata)]
     for component in study.generators:
         settings = component.settings()
-        # Not every source is a place: masks lie beside the training images.
-        named += [pool.source for pool in pools_of(component).values()]
+        # A translation's word for the masks beside the images is no place. What kind it is does not
+        # matter: the file that defines it may be elsewhere by now.
+        named += [place for place in [settings.get("source")] if place != MASKS]
         named += [settings.get("metadata"), settings.get("weights")]
     return [str(place) for place in named if place and not is_public(str(place))]
