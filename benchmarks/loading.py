@@ -1,4 +1,4 @@
-"""Claim: images reach a training at least twice as fast in the first epoch, then five times.
+"""How fast images reach a training; aimed at: twice as fast in the first epoch, then five times.
 
 From a folder of JPEGs to shuffled batches of float32 images in [0, 1], as they are (``plain``) and
 with the augmentation that most trainings use (``augmented``: shifts by up to a tenth of the side,

@@ -146,12 +146,16 @@ def short(value: Any) -> Any:
 
 def components() -> Iterator[str]:
     """Every registered component with its keys."""
-    from synthlift.registry import available
+    from synthlift.registry import Group, available
 
-    uses = {"generators": "generators", "filters": "curation", "classifiers": "classifier"}
+    uses: dict[Group, str] = {
+        "generators": "generators",
+        "filters": "curation",
+        "classifiers": "classifier",
+    }
     for group, key in uses.items():
         yield f"## Components for `{key}`\n"
-        for kind, found in sorted(available(group).items()):  # type: ignore[arg-type]
+        for kind, found in sorted(available(group).items()):
             yield f"### `{kind}`\n\n{found.summary}\n\n{table(found.config)}"
 
 

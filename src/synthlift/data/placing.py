@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections.abc import Sequence
@@ -120,7 +119,7 @@ def _status(folder: Path, paths: Sequence[str]) -> tuple[list[File], list[str]]:
     missing = []
     for path in paths:
         try:
-            found = os.stat(folder / path)  # noqa: PTH116 – a tenth of the time, for a million rows
+            found = (folder / path).stat()
         except PermissionError:
             raise no_permission(str(folder / path)) from None
         except (OSError, ValueError):
