@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
+NO_CHECKER: dict[str, Any] = {
+    "safety_checker": None,
+    "feature_extractor": None,
+    "requires_safety_checker": False,
+}
 
-def tiny_stable_diffusion(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
-    """A Stable Diffusion pipeline of a few thousand weights that draws ``side`` pixels."""
+
+def tiny_stable_diffusion(
+    folder: Path, *, seed: int = 0, side: int = 16, objecting: bool = False
+) -> Path:
+    """A Stable Diffusion pipeline of a few thousand weights that draws ``side`` pixels.
+
+    With ``objecting``, its safety checker blackens every image.
+    """
     from diffusers import (
         AutoencoderKL,
         DDIMScheduler,
@@ -70,9 +82,26 @@ def tiny_stable_diffusion(folder: Path, *, seed: int = 0, side: int = 16) -> Pat
         tokenizer=tokenizer,
         unet=unet,
         scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+        **(_objecting_checker() if objecting else NO_CHECKER),
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
+
+
+def _objecting_checker() -> dict[str, Any]:
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor
+
+    vision = {
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 16,
+        "patch_size": 8,
+    }
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=8))
+    # A likeness above its threshold is objected to; none is below -1.
+    torch.nn.init.constant_(checker.concept_embeds_weights, -2)
+    extractor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16)
+    return {"safety_checker": checker, "feature_extractor": extractor}

@@ -66,7 +66,8 @@ class Descriptor:
         conditions: what images may be asked for by: ``labels``, ``attributes`` (its Config then
             has a field of that name), ``sources`` (the training images that it starts from).
         needs: requirements such as ``labels``, ``masks``, ``gpu``; ``inputs`` = it samples from
-            the images that it was fitted on; ``stock`` = it has so many images and no more.
+            the images that it was fitted on; ``stock`` = it has so many images and no more;
+            ``turns`` = the index of a request has a say beside its seed: whose turn it is.
         distribution: filled in by the registry: distribution name and version, or a file's hash.
     """
 

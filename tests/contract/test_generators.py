@@ -30,7 +30,18 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
         },
         {"source": "masks", "steps": 3, "batch_size": 4, "width": 8, "reserved": 0.3},
     ],
-    "text_to_image": [{"model": "tiny", "sampler_steps": 2, "micro_batch": 4}],
+    "text_to_image": [
+        {"model": "tiny", "sampler_steps": 2, "micro_batch": 4},
+        {
+            "model": "tiny",
+            "sampler_steps": 1,
+            "micro_batch": 3,
+            "prompt": ["a photo of {label}", "{label} on {ground}"],
+            "phrases": {"ground": ["sand", "snow", "grass"]},
+            "combine": "all",
+            "scheduler": "EulerDiscreteScheduler",
+        },
+    ],
 }
 CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in several]
 

@@ -55,12 +55,12 @@ POOL = Descriptor(
 TEXT_TO_IMAGE = Descriptor(
     kind="text_to_image",
     config=TextToImageConfig,
-    version="1",
+    version="2",
     target="synthlift.generators.text_to_image.generator:TextToImageGenerator",
     summary="a pretrained text-to-image pipeline from a local folder, prompted by class and "
     "attributes",
     conditions=frozenset({"labels", "attributes"}),
-    needs=frozenset({"labels"}),
+    needs=frozenset({"labels", "turns"}),
 )
 
 CUT_PASTE = Descriptor(

@@ -79,7 +79,8 @@ def gives_what_was_asked(descriptor: Descriptor, config: ComponentConfig) -> Non
 def request_alone_decides_pixels(descriptor: Descriptor, config: ComponentConfig) -> None:
     """A request's pixels are the same bits in any batch and any order.
 
-    Seeds decide them; the index decides in a fixed stock, which gives each image once.
+    Seeds decide them; the index decides in a fixed stock, which gives each image once, and has a
+    say where something takes turns, such as prompts.
     """
     fitted, requests = _fit(descriptor, config), _requests()
     together = _pixels(fitted, requests)
@@ -89,6 +90,8 @@ def request_alone_decides_pixels(descriptor: Descriptor, config: ComponentConfig
         assert np.array_equal(_pixels(fitted, [request])[0], image), "company changes pixels"
     if "stock" in descriptor.needs:
         _each_image_once(fitted)
+        return
+    if "turns" in descriptor.needs:
         return
     moved = _pixels(fitted, [replace(requests[0], index=77)])[0]
     assert np.array_equal(moved, together[0]), "the index, not the seed, decides pixels"

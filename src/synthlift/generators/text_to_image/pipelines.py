@@ -1,0 +1,80 @@
+"""Opening a pipeline of diffusers from a local folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from synthlift.errors import InputError, nearest_name
+from synthlift.generators.text_to_image.config import TextToImageConfig, hash_pipeline
+
+
+@contextmanager
+def needing_extra() -> Iterator[None]:
+    """Say which extra an import within needs.
+
+    Raises:
+        InputError: a package is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(
+            f"text-to-image needs a package that is not installed: {error.name}",
+            rule="text-to-image pipelines come with the extra 'text2image'",
+            remedy="pip install 'synthlift[text2image]'",
+        ) from None
+
+
+def open_pipeline(config: TextToImageConfig, *, device: str) -> Any:
+    """Open the pipeline that the settings name.
+
+    Raises:
+        InputError: a package is missing; the folder holds another pipeline than was planned with,
+            an incomplete one, or one that makes no images from text; the scheduler does not suit.
+    """
+    with needing_extra():
+        from diffusers import AutoPipelineForText2Image
+        from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
+    for chatty in (diffusers_logging, transformers_logging):
+        chatty.disable_progress_bar()
+    if hash_pipeline(Path(config.model)) != config.model_sha256:
+        raise InputError(
+            f"the text-to-image model '{config.model}' is another one than was planned with",
+            rule=f"its files must hash to {config.model_sha256}",
+            remedy="put the former model back, or run the study anew with --replan",
+        )
+    try:
+        pipeline = AutoPipelineForText2Image.from_pretrained(
+            config.model,
+            dtype=getattr(torch, config.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"the text-to-image model '{config.model}' cannot be opened: {error}",
+            rule="it is a complete pipeline that makes images from text",
+            remedy="compare the folder with model_index.json; download it again if parts miss",
+        ) from None
+    if config.scheduler:
+        pipeline.scheduler = _scheduler(pipeline, config.scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def _scheduler(pipeline: Any, name: str) -> Any:
+    """A scheduler of another class with the settings of the pipeline's own."""
+    kinds = {kind.__name__: kind for kind in pipeline.scheduler.compatibles}
+    if name not in kinds:
+        raise InputError(
+            f"the scheduler '{name}'{nearest_name(name, kinds)}",
+            rule=f"schedulers that suit this pipeline are: {', '.join(sorted(kinds))}",
+            remedy="name one of them, or leave 'scheduler' out",
+        )
+    return kinds[name].from_config(pipeline.scheduler.config)

@@ -1,0 +1,54 @@
+"""What a pipeline's text encoders do not read of a prompt."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+UNLIMITED = 100_000
+"""Tokenizers without a limit give a huge number."""
+
+
+def lost_words(model: Path, prompt: str) -> str:
+    """The end of a prompt that no text encoder of the pipeline reads; "" where all is read.
+
+    Of several encoders (Stable Diffusion 3 has three) the one that reads most counts.
+
+    Args:
+        model: folder of the pipeline.
+        prompt: of any length.
+    """
+    kept = [_lost(tokenizer, prompt) for tokenizer in _tokenizers(model)]
+    return min(kept, key=len, default="")
+
+
+def _lost(tokenizer: Any, prompt: str) -> str:
+    most = int(tokenizer.model_max_length)
+    if most > UNLIMITED:
+        return ""
+    added = tokenizer.num_special_tokens_to_add()
+    ids = tokenizer(prompt, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    return str(tokenizer.decode(ids[most - added :])).strip() if len(ids) > most - added else ""
+
+
+@functools.lru_cache(maxsize=4)
+def _tokenizers(model: Path) -> tuple[Any, ...]:
+    index = json.loads((model / "model_index.json").read_text("utf-8"))
+    parts = [
+        name
+        for name, kind in index.items()
+        if name.startswith("tokenizer") and isinstance(kind, list) and kind[0] is not None
+    ]
+    if not parts:
+        return ()
+    from synthlift.generators.text_to_image.pipelines import needing_extra
+
+    with needing_extra():
+        import transformers
+    kinds = [getattr(transformers, index[name][1]) for name in parts]
+    return tuple(
+        kind.from_pretrained(model / name, local_files_only=True)
+        for kind, name in zip(kinds, parts, strict=True)
+    )

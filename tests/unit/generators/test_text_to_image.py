@@ -1,0 +1,126 @@
+"""Text-to-image through a real, tiny pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthlift.errors import InputError
+from synthlift.generators.text_to_image.config import TextToImageConfig
+from synthlift.generators.text_to_image.generator import TextToImageFitted, TextToImageGenerator
+from synthlift.generators.text_to_image.tokens import lost_words
+from synthlift.types import FitInputs, ImageBatch, ImageSet, LockedTest, RunContext, SampleRequest
+
+CLASSES = ("crane", "gull")
+
+
+def fitted(model: Path, folder: Path, *, seed: int = 3, **settings: Any) -> TextToImageFitted:
+    config = TextToImageConfig.model_validate(
+        {"model": str(model), "sampler_steps": 1, "micro_batch": 4, **settings}
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    train = ImageSet.from_arrays(pixels, np.array([0, 0, 0, 1, 1, 1]), CLASSES)
+    none = train.ids[:0]
+    inputs = FitInputs(
+        train=train, validation=train, test=LockedTest(ids=none, groups=none, hashes=none)
+    )
+    return TextToImageGenerator(config).fit(inputs, run=RunContext(folder=folder, seed=seed))
+
+
+def draw(generator: TextToImageFitted, count: int = 4, **params: Any) -> ImageBatch:
+    requests = [SampleRequest(index=i, label=i % 2, seed=i, params=params) for i in range(count)]
+    (batch,) = generator.sample(requests)
+    return batch
+
+
+def test_classes_can_have_prompts_of_their_own(tiny_pipeline: Path, tmp_path: Path) -> None:
+    table = tmp_path / "prompts.csv"
+    table.write_text("label,prompt\ncrane,a tall bird\ncrane,a bird with long legs\n")
+    found = draw(fitted(tiny_pipeline, tmp_path, prompt="one {label}", prompt_table=str(table)))
+    assert found.prompts is not None
+    assert {*found.prompts[::2]} <= {"a tall bird", "a bird with long legs"}
+    assert {*found.prompts[1::2]} == {"one gull"}
+
+
+def test_a_request_may_say_its_own_words(tiny_pipeline: Path, tmp_path: Path) -> None:
+    generator = fitted(tiny_pipeline, tmp_path)
+    usual, asked = draw(generator), draw(generator, prompt="snow")
+    assert asked.prompts == ("snow",) * 4
+    assert not np.array_equal(usual.pixels, asked.pixels)
+    same = draw(fitted(tiny_pipeline, tmp_path, class_prompts=dict.fromkeys(CLASSES, "snow")))
+    assert np.array_equal(same.pixels, asked.pixels)
+
+
+def test_what_a_class_is_not_can_be_said(tiny_pipeline: Path, tmp_path: Path) -> None:
+    usual = draw(fitted(tiny_pipeline, tmp_path))
+    avoiding = draw(fitted(tiny_pipeline, tmp_path, class_negative_prompts={"crane": "machine"}))
+    changed = (usual.pixels != avoiding.pixels).any(axis=(1, 2, 3))
+    assert changed.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "params", [{"guidance_scale": 99}, {"sampler_steps": 0}, {"prompt": 3}, {"steps": 2}]
+)
+def test_a_parameter_out_of_range_is_refused(
+    tiny_pipeline: Path, tmp_path: Path, params: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=next(iter(params))):
+        draw(fitted(tiny_pipeline, tmp_path), **params)
+
+
+def test_words_that_the_encoder_does_not_read_are_named(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    # This tokenizer knows letters only and reads 14 of them.
+    assert lost_words(tiny_pipeline, "abcdefghijklmn") == ""
+    assert lost_words(tiny_pipeline, "abcdefghijklmno").replace(" ", "") == "o"
+    told = fitted(tiny_pipeline, tmp_path, prompt="a photo of the {label}").facts()["warnings"]
+    assert any("'a photo of the crane' is longer" in words for words in told)
+
+
+def test_a_class_name_of_two_meanings_is_pointed_out(tiny_pipeline: Path, tmp_path: Path) -> None:
+    told = fitted(tiny_pipeline, tmp_path, prompt="{label}").facts()["warnings"]
+    assert [words for words in told if "'crane' means a bird as well as a machine" in words]
+    named = {"crane": "crane, a bird"}
+    explained = fitted(tiny_pipeline, tmp_path, prompt="{label}", names=named).facts()
+    assert "warnings" not in explained
+
+
+def test_another_scheduler_draws_other_images(tiny_pipeline: Path, tmp_path: Path) -> None:
+    usual = draw(fitted(tiny_pipeline, tmp_path, sampler_steps=2))
+    other = fitted(
+        tiny_pipeline, tmp_path, sampler_steps=2, scheduler="EulerAncestralDiscreteScheduler"
+    )
+    assert not np.array_equal(usual.pixels, draw(other).pixels)
+    with pytest.raises(InputError, match=r"EulerScheduler.*EulerDiscreteScheduler"):
+        draw(fitted(tiny_pipeline, tmp_path, scheduler="EulerScheduler"))
+
+
+def test_images_that_a_safety_checker_blackens_are_drawn_anew(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_stable_diffusion
+
+    model = tiny_stable_diffusion(tmp_path / "objecting", objecting=True)
+    found = draw(fitted(model, tmp_path))
+    assert not found.pixels.any()
+    assert found.origins == ("drawn anew, black before: 3",) * 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"prompt": ["a photo"]}, "does not name the class"),
+        ({"prompt": "{label} {a"}, "expected '}'"),
+        ({"phrases": {"light": ["noon"]}}, "'light' stand in no prompt"),
+        ({"prompt": []}, "at least 1 item"),
+        ({"class_prompts": {"crane": " "}}, "an empty text"),
+        ({"prompt_table": "x.csv", "class_prompts": {"crane": "x"}}, "not both"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(
+    tiny_pipeline: Path, settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        TextToImageConfig.model_validate({"model": str(tiny_pipeline), **settings})
