@@ -29,6 +29,7 @@ class Kept:
         classes: class names in index order.
         seed: of its fit.
         fitted: ready to sample.
+        device: where it is.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Kept:
     classes: tuple[str, ...]
     seed: int
     fitted: FittedGenerator
+    device: str = "cpu"
 
 
 def open_generator(run: Path, *, name: str | None = None, device: str = "cpu") -> Kept:
@@ -122,6 +124,7 @@ def open_kept(
         classes=tuple(facts["classes"]),
         seed=int(facts["seed"]),
         fitted=fitted or build("generators", facts).load(folder, device=device),
+        device=device,
     )
 
 
