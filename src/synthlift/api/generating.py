@@ -13,7 +13,7 @@ import numpy as np
 
 from synthlift.api.drawing import Halved, Wanted, batches, drawn
 from synthlift.api.images import GENERATORS, read_component
-from synthlift.api.kept_generators import COMPONENT, Kept, kept_folder, open_kept
+from synthlift.api.kept_generators import COMPONENT, Kept, kept_folder, load_plugins_of, open_kept
 from synthlift.api.sources import Asked, Source, ask
 from synthlift.errors import InputError, nearest_name
 from synthlift.spec.provenance import facts_of, png_bytes
@@ -104,6 +104,7 @@ def generate(
         )
     place, fitted_on = kept_folder(source, generator), ""
     if place is not None:
+        load_plugins_of(source)
         name, facts = place.name, read_component(place)
     else:
         asked = ask(source, store=store, overrides=overrides)
