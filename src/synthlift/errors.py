@@ -8,6 +8,7 @@ was given, what the rule is and what to do. Everything else that stops a run rai
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -40,6 +41,42 @@ class InputError(SynthliftError):
 
 def _rebuild_input_error(given: str, rule: str, remedy: str) -> InputError:
     return InputError(given, rule=rule, remedy=remedy)
+
+
+class DeviceMemoryError(InputError):
+    """The device's memory does not hold what was asked for.
+
+    Args:
+        given, rule, remedy: see :class:`InputError`.
+        fit: key of the generator that was sampling, or "".
+        micro_batch: images that it computed together, where fewer can be tried, or 0.
+    """
+
+    def __init__(
+        self, given: str, *, rule: str, remedy: str, fit: str = "", micro_batch: int = 0
+    ) -> None:
+        self.fit, self.micro_batch = fit, micro_batch
+        super().__init__(given, rule=rule, remedy=remedy)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        facts = (self.given, self.rule, self.remedy, self.fit, self.micro_batch)
+        return (_rebuild_device_memory_error, facts)
+
+
+def _rebuild_device_memory_error(
+    given: str, rule: str, remedy: str, fit: str, micro_batch: int
+) -> DeviceMemoryError:
+    return DeviceMemoryError(given, rule=rule, remedy=remedy, fit=fit, micro_batch=micro_batch)
+
+
+_MEMORY_WORDS = re.compile(r"out of memory|can't allocate memory|failed to allocate", re.IGNORECASE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: torch's own error on a GPU, its plain one elsewhere, or Python's."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and bool(_MEMORY_WORDS.search(str(error)))
 
 
 class LeakageError(SynthliftError):

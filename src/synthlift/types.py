@@ -49,6 +49,7 @@ __all__ = [
     "MonitorReading",
     "RunContext",
     "SampleRequest",
+    "SamplesInChunks",
     "Scorer",
     "Selector",
     "Strings",
@@ -229,6 +230,24 @@ class FittedGenerator(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write everything needed to sample again; weights as safetensors, never pickle."""
+
+
+@runtime_checkable
+class SamplesInChunks(Protocol):
+    """A fitted generator that computes several images together, and can compute fewer.
+
+    Where memory runs out while it samples, a study goes on with half as many, as a recorded
+    decision: kernels round differently at other batch shapes.
+    """
+
+    @property
+    def micro_batch(self) -> int:
+        """Images computed together."""
+        ...
+
+    def with_micro_batch(self, micro_batch: int) -> FittedGenerator:
+        """The same generator computing ``micro_batch`` images together; this one is unchanged."""
+        ...
 
 
 class Generator(ABC):

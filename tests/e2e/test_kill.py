@@ -27,6 +27,10 @@ def fitting(home: Path) -> bool:
     return any((home / "store" / "work").glob("fit-*"))
 
 
+def sampling(home: Path) -> bool:
+    return any(key.startswith("sample-") for key in committed(home))
+
+
 def training(home: Path) -> bool:
     return sum(key.startswith("model-") for key in committed(home)) >= 4
 
@@ -35,10 +39,10 @@ def predicting(home: Path) -> bool:
     return any(key.startswith("predict-") for key in committed(home))
 
 
-MOMENTS: tuple[Callable[[Path], bool], ...] = (fitting, training, predicting)
+MOMENTS: tuple[Callable[[Path], bool], ...] = (fitting, sampling, training, predicting)
 
 
-def test_killed_three_times_and_started_again(tmp_path: Path) -> None:
+def test_killed_four_times_and_started_again(tmp_path: Path) -> None:
     source = draw_folder(tmp_path / "drawn")
     study = study_of(source, generators=[FLOW], plugins=[])
     calm = run(study, home=tmp_path / "calm", workers=2)

@@ -10,8 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthlift.api.sheets import SHEET_COLUMNS, contact_sheet
 from synthlift.store.files import write_json_atomic
+from synthlift.vision.sheets import SHEET_COLUMNS, contact_sheet
 
 if TYPE_CHECKING:
     from synthlift.api.curating import Curated

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthlift.api.drawing import Halved, Wanted, batches, drawn
 from synthlift.api.images import GENERATORS, read_component
-from synthlift.api.kept_generators import COMPONENT, Kept, kept_folder, open_kept
-from synthlift.api.sheets import SHEET_COLUMNS, contact_sheet
+from synthlift.api.kept_generators import COMPONENT, Kept, kept_folder, load_plugins_of, open_kept
 from synthlift.api.sources import Asked, Source, ask
 from synthlift.errors import InputError, nearest_name
-from synthlift.seeds import seed_for
 from synthlift.spec.provenance import facts_of, png_bytes
 from synthlift.spec.study import Component
-from synthlift.spec.targets import Cell
 from synthlift.store.files import write_json_atomic
-from synthlift.types import SampleRequest
+from synthlift.vision.sheets import SHEET_COLUMNS, contact_sheet
 
 if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener
@@ -88,6 +86,10 @@ def generate(
         InputError: no generator there, an unknown class, attribute or value, or ``out`` is not
             empty.
     """
+    from synthlift.study.folder import TRAINING
+    from synthlift.study.stages.generation import SHEETS
+    from synthlift.study.stages.sheets import copy_sheets
+
     asked_by = dict(attributes or {})
     folder = Path(out).expanduser().absolute()
     if per_class < 1:
@@ -102,6 +104,7 @@ def generate(
         )
     place, fitted_on = kept_folder(source, generator), ""
     if place is not None:
+        load_plugins_of(source)
         name, facts = place.name, read_component(place)
     else:
         asked = ask(source, store=store, overrides=overrides)
@@ -116,13 +119,18 @@ def generate(
     chosen = _choose(classes, facts["classes"])
     _require_learnt(asked_by, name, facts)
     kept = open_kept(place, name=name, facts=facts, device=_device(device), run=source, store=store)
-    requests = {label: _requests(kept, label, per_class, seed, asked_by) for label in chosen}
-    for first, *_ in requests.values():
-        list(kept.fitted.sample([first]))  # refuses what it cannot make before anything is written
+    wanted = {label: Wanted(kept, label, per_class, seed, asked_by) for label in chosen}
+    for one in wanted.values():
+        # Refuses what it cannot make before anything is written.
+        list(batches(kept.fitted, one.requests(0, 1), device=kept.device, halved=[]))
     target = folder / GENERATORS / name
     shutil.copytree(place, target)
     write_json_atomic(target / COMPONENT, facts)
-    counts, pictures = _write_all(kept, requests, folder, progress)
+    copy_sheets(place.parent / SHEETS, folder / TRAINING / name)
+    halved: list[Halved] = []
+    counts, pictures = _write_all(kept, wanted, folder, progress, halved=halved)
+    if halved:
+        write_json_atomic(target / COMPONENT, {**facts, "sampling_memory": halved})
     sheet = folder / SHEET
     contact_sheet(pictures).save(sheet)
     return Generated(folder, counts, sheet, fitted_on)
@@ -163,9 +171,11 @@ def _choose(wanted: Sequence[str], classes: Sequence[str]) -> list[str]:
 
 def _write_all(
     kept: Kept,
-    wanted: Mapping[str, Sequence[SampleRequest]],
+    wanted: Mapping[str, Wanted],
     folder: Path,
     progress: Progress,
+    *,
+    halved: list[Halved],
 ) -> tuple[dict[str, int], dict[str, list[UInt8]]]:
     """Sample and write class by class.
 
@@ -175,15 +185,14 @@ def _write_all(
     """
     shown: dict[str, list[UInt8]] = {name: [] for name in wanted}
     counts = dict.fromkeys(wanted, 0)
-    total = sum(map(len, wanted.values()))
-    asked_by = sorted({name for requests in wanted.values() for name in requests[0].attributes})
+    total = sum(one.count for one in wanted.values())
+    asked_by = sorted({name for one in wanted.values() for name in one.attributes})
     with (folder / PROVENANCE).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow([*COLUMNS, *asked_by])
-        for name, requests in wanted.items():
+        for name, one in wanted.items():
             (folder / "images" / name).mkdir(parents=True, exist_ok=True)
-            for request, drawn in zip(requests, _drawn(kept, requests), strict=False):
-                pixels, mask, made_from, prompt = drawn
+            for request, (pixels, mask, made_from, prompt) in drawn(kept, one, halved=halved):
                 file = f"images/{name}/{kept.name}_{request.index:05d}.png"
                 told = facts_of(
                     generator=kept.name,
@@ -212,36 +221,6 @@ def _write_all(
 def _write_mask(path: Path, mask: UInt8, told: Mapping[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png_bytes(mask[:, :, None], facts=told))
-
-
-Drawn = tuple["UInt8", "UInt8 | None", str, str]
-
-
-def _drawn(kept: Kept, requests: Sequence[SampleRequest]) -> Iterator[Drawn]:
-    """Each image, its mask where there is one, what it was made from, and its prompt."""
-    for batch in kept.fitted.sample(requests):
-        nothing, count = ("",) * len(batch), len(batch)
-        yield from zip(
-            batch.pixels,
-            [None] * count if batch.masks is None else list(batch.masks),
-            batch.origins or nothing,
-            batch.prompts or nothing,
-            strict=True,
-        )
-
-
-def _requests(
-    kept: Kept, name: str, count: int, seed: int, attributes: Mapping[str, str]
-) -> list[SampleRequest]:
-    cell = Cell.of(kept.classes.index(name), attributes)
-    # A stream of its own: these are no images of the study.
-    place = ("generate", name, *cell.seed_parts[1:])
-    return [
-        SampleRequest(
-            index=i, label=cell.label, seed=seed_for(seed, *place, i), attributes=dict(attributes)
-        )
-        for i in range(count)
-    ]
 
 
 # ── fitting ───────────────────────────────────────────────────────────────────────────────────

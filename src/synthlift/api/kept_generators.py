@@ -29,6 +29,7 @@ class Kept:
         classes: class names in index order.
         seed: of its fit.
         fitted: ready to sample.
+        device: where it is.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Kept:
     classes: tuple[str, ...]
     seed: int
     fitted: FittedGenerator
+    device: str = "cpu"
 
 
 def open_generator(run: Path, *, name: str | None = None, device: str = "cpu") -> Kept:
@@ -47,11 +49,16 @@ def open_generator(run: Path, *, name: str | None = None, device: str = "cpu") -
     place = kept_folder(run, name)
     if place is None:
         raise _no_generator(run)
-    if is_run_folder(run):
-        asked = ask(run)
+    load_plugins_of(run)
+    return open_kept(place, name=place.name, facts=read_component(place), device=device, run=run)
+
+
+def load_plugins_of(source: Source) -> None:
+    """Register the plug-ins of a run's study; its generator may be one of them."""
+    if isinstance(source, str | Path) and is_run_folder(Path(source).expanduser()):
+        asked = ask(source)
         for plugin in asked.study.plugins:
             load_plugin((asked.base / plugin).resolve())
-    return open_kept(place, name=place.name, facts=read_component(place), device=device, run=run)
 
 
 def kept_folder(source: Source, name: str | None) -> Path | None:
@@ -122,6 +129,7 @@ def open_kept(
         classes=tuple(facts["classes"]),
         seed=int(facts["seed"]),
         fitted=fitted or build("generators", facts).load(folder, device=device),
+        device=device,
     )
 
 

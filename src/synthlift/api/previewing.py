@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthlift.api.sheets import contact_sheet, stacked
 from synthlift.api.sources import Source, ask
 from synthlift.errors import InputError
 from synthlift.registry import load_plugin
 from synthlift.store.files import write_bytes_atomic
+from synthlift.vision.sheets import contact_sheet, stacked
 
 if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener

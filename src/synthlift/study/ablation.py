@@ -54,11 +54,11 @@ def filter_effects(work: Work) -> list[FilterEffect]:
 
 def _kept(work: Work, arm: Arm) -> float:
     pools = [pool for pool in work.pools.values() if pool.generator == arm.generator]
-    judged = sum(1 for pool in pools for stream in pool.streams.values() for _ in stream.judged())
+    judged = sum(len(stream) for pool in pools for stream in pool.streams.values())
     if not arm.curated:
         return 1.0
     return sum(_usable(pool, arm) for pool in pools) / max(1, judged)
 
 
 def _usable(pool: Pool, arm: Arm) -> int:
-    return sum(len(stream.kept(without=arm.without)) for stream in pool.streams.values())
+    return sum(stream.number_kept(without=arm.without) for stream in pool.streams.values())

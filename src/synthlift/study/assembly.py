@@ -124,8 +124,8 @@ def generator_results(
         fitted = [pool.fitted for pool in pools]
         facts = fitted[0].summary
         sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
-        seconds = sum(chunk.record["cost"]["seconds"] for chunk in sampled)
-        images = sum(len(chunk.summary["hashes"]) for chunk in sampled)
+        seconds = sum(chunk.sampling.seconds for chunk in sampled)
+        images = sum(chunk.images for chunk in sampled)
         config = dict(resolve_component("generators", component)["config"])
         found.append(
             GeneratorResult(
@@ -318,7 +318,7 @@ def _generation_seconds(work: Work, name: str) -> float:
         counted.add(replicate.fit)
         wanted = sum(work.shared.wanted(arm, replicate.draw).values())
         share = wanted / max(1, sum(pool.wanted.values()))
-        seconds = [a.record["cost"]["seconds"] for a in pool.artefacts()]
+        seconds = [one.seconds for one in pool.spent()]
         total += seconds[0] + share * sum(seconds[1:])
     return total
 

@@ -65,8 +65,8 @@ def expected_round(work: Work, replicates: Sequence[Replicate]) -> float:
     known = {pool.unit.index for pool in work.pools.values()}
     fresh = {replicate.fit for replicate in replicates} - known
     if fresh and known:
-        made = [a for pool in work.pools.values() for a in pool.artefacts()]
-        seconds += sum(a.record["cost"]["seconds"] for a in made) / len(known) * len(fresh)
+        made = sum(one.seconds for pool in work.pools.values() for one in pool.spent())
+        seconds += made / len(known) * len(fresh)
     chooses = work.splits is not None and work.selection == "cross_selection"
     return seconds * (1 + CHOOSING_FOLDS) if chooses else seconds
 

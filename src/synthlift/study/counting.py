@@ -9,8 +9,9 @@ import numpy as np
 
 from synthlift.spec.facts import Counts
 from synthlift.spec.targets import grouped
-from synthlift.study.generation import Pool, Stream
+from synthlift.study.generation import Pool
 from synthlift.study.modelling import from_hard_cases
+from synthlift.study.streams import Stream
 from synthlift.study.work import Work
 
 
@@ -64,9 +65,9 @@ def counts(work: Work) -> Counts:
 
 
 def _sampled(streams: Iterable[Stream]) -> dict[str, float]:
-    judged = [one for stream in streams for one in stream.judged()]
-    kept = sum(not one.rejected_by for one in judged)
-    return {"generated": float(len(judged)), "kept": float(kept)} if judged else {}
+    counts = [(len(stream), stream.number_kept()) for stream in streams]
+    made, kept = (float(sum(column)) for column in zip(*counts, strict=True)) if counts else (0, 0)
+    return {"generated": made, "kept": kept} if made else {}
 
 
 def _per_cell(work: Work, draws: Sequence[int]) -> dict[str, dict[str, float]]:
@@ -92,6 +93,4 @@ def _per_cell(work: Work, draws: Sequence[int]) -> dict[str, dict[str, float]]:
 
 def generated(pool: Pool) -> int:
     """Images sampled from a fit, the reserved test stream left out."""
-    return sum(
-        len(chunk.summary["hashes"]) for stream in pool.streams.values() for chunk in stream.chunks
-    )
+    return sum(map(len, pool.streams.values()))

@@ -30,7 +30,7 @@ from synthlift.study.evidence import predict_all
 from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
 from synthlift.study.external import open_external
 from synthlift.study.flips import settings_of_draws
-from synthlift.study.folder import REPORT, STUDY, RunFolder
+from synthlift.study.folder import REPORT, STUDY, TRAINING, RunFolder
 from synthlift.study.forecast import forecast_study
 from synthlift.study.generation import GenerationPlan
 from synthlift.study.layout import Replicate
@@ -104,6 +104,7 @@ def conduct(
             # First of all files: the folder must be known as this study's from the first moment.
             write_study(session, folder, options.command)
         pipe.attach(folder)
+        session.sheets = folder.file(TRAINING).absolute()
         if options.replan:
             session.store.forget_decisions(session.key)
         folder.status("running", command=options.command)

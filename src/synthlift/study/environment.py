@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +45,18 @@ def _processor() -> str:
 
 def cost_table(artefacts: Iterable[Artefact]) -> list[Cost]:
     """Add up what the stages of a study cost, reused ones included, in order of appearance."""
-    stages: dict[str, list[Artefact]] = {}
+    stages: dict[str, list[tuple[Mapping[str, float], int]]] = {}
     for artefact in artefacts:
-        stages.setdefault(artefact.record["stage"], []).append(artefact)
+        # Of a record only this is held: those of many chunks take more memory than their images.
+        size = sum(file.stat().st_size for file in artefact.folder.rglob("*"))
+        stages.setdefault(artefact.record["stage"], []).append((artefact.record["cost"], size))
     return [_cost(stage, members) for stage, members in stages.items()]
 
 
-def _cost(stage: str, members: Sequence[Artefact]) -> Cost:
-    costs = [artefact.record["cost"] for artefact in members]
+def _cost(stage: str, members: Sequence[tuple[Mapping[str, float], int]]) -> Cost:
+    costs = [cost for cost, _ in members]
     cpu = sum(cost["cpu_seconds"] for cost in costs)
-    size = sum(f.stat().st_size for artefact in members for f in artefact.folder.rglob("*"))
+    size = sum(bytes_ for _, bytes_ in members)
     return Cost(
         stage=stage,
         tasks=len(members),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -347,14 +348,14 @@ def _pictures_request(work: Work, pool: Pool) -> StageRequest:
     shown: dict[str, list[dict[str, Any]]] = {"kept": [], "rejected": []}
     cells, classes = _shown(pool), work.prepared.opened.classes
     for cell, pictures in cells.items():
-        judged = list(pool.streams[cell].judged())
+        stream = pool.streams[cell]
         for kind, members in (
-            ("kept", [one for one in judged if not one.rejected_by]),
-            ("rejected", [one for one in judged if one.rejected_by]),
+            ("kept", (one for one in stream.judged() if not one.rejected_by)),
+            ("rejected", (one for one in stream.judged() if one.rejected_by)),
         ):
             shown[kind].extend(
                 {"chunk": chunk, "row": row, "label": cell.label, "reason": reason}
-                for (chunk, row), _, reason in members[:pictures]
+                for (chunk, row), _, reason in islice(members, pictures)
             )
     kept = dict.fromkeys(
         cells, shown_of_each(SEARCHED_PER_CELL, of=len(cells), in_all=SEARCHED_IN_ALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +20,8 @@ from synthlift.store.files import write_bytes_atomic, write_json_atomic
 
 FORMAT = 1
 REPORT = "report.html"
+TRAINING = "training"
+"""Sheets of what generators drew while they trained."""
 STUDY, RESULTS, LOG, STATUS, PROGRESS, STOP = (
     "study.yaml",
     "results.json",
@@ -80,6 +83,7 @@ class RunFolder:
         """Take away what a start wrote before anything was computed."""
         for name in (STUDY, LOG, STATUS, PROGRESS):
             self.file(name).unlink(missing_ok=True)
+        shutil.rmtree(self.file(TRAINING), ignore_errors=True)
         if self._made:
             with suppress(OSError):  # somebody has put something into it
                 self.path.rmdir()

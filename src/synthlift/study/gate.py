@@ -23,7 +23,7 @@ def stopped_generators(work: Work) -> dict[str, str]:
         readings = {
             name: memorisation_gate(
                 [
-                    _judged(stream.verdicts[0])
+                    _judged(work.session.store.open(stream.chunks[0].verdict))
                     for pool in work.pools.values()
                     if pool.generator == name
                     for stream in pool.streams.values()

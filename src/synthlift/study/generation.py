@@ -3,66 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from synthlift.errors import DeviceMemoryError
 from synthlift.seeds import seed_for
 from synthlift.spec.study import Component
 from synthlift.spec.targets import SOURCES, Cell
-from synthlift.store import Artefact, StageRequest
+from synthlift.store import Artefact, StageRequest, Store
 from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
 from synthlift.store.keys import canonical
 from synthlift.study.beside import inputs_beside
 from synthlift.study.components import Resolved, resolve_component
+from synthlift.study.halving import Halving, Place, halve, halvings_of, micro_batch_of
 from synthlift.study.layout import FitUnit
 from synthlift.study.session import Session
+from synthlift.study.streams import Spent, Stream
 
 _STAGES = "synthlift.study.stages.generation"
 REFILL_LIMIT = 3
 MARGIN = 1.15
-REPEATED = "repeated_sample"
-
-Place = tuple[str, int]
-"""A generated image: its chunk's key and its row."""
-
-
-class Judgement(NamedTuple):
-    """What became of one generated image; ``rejected_by`` is "" where it was kept."""
-
-    place: Place
-    rejected_by: str
-    reason: str
-
-
-@dataclass
-class Stream:
-    """One sampling stream of one fit and cell: chunks asked for and their verdicts, in order."""
-
-    cell: Cell
-    chunks: list[Artefact] = field(default_factory=list)
-    verdicts: list[Artefact] = field(default_factory=list)
-
-    def judged(self, *, without: str = "") -> Iterator[Judgement]:
-        """Every image in request order; ``without`` a filter, what it alone rejects is kept."""
-        seen: set[str] = set()
-        for chunk, verdict in zip(self.chunks, self.verdicts, strict=True):
-            found = verdict.summary
-            columns = zip(
-                chunk.summary["hashes"], found["rejected_by"], found["reasons"], strict=True
-            )
-            others = [flags for name, flags in found["flags"].items() if name != without]
-            for row, (pixels, by, reason) in enumerate(columns):
-                if by == without and not any(flags[row] for flags in others):
-                    by, reason = "", ""
-                if pixels in seen and not by:
-                    by, reason = REPEATED, "the same pixels as an earlier sample"
-                seen.add(pixels)
-                yield Judgement((chunk.key, row), by, reason)
-
-    def kept(self, *, without: str = "") -> list[Place]:
-        """Kept images in request order, see :meth:`judged`."""
-        return [one.place for one in self.judged(without=without) if not one.rejected_by]
+TOGETHER = 512
+"""Chunks asked for at once: what is held of requests and records does not grow with their number.
+"""
 
 
 @dataclass
@@ -89,6 +53,17 @@ class Pool:
     test_chunks: list[Artefact] = field(default_factory=list)
     hard_cases: str = ""
 
+    @property
+    def name(self) -> str:
+        """Of the generator, and a few letters of the fit's key."""
+        return f"{self.generator}-{self.fitted.key.rpartition('-')[2][:12]}"
+
+    def places(self) -> Iterator[Place]:
+        """The chunks that are sampled."""
+        for cell, stream in self.streams.items():
+            yield from (("train", cell, number) for number in range(len(stream.chunks)))
+        yield from (("test", Cell(k), 0) for k in range(len(self.test_chunks)))
+
     def manifest(
         self, counts: Mapping[Cell, int], *, curated: bool, without: str = ""
     ) -> list[ManifestEntry]:
@@ -96,16 +71,11 @@ class Pool:
 
         ``without`` a filter, those that it alone rejects are kept, too.
         """
-        entries: list[ManifestEntry] = []
-        for cell, count in sorted(counts.items()):
-            stream = self.streams[cell]
-            every = (one.place for one in stream.judged())
-            places = stream.kept(without=without) if curated else list(every)
-            for chunk, row in places[:count]:
-                if not entries or entries[-1]["chunk"] != chunk:
-                    entries.append({"chunk": chunk, "label": cell.label, "rows": []})
-                entries[-1]["rows"].append(row)
-        return entries
+        return [
+            entry
+            for cell, count in sorted(counts.items())
+            for entry in self.streams[cell].manifest(count, curated=curated, without=without)
+        ]
 
     def test_manifest(self) -> list[ManifestEntry]:
         """All images of the reserved test stream."""
@@ -119,31 +89,30 @@ class Pool:
             if chunk.summary["hashes"]
         ]
 
-    def artefacts(self) -> Iterator[Artefact]:
-        """The fit and all that was made with it so far."""
-        yield self.fitted
+    def spent(self) -> Iterator[Spent]:
+        """What the fit cost, and then all that was made with it so far."""
+        yield Spent.of(self.fitted)
         for stream in self.streams.values():
-            yield from stream.chunks
-            yield from stream.verdicts
-        yield from self.test_chunks
+            for chunk in stream.chunks:
+                yield chunk.sampling
+                yield chunk.judging
+        yield from map(Spent.of, self.test_chunks)
 
     def first_chunks(self) -> tuple[list[dict[str, Any]], list[str]]:
         """A manifest of the first, uncurated samples of every class, and the chunks they are in."""
-        first = [s.chunks[0] for s in self.class_streams() if s.chunks[0].summary["hashes"]]
+        first = [(s.cell, s.chunks[0]) for s in self.class_streams() if s.chunks[0].images]
         manifest = [
-            {
-                "chunk": chunk.key,
-                "label": chunk.record["config"]["label"],
-                "rows": list(range(len(chunk.summary["hashes"]))),
-            }
-            for chunk in first
+            {"chunk": chunk.key, "label": cell.label, "rows": list(range(chunk.images))}
+            for cell, chunk in first
         ]
-        return manifest, [chunk.key for chunk in first]
+        return manifest, [chunk.key for _, chunk in first]
 
     def rejected(self) -> Counter[str]:
         """Rejected images by the filter that rejected them."""
-        judged = (one for stream in self.streams.values() for one in stream.judged())
-        return Counter(one.rejected_by for one in judged if one.rejected_by)
+        counts: Counter[str] = Counter()
+        for stream in self.streams.values():
+            counts.update(stream.rejected())
+        return counts
 
     def class_streams(self) -> list[Stream]:
         """The streams of whole classes, in class order."""
@@ -151,7 +120,7 @@ class Pool:
 
     def fell_short(self) -> dict[Cell, int]:
         """Missing kept images per cell, where sampling stopped at the limit."""
-        missing = {k: n - len(self.streams[k].kept()) for k, n in self.wanted.items()}
+        missing = {k: n - self.streams[k].number_kept() for k, n in self.wanted.items()}
         return {k: n for k, n in missing.items() if n > 0}
 
 
@@ -172,9 +141,9 @@ class GenerationPlan:
     reserved: int
 
 
-def make_streams(classes: int, wanted: Iterable[Cell]) -> dict[Cell, Stream]:
-    """Streams of all classes and of the cells that are wanted."""
-    return {cell: Stream(cell) for cell in sorted({*map(Cell, range(classes)), *wanted})}
+def sheets_of(generator: str, unit: FitUnit) -> str:
+    """The sub-folder for sheets of samples of one fit while it trains."""
+    return f"{generator}/fit-{unit.index}"
 
 
 def fit_request(
@@ -192,14 +161,21 @@ def fit_request(
         version="2",
         label=f"fit {component.title}, {unit.title}",
         device=session.device,
-        local={"plugins": session.plugin_paths()},
+        local={
+            "plugins": session.plugin_paths(),
+            "sheets": [str(session.sheets / sheets_of(component.title, unit))]
+            if session.sheets
+            else [],
+        },
     )
 
 
 def _sample_request(
-    session: Session, pool: Pool, plan: GenerationPlan, *, cell: Cell, chunk: int, stream: str
+    session: Session, pool: Pool, plan: GenerationPlan, place: Place, halvings: Sequence[Halving]
 ) -> StageRequest:
+    stream, cell, chunk = place
     size = plan.chunk if stream == "train" else plan.reserved
+    together = micro_batch_of(halvings, place)
     return StageRequest(
         stage="sample",
         function=f"{_STAGES}:sample",
@@ -216,28 +192,39 @@ def _sample_request(
             **({"errors": pool.hard_cases} if SOURCES in dict(cell.attributes) else {}),
         },
         seed=pool.fitted.record["seed"],
-        numerics={**session.numerics, "chunk": size},
+        numerics={
+            **session.numerics,
+            "chunk": size,
+            **({} if together is None else {"micro_batch": together}),
+        },
         label=f"sample {pool.generator}, {pool.unit.title}",
         device=session.device,
         local={"plugins": session.plugin_paths()},
     )
 
 
-def _judge_request(
-    session: Session, pool: Pool, chunk: StageRequest, reference: Sequence[StageRequest]
-) -> StageRequest:
-    filters = [
+def _filters(session: Session) -> list[dict[str, Any]]:
+    return [
         {"name": component.title, **resolve_component("filters", component)}
         for component in session.study.curation
     ]
+
+
+def _judge_request(
+    session: Session,
+    pool: Pool,
+    chunk: StageRequest,
+    reference: list[str],
+    filters: Sequence[Mapping[str, Any]],
+) -> StageRequest:
     return StageRequest(
         stage="judge",
         function=f"{_STAGES}:judge",
-        config={"draw": pool.unit.draw, "filters": filters},
+        config={"draw": pool.unit.draw, "filters": list(filters)},
         inputs={
             **as_inputs(pool.data),
             "scorer": pool.scorer,
-            "reference": [request.key for request in reference],
+            "reference": reference,
             "chunk": chunk.key,
         },
         numerics=session.numerics,
@@ -247,33 +234,68 @@ def _judge_request(
     )
 
 
+class _Wanted(NamedTuple):
+    """A chunk to sample and judge."""
+
+    pool: Pool
+    stream: Stream
+    chunk: int
+
+
 def fill(session: Session, pools: Sequence[Pool], plan: GenerationPlan) -> None:
     """Sample and judge until every pool holds what is wanted, or 3 × that was requested."""
-    while True:
-        batch: list[tuple[Pool, Stream, StageRequest, StageRequest]] = []
-        for pool in pools:
-            reference = [
-                _sample_request(session, pool, plan, cell=Cell(k), chunk=0, stream="train")
-                for k in range(plan.classes)
-            ]
-            for stream in pool.streams.values():
-                first = len(stream.chunks)
-                for chunk in range(first, first + _more(pool, stream, plan)):
-                    wanted = _sample_request(
-                        session, pool, plan, cell=stream.cell, chunk=chunk, stream="train"
-                    )
-                    verdict = _judge_request(session, pool, wanted, reference)
-                    batch.append((pool, stream, wanted, verdict))
-        if not batch:
-            break
-        # All chunks before all verdicts: the first chunks of every class calibrate the filters.
-        session.ask([wanted for _, _, wanted, _ in batch] + [verdict for *_, verdict in batch])
-        for _, stream, wanted, verdict in batch:
-            stream.chunks.append(session.store.open(wanted.key))
-            stream.verdicts.append(session.store.open(verdict.key))
+    filters = _filters(session)
+    while wanted := _next_chunks(pools, plan):
+        # The first chunks of every class calibrate the filters, so nothing is judged before them.
+        first = [one for one in wanted if one.chunk == 0]
+        later = [one for one in wanted if one.chunk]
+        parts = [later[start : start + TOGETHER] for start in range(0, len(later), TOGETHER)]
+        for part in ([first] if first else []) + parts:
+            _sample_and_judge(session, part, plan, filters)
     _reserve(session, pools, plan)
     for pool in pools:
         _report(session, pool)
+
+
+def _next_chunks(pools: Sequence[Pool], plan: GenerationPlan) -> list[_Wanted]:
+    return [
+        _Wanted(pool, stream, len(stream.chunks) + further)
+        for pool in pools
+        for stream in pool.streams.values()
+        for further in range(_more(pool, stream, plan))
+    ]
+
+
+def _sample_and_judge(
+    session: Session,
+    wanted: Sequence[_Wanted],
+    plan: GenerationPlan,
+    filters: Sequence[Mapping[str, Any]],
+) -> None:
+    def requests(halved: Mapping[str, Sequence[Halving]]) -> list[StageRequest]:
+        references: dict[str, list[str]] = {}
+        chunks, verdicts = [], []
+        for pool, stream, chunk in wanted:
+            place, halvings = ("train", stream.cell, chunk), halved[pool.fitted.key]
+            asked = _sample_request(session, pool, plan, place, halvings)
+            if pool.fitted.key not in references:
+                references[pool.fitted.key] = _first_keys(session, pool, plan, halvings)
+            chunks.append(asked)
+            known = references[pool.fitted.key]
+            verdicts.append(_judge_request(session, pool, asked, known, filters))
+        return [*chunks, *verdicts]
+
+    made = _within_memory(session, [one.pool for one in wanted], requests)
+    judged = zip(wanted, made[: len(wanted)], made[len(wanted) :], strict=True)
+    for one, sampled, verdict in judged:
+        one.stream.add(sampled, verdict)
+
+
+def _first_keys(
+    session: Session, pool: Pool, plan: GenerationPlan, halvings: Sequence[Halving]
+) -> list[str]:
+    places: list[Place] = [("train", Cell(k), 0) for k in range(plan.classes)]
+    return [_sample_request(session, pool, plan, place, halvings).key for place in places]
 
 
 def _more(pool: Pool, stream: Stream, plan: GenerationPlan) -> int:
@@ -281,9 +303,9 @@ def _more(pool: Pool, stream: Stream, plan: GenerationPlan) -> int:
     wanted = pool.wanted.get(stream.cell, 0)
     if not stream.chunks:
         return max(1, -(-round(wanted * MARGIN) // plan.chunk))
-    if len(stream.chunks[-1].summary["hashes"]) < plan.chunk:
+    if stream.chunks[-1].images < plan.chunk:
         return 0  # a fixed stock is used up
-    kept, asked = len(stream.kept()), len(stream.chunks) * plan.chunk
+    kept, asked = stream.number_kept(), len(stream.chunks) * plan.chunk
     if kept >= wanted or asked >= max(REFILL_LIMIT * wanted, plan.chunk):
         return 0
     rate = max(kept / asked, 1 / REFILL_LIMIT)
@@ -298,10 +320,42 @@ def _reserve(session: Session, pools: Sequence[Pool], plan: GenerationPlan) -> N
     for pool in pools:
         if pool.test_chunks:
             continue
-        pool.test_chunks = session.ask(
-            _sample_request(session, pool, plan, cell=Cell(k), chunk=0, stream="test")
-            for k in range(plan.classes)
-        )
+        places: list[Place] = [("test", Cell(k), 0) for k in range(plan.classes)]
+
+        def requests(
+            halved: Mapping[str, Sequence[Halving]], pool: Pool = pool, places: list[Place] = places
+        ) -> list[StageRequest]:
+            halvings = halved[pool.fitted.key]
+            return [_sample_request(session, pool, plan, place, halvings) for place in places]
+
+        pool.test_chunks = _within_memory(session, [pool], requests)
+
+
+def _within_memory(
+    session: Session,
+    pools: Sequence[Pool],
+    requests: Callable[[Mapping[str, Sequence[Halving]]], list[StageRequest]],
+) -> list[Artefact]:
+    """Ask for chunks; where memory runs out, again with half as many images at once."""
+    known = {pool.fitted.key: pool for pool in pools}
+    while True:
+        halved = {key: halvings_of(session, pool.name) for key, pool in known.items()}
+        asked = requests(halved)
+        try:
+            return session.ask(asked)
+        except DeviceMemoryError as error:
+            if error.fit not in known:
+                raise
+            pool = known[error.fit]
+            committed = {*pool.places(), *_committed(session, asked, error.fit)}
+            halve(session, error, fit=pool.name, committed=committed)
+
+
+def _committed(session: Session, asked: Sequence[StageRequest], fit: str) -> Iterator[Place]:
+    for one in asked:
+        if one.stage == "sample" and one.one("fit") == fit and session.store.has(one.key):
+            cell = Cell.of(one.config["label"], one.config.get("attributes"))
+            yield one.config["stream"], cell, one.config["chunk"]
 
 
 def _report(session: Session, pool: Pool) -> None:
@@ -309,33 +363,35 @@ def _report(session: Session, pool: Pool) -> None:
         "curated",
         generator=pool.generator,
         fit=pool.unit.index,
-        generated=sum(1 for s in pool.streams.values() for _ in s.judged()),
+        generated=sum(map(len, pool.streams.values())),
         rejected=dict(pool.rejected()),
         fell_short=sum(pool.fell_short().values()),
     )
 
 
-def verdict_rows(pool: Pool) -> Iterable[dict[str, Any]]:
+def verdict_rows(pool: Pool, store: Store) -> Iterator[dict[str, Any]]:
     """One row per generated image for ``verdicts.parquet``."""
     for cell, stream in sorted(pool.streams.items()):
-        scores = {
-            verdict.record["inputs"]["chunk"]: verdict.summary["scores"]
-            for verdict in stream.verdicts
-        }
-        told = {chunk.key: chunk.summary for chunk in stream.chunks}
-        for index, ((chunk, row), rejected_by, reason) in enumerate(stream.judged()):
-            yield {
-                "generator": pool.generator,
-                "fit": pool.unit.index,
-                "label": cell.label,
-                "attributes": canonical(dict(cell.attributes)),
-                "index": index,
-                "chunk": chunk,
-                "row": row,
-                "kept": not rejected_by,
-                "rejected_by": rejected_by,
-                "reason": reason,
-                "made_from": told[chunk].get("origins", {row: ""})[row],
-                "prompt": told[chunk].get("prompts", {row: ""})[row],
-                **{f"score_{name}": values[row] for name, values in scores[chunk].items()},
-            }
+        attributes, judged = canonical(dict(cell.attributes)), stream.judged()
+        index = 0
+        for chunk in stream.chunks:
+            told = store.open(chunk.key).summary
+            scores = store.open(chunk.verdict).summary["scores"]
+            for row in range(chunk.images):
+                (key, _), rejected_by, reason = next(judged)
+                yield {
+                    "generator": pool.generator,
+                    "fit": pool.unit.index,
+                    "label": cell.label,
+                    "attributes": attributes,
+                    "index": index,
+                    "chunk": key,
+                    "row": row,
+                    "kept": not rejected_by,
+                    "rejected_by": rejected_by,
+                    "reason": reason,
+                    "made_from": told["origins"][row] if "origins" in told else "",
+                    "prompt": told["prompts"][row] if "prompts" in told else "",
+                    **{f"score_{name}": values[row] for name, values in scores.items()},
+                }
+                index += 1

@@ -16,13 +16,15 @@ from synthlift.store.files import write_bytes_atomic, write_json_atomic
 from synthlift.study.assembly import assemble, scope, warnings
 from synthlift.study.components import resolve_component
 from synthlift.study.evidence import copying_figures, evaluate, pictures_of
-from synthlift.study.folder import RESULTS, RunFolder
+from synthlift.study.folder import RESULTS, TRAINING, RunFolder
+from synthlift.study.generation import sheets_of
 from synthlift.study.realism import quality_figures
 from synthlift.study.refit import final_model
 from synthlift.study.retrieving import retrieved_table
 from synthlift.study.session import Session
 from synthlift.study.stages.evidence import PICTURES, TABLE
-from synthlift.study.stages.generation import SAVED
+from synthlift.study.stages.generation import SAVED, SHEETS
+from synthlift.study.stages.sheets import copy_sheets
 from synthlift.study.tables import write_splits, write_verdicts
 from synthlift.study.work import Work
 
@@ -143,6 +145,10 @@ def _write_all(
         place = folder.file("generators") / pool.generator
         _copy_folder(pool.fitted.folder / SAVED, place)
         write_json_atomic(place / "component.json", _component(work, pool.generator, pool.fitted))
+    for pool in work.pools.values():
+        place = folder.file(TRAINING) / sheets_of(pool.generator, pool.unit)
+        # Of a fit that was found in the store, nothing was shown while it trained.
+        copy_sheets(pool.fitted.folder / SHEETS, place)
     write_csv(results, folder.file("results.csv"))
     write_report(results, folder.path)
     text = results.model_dump_json(indent=1)

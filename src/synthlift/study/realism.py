@@ -78,6 +78,5 @@ def quality_results(figures: Sequence[Artefact]) -> list[QualityFigure]:
 
 def energy_kwh(pools: Sequence[Pool]) -> float:
     """Estimated energy of all fits of a generator, of its samples and of judging them."""
-    made = [artefact for pool in pools for artefact in pool.artefacts()]
-    seconds = sum(artefact.record["cost"]["cpu_seconds"] for artefact in made)
+    seconds = sum(one.cpu_seconds for pool in pools for one in pool.spent())
     return float(seconds * WATTS_PER_CORE / 3.6e6)

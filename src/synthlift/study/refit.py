@@ -16,11 +16,12 @@ from synthlift.store import Artefact, StageContext, StageRequest, Summary
 from synthlift.store.images import SPLIT, DataKeys, usable_rows
 from synthlift.study.aiming import aim_once
 from synthlift.study.census import aimed_at, count_cells
-from synthlift.study.generation import Pool, fill, fit_request, make_streams
+from synthlift.study.generation import Pool, fill, fit_request
 from synthlift.study.layout import FitUnit, Replicate
 from synthlift.study.modelling import Modelling, model_request, scorer_request
 from synthlift.study.retrieving import retrieve_once
 from synthlift.study.steps import training_settings
+from synthlift.study.streams import make_streams
 from synthlift.study.work import Work
 
 WHOLE, HELD_OUT = 0, 1

@@ -13,10 +13,11 @@ from synthlift.study.contrast import best_rival, declare_contrast
 from synthlift.study.evidence import predict_all
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.gate import stopped_generators
-from synthlift.study.generation import Pool, fill, fit_request, make_streams
+from synthlift.study.generation import Pool, fill, fit_request
 from synthlift.study.layout import FitUnit, Replicate, most_wanted
 from synthlift.study.modelling import model_request, scorer_request
 from synthlift.study.retrieving import retrieve
+from synthlift.study.streams import make_streams
 from synthlift.study.strength import tune_augmentation, with_strength
 from synthlift.study.work import Work
 

@@ -48,7 +48,8 @@ class Session:
         asked_study: the study as it was given, before a budget cut generators.
         beside: images beside the data set (see ``study.beside``), by what they are for.
         masks: key of the masks of the data set, where a generator needs them.
-        asked: every request made, by key: the roots for ``gc`` and the source of the cost table.
+        sheets: folder for sheets of samples while generators train, by generator and fit.
+        asked: keys of every request made, in order: the roots for ``gc``, and the cost table's.
     """
 
     study: Study
@@ -62,7 +63,8 @@ class Session:
     key: str = ""
     beside: dict[str, tuple[Images, ...]] = field(default_factory=dict)
     masks: str = ""
-    asked: dict[str, StageRequest] = field(default_factory=dict)
+    sheets: Path | None = None
+    asked: dict[str, None] = field(default_factory=dict)
     asked_study: Study = field(init=False)
     _said: set[str] = field(default_factory=set)
 
@@ -72,7 +74,7 @@ class Session:
     def ask(self, requests: Iterable[StageRequest]) -> list[Artefact]:
         """Compute what is missing and open the artefacts, in the order of the requests."""
         wanted = list(requests)
-        self.asked.update({request.key: request for request in wanted})
+        self.asked.update(dict.fromkeys(request.key for request in wanted))
         self.executor.run(wanted)
         return [self.store.open(request.key) for request in wanted]
 
@@ -95,7 +97,7 @@ class Session:
 
     def remember(self, requests: Iterable[StageRequest]) -> None:
         """Count work behind a decision that was taken before, as far as the store still has it."""
-        self.asked.update({r.key: r for r in requests if self.store.has(r.key)})
+        self.asked.update(dict.fromkeys(r.key for r in requests if self.store.has(r.key)))
 
     def arms(self) -> tuple[Arm, ...]:
         """The study's arms, expanded."""

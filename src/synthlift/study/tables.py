@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from synthlift.evaluation.predictions import Predictions
 
 Place = tuple[str, int]
+ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -98,14 +100,23 @@ def write_verdicts(work: Work, path: Path) -> None:
     """``verdicts.parquet``: one row per generated image with scores, verdict and reason."""
     import pandas as pd
 
-    # Pool by pool, since a row of Python objects takes ten times the memory of a frame's.
-    frames = [pd.DataFrame(verdict_rows(pool)) for pool in work.pools.values()]
+    # Part by part, since a row of Python objects takes ten times the memory of a frame's.
+    frames = [
+        pd.DataFrame(rows)
+        for pool in work.pools.values()
+        for rows in _parts(verdict_rows(pool, work.session.store))
+    ]
     frames = [frame for frame in frames if not frame.empty]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     if not frame.empty:
         classes = np.array(work.prepared.opened.classes)
         frame["label"] = classes[frame["label"].to_numpy()]
     frame.to_parquet(path, index=False)
+
+
+def _parts(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while part := list(islice(rows, ROWS_AT_ONCE)):
+        yield part
 
 
 def write_splits(work: Work, path: Path) -> None:

@@ -27,6 +27,7 @@ from synthlift.testing.inputs import (
 from synthlift.types import (
     FitInputs,
     FittedGenerator,
+    GuardedPixels,
     InputsGenerator,
     RunContext,
     SampleRequest,
@@ -167,6 +168,45 @@ def refuses_absent_labels(descriptor: Descriptor, config: ComponentConfig) -> No
         raise AssertionError(f"class {label} was drawn although nothing is known of it")
 
 
+def refuses_unknown_attributes(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """Who can be asked for attributes refuses those that it was not fitted on."""
+    if "attributes" not in descriptor.conditions:
+        return
+    strange = SampleRequest(index=0, label=0, seed=1, attributes={"tnoe": "dark"})
+    fitted = _fit(descriptor, config)
+    said = _refusal(lambda: list(fitted.sample([strange])))
+    assert said, "an attribute that nothing is known of was accepted"
+    assert "tnoe" in said, "the error does not name the attribute"
+
+
+def takes_a_class_of_one_image(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """A class of one training image is drawn as any other, or refused by its name."""
+    whole = drawn_inputs()
+    labels = whole.train.labels
+    rows = np.flatnonzero((labels > 0) | (np.arange(len(labels)) == 0))
+    assert whole.masks is not None
+    masks = GuardedPixels(whole.masks.read(rows), np.arange(len(rows)))
+    inputs = replace(whole, train=whole.train.subset(rows), masks=masks)
+    requests = [SampleRequest(index=i, label=0, seed=i) for i in range(5)]
+    drawn: list[UInt8] = []
+    said = _refusal(
+        lambda: drawn.append(_pixels(_fit(descriptor, config, inputs=inputs), requests))
+    )
+    if said:
+        assert CLASSES[0] in said, "the error does not name the class"
+        return
+    assert len(drawn[0]) == len(requests), "images of that class are missing"
+
+
+def _refusal(call: Callable[[], object]) -> str:
+    """What an ``InputError`` says, or nothing."""
+    try:
+        call()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def config_survives_json(descriptor: Descriptor, config: ComponentConfig) -> None:
     """The Config survives JSON: it is part of keys."""
     assert type(config).model_validate_json(config.model_dump_json()) == config
@@ -181,6 +221,8 @@ CHECKS: tuple[Check, ...] = (
     leaves_global_random_state,
     never_reaches_for_the_test,
     refuses_absent_labels,
+    refuses_unknown_attributes,
+    takes_a_class_of_one_image,
     config_survives_json,
 )
 

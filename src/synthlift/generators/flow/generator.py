@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -130,6 +131,17 @@ class FlowFitted(FittedGenerator):
             members = list(group)
             for start in range(0, len(members), size):
                 yield self._chunk(members[start : start + size], *params)
+
+    @property
+    def micro_batch(self) -> int:
+        """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
+        return self._config.micro_batch
+
+    def with_micro_batch(self, micro_batch: int) -> FlowFitted:
+        """The same generator computing so many images together."""
+        other = copy.copy(self)
+        other._config = self._config.model_copy(update={"micro_batch": micro_batch})
+        return other
 
     def save(self, folder: Path) -> None:
         """Write the folder format of diffusers, see ``saving``."""

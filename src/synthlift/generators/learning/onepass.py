@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,6 +73,17 @@ class OnePassFitted(FittedGenerator):
             _refuse_params(request, kind=self._history["kind"])
         for start in range(0, len(requests), self._micro_batch):
             yield self._chunk(requests[start : start + self._micro_batch])
+
+    @property
+    def micro_batch(self) -> int:
+        """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
+        return self._micro_batch
+
+    def with_micro_batch(self, micro_batch: int) -> OnePassFitted:
+        """The same generator computing so many images together."""
+        other = copy.copy(self)
+        other._micro_batch = micro_batch
+        return other
 
     def save(self, folder: Path) -> None:
         """Write network and facts, see ``learning.folders``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -143,6 +144,17 @@ class TextToImageFitted(FittedGenerator):
             every = list(group)
             for start in range(0, len(every), size):
                 yield self._chunk(every[start : start + size], settings)
+
+    @property
+    def micro_batch(self) -> int:
+        """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
+        return self._config.micro_batch
+
+    def with_micro_batch(self, micro_batch: int) -> TextToImageFitted:
+        """The same generator computing so many images together."""
+        other = copy.copy(self)
+        other._config = self._config.model_copy(update={"micro_batch": micro_batch})
+        return other
 
     def save(self, folder: Path) -> None:
         """Write what was noted; the pipeline stays where it is, named by its hash."""

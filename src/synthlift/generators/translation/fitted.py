@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,17 @@ class TranslationFitted(FittedGenerator):
         """How many images of each class can be asked for."""
         classes = enumerate(self._vocabulary.classes)
         return {name: self._variations * len(self._order(k, stream)) for k, name in classes}
+
+    @property
+    def micro_batch(self) -> int:
+        """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
+        return self._config.micro_batch
+
+    def with_micro_batch(self, micro_batch: int) -> TranslationFitted:
+        """The same generator computing so many images together."""
+        other = copy.copy(self)
+        other._config = self._config.model_copy(update={"micro_batch": micro_batch})
+        return other
 
     def save(self, folder: Path) -> None:
         """Write network and facts, see ``learning.folders``; no source image."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from synthlift.errors import InputError
+from synthlift.errors import DeviceMemoryError, InputError, is_out_of_memory
 from synthlift.rows import IN_MEMORY_BYTES
 from synthlift.seeds import seed_for
 from synthlift.spec.targets import SOURCES, Cell
@@ -33,6 +33,7 @@ from synthlift.study.stages.common import (
     run_context,
 )
 from synthlift.study.stages.errors import hard_sources
+from synthlift.study.stages.sheets import SheetKeeper, copy_sheets
 from synthlift.types import (
     Filter,
     FitInputs,
@@ -42,10 +43,11 @@ from synthlift.types import (
     InputsGenerator,
     Monitor,
     SampleRequest,
+    SamplesInChunks,
     Selector,
 )
 
-SAVED = "generator"
+SAVED, SHEETS = "generator", "sheets"
 MONITORED = 3
 """Fewer training images than this leave nothing to compare distances with."""
 
@@ -56,11 +58,37 @@ def fit(request: StageRequest, context: StageContext) -> Summary:
     inputs = fit_inputs(request, context.store)
     generator: Generator = build("generators", request.config["generator"])
     monitor = _copying_monitor(inputs, seed=request.seed, folder=context.store.scratch())
+    if monitor is not None:
+        places = [context.work / SHEETS, *map(Path, request.local.get("sheets", ()))]
+        monitor = SheetKeeper(monitor, classes=inputs.train.classes, places=places)
     run = replace(run_context(request, context), monitor=monitor)
-    fitted = generator.fit(inputs, run=run)
+    try:
+        fitted = generator.fit(inputs, run=run)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise _too_large_to_train(request) from error
     fitted.save(context.out / SAVED)
+    copy_sheets(context.work / SHEETS, context.out / SHEETS)
     facts: dict[str, Any] = getattr(fitted, "facts", dict)()
     return {"image_shape": list(fitted.image_shape), "classes": list(inputs.train.classes), **facts}
+
+
+LOWERED = ("batch_size", "micro_batch", "monitor_images", "width", "depth")
+"""Settings by which a fit takes less memory, as far as a generator has them; the mildest first."""
+
+
+def _too_large_to_train(request: StageRequest) -> DeviceMemoryError:
+    component = request.config["generator"]
+    has = {name: component["config"][name] for name in LOWERED if name in component["config"]}
+    ways = [f"{name} (now {value})" for name, value in has.items()]
+    return DeviceMemoryError(
+        f"the memory of '{request.device}' is too small to train generator '{component['kind']}'",
+        rule="a training step, and a look at samples between steps, must fit into memory",
+        remedy=f"lower {', or '.join(ways)} of the generator, or data.image_size"
+        if ways
+        else "lower data.image_size, or take another device with --device",
+    )
 
 
 def _copying_monitor(inputs: FitInputs, *, seed: int, folder: Path) -> Monitor | None:
@@ -119,7 +147,15 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
         )
         for index in range(first, first + config["size"])
     ]
-    batches = [batch for batch in fitted.sample(requests) if len(batch)]
+    lowered = request.numerics.get("micro_batch")
+    if lowered and isinstance(fitted, SamplesInChunks):
+        fitted = fitted.with_micro_batch(lowered)
+    try:
+        batches = [batch for batch in fitted.sample(requests) if len(batch)]
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise too_large_to_sample(fitted, device=request.device, fit=request.one("fit")) from error
     shape = tuple(config["image_shape"])
     none = np.zeros((0, *shape), np.uint8)
     pixels = np.concatenate([batch.pixels for batch in batches]) if batches else none
@@ -139,6 +175,22 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     }
     hashes = [digest_bytes(np.ascontiguousarray(image).data) for image in pixels]
     return {"hashes": hashes, **{name: values for name, values in told.items() if values}}
+
+
+def too_large_to_sample(
+    fitted: FittedGenerator, *, device: str, fit: str = ""
+) -> DeviceMemoryError:
+    """The error where memory ran out; it tells whether fewer images at once can be tried."""
+    together = fitted.micro_batch if isinstance(fitted, SamplesInChunks) else 1
+    return DeviceMemoryError(
+        f"the memory of '{device}' is too small to sample {together} image"
+        + ("s together" if together > 1 else ""),
+        rule="at least one image at a time must fit into memory",
+        remedy="lower data.image_size or the generator's size, or take another device with "
+        "--device",
+        fit=fit,
+        micro_batch=together if together > 1 else 0,
+    )
 
 
 def _sources(request: StageRequest, store: Store, cell: Cell) -> tuple[str, ...]:

@@ -1,0 +1,102 @@
+"""Images drawn one after the other, however many: requests are made as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from synthlift.api.kept_generators import Kept
+from synthlift.errors import is_out_of_memory
+from synthlift.seeds import seed_for
+from synthlift.spec.targets import Cell
+from synthlift.types import FittedGenerator, ImageBatch, SampleRequest, SamplesInChunks, UInt8
+
+AT_ONCE = 1024
+"""Requests that are made at a time."""
+
+Halved = dict[str, int]
+"""From which class and index on how many images were computed together, for lack of memory."""
+Drawn = tuple[UInt8, UInt8 | None, str, str]
+
+
+def drawn(
+    kept: Kept, wanted: Wanted, *, halved: list[Halved]
+) -> Iterator[tuple[SampleRequest, Drawn]]:
+    """Each image, its mask where there is one, what it was made from, and its prompt."""
+    for start in range(0, wanted.count, AT_ONCE):
+        requests = wanted.requests(start, min(start + AT_ONCE, wanted.count))
+        left = iter(requests)
+        made = 0
+        for batch in batches(kept.fitted, requests, device=kept.device, halved=halved):
+            nothing, count = ("",) * len(batch), len(batch)
+            made += count
+            yield from zip(
+                islice(left, count),
+                zip(
+                    batch.pixels,
+                    [None] * count if batch.masks is None else list(batch.masks),
+                    batch.origins or nothing,
+                    batch.prompts or nothing,
+                    strict=True,
+                ),
+                strict=True,
+            )
+        if made < len(requests):
+            return
+
+
+def batches(
+    fitted: FittedGenerator,
+    requests: Sequence[SampleRequest],
+    *,
+    device: str,
+    halved: list[Halved],
+) -> Iterator[ImageBatch]:
+    """Sample; where memory runs out, go on with half as many images at once and take note."""
+    from synthlift.study.stages.generation import too_large_to_sample
+
+    left = list(requests)
+    while left:
+        now = fitted
+        if halved and isinstance(fitted, SamplesInChunks):
+            now = fitted.with_micro_batch(halved[-1]["micro_batch"])
+        try:
+            for batch in now.sample(left):
+                yield batch
+                left = left[len(batch) :]
+            return
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            said = too_large_to_sample(now, device=device)
+            if not said.micro_batch:
+                raise said from error
+            place = {"label": left[0].label, "index": left[0].index}
+            halved.append({"micro_batch": said.micro_batch // 2, **place})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Images of one class, whose requests are made as they are needed."""
+
+    kept: Kept
+    name: str
+    count: int
+    seed: int
+    attributes: Mapping[str, str]
+
+    def requests(self, start: int, stop: int) -> list[SampleRequest]:
+        """Those from ``start`` up to ``stop``."""
+        cell = Cell.of(self.kept.classes.index(self.name), self.attributes)
+        # A stream of its own: these are no images of the study.
+        place = ("generate", self.name, *cell.seed_parts[1:])
+        return [
+            SampleRequest(
+                index=i,
+                label=cell.label,
+                seed=seed_for(self.seed, *place, i),
+                attributes=dict(self.attributes),
+            )
+            for i in range(start, stop)
+        ]
