@@ -19,6 +19,7 @@ from synthlift.generators.learning.examples import (
     drawn_images,
     to_unit,
 )
+from synthlift.generators.learning.transport import Transport
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,35 @@ class Batch:
 
 
 def training_batches(
-    examples: Examples, config: FlowConfig, *, seed: int, steps: range
+    examples: Examples,
+    config: FlowConfig,
+    *,
+    seed: int,
+    steps: range,
+    transport: Transport | None = None,
 ) -> Generator[Batch, None, None]:
-    """The batches of some steps."""
+    """The batches of some steps; ``transport`` fills in combinations that were never seen."""
     assert isinstance(config.batch_size, int), "settle() comes first"
     images = drawn_images(examples, batch_size=config.batch_size, seed=seed, steps=steps)
     with closing(images) as found:
         for drawn, pixels in found:
-            yield _batch(examples, config, drawn, pixels)
+            yield _batch(examples, config, drawn, pixels, transport)
 
 
-def _batch(examples: Examples, config: FlowConfig, drawn: Drawn, pixels_nchw: Tensor) -> Batch:
+def _batch(
+    examples: Examples,
+    config: FlowConfig,
+    drawn: Drawn,
+    pixels_nchw: Tensor,
+    transport: Transport | None,
+) -> Batch:
     """Draw everything else of one step; images uint8 [n, C, H, W] are on the device."""
     share, stream, device = config.augmentation, drawn.stream, examples.device
     assert isinstance(share, float | int), "settle() comes first"
     count = len(drawn.rows)
     images, wanted = to_unit(pixels_nchw), examples.wanted_nk[drawn.rows.to(device)]
+    if transport is not None and transport.carries:
+        images, wanted = transport(images, wanted, stream=stream)
     augment = None
     if share > 0:
         augment = draw_augmentation(count, share=share, stream=stream).to(device)

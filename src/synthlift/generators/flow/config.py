@@ -29,6 +29,9 @@ class FlowConfig(ComponentConfig):
         label_dropout: share of examples that train the unconditional model.
         attribute_dropout: share of examples in which an attribute is not said, each by itself, so
             that a class alone can be asked for, and values meet classes they were not seen with.
+        carry: learn from classes that were seen with two values of an attribute how images with
+            one become images with the other, where that is a turn, a mirroring or a mapping of
+            colours, and carry images of other classes to values that they were never seen with.
         augmentation: share of examples that are shifted, turned and scaled a little; the network
             is told, so that nothing of it leaks into samples (Karras 2022, §5); auto is 0.8 for few
             images, else 0.5.
@@ -55,6 +58,7 @@ class FlowConfig(ComponentConfig):
     unlabelled_share: float = Field(default=0.5, ge=0, lt=1)
     label_dropout: float = Field(default=0.2, ge=0, le=1)
     attribute_dropout: float = Field(default=0.15, ge=0, le=1)
+    carry: bool = True
     augmentation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     ema: float = Field(default=0.1, gt=0, le=1)
     guidance_scale: float = Field(default=1.25, ge=0, le=20)
