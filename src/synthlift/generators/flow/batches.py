@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.flow.edm import edm_weights
 from synthlift.generators.learning.examples import (
     Drawn,
     Examples,
@@ -24,13 +25,17 @@ from synthlift.generators.learning.transport import Transport
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's input: x_t, t, class and attributes, augmentation, the velocity to predict."""
+    """One step's input: x_t, t, class and attributes, augmentation, the velocity to predict.
+
+    ``weights_n`` is what each example's squared error counts; None = all alike.
+    """
 
     x_nchw: Tensor
     times_n: Tensor
     wanted_nk: Tensor
     augment_n4: Tensor | None
     target_nchw: Tensor
+    weights_n: Tensor | None = None
 
 
 def training_batches(
@@ -77,15 +82,19 @@ def _batch(
     times = draw_times(count, kind=config.times, stream=stream).to(device)
     noise = torch.randn(images.shape, generator=stream).to(device)
     t = times[:, None, None, None]
-    return Batch((1 - t) * images + t * noise, times, wanted, augment, noise - images)
+    weights = edm_weights(times) if config.parametrisation == "edm" else None
+    return Batch((1 - t) * images + t * noise, times, wanted, augment, noise - images, weights)
 
 
 def draw_times(count: int, *, kind: str, stream: torch.Generator) -> Tensor:
     """Times in [0, 1], stratified over the batch, which lowers the loss's variance.
 
-    ``logit_normal`` is the logistic of a standard normal (Esser 2024, eq. 19, m = 0, s = 1).
+    ``logit_normal`` is the logistic of a standard normal (Esser 2024, eq. 19, m = 0, s = 1), and
+    ``log_normal`` of one with mean −1.2 and deviation 1.2: the noise level σ = t / (1 − t) is then
+    log-normal as in Karras 2022, table 1.
     """
     even = (torch.arange(count) + torch.rand(count, generator=stream)) / count
     if kind == "uniform":
         return even
-    return torch.sigmoid(torch.special.ndtri(even.clamp(1e-6, 1 - 1e-6)))
+    normal = torch.special.ndtri(even.clamp(1e-6, 1 - 1e-6))
+    return torch.sigmoid(1.2 * normal - 1.2 if kind == "log_normal" else normal)

@@ -62,6 +62,7 @@ class FlowGenerator(Generator):
             class_balance=config.class_balance,
             device=run.device,
             unlabelled_share=config.unlabelled_share,
+            cells=config.balance_over == "cells",
         )
         transport = learn_transport(inputs.train, vocabulary) if config.carry else Transport()
         learner = FlowLearner(
@@ -173,6 +174,7 @@ class FlowFitted(FittedGenerator):
             seeds=[request.seed for request in requests],
             image_shape=self.image_shape,
             guidance_scale=guidance_scale,
+            guidance_interval=self._config.guidance_interval,
             sampler=self._config.sampler,
             sampler_steps=sampler_steps,
             chunk=self._config.micro_batch,

@@ -59,7 +59,10 @@ class FlowLearner(Learner[Batch]):
         config, flat = self._config, self.flats["network"]
         assert isinstance(config.steps, int), "settle() comes first"
         predicted = self._network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
-        loss: Tensor = (predicted - batch.target_nchw).square().mean()
+        errors = (predicted - batch.target_nchw).square()
+        if batch.weights_n is not None:
+            errors = errors * batch.weights_n[:, None, None, None]
+        loss: Tensor = errors.mean()
         loss.backward()  # type: ignore[no-untyped-call]
         update(
             flat,
