@@ -10,6 +10,16 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
         {"steps": 4, "sampler_steps": 2, "micro_batch": 4},
         {"steps": 3, "sampler_steps": 3, "sampler": "euler", "guidance_scale": 1, "micro_batch": 5},
         {"steps": 2, "sampler_steps": 1, "network": "unet", "width": 8, "micro_batch": 4},
+        {"steps": 3, "sampler_steps": 3, "parametrisation": "edm", "micro_batch": 4},
+        {
+            "steps": 2,
+            "sampler_steps": 3,
+            "parametrisation": "edm",
+            "network": "unet",
+            "width": 8,
+            "guidance_interval": [0.2, 0.8],
+            "micro_batch": 5,
+        },
     ],
     "gan": [
         {"steps": 4, "batch_size": 8, "width": 16, "micro_batch": 4, "augmentation": 0.0},

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,22 @@ def test_class_balance_tempers_a_long_tail(balance: float, share: float) -> None
     assert float(examples.weights_n[:27].sum()) == pytest.approx(share)
 
 
+@pytest.mark.parametrize(
+    ("cells", "shares"), [(False, [0.45, 0.05, 0.5]), (True, [1 / 3, 1 / 3, 1 / 3])]
+)
+def test_cells_are_balanced_where_that_is_wanted(cells: bool, shares: list[float]) -> None:
+    """18 light and 2 dark discs, 10 light bars."""
+    pixels, _ = draw_images(30, seed=0)
+    images = ImageSet.from_arrays(pixels, np.repeat([0, 1], [20, 10]), CLASSES)
+    tones = np.array(["light"] * 18 + ["dark"] * 2 + ["light"] * 10)
+    images = replace(images, attributes={"tone": tones})
+    examples = load_examples(
+        images, Vocabulary.of(images, ("tone",)), class_balance=1.0, device="cpu", cells=cells
+    )
+    found = [float(examples.weights_n[a:b].sum()) for a, b in ((0, 18), (18, 20), (20, 30))]
+    assert found == pytest.approx(shares)
+
+
 def test_images_without_a_label_train_the_unconditional_model() -> None:
     examples = _examples(np.repeat([0, UNLABELLED], [10, 20]))
     assert examples.wanted_nk[:, 0].tolist() == [0] * 10 + [3] * 20
@@ -76,12 +94,16 @@ def test_labels_are_dropped_at_the_stated_rate() -> None:
     assert float((labels == 3).double().mean()) == pytest.approx(0.2, abs=0.03)
 
 
-@pytest.mark.parametrize("kind", ["uniform", "logit_normal"])
+@pytest.mark.parametrize("kind", ["uniform", "logit_normal", "log_normal"])
 def test_times_have_the_stated_distribution(kind: str) -> None:
     times = draw_times(4000, kind=kind, stream=torch.Generator().manual_seed(0))
     assert float(times.min()) >= 0
     assert float(times.max()) <= 1
-    quartile = {"uniform": 0.25, "logit_normal": 1 / (1 + np.exp(0.6745))}[kind]
+    quartile = {
+        "uniform": 0.25,
+        "logit_normal": 1 / (1 + np.exp(0.6745)),
+        "log_normal": 1 / (1 + np.exp(1.2 + 1.2 * 0.6745)),
+    }[kind]
     assert float(times.double().quantile(0.25)) == pytest.approx(quartile, abs=0.005)
 
 

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.flow.network import FlowNetwork
 from synthlift.generators.flow.samplers import SAMPLERS, euler, even_times, guided, heun
+from synthlift.generators.flow.sampling import guided_velocity
 
 
 def _decay(x: Tensor, t: float) -> Tensor:
@@ -56,3 +60,35 @@ def test_guidance_of_one_is_the_conditional_and_of_zero_the_unconditional_model(
     assert guided(conditional, unconditional, scale=1) == 3
     assert guided(conditional, unconditional, scale=0) == 1
     assert guided(conditional, unconditional, scale=2) == 5
+
+
+def test_guidance_is_computed_inside_its_interval_alone() -> None:
+    class Labels(FlowNetwork):
+        """The velocity is the class index; notes how many images are computed."""
+
+        def __init__(self) -> None:
+            super().__init__(conditions=(2,), features=8)
+            self.seen: list[int] = []
+
+        def raw(self, x: Tensor, times: Tensor, wanted: Tensor, augment: Tensor | None) -> Tensor:
+            self.seen.append(len(x))
+            return torch.zeros_like(x) + wanted[:, :, None, None]
+
+        def forward(
+            self, x: Tensor, times: Tensor, wanted: Tensor, augment: Tensor | None = None
+        ) -> Tensor:
+            return self.raw(x, times, wanted, augment)
+
+    network, x = Labels(), torch.zeros(3, 1, 1, 1)
+    velocity = guided_velocity(
+        network, torch.ones(3, 1, dtype=torch.int64), unsaid=(2,), scale=3.0, interval=(0.25, 0.75)
+    )
+    found = [float(velocity(x, t).mean()) for t in (1.0, 0.75, 0.5, 0.25, 0.0)]
+    assert found == [1, -1, -1, -1, 1]
+    assert network.seen == [3, 6, 6, 6, 3]
+
+
+@pytest.mark.parametrize("ends", [(0.8, 0.2), (-0.1, 0.5), (0.5, 1.5)])
+def test_an_interval_that_is_none_is_refused(ends: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="guidance_interval"):
+        FlowConfig(guidance_interval=ends)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.flow.edm import edm_weights
 from synthlift.generators.learning.examples import (
     Drawn,
     Examples,
@@ -19,36 +20,54 @@ from synthlift.generators.learning.examples import (
     drawn_images,
     to_unit,
 )
+from synthlift.generators.learning.transport import Transport
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's input: x_t, t, class and attributes, augmentation, the velocity to predict."""
+    """One step's input: x_t, t, class and attributes, augmentation, the velocity to predict.
+
+    ``weights_n`` is what each example's squared error counts; None = all alike.
+    """
 
     x_nchw: Tensor
     times_n: Tensor
     wanted_nk: Tensor
     augment_n4: Tensor | None
     target_nchw: Tensor
+    weights_n: Tensor | None = None
 
 
 def training_batches(
-    examples: Examples, config: FlowConfig, *, seed: int, steps: range
+    examples: Examples,
+    config: FlowConfig,
+    *,
+    seed: int,
+    steps: range,
+    transport: Transport | None = None,
 ) -> Generator[Batch, None, None]:
-    """The batches of some steps."""
+    """The batches of some steps; ``transport`` fills in combinations that were never seen."""
     assert isinstance(config.batch_size, int), "settle() comes first"
     images = drawn_images(examples, batch_size=config.batch_size, seed=seed, steps=steps)
     with closing(images) as found:
         for drawn, pixels in found:
-            yield _batch(examples, config, drawn, pixels)
+            yield _batch(examples, config, drawn, pixels, transport)
 
 
-def _batch(examples: Examples, config: FlowConfig, drawn: Drawn, pixels_nchw: Tensor) -> Batch:
+def _batch(
+    examples: Examples,
+    config: FlowConfig,
+    drawn: Drawn,
+    pixels_nchw: Tensor,
+    transport: Transport | None,
+) -> Batch:
     """Draw everything else of one step; images uint8 [n, C, H, W] are on the device."""
     share, stream, device = config.augmentation, drawn.stream, examples.device
     assert isinstance(share, float | int), "settle() comes first"
     count = len(drawn.rows)
     images, wanted = to_unit(pixels_nchw), examples.wanted_nk[drawn.rows.to(device)]
+    if transport is not None and transport.carries:
+        images, wanted = transport(images, wanted, stream=stream)
     augment = None
     if share > 0:
         augment = draw_augmentation(count, share=share, stream=stream).to(device)
@@ -63,15 +82,19 @@ def _batch(examples: Examples, config: FlowConfig, drawn: Drawn, pixels_nchw: Te
     times = draw_times(count, kind=config.times, stream=stream).to(device)
     noise = torch.randn(images.shape, generator=stream).to(device)
     t = times[:, None, None, None]
-    return Batch((1 - t) * images + t * noise, times, wanted, augment, noise - images)
+    weights = edm_weights(times) if config.parametrisation == "edm" else None
+    return Batch((1 - t) * images + t * noise, times, wanted, augment, noise - images, weights)
 
 
 def draw_times(count: int, *, kind: str, stream: torch.Generator) -> Tensor:
     """Times in [0, 1], stratified over the batch, which lowers the loss's variance.
 
-    ``logit_normal`` is the logistic of a standard normal (Esser 2024, eq. 19, m = 0, s = 1).
+    ``logit_normal`` is the logistic of a standard normal (Esser 2024, eq. 19, m = 0, s = 1), and
+    ``log_normal`` of one with mean −1.2 and deviation 1.2: the noise level σ = t / (1 − t) is then
+    log-normal as in Karras 2022, table 1.
     """
     even = (torch.arange(count) + torch.rand(count, generator=stream)) / count
     if kind == "uniform":
         return even
-    return torch.sigmoid(torch.special.ndtri(even.clamp(1e-6, 1 - 1e-6)))
+    normal = torch.special.ndtri(even.clamp(1e-6, 1 - 1e-6))
+    return torch.sigmoid(1.2 * normal - 1.2 if kind == "log_normal" else normal)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synthlift.generators.sizes import FEW, tiny
 from synthlift.registry import ComponentConfig
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class FlowConfig(ComponentConfig):
@@ -20,20 +22,30 @@ class FlowConfig(ComponentConfig):
         network: ``mlp`` (residual, for tiny images) or ``unet``; auto goes by image size.
         width: features of the MLP, or channels of the U-Net's first level; auto goes by size.
         depth: residual blocks of the MLP, or per level of the U-Net.
-        times: how training times are drawn: uniform, or logit-normal (Esser 2024, eq. 19).
+        parametrisation: ``flow`` predicts velocities as they are; ``edm`` scales what goes into the
+            network and comes out, weighs noise levels and spaces sampling steps as Karras (2022).
+        times: how training times are drawn: uniform, logit-normal (Esser 2024, eq. 19), or with
+            log-normal noise levels (Karras 2022, table 1); auto is uniform, and log-normal for EDM.
         class_balance: 0 = classes as they come, 1 = equally often; probability of class k is
             proportional to n_k^(1 − class_balance).
+        balance_over: what is balanced: classes, or cells, the combinations of a class with values
+            of the attributes.
         attributes: names of attributes that images can be asked for by, beside their class.
         unlabelled_share: share of examples that are images without a class, where there are any;
             0 = they are not learnt from.
         label_dropout: share of examples that train the unconditional model.
         attribute_dropout: share of examples in which an attribute is not said, each by itself, so
             that a class alone can be asked for, and values meet classes they were not seen with.
+        carry: learn from classes that were seen with two values of an attribute how images with
+            one become images with the other, where that is a turn, a mirroring or a mapping of
+            colours, and carry images of other classes to values that they were never seen with.
         augmentation: share of examples that are shifted, turned and scaled a little; the network
             is told, so that nothing of it leaks into samples (Karras 2022, §5); auto is 0.8 for few
             images, else 0.5.
         ema: horizon of the averaged weights as a share of all steps.
         guidance_scale: classifier-free guidance (Ho & Salimans 2022); 1 = off.
+        guidance_interval: times between which guidance is computed, 0 = image, 1 = noise
+            (Kynkäänniemi 2024); outside, a step costs half.
         sampler: Heun (two evaluations a step) or Euler.
         sampler_steps: steps from noise to image.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
@@ -49,21 +61,34 @@ class FlowConfig(ComponentConfig):
     network: Literal["auto", "mlp", "unet"] = "auto"
     width: Annotated[int, Field(ge=8, multiple_of=8)] | Literal["auto"] = "auto"
     depth: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    times: Literal["uniform", "logit_normal"] = "uniform"
+    parametrisation: Literal["flow", "edm"] = "flow"
+    times: Literal["auto", "uniform", "logit_normal", "log_normal"] = "auto"
     class_balance: float = Field(default=0.25, ge=0, le=1)
+    balance_over: Literal["classes", "cells"] = "classes"
     attributes: tuple[str, ...] = ()
     unlabelled_share: float = Field(default=0.5, ge=0, lt=1)
     label_dropout: float = Field(default=0.2, ge=0, le=1)
     attribute_dropout: float = Field(default=0.15, ge=0, le=1)
+    carry: bool = True
     augmentation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     ema: float = Field(default=0.1, gt=0, le=1)
     guidance_scale: float = Field(default=1.25, ge=0, le=20)
+    guidance_interval: tuple[Share, Share] = (0.0, 1.0)
     sampler: Literal["heun", "euler"] = "heun"
     sampler_steps: int = Field(default=6, ge=1, le=50)
     micro_batch: int = Field(default=64, ge=1, le=1024)
     readings: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     monitor_images: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     checkpoint_seconds: float = Field(default=20.0, gt=0)
+
+    @model_validator(mode="after")
+    def _interval_in_order(self) -> Self:
+        low, high = self.guidance_interval
+        if low > high:
+            raise ValueError(
+                f"'guidance_interval' goes from {low:g} to {high:g}: put the smaller time first"
+            )
+        return self
 
     def automatic_steps(self, *, examples: int, image_shape: tuple[int, int, int]) -> int | None:
         """Steps for this many images; what a planner cuts to a budget."""
@@ -96,6 +121,7 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
         "steps": int(min(2500, max(600, examples))),
         "batch_size": 128 if dense else 64,
         "network": network,
+        "times": "log_normal" if config.parametrisation == "edm" else "uniform",
         "width": (64 if examples <= FEW else 128) if dense else 32,
         "depth": 3 if dense else 1,
         "augmentation": 0.8 if examples <= FEW else 0.5,

@@ -25,6 +25,7 @@ from synthlift.generators.learning.drawing import deterministic_kernels
 from synthlift.generators.learning.examples import load_examples
 from synthlift.generators.learning.looking import looks_at_samples
 from synthlift.generators.learning.loop import history, train
+from synthlift.generators.learning.transport import Transport, learn_transport
 from synthlift.seeds import seed_for
 from synthlift.types import (
     FitInputs,
@@ -62,9 +63,15 @@ class FlowGenerator(Generator):
             class_balance=config.class_balance,
             device=run.device,
             unlabelled_share=config.unlabelled_share,
+            cells=config.balance_over == "cells",
         )
-        learner = FlowLearner(network, examples=examples, config=config, seed=run.seed)
+        transport = learn_transport(inputs.train, vocabulary) if config.carry else Transport()
+        learner = FlowLearner(
+            network, examples=examples, config=config, seed=run.seed, transport=transport
+        )
         facts = {"config": config.model_dump(mode="json"), **vocabulary.as_json()}
+        if transport.carries:
+            facts["carried"] = transport.as_json(vocabulary)
 
         def fitted(weights: Mapping[str, Tensor]) -> FlowFitted:
             return FlowFitted(plan=plan, weights=weights, history=facts, device=run.device)
@@ -179,6 +186,7 @@ class FlowFitted(FittedGenerator):
             seeds=[request.seed for request in requests],
             image_shape=self.image_shape,
             guidance_scale=guidance_scale,
+            guidance_interval=self._config.guidance_interval,
             sampler=self._config.sampler,
             sampler_steps=sampler_steps,
             chunk=self._config.micro_batch,

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.flow.edm import edm_noise, edm_scales
 from synthlift.generators.learning.examples import AUGMENTATIONS
 
 COARSEST = 16
@@ -41,6 +42,8 @@ def plan_network(
     if config.network == "unet":
         side = max(image_shape[:2])
         plan["patch"] = 2 ** max(0, math.ceil(math.log2(side / COARSEST)))
+    if config.parametrisation == "edm":
+        plan["parametrisation"] = "edm"
     return plan
 
 
@@ -50,9 +53,11 @@ def build_network(plan: Mapping[str, Any], *, seed: int) -> FlowNetwork:
     settings["image_shape"] = tuple(settings["image_shape"])
     kinds: dict[str, type[FlowNetwork]] = {"FlowMLP": FlowMLP, "FlowUNet": FlowUNet}
     kind = kinds[plan["_class_name"]]
+    preconditioned = settings.pop("parametrisation", "flow") == "edm"
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return kind(**settings)
+        network = kind(**settings)
+    return EDMNetwork(network) if preconditioned else network
 
 
 class FlowNetwork(nn.Module, ABC):
@@ -83,6 +88,39 @@ class FlowNetwork(nn.Module, ABC):
         ``wanted_nk`` int64 [N, 1 + attributes] are indices of class and attribute values.
         """
 
+    @abstractmethod
+    def raw(
+        self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None
+    ) -> Tensor:
+        """What comes out of the layers, [N, C, H, W]; times may be any numbers."""
+
+
+class EDMNetwork(FlowNetwork):
+    """Another network with the scaling of Karras (2022, table 1) around its layers.
+
+    What it predicts is the velocity, as any other's, so that all that is done with one can be done
+    with the other; see :mod:`~synthlift.generators.flow.edm`.
+    """
+
+    def __init__(self, inner: FlowNetwork) -> None:
+        nn.Module.__init__(self)
+        self.inner = inner
+
+    def forward(
+        self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None = None
+    ) -> Tensor:
+        """See :class:`FlowNetwork`."""
+        scales = edm_scales(times_n[:, None, None, None])
+        noise = edm_noise(times_n)
+        raw = self.raw(scales.into * x_nchw, noise, wanted_nk, augment_n4)
+        return scales.past * x_nchw + scales.out * raw
+
+    def raw(
+        self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None
+    ) -> Tensor:
+        """See :class:`FlowNetwork`."""
+        return self.inner.raw(x_nchw, times_n, wanted_nk, augment_n4)
+
 
 def _waves(times_n: Tensor, *, count: int = 32) -> Tensor:
     """Sines and cosines of a time at geometric frequencies, [N, 2·count]."""
@@ -111,6 +149,12 @@ class FlowMLP(FlowNetwork):
 
     def forward(
         self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None = None
+    ) -> Tensor:
+        """See :class:`FlowNetwork`."""
+        return self.raw(x_nchw, times_n, wanted_nk, augment_n4)
+
+    def raw(
+        self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None
     ) -> Tensor:
         """See :class:`FlowNetwork`."""
         condition = self.condition(times_n, wanted_nk, augment_n4)
@@ -174,6 +218,15 @@ class FlowUNet(FlowNetwork):
         self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None = None
     ) -> Tensor:
         """See :class:`FlowNetwork`."""
+        # A narrow network can draw an image patch, but not repeat the noise in it: it predicts the
+        # image, and the velocity follows (Li & He 2025). Below the floor the division is tamed.
+        image = self.raw(x_nchw, times_n, wanted_nk, augment_n4)
+        return (x_nchw - image) / times_n.clamp(min=EARLIEST)[:, None, None, None]
+
+    def raw(
+        self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None
+    ) -> Tensor:
+        """See :class:`FlowNetwork`."""
         condition = self.condition(times_n, wanted_nk, augment_n4)
         height, breadth = x_nchw.shape[2:]
         unit = self.patch * 2**self.levels
@@ -192,10 +245,7 @@ class FlowUNet(FlowNetwork):
             hidden = grow(F.interpolate(hidden, scale_factor=2.0, mode="nearest"))
             hidden = _run(stack, torch.cat([hidden, kept.pop()], dim=1), condition)
         hidden = self.leave(F.silu(self.norm(hidden)))
-        image = F.pixel_shuffle(hidden, self.patch)[:, :, :height, :breadth]
-        # A narrow network can draw an image patch, but not repeat the noise in it: it predicts the
-        # image, and the velocity follows (Li & He 2025). Below the floor the division is tamed.
-        return (x_nchw - image) / times_n.clamp(min=EARLIEST)[:, None, None, None]
+        return F.pixel_shuffle(hidden, self.patch)[:, :, :height, :breadth]
 
 
 class _ConvBlock(nn.Module):

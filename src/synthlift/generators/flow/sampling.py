@@ -10,7 +10,8 @@ from torch import Tensor
 
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.flow.network import FlowNetwork
+from synthlift.generators.flow.edm import edm_times
+from synthlift.generators.flow.network import EDMNetwork, FlowNetwork
 from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided
 from synthlift.generators.learning.drawing import deterministic_kernels, noise_for
 from synthlift.generators.learning.examples import to_pixels, to_unit
@@ -49,6 +50,7 @@ def draw_images(
     seeds: Sequence[int],
     image_shape: tuple[int, int, int],
     guidance_scale: float,
+    guidance_interval: tuple[float, float],
     sampler: str,
     sampler_steps: int,
     chunk: int,
@@ -62,6 +64,7 @@ def draw_images(
         seeds: seed per image.
         image_shape: height, width, channels.
         guidance_scale: 1 = off.
+        guidance_interval: times between which there is guidance.
         sampler: a name in ``SAMPLERS``.
         sampler_steps: steps from noise to image.
         chunk: the number of images that is always computed: kernels round differently at other
@@ -78,22 +81,38 @@ def draw_images(
     x[:count] = noise_for(seeds, shape=shape)
     rows = torch.zeros(chunk, wanted.shape[1], dtype=torch.int64)
     rows[:count] = torch.from_numpy(wanted)
-    velocity = guided_velocity(network, rows.to(device), unsaid=unsaid, scale=guidance_scale)
+    velocity = guided_velocity(
+        network,
+        rows.to(device),
+        unsaid=unsaid,
+        scale=guidance_scale,
+        interval=guidance_interval,
+    )
+    times = edm_times if isinstance(network, EDMNetwork) else even_times
     with deterministic_kernels():
-        x = SAMPLERS[sampler](velocity, x.to(device), even_times(sampler_steps))
+        x = SAMPLERS[sampler](velocity, x.to(device), times(sampler_steps))
     return np.ascontiguousarray(to_pixels(x[:count]).permute(0, 2, 3, 1).cpu().numpy())
 
 
 def guided_velocity(
-    network: FlowNetwork, wanted_nk: Tensor, *, unsaid: Sequence[int], scale: float
+    network: FlowNetwork,
+    wanted_nk: Tensor,
+    *,
+    unsaid: Sequence[int],
+    scale: float,
+    interval: tuple[float, float] = (0.0, 1.0),
 ) -> Velocity:
-    """The velocity under classifier-free guidance; one pass of twice the size unless off."""
-    if scale == 1:
-        return lambda x, t: network(x, x.new_full((len(x),), t), wanted_nk)
+    """The velocity under classifier-free guidance; one pass of twice the size unless off.
+
+    Outside the interval of times (Kynkäänniemi 2024, eq. 6) it is the conditional one.
+    """
     nothing = torch.tensor(list(unsaid), device=wanted_nk.device).expand_as(wanted_nk)
     both = torch.cat([wanted_nk, nothing])
 
     def velocity(x: Tensor, t: float) -> Tensor:
+        if scale == 1 or not interval[0] <= t <= interval[1]:
+            plain: Tensor = network(x, x.new_full((len(x),), t), wanted_nk)
+            return plain
         out = network(torch.cat([x, x]), x.new_full((2 * len(x),), t), both)
         conditional, unconditional = out.chunk(2)
         return guided(conditional, unconditional, scale=scale)

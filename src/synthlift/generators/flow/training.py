@@ -16,6 +16,7 @@ from synthlift.generators.learning.optimizer import (
     learning_rate_factor,
     update,
 )
+from synthlift.generators.learning.transport import Transport
 
 
 class FlowLearner(Learner[Batch]):
@@ -26,17 +27,31 @@ class FlowLearner(Learner[Batch]):
         examples: what is learnt from.
         config: settled settings.
         seed: of the batches.
+        transport: fills in combinations of class and attributes that were never seen.
     """
 
     def __init__(
-        self, network: FlowNetwork, *, examples: Examples, config: FlowConfig, seed: int
+        self,
+        network: FlowNetwork,
+        *,
+        examples: Examples,
+        config: FlowConfig,
+        seed: int,
+        transport: Transport | None = None,
     ) -> None:
         super().__init__("flow", network=network)
+        self._transport = transport
         self._network, self._examples, self._config, self._seed = network, examples, config, seed
 
     def batches(self, steps: range) -> Generator[Batch, None, None]:
         """See :class:`~synthlift.generators.learning.loop.Learner`."""
-        return training_batches(self._examples, self._config, seed=self._seed, steps=steps)
+        return training_batches(
+            self._examples,
+            self._config,
+            seed=self._seed,
+            steps=steps,
+            transport=self._transport,
+        )
 
     def step(self, batch: Batch, *, step: int, memory: Mapping[str, float]) -> dict[str, Tensor]:
         """One step on the mean squared error of the velocity."""
@@ -44,7 +59,10 @@ class FlowLearner(Learner[Batch]):
         config, flat = self._config, self.flats["network"]
         assert isinstance(config.steps, int), "settle() comes first"
         predicted = self._network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
-        loss: Tensor = (predicted - batch.target_nchw).square().mean()
+        errors = (predicted - batch.target_nchw).square()
+        if batch.weights_n is not None:
+            errors = errors * batch.weights_n[:, None, None, None]
+        loss: Tensor = errors.mean()
         loss.backward()  # type: ignore[no-untyped-call]
         update(
             flat,

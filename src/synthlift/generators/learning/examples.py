@@ -69,6 +69,7 @@ def load_examples(
     class_balance: float,
     device: str,
     unlabelled_share: float = 0.5,
+    cells: bool = False,
 ) -> Examples:
     """Weigh the training images, and read them where :data:`IN_MEMORY_BYTES` allows it.
 
@@ -78,11 +79,12 @@ def load_examples(
         class_balance: probability of class k is proportional to n_k^(1 − class_balance).
         device: torch device string.
         unlabelled_share: share of examples without a class, where there are both kinds.
+        cells: balance combinations of class and attribute values instead of classes.
     """
     wanted = torch.from_numpy(vocabulary.encode(train.labels, train.attributes))
     labels = wanted[:, 0]
-    counts = torch.bincount(labels, minlength=len(vocabulary.classes) + 1).double()
-    weights = counts[labels] ** -class_balance
+    group = torch.unique(wanted, dim=0, return_inverse=True)[1] if cells else labels
+    weights = torch.bincount(group).double()[group] ** -class_balance
     unlabelled = labels == len(vocabulary.classes)
     if unlabelled.any() and not unlabelled.all():
         weights[unlabelled] *= unlabelled_share / weights[unlabelled].sum()
