@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthlift.generators.flow.samplers import SAMPLERS, euler, even_times, guided, heun
+from synthlift.generators.flow.samplers import SAMPLERS, ab2, euler, even_times, guided, heun
 
 
 def _decay(x: Tensor, t: float) -> Tensor:
@@ -27,7 +27,7 @@ def test_a_straight_path_is_followed_exactly(name: str, steps: int) -> None:
     torch.testing.assert_close(result, image)
 
 
-@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2)])
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2), ("ab2", 2)])
 def test_the_error_falls_with_the_sampler_s_order(name: str, order: int) -> None:
     # dx/dt = x·t from t = 1 to 0 has the solution x(0) = x(1)·e^(−1/2).
     start = torch.ones(1, dtype=torch.float64)
@@ -37,7 +37,7 @@ def test_the_error_falls_with_the_sampler_s_order(name: str, order: int) -> None
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2)
 
 
-@pytest.mark.parametrize(("sampler", "evaluations"), [(euler, 5), (heun, 9)])
+@pytest.mark.parametrize(("sampler", "evaluations"), [(euler, 5), (heun, 9), (ab2, 5)])
 def test_evaluations_per_step(sampler: object, evaluations: int) -> None:
     seen: list[float] = []
 
@@ -49,6 +49,13 @@ def test_evaluations_per_step(sampler: object, evaluations: int) -> None:
     assert callable(sampler)
     sampler(velocity, torch.zeros(1), times)
     assert len(seen) == evaluations
+
+
+def test_uneven_times_keep_adams_bashforth_second_order() -> None:
+    start = torch.ones(1, dtype=torch.float64)
+    grids = [[(1 - i / n) ** 2 for i in range(n + 1)] for n in (40, 80)]
+    errors = [abs(float(ab2(_decay, start, times)) - math.exp(-0.5)) for times in grids]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.2)
 
 
 def test_guidance_of_one_is_the_conditional_and_of_zero_the_unconditional_model() -> None:

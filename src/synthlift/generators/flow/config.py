@@ -34,7 +34,8 @@ class FlowConfig(ComponentConfig):
             images, else 0.5.
         ema: horizon of the averaged weights as a share of all steps.
         guidance_scale: classifier-free guidance (Ho & Salimans 2022); 1 = off.
-        sampler: Heun (two evaluations a step) or Euler.
+        sampler: ab2 (Adams–Bashforth: second order, one evaluation a step), Heun (second order, two
+            evaluations a step) or Euler (first order, one).
         sampler_steps: steps from noise to image.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
             on how requests are batched.
@@ -58,7 +59,7 @@ class FlowConfig(ComponentConfig):
     augmentation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     ema: float = Field(default=0.1, gt=0, le=1)
     guidance_scale: float = Field(default=1.25, ge=0, le=20)
-    sampler: Literal["heun", "euler"] = "heun"
+    sampler: Literal["ab2", "heun", "euler"] = "ab2"
     sampler_steps: int = Field(default=6, ge=1, le=50)
     micro_batch: int = Field(default=64, ge=1, le=1024)
     readings: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.config import FlowConfig, settle
+from synthlift.generators.flow.likelihood import log_likelihood
 from synthlift.generators.flow.network import FlowNetwork, build_network, plan_network
 from synthlift.generators.flow.sampling import (
     check_params,
@@ -144,6 +145,20 @@ class FlowFitted(FittedGenerator):
         explained. Images without a label are scored without a class.
         """
         return explained_loss(
+            self._network,
+            images,
+            self._vocabulary,
+            seed=seed,
+            chunk=self._config.micro_batch,
+        )
+
+    def log_likelihood(self, images: ImageSet, *, seed: int) -> Float32:
+        """Log-likelihood per image in bits per dimension, float32 [N]; higher = better explained.
+
+        What is elsewhere called "bits per dimension" is its negative. Dequantised uniformly, see
+        ``likelihood``; conditional on class and attributes, without guidance.
+        """
+        return log_likelihood(
             self._network,
             images,
             self._vocabulary,
