@@ -191,7 +191,7 @@ class ExposesLikelihood(Protocol):
     """A fitted generator that knows how probable images are under it (membership attack)."""
 
     def log_likelihood(self, images: ImageSet, *, seed: int) -> Float32:
-        """Per-image log-likelihood in bits per dimension, float32 [N]; higher = better explained."""
+        """Per-image log-likelihood, bits per dimension, float32 [N]; higher = better explained."""
         ...
 
 

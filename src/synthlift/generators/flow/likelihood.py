@@ -59,9 +59,7 @@ def log_likelihood(
         levels[: len(rows)] = torch.from_numpy(images.pixels(rows)).permute(0, 3, 1, 2)
         wanted = torch.tensor(vocabulary.sizes).repeat(chunk, 1)
         wanted[: len(rows)] = torch.from_numpy(said[rows])
-        velocity = guided_velocity(
-            network, wanted.to(device), unsaid=vocabulary.sizes, scale=1
-        )
+        velocity = guided_velocity(network, wanted.to(device), unsaid=vocabulary.sizes, scale=1)
         with deterministic_kernels():
             nats = log_density(
                 velocity, ((levels + noise) / 127.5 - 1).to(device), times=times(), probes=probes

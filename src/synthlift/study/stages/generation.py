@@ -34,6 +34,8 @@ from synthlift.study.stages.common import (
 )
 from synthlift.study.stages.errors import hard_sources
 from synthlift.types import (
+    ExposesLikelihood,
+    ExposesLoss,
     Filter,
     FitInputs,
     FittedGenerator,
@@ -60,7 +62,12 @@ def fit(request: StageRequest, context: StageContext) -> Summary:
     fitted = generator.fit(inputs, run=run)
     fitted.save(context.out / SAVED)
     facts: dict[str, Any] = getattr(fitted, "facts", dict)()
-    return {"image_shape": list(fitted.image_shape), "classes": list(inputs.train.classes), **facts}
+    return {
+        "image_shape": list(fitted.image_shape),
+        "classes": list(inputs.train.classes),
+        "explains": isinstance(fitted, ExposesLoss | ExposesLikelihood),
+        **facts,
+    }
 
 
 def _copying_monitor(inputs: FitInputs, *, seed: int, folder: Path) -> Monitor | None:
