@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthlift.generators.flow.samplers import SAMPLERS, ab2, euler, even_times, guided, heun
+from synthlift.generators.flow.samplers import (
+    SAMPLERS,
+    ab2,
+    euler,
+    even_times,
+    guided,
+    heun,
+    shifted,
+)
 
 
 def _decay(x: Tensor, t: float) -> Tensor:
@@ -17,6 +25,11 @@ def _decay(x: Tensor, t: float) -> Tensor:
 def test_times_run_from_noise_to_image() -> None:
     assert even_times(1) == [1.0, 0.0]
     assert even_times(4) == [1.0, 0.75, 0.5, 0.25, 0.0]
+
+
+def test_a_shift_shortens_the_steps_near_the_noise_and_keeps_the_ends() -> None:
+    assert shifted([1.0, 0.75, 0.5, 0.0], shift=2) == pytest.approx([1.0, 6 / 7, 2 / 3, 0.0])
+    assert shifted(even_times(6), shift=1) == even_times(6)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))

@@ -37,6 +37,8 @@ class FlowConfig(ComponentConfig):
         sampler: ab2 (Adams–Bashforth: second order, one evaluation a step), Heun (second order, two
             evaluations a step) or Euler (first order, one).
         sampler_steps: steps from noise to image.
+        time_shift: above 1, steps are shorter near the noise: time t becomes s·t / (1 + (s − 1)·t)
+            (Esser 2024, eq. 23); auto is 1 for the MLP, 2 for the U-Net.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
             on how requests are batched.
         readings: how often the training monitor looks at samples; 0 = never, auto goes by network.
@@ -61,6 +63,7 @@ class FlowConfig(ComponentConfig):
     guidance_scale: float = Field(default=1.25, ge=0, le=20)
     sampler: Literal["ab2", "heun", "euler"] = "ab2"
     sampler_steps: int = Field(default=6, ge=1, le=50)
+    time_shift: Annotated[float, Field(gt=0, le=20)] | Literal["auto"] = "auto"
     micro_batch: int = Field(default=64, ge=1, le=1024)
     readings: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     monitor_images: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
@@ -85,6 +88,9 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
     Steps: the number of images, from 600 to 2,500; on 8 × 8 digits the copying ratio falls to 1
     at about 500 steps with 150 images, and at about 1,000 with 1,000.
 
+    Shift: 240 animals of 32 × 32 pixels, drawn in six steps by a U-Net after 1,275 steps of its
+    training, differ from those of 35 steps of Heun's by 4 grey levels, without a shift by 10.
+
     Args:
         config: the settings.
         examples: number of training images; with few, a wide MLP soon knows them by heart.
@@ -99,6 +105,7 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
         "network": network,
         "width": (64 if examples <= FEW else 128) if dense else 32,
         "depth": 3 if dense else 1,
+        "time_shift": 1.0 if dense else 2.0,
         "augmentation": 0.8 if examples <= FEW else 0.5,
         # A reading of a U-Net costs as much as a hundred training steps.
         "readings": 8 if dense else 4,

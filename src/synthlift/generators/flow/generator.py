@@ -103,8 +103,12 @@ class FlowFitted(FittedGenerator):
         device: str = "cpu",
     ) -> None:
         self._plan, self._history = dict(plan), dict(history)
-        self._config = FlowConfig.model_validate(history["config"])
         self._vocabulary = Vocabulary.from_json(history)
+        self._config = settle(
+            FlowConfig.model_validate(history["config"]),
+            examples=sum(self._vocabulary.counts),
+            image_shape=self.image_shape,
+        )
         self._network = _network_with(plan, weights, device=device)
         self._device = device
 
@@ -135,7 +139,13 @@ class FlowFitted(FittedGenerator):
     def save(self, folder: Path) -> None:
         """Write the folder format of diffusers, see ``saving``."""
         weights = dict(self._network.named_parameters())
-        write_folder(folder, plan=self._plan, weights=weights, facts=self._history)
+        write_folder(
+            folder,
+            plan=self._plan,
+            weights=weights,
+            facts=self._history,
+            shift=float(self._config.time_shift),
+        )
 
     def loss(self, images: ImageSet, *, seed: int) -> Float32:
         """Flow matching loss per image at fixed times and noises, float32 [N].
@@ -184,6 +194,7 @@ class FlowFitted(FittedGenerator):
             guidance_scale=guidance_scale,
             sampler=self._config.sampler,
             sampler_steps=sampler_steps,
+            time_shift=float(self._config.time_shift),
             chunk=self._config.micro_batch,
         )
         return ImageBatch(pixels=pixels, labels=np.asarray(labels, dtype=np.int64))

@@ -20,6 +20,11 @@ def even_times(steps: int) -> list[float]:
     return [1.0 - i / steps for i in range(steps + 1)]
 
 
+def shifted(times: Sequence[float], *, shift: float) -> list[float]:
+    """Times moved towards 1 by a shift above 1 (Esser 2024, eq. 23); 1 leaves them."""
+    return [shift * t / (1 + (shift - 1) * t) for t in times]
+
+
 def euler(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
     """First order: one evaluation a step.
 

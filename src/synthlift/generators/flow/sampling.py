@@ -11,7 +11,7 @@ from torch import Tensor
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.network import FlowNetwork
-from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided
+from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided, shifted
 from synthlift.generators.learning.drawing import deterministic_kernels, noise_for
 from synthlift.generators.learning.examples import to_pixels, to_unit
 from synthlift.seeds import generator_for
@@ -51,6 +51,7 @@ def draw_images(
     guidance_scale: float,
     sampler: str,
     sampler_steps: int,
+    time_shift: float,
     chunk: int,
 ) -> UInt8:
     """Draw one chunk of images.
@@ -64,6 +65,7 @@ def draw_images(
         guidance_scale: 1 = off.
         sampler: a name in ``SAMPLERS``.
         sampler_steps: steps from noise to image.
+        time_shift: see :func:`~synthlift.generators.flow.samplers.shifted`.
         chunk: the number of images that is always computed: kernels round differently at other
             batch shapes, so missing images are filled in and thrown away.
 
@@ -80,7 +82,8 @@ def draw_images(
     rows[:count] = torch.from_numpy(wanted)
     velocity = guided_velocity(network, rows.to(device), unsaid=unsaid, scale=guidance_scale)
     with deterministic_kernels():
-        x = SAMPLERS[sampler](velocity, x.to(device), even_times(sampler_steps))
+        times = shifted(even_times(sampler_steps), shift=time_shift)
+        x = SAMPLERS[sampler](velocity, x.to(device), times)
     return np.ascontiguousarray(to_pixels(x[:count]).permute(0, 2, 3, 1).cpu().numpy())
 
 
