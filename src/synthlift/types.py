@@ -31,6 +31,7 @@ from synthlift.rows import FeatureRows
 __all__ = [
     "UNLABELLED",
     "Encoder",
+    "ExposesLikelihood",
     "ExposesLoss",
     "Filter",
     "FilterInputs",
@@ -183,6 +184,15 @@ class ExposesLoss(Protocol):
 
     def loss(self, images: ImageSet, *, seed: int) -> Float32:
         """Per-image loss, float32 [N]; lower = better explained."""
+        ...
+
+
+@runtime_checkable
+class ExposesLikelihood(Protocol):
+    """A fitted generator that knows how probable images are under it (membership attack)."""
+
+    def log_likelihood(self, images: ImageSet, *, seed: int) -> Float32:
+        """Per-image log-likelihood, bits per dimension, float32 [N]; higher = better explained."""
         ...
 
 

@@ -67,6 +67,14 @@ def test_how_real_the_images_look_is_measured(digits: Ran) -> None:
         if figure.name in ("cas", "gan_test"):
             assert 0.2 < figure.floor <= 1
             assert 0 <= figure.value.value <= 1
+    assert [one.attack for one in generator.membership] == ["loss", "likelihood"]
+    for attacked in generator.membership:
+        assert attacked.auc.n == generator.fits
+        assert attacked.auc.low is not None
+        assert (
+            0.2 < attacked.auc.low <= attacked.auc.value < 0.8
+        )  # a fit of seconds gives nothing away
+        assert attacked.images >= 10
     assert generator.fit_seconds is not None
     assert generator.energy_kwh is not None
     assert generator.energy_kwh > 0

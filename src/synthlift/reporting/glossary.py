@@ -38,6 +38,9 @@ TERMS = {
     "nearest neighbour": "The training image most similar to a generated one.",
     "copying ratio": "How close generated images lie to training images, compared with how close "
     "new real images lie to them. Below 1 means closer than new real images: a sign of copying.",
+    "membership attack": "Telling of an image whether a generator was trained on it, from how well "
+    "the generator explains it. 50 % rightly told is guessing: then training images stay private "
+    "from this attack.",
     "CAS": "Classification accuracy score: how many held-out real images, evenly over the classes, "
     "a linear classifier gets right that learnt from generated images alone.",
     "GAN-test": "How many generated images a classifier that learnt from real ones takes for the "

@@ -113,6 +113,23 @@ class QualityFigure(Record):
     held_out: int
 
 
+class MembershipFigure(Record):
+    """Whether a generator gives away which images it was trained on.
+
+    Attributes:
+        attack: what it is asked of an image: its loss, or the likelihood that it gives it.
+        auc: how often the training image of a training and an unseen image is told; 1/2 = guessing.
+        caught: share of the training images told while at most 1 % of unseen ones are taken for
+            one.
+        images: of either side, in each fit.
+    """
+
+    attack: Literal["loss", "likelihood"]
+    auc: Estimate
+    caught: Estimate
+    images: int
+
+
 class GeneratorResult(Record):
     """What is known of one generator over its fits.
 
@@ -129,6 +146,7 @@ class GeneratorResult(Record):
         fit_seconds: mean time of one fit.
         energy_kwh: of all fits, samples and checks, measured or estimated as the costs are.
         quality: of uncurated samples, averaged over fits.
+        membership: attacks that tell training from validation images, where it can be asked.
         history: loss, copying ratio and further curves against training step, for the first fit.
         warnings: what went wrong in fits, such as a collapse.
         pairs: of translation with pairs, the means over fits: how many pairs were learnt from and
@@ -147,6 +165,7 @@ class GeneratorResult(Record):
     fit_seconds: float | None = None
     energy_kwh: float | None = None
     quality: list[QualityFigure] = Field(default_factory=list)
+    membership: list[MembershipFigure] = Field(default_factory=list)
     history: list[dict[str, float]] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)

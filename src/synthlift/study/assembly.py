@@ -28,6 +28,7 @@ from synthlift.study.components import resolve_component
 from synthlift.study.counting import counts
 from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
+from synthlift.study.membership import membership_results
 from synthlift.study.preparation import original_sizes
 from synthlift.study.realism import energy_kwh, quality_results
 from synthlift.study.retrieving import retrieved_in_words
@@ -114,6 +115,7 @@ def generator_results(
     work: Work,
     figures: Mapping[str, Sequence[Artefact]],
     quality: Mapping[str, Sequence[Artefact]],
+    membership: Mapping[str, Sequence[Artefact]],
 ) -> list[GeneratorResult]:
     """What is known of each generator over its fits."""
     found = []
@@ -141,6 +143,7 @@ def generator_results(
                 fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
                 energy_kwh=energy_kwh(pools),
                 quality=quality_results(quality.get(component.title, [])),
+                membership=membership_results(membership.get(component.title, [])),
                 history=_history(facts),
                 config=config,
                 warnings=_told_by_fits(fitted),
@@ -244,6 +247,7 @@ def assemble(
     evaluation: Artefact | None,
     figures: Mapping[str, Sequence[Artefact]],
     quality: Mapping[str, Sequence[Artefact]],
+    membership: Mapping[str, Sequence[Artefact]],
     gallery: Sequence[GalleryImage],
     extended: Artefact | None = None,
     missing: str = "",
@@ -286,7 +290,7 @@ def assemble(
             "arms": arms,
             "counts": counts(work),
             "filters": filter_effects(work),
-            "generators": generator_results(work, figures, quality),
+            "generators": generator_results(work, figures, quality, membership),
             "gallery": list(gallery),
             "openings": _openings(work) if evaluation is not None else None,
             "cost": cost_table(

@@ -18,6 +18,7 @@ from synthlift.study.components import resolve_component
 from synthlift.study.evidence import copying_figures, evaluate, pictures_of
 from synthlift.study.folder import RESULTS, TRAINING, RunFolder
 from synthlift.study.generation import sheets_of
+from synthlift.study.membership import membership_figures
 from synthlift.study.realism import quality_figures
 from synthlift.study.refit import final_model
 from synthlift.study.retrieving import retrieved_table
@@ -50,6 +51,7 @@ def refresh(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
         evaluation=None,
         figures={},
         quality={},
+        membership={},
         gallery=[],
         missing=LIVE,
         notes=[f"{done} of {planned} replicates are trained."],
@@ -102,6 +104,7 @@ def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
     evaluation = judge()
     extended = judge(added=True) if work.added else None
     figures, quality = copying_figures(work), quality_figures(work)
+    membership = membership_figures(work)
     pictures = pictures_of(work)
     model, what = final_model(work)
     latest = extended or evaluation
@@ -120,6 +123,7 @@ def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
         extended=extended,
         figures=figures,
         quality=quality,
+        membership=membership,
         gallery=gallery,
         missing=missing,
         notes=[f"The model in 'model/' is {what}."],

@@ -14,6 +14,7 @@ from synthlift.generators.descriptors import FLOW
 from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.network import build_network, plan_network
+from synthlift.generators.flow.saving import read_folder
 from synthlift.generators.learning import examples
 from synthlift.store.files import hash_files
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
@@ -57,6 +58,7 @@ def test_the_network_follows_the_image_size(shape: tuple[int, int, int], name: s
     config = settle(FlowConfig(), examples=100, image_shape=shape)
     plan = plan_network(config, image_shape=shape, conditions=(4,))
     assert plan["_class_name"] == name
+    assert config.time_shift == (1 if name == "FlowMLP" else 2)
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (33, 20, 3), (64, 64, 3), (130, 130, 1)])
@@ -183,22 +185,27 @@ def test_images_that_are_read_batch_by_batch_give_the_same_bits(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shift", [1.0, 2.0])
 def test_diffusers_loads_the_scheduler_and_takes_the_same_steps(
-    fitted: FlowFitted, tmp_path: Path
+    fitted: FlowFitted, tmp_path: Path, shift: float
 ) -> None:
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    from synthlift.generators.flow.samplers import euler, even_times
+    from synthlift.generators.flow.samplers import euler, even_times, shifted
 
+    config = {**fitted.facts()["config"], "time_shift": shift}
     fitted.save(tmp_path)
+    plan, weights, facts = read_folder(tmp_path)
+    facts["config"] = config
+    FlowFitted(plan=plan, weights=weights, history=facts).save(tmp_path)
     scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path, subfolder="scheduler")
     scheduler.set_timesteps(sigmas=even_times(5)[:-1])
     state = ours = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     for time in scheduler.timesteps:
         slope = torch.sin(state) * float(time) / 1000
         state = scheduler.step(slope, time, state, return_dict=False)[0]
-    ours = euler(lambda x, t: torch.sin(x) * t, ours, even_times(5))
+    ours = euler(lambda x, t: torch.sin(x) * t, ours, shifted(even_times(5), shift=shift))
     torch.testing.assert_close(state, ours)
 
 

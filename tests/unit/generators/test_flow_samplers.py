@@ -10,7 +10,15 @@ from torch import Tensor
 
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.flow.network import FlowNetwork
-from synthlift.generators.flow.samplers import SAMPLERS, euler, even_times, guided, heun
+from synthlift.generators.flow.samplers import (
+    SAMPLERS,
+    ab2,
+    euler,
+    even_times,
+    guided,
+    heun,
+    shifted,
+)
 from synthlift.generators.flow.sampling import guided_velocity
 
 
@@ -23,6 +31,11 @@ def test_times_run_from_noise_to_image() -> None:
     assert even_times(4) == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
+def test_a_shift_shortens_the_steps_near_the_noise_and_keeps_the_ends() -> None:
+    assert shifted([1.0, 0.75, 0.5, 0.0], shift=2) == pytest.approx([1.0, 6 / 7, 2 / 3, 0.0])
+    assert shifted(even_times(6), shift=1) == even_times(6)
+
+
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 @pytest.mark.parametrize("steps", [1, 2, 50])
 def test_a_straight_path_is_followed_exactly(name: str, steps: int) -> None:
@@ -31,7 +44,7 @@ def test_a_straight_path_is_followed_exactly(name: str, steps: int) -> None:
     torch.testing.assert_close(result, image)
 
 
-@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2)])
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2), ("ab2", 2)])
 def test_the_error_falls_with_the_sampler_s_order(name: str, order: int) -> None:
     # dx/dt = x·t from t = 1 to 0 has the solution x(0) = x(1)·e^(−1/2).
     start = torch.ones(1, dtype=torch.float64)
@@ -41,7 +54,7 @@ def test_the_error_falls_with_the_sampler_s_order(name: str, order: int) -> None
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2)
 
 
-@pytest.mark.parametrize(("sampler", "evaluations"), [(euler, 5), (heun, 9)])
+@pytest.mark.parametrize(("sampler", "evaluations"), [(euler, 5), (heun, 9), (ab2, 5)])
 def test_evaluations_per_step(sampler: object, evaluations: int) -> None:
     seen: list[float] = []
 
@@ -53,6 +66,13 @@ def test_evaluations_per_step(sampler: object, evaluations: int) -> None:
     assert callable(sampler)
     sampler(velocity, torch.zeros(1), times)
     assert len(seen) == evaluations
+
+
+def test_uneven_times_keep_adams_bashforth_second_order() -> None:
+    start = torch.ones(1, dtype=torch.float64)
+    grids = [[(1 - i / n) ** 2 for i in range(n + 1)] for n in (40, 80)]
+    errors = [abs(float(ab2(_decay, start, times)) - math.exp(-0.5)) for times in grids]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.2)
 
 
 def test_guidance_of_one_is_the_conditional_and_of_zero_the_unconditional_model() -> None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from sklearn.datasets import load_digits
 
 from synthlift.reporting import Picture, write_gallery
 from synthlift.seeds import generator_for
-from synthlift.spec.facts import Cost, Estimate, GalleryImage, GeneratorResult, QualityFigure
+from synthlift.spec.facts import (
+    Cost,
+    Estimate,
+    GalleryImage,
+    GeneratorResult,
+    MembershipFigure,
+    QualityFigure,
+)
 
 
 def sample_gallery(folder: Path, classes: Sequence[str]) -> list[GalleryImage]:
@@ -95,8 +103,18 @@ def sample_generator() -> GeneratorResult:
                 "recall": 0.55,
             }.items()
         ],
+        membership=[_attack("loss", 0.62, 0.04), _attack("likelihood", 0.57, 0.02)],
         history=history,
         config={"steps": 2000, "guidance_scale": 1.5, "ema": 0.999},
+    )
+
+
+def _attack(name: Literal["loss", "likelihood"], auc: float, caught: float) -> MembershipFigure:
+    return MembershipFigure(
+        attack=name,
+        auc=Estimate(value=auc, low=auc - 0.04, high=auc + 0.04, n=5, method="mean over fits"),
+        caught=Estimate(value=caught, low=0.0, high=0.1, n=5, method="mean and range over fits"),
+        images=100,
     )
 
 
@@ -105,6 +123,7 @@ def sample_gan() -> GeneratorResult:
     return sample_generator().model_copy(
         update={
             "name": "gan",
+            "membership": [],
             "kind": "gan",
             "images_per_second": 5400.0,
             "energy_kwh": 0.00021,

@@ -28,3 +28,21 @@ def test_generators_stand_side_by_side_with_what_real_images_reach() -> None:
     unmeasured = [one.model_copy(update={"quality": []}) for one in results.generators]
     none = render(results.model_copy(update={"generators": unmeasured}), folder=None)
     assert '<section id="realism"' not in none
+
+
+def test_what_a_membership_attack_means_is_said_in_a_sentence() -> None:
+    results = sample_results()
+    words = outline(render(results, folder=None)).words
+    assert "The generator gives away something of what it was trained on" in words
+    assert "4.0 % of the training images are told at 1 % false alarms" in words
+    assert "its loss tells which is which in 62.0 % of the cases (58.0 % to 66.0 %;" in words
+    assert "Membership attack on flow" in words
+    assert "Membership attack on gan" not in words
+    told = results.generators[0].membership[0]
+    guessing = told.auc.model_copy(update={"value": 0.52, "low": 0.48, "high": 0.56})
+    told = told.model_copy(update={"auc": guessing})
+    flow = results.generators[0].model_copy(update={"membership": [told]})
+    alone = results.model_copy(update={"generators": [flow]})
+    words = outline(render(alone, folder=None)).words
+    assert "No sign that the generator gives away what it was trained on" in words
+    assert "no proof of privacy" in words

@@ -46,8 +46,12 @@ class FlowConfig(ComponentConfig):
         guidance_scale: classifier-free guidance (Ho & Salimans 2022); 1 = off.
         guidance_interval: times between which guidance is computed, 0 = image, 1 = noise
             (Kynkäänniemi 2024); outside, a step costs half.
-        sampler: Heun (two evaluations a step) or Euler.
+        sampler: ab2 (Adams–Bashforth: second order, one evaluation a step), Heun (second order, two
+            evaluations a step) or Euler (first order, one); auto is Heun for EDM, whose steps
+            differ too much in length for ab2, else ab2.
         sampler_steps: steps from noise to image.
+        time_shift: above 1, steps are shorter near the noise: time t becomes s·t / (1 + (s − 1)·t)
+            (Esser 2024, eq. 23); auto is 1 for the MLP, 2 for the U-Net.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
             on how requests are batched.
         readings: how often the training monitor looks at samples; 0 = never, auto goes by network.
@@ -74,8 +78,9 @@ class FlowConfig(ComponentConfig):
     ema: float = Field(default=0.1, gt=0, le=1)
     guidance_scale: float = Field(default=1.25, ge=0, le=20)
     guidance_interval: tuple[Share, Share] = (0.0, 1.0)
-    sampler: Literal["heun", "euler"] = "heun"
+    sampler: Literal["auto", "ab2", "heun", "euler"] = "auto"
     sampler_steps: int = Field(default=6, ge=1, le=50)
+    time_shift: Annotated[float, Field(gt=0, le=20)] | Literal["auto"] = "auto"
     micro_batch: int = Field(default=64, ge=1, le=1024)
     readings: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     monitor_images: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
@@ -109,6 +114,9 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
     Steps: the number of images, from 600 to 2,500; on 8 × 8 digits the copying ratio falls to 1
     at about 500 steps with 150 images, and at about 1,000 with 1,000.
 
+    Shift: 240 animals of 32 × 32 pixels, drawn in six steps by a U-Net after 1,275 steps of its
+    training, differ from those of 35 steps of Heun's by 4 grey levels, without a shift by 10.
+
     Args:
         config: the settings.
         examples: number of training images; with few, a wide MLP soon knows them by heart.
@@ -124,6 +132,8 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
         "times": "log_normal" if config.parametrisation == "edm" else "uniform",
         "width": (64 if examples <= FEW else 128) if dense else 32,
         "depth": 3 if dense else 1,
+        "sampler": "heun" if config.parametrisation == "edm" else "ab2",
+        "time_shift": 1.0 if dense else 2.0,
         "augmentation": 0.8 if examples <= FEW else 0.5,
         # A reading of a U-Net costs as much as a hundred training steps.
         "readings": 8 if dense else 4,

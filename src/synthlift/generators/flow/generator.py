@@ -13,6 +13,7 @@ from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.config import FlowConfig, settle
+from synthlift.generators.flow.likelihood import log_likelihood
 from synthlift.generators.flow.network import FlowNetwork, build_network, plan_network
 from synthlift.generators.flow.sampling import (
     check_params,
@@ -110,8 +111,12 @@ class FlowFitted(FittedGenerator):
         device: str = "cpu",
     ) -> None:
         self._plan, self._history = dict(plan), dict(history)
-        self._config = FlowConfig.model_validate(history["config"])
         self._vocabulary = Vocabulary.from_json(history)
+        self._config = settle(
+            FlowConfig.model_validate(history["config"]),
+            examples=sum(self._vocabulary.counts),
+            image_shape=self.image_shape,
+        )
         self._network = _network_with(plan, weights, device=device)
         self._device = device
 
@@ -153,7 +158,13 @@ class FlowFitted(FittedGenerator):
     def save(self, folder: Path) -> None:
         """Write the folder format of diffusers, see ``saving``."""
         weights = dict(self._network.named_parameters())
-        write_folder(folder, plan=self._plan, weights=weights, facts=self._history)
+        write_folder(
+            folder,
+            plan=self._plan,
+            weights=weights,
+            facts=self._history,
+            shift=float(self._config.time_shift),
+        )
 
     def loss(self, images: ImageSet, *, seed: int) -> Float32:
         """Flow matching loss per image at fixed times and noises, float32 [N].
@@ -163,6 +174,20 @@ class FlowFitted(FittedGenerator):
         explained. Images without a label are scored without a class.
         """
         return explained_loss(
+            self._network,
+            images,
+            self._vocabulary,
+            seed=seed,
+            chunk=self._config.micro_batch,
+        )
+
+    def log_likelihood(self, images: ImageSet, *, seed: int) -> Float32:
+        """Log-likelihood per image in bits per dimension, float32 [N]; higher = better explained.
+
+        What is elsewhere called "bits per dimension" is its negative. Dequantised uniformly, see
+        ``likelihood``; conditional on class and attributes, without guidance.
+        """
+        return log_likelihood(
             self._network,
             images,
             self._vocabulary,
@@ -189,6 +214,7 @@ class FlowFitted(FittedGenerator):
             guidance_interval=self._config.guidance_interval,
             sampler=self._config.sampler,
             sampler_steps=sampler_steps,
+            time_shift=float(self._config.time_shift),
             chunk=self._config.micro_batch,
         )
         return ImageBatch(pixels=pixels, labels=np.asarray(labels, dtype=np.int64))

@@ -12,7 +12,7 @@ from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.edm import edm_times
 from synthlift.generators.flow.network import EDMNetwork, FlowNetwork
-from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided
+from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided, shifted
 from synthlift.generators.learning.drawing import deterministic_kernels, noise_for
 from synthlift.generators.learning.examples import to_pixels, to_unit
 from synthlift.seeds import generator_for
@@ -53,6 +53,7 @@ def draw_images(
     guidance_interval: tuple[float, float],
     sampler: str,
     sampler_steps: int,
+    time_shift: float,
     chunk: int,
 ) -> UInt8:
     """Draw one chunk of images.
@@ -67,6 +68,7 @@ def draw_images(
         guidance_interval: times between which there is guidance.
         sampler: a name in ``SAMPLERS``.
         sampler_steps: steps from noise to image.
+        time_shift: see :func:`~synthlift.generators.flow.samplers.shifted`.
         chunk: the number of images that is always computed: kernels round differently at other
             batch shapes, so missing images are filled in and thrown away.
 
@@ -88,9 +90,12 @@ def draw_images(
         scale=guidance_scale,
         interval=guidance_interval,
     )
-    times = edm_times if isinstance(network, EDMNetwork) else even_times
     with deterministic_kernels():
-        x = SAMPLERS[sampler](velocity, x.to(device), times(sampler_steps))
+        if isinstance(network, EDMNetwork):
+            times = edm_times(sampler_steps)
+        else:
+            times = shifted(even_times(sampler_steps), shift=time_shift)
+        x = SAMPLERS[sampler](velocity, x.to(device), times)
     return np.ascontiguousarray(to_pixels(x[:count]).permute(0, 2, 3, 1).cpu().numpy())
 
 

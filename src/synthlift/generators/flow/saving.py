@@ -27,7 +27,6 @@ SCHEDULER: dict[str, Any] = {
     "_class_name": "FlowMatchEulerDiscreteScheduler",
     "_diffusers_version": "0.36.0",
     "num_train_timesteps": 1000,
-    "shift": 1.0,
     "use_dynamic_shifting": False,
 }
 
@@ -38,10 +37,11 @@ def write_folder(
     plan: Mapping[str, Any],
     weights: Mapping[str, Tensor],
     facts: Mapping[str, Any],
+    shift: float,
 ) -> None:
-    """Write a fitted generator: network, scheduler, index."""
+    """Write a fitted generator: network, scheduler (with its time shift), index."""
     write_json_atomic(folder / "model_index.json", INDEX)
-    write_json_atomic(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_json_atomic(folder / "scheduler" / "scheduler_config.json", {**SCHEDULER, "shift": shift})
     write_network(folder, plan=plan, weights=weights, facts=facts, weights_file=WEIGHTS)
 
 

@@ -35,6 +35,8 @@ from synthlift.study.stages.common import (
 from synthlift.study.stages.errors import hard_sources
 from synthlift.study.stages.sheets import SheetKeeper, copy_sheets
 from synthlift.types import (
+    ExposesLikelihood,
+    ExposesLoss,
     Filter,
     FitInputs,
     FittedGenerator,
@@ -71,7 +73,12 @@ def fit(request: StageRequest, context: StageContext) -> Summary:
     fitted.save(context.out / SAVED)
     copy_sheets(context.work / SHEETS, context.out / SHEETS)
     facts: dict[str, Any] = getattr(fitted, "facts", dict)()
-    return {"image_shape": list(fitted.image_shape), "classes": list(inputs.train.classes), **facts}
+    return {
+        "image_shape": list(fitted.image_shape),
+        "classes": list(inputs.train.classes),
+        "explains": isinstance(fitted, ExposesLoss | ExposesLikelihood),
+        **facts,
+    }
 
 
 LOWERED = ("batch_size", "micro_batch", "monitor_images", "width", "depth")
