@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from synthlift.generators.autoencoders.files import hash_autoencoder
 from synthlift.generators.sizes import FEW, tiny
 from synthlift.registry import ComponentConfig
 
@@ -34,6 +36,11 @@ class FlowConfig(ComponentConfig):
             images, else 0.5.
         ema: horizon of the averaged weights as a share of all steps.
         guidance_scale: classifier-free guidance (Ho & Salimans 2022); 1 = off.
+        autoencoder: folder or file of a pretrained autoencoder, in whose latents the flow then
+            learns, for images of 64 pixels and more; nothing is downloaded. None = in pixels.
+        autoencoder_sha256: of its files; filled in, so that keys follow the content.
+        encoded_versions: augmented versions of each training image that are encoded beside the
+            image as it is; auto is 8 for few images, else 2.
         sampler: Heun (two evaluations a step) or Euler.
         sampler_steps: steps from noise to image.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
@@ -58,6 +65,9 @@ class FlowConfig(ComponentConfig):
     augmentation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     ema: float = Field(default=0.1, gt=0, le=1)
     guidance_scale: float = Field(default=1.25, ge=0, le=20)
+    autoencoder: str | None = None
+    autoencoder_sha256: str = ""
+    encoded_versions: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
     sampler: Literal["heun", "euler"] = "heun"
     sampler_steps: int = Field(default=6, ge=1, le=50)
     micro_batch: int = Field(default=64, ge=1, le=1024)
@@ -65,17 +75,29 @@ class FlowConfig(ComponentConfig):
     monitor_images: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     checkpoint_seconds: float = Field(default=20.0, gt=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _hash_autoencoder(cls, value: Any) -> Any:
+        # A saved generator carries the hash, so that it opens where the files no longer lie.
+        if not isinstance(value, dict) or not value.get("autoencoder"):
+            return value
+        if value.get("autoencoder_sha256"):
+            return value
+        return {**value, "autoencoder_sha256": hash_autoencoder(Path(value["autoencoder"]))}
+
     def automatic_steps(self, *, examples: int, image_shape: tuple[int, int, int]) -> int | None:
         """Steps for this many images; what a planner cuts to a budget."""
         steps = settle(self, examples=examples, image_shape=image_shape).steps
         return None if steps == "auto" else steps
 
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
-        """Images sampled while training, for the monitor."""
+        """Images sampled while training, for the monitor; those encoded take as long."""
         settled = settle(self, examples=examples, image_shape=image_shape)
         assert settled.readings != "auto"
         assert settled.monitor_images != "auto"
-        return settled.readings * settled.monitor_images
+        assert settled.encoded_versions != "auto"
+        encoded = examples * (1 + settled.encoded_versions) if self.autoencoder else 0
+        return settled.readings * settled.monitor_images + encoded
 
 
 def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, int]) -> FlowConfig:
@@ -87,9 +109,9 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
     Args:
         config: the settings.
         examples: number of training images; with few, a wide MLP soon knows them by heart.
-        image_shape: height, width, channels.
+        image_shape: height, width, channels of images.
     """
-    automatic = "mlp" if tiny(image_shape) else "unet"
+    automatic = "mlp" if tiny(image_shape) and not config.autoencoder else "unet"
     network = automatic if config.network == "auto" else config.network
     dense = network == "mlp"
     suited = {
@@ -99,6 +121,7 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
         "width": (64 if examples <= FEW else 128) if dense else 32,
         "depth": 3 if dense else 1,
         "augmentation": 0.8 if examples <= FEW else 0.5,
+        "encoded_versions": 8 if examples <= FEW else 2,
         # A reading of a U-Net costs as much as a hundred training steps.
         "readings": 8 if dense else 4,
         "monitor_images": 256 if dense else 128,

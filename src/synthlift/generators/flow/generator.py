@@ -12,6 +12,11 @@ from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.config import FlowConfig, settle
+from synthlift.generators.flow.encoding import (
+    channel_statistics,
+    encode_images,
+    latent_examples,
+)
 from synthlift.generators.flow.network import FlowNetwork, build_network, plan_network
 from synthlift.generators.flow.sampling import (
     check_params,
@@ -19,9 +24,10 @@ from synthlift.generators.flow.sampling import (
     explained_loss,
 )
 from synthlift.generators.flow.saving import read_folder, write_folder
+from synthlift.generators.flow.space import LatentSpace, Space, open_space, saved_space
 from synthlift.generators.flow.training import FlowLearner
 from synthlift.generators.learning.drawing import deterministic_kernels
-from synthlift.generators.learning.examples import load_examples
+from synthlift.generators.learning.examples import Examples, load_examples
 from synthlift.generators.learning.looking import looks_at_samples
 from synthlift.generators.learning.loop import history, train
 from synthlift.seeds import seed_for
@@ -38,7 +44,10 @@ from synthlift.types import (
 
 
 class FlowGenerator(Generator):
-    """Class-conditional flow matching in pixel space, from scratch (Lipman 2023; Liu 2023)."""
+    """Class-conditional flow matching, from scratch (Lipman 2023; Liu 2023).
+
+    In pixels, or in the latents of a frozen autoencoder (Rombach 2022).
+    """
 
     def __init__(self, config: FlowConfig) -> None:
         self.config = config
@@ -47,13 +56,15 @@ class FlowGenerator(Generator):
         """Learn the training images; see :class:`~synthlift.types.Generator`.
 
         Raises:
-            InputError: no training image, or none with a label.
+            InputError: no training image, or none with a label; the autoencoder cannot be read, is
+                another one than was planned with, or gives latents that are not finite.
             SynthliftError: the loss is not finite.
         """
         data = _with_unlabelled(inputs, self.config)
         vocabulary = Vocabulary.of(inputs.train, self.config.attributes)
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
-        plan = plan_network(config, image_shape=data.image_shape, conditions=vocabulary.sizes)
+        space = open_space(config, image_shape=data.image_shape, device=run.device)
+        plan = plan_network(config, image_shape=space.shape, conditions=vocabulary.sizes)
         network = build_network(plan, seed=seed_for(run.seed, "network")).to(run.device)
         examples = load_examples(
             data,
@@ -62,11 +73,19 @@ class FlowGenerator(Generator):
             device=run.device,
             unlabelled_share=config.unlabelled_share,
         )
+        if isinstance(space, LatentSpace):
+            space, examples = _in_latents(data, space, examples=examples, config=config, run=run)
         learner = FlowLearner(network, examples=examples, config=config, seed=run.seed)
-        facts = {"config": config.model_dump(mode="json"), **vocabulary.as_json()}
+        facts = {
+            "config": config.model_dump(mode="json"),
+            **vocabulary.as_json(),
+            **space.as_json(),
+        }
 
         def fitted(weights: Mapping[str, Tensor]) -> FlowFitted:
-            return FlowFitted(plan=plan, weights=weights, history=facts, device=run.device)
+            return FlowFitted(
+                plan=plan, weights=weights, history=facts, space=space, device=run.device
+            )
 
         assert config.monitor_images != "auto", "settle() comes first"
         look = looks_at_samples(
@@ -80,7 +99,9 @@ class FlowGenerator(Generator):
     def load(self, folder: Path, *, device: str = "cpu") -> FlowFitted:
         """Read a saved generator; what it was fitted with counts, not this Config."""
         plan, weights, facts = read_folder(folder)
-        return FlowFitted(plan=plan, weights=weights, history=facts, device=device)
+        height, width, channels = plan["image_shape"]
+        space = saved_space(folder, facts, shape=(height, width, channels), device=device)
+        return FlowFitted(plan=plan, weights=weights, history=facts, space=space, device=device)
 
 
 class FlowFitted(FittedGenerator):
@@ -90,6 +111,7 @@ class FlowFitted(FittedGenerator):
         plan: the network's plan.
         weights: tensors by parameter name.
         history: settings, classes and what happened in training, JSON-able.
+        space: what the network draws in.
         device: torch device string.
     """
 
@@ -99,9 +121,10 @@ class FlowFitted(FittedGenerator):
         plan: Mapping[str, Any],
         weights: Mapping[str, Tensor],
         history: Mapping[str, Any],
+        space: Space,
         device: str = "cpu",
     ) -> None:
-        self._plan, self._history = dict(plan), dict(history)
+        self._plan, self._history, self._space = dict(plan), dict(history), space
         self._config = FlowConfig.model_validate(history["config"])
         self._vocabulary = Vocabulary.from_json(history)
         self._network = _network_with(plan, weights, device=device)
@@ -110,8 +133,7 @@ class FlowFitted(FittedGenerator):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Native height, width and channels: those of the training images."""
-        height, width, channels = self._plan["image_shape"]
-        return height, width, channels
+        return self._space.image_shape
 
     def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
         """Yield batches of at most ``micro_batch`` images, in order of the requests.
@@ -132,8 +154,9 @@ class FlowFitted(FittedGenerator):
                 yield self._chunk(members[start : start + size], *params)
 
     def save(self, folder: Path) -> None:
-        """Write the folder format of diffusers, see ``saving``."""
+        """Write the folder format of diffusers, see ``saving``, with a small autoencoder."""
         weights = dict(self._network.named_parameters())
+        self._space.save(folder)
         write_folder(folder, plan=self._plan, weights=weights, facts=self._history)
 
     def loss(self, images: ImageSet, *, seed: int) -> Float32:
@@ -147,6 +170,7 @@ class FlowFitted(FittedGenerator):
             self._network,
             images,
             self._vocabulary,
+            space=self._space,
             seed=seed,
             chunk=self._config.micro_batch,
         )
@@ -165,7 +189,7 @@ class FlowFitted(FittedGenerator):
             wanted=self._vocabulary.of_requests(requests),
             unsaid=self._vocabulary.sizes,
             seeds=[request.seed for request in requests],
-            image_shape=self.image_shape,
+            space=self._space,
             guidance_scale=guidance_scale,
             sampler=self._config.sampler,
             sampler_steps=sampler_steps,
@@ -184,6 +208,18 @@ def _network_with(
     network = build_network(plan, seed=0)
     network.load_state_dict(dict(weights))
     return network.to(device).eval().requires_grad_(False)
+
+
+def _in_latents(
+    images: ImageSet, space: LatentSpace, *, examples: Examples, config: FlowConfig, run: RunContext
+) -> tuple[LatentSpace, Examples]:
+    """The training images' latents as examples, and the space that they standardise."""
+    encoded = encode_images(images, space, config=config, run=run)
+    mean, deviation = channel_statistics(encoded)
+    space = space.standardised(mean=mean, deviation=deviation)
+    assert isinstance(config.augmentation, float | int), "settle() comes first"
+    share = float(config.augmentation)
+    return space, latent_examples(examples, encoded, space, share=share)
 
 
 def _with_unlabelled(inputs: FitInputs, config: FlowConfig) -> ImageSet:
