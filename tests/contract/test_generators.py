@@ -10,6 +10,7 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
         {"steps": 4, "sampler_steps": 2, "micro_batch": 4},
         {"steps": 3, "sampler_steps": 3, "sampler": "euler", "guidance_scale": 1, "micro_batch": 5},
         {"steps": 2, "sampler_steps": 1, "network": "unet", "width": 8, "micro_batch": 4},
+        {"steps": 3, "sampler_steps": 2, "width": 8, "micro_batch": 4, "autoencoder": "tiny"},
     ],
     "gan": [
         {"steps": 4, "batch_size": 8, "width": 16, "micro_batch": 4, "augmentation": 0.0},
@@ -58,6 +59,8 @@ def test_contract(
     descriptor = available("generators")[kind]
     if settings.get("model") == "tiny":
         settings = {**settings, "model": str(request.getfixturevalue("tiny_pipeline"))}
+    if settings.get("autoencoder") == "tiny":
+        settings = {**settings, "autoencoder": str(request.getfixturevalue("tiny_autoencoder"))}
     check(descriptor, descriptor.config.model_validate(settings))
 
 

@@ -57,13 +57,15 @@ def open_autoencoder(path: Path, *, sha256: str = "", device: str = "cpu") -> Au
             rule=f"its files must hash to {sha256}",
             remedy="put the former files back, or run the study anew with --replan",
         )
-    if files.layout == "diffusers":
-        from synthlift.generators.autoencoders.pretrained import DiffusersAutoencoder
+    # Layers draw their first weights from the global state, before they get their own.
+    with torch.random.fork_rng(devices=[]):
+        if files.layout == "diffusers":
+            from synthlift.generators.autoencoders.pretrained import DiffusersAutoencoder
 
-        return DiffusersAutoencoder(files, device=device)
-    from synthlift.generators.autoencoders.tiny import read_tiny
+            return DiffusersAutoencoder(files, device=device)
+        from synthlift.generators.autoencoders.tiny import read_tiny
 
-    return read_tiny(files, device=device)
+        return read_tiny(files, device=device)
 
 
 @torch.inference_mode()
