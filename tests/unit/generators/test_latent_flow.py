@@ -128,8 +128,8 @@ def test_drawn_latents_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 def _encoded(folder: Path, *, versions: int, share: float = 0.5) -> tuple[Any, LatentSpace, Any]:
     train, space = _set(12), _space(folder / "weights", (8, 8, 3))
-    told = {"autoencoder": str(folder / "weights"), "encoded_versions": versions}
-    config = settle(FlowConfig(**told), examples=12, image_shape=(8, 8, 3))
+    given = FlowConfig(autoencoder=str(folder / "weights"), encoded_versions=versions)
+    config = settle(given, examples=12, image_shape=(8, 8, 3))
     run = RunContext(folder=folder, seed=1)
     encoded = encode_images(train, space, config=config, run=run)
     mean, deviation = channel_statistics(encoded)
@@ -162,7 +162,8 @@ def test_versions_take_their_share_and_tell_how_they_were_moved(tmp_path: Path) 
 
 
 def test_without_versions_nothing_is_moved(tmp_path: Path) -> None:
-    for number, settings in enumerate(({"encoded_versions": 0}, {"augmentation": 0.0})):
+    without: tuple[dict[str, Any], ...] = ({"encoded_versions": 0}, {"augmentation": 0.0})
+    for number, settings in enumerate(without):
         folder = tmp_path / str(number)
         fitted = fit(folder, write_pair(tmp_path / "a", pooling_weights()), **settings)
         assert len(np.load(next((folder / "latents").iterdir()))) == 96  # 48 of them unlabelled

@@ -11,6 +11,9 @@ from synthlift.generators.autoencoders.files import hash_autoencoder
 from synthlift.generators.sizes import FEW, tiny
 from synthlift.registry import ComponentConfig
 
+SMALL_IN_LATENTS = 64
+"""Up to this many pixels on the longer side, latents are so few that their network is wide."""
+
 
 class FlowConfig(ComponentConfig):
     """Settings of kind ``flow``.
@@ -20,7 +23,8 @@ class FlowConfig(ComponentConfig):
         batch_size: training examples per step; auto is 128 for the MLP, 64 for the U-Net.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         network: ``mlp`` (residual, for tiny images) or ``unet``; auto goes by image size.
-        width: features of the MLP, or channels of the U-Net's first level; auto goes by size.
+        width: features of the MLP, or channels of the U-Net's first level; auto goes by size, and
+            is larger in latents, which are fewer places with more to say.
         depth: residual blocks of the MLP, or per level of the U-Net.
         times: how training times are drawn: uniform, or logit-normal (Esser 2024, eq. 19).
         class_balance: 0 = classes as they come, 1 = equally often; probability of class k is
@@ -114,11 +118,15 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
     automatic = "mlp" if tiny(image_shape) and not config.autoencoder else "unet"
     network = automatic if config.network == "auto" else config.network
     dense = network == "mlp"
+    channels = 32
+    if config.autoencoder:
+        # About the cost of the network on pixels, with an autoencoder of factor 8.
+        channels = 128 if max(image_shape[:2]) <= SMALL_IN_LATENTS else 64
     suited = {
         "steps": int(min(2500, max(600, examples))),
         "batch_size": 128 if dense else 64,
         "network": network,
-        "width": (64 if examples <= FEW else 128) if dense else 32,
+        "width": (64 if examples <= FEW else 128) if dense else channels,
         "depth": 3 if dense else 1,
         "augmentation": 0.8 if examples <= FEW else 0.5,
         "encoded_versions": 8 if examples <= FEW else 2,
