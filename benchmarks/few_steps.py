@@ -32,6 +32,7 @@ from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.samplers import SAMPLERS, even_times
 from synthlift.generators.flow.saving import read_folder
+from synthlift.generators.flow.space import PixelSpace
 from synthlift.study.environment import describe_environment
 from synthlift.types import FitInputs, ImageSet, LockedTest, RunContext, SampleRequest, UInt8
 from synthlift.vision.quality import measure_quality
@@ -85,7 +86,8 @@ def with_sampler(folder: Path, sampler: str, steps: int) -> FlowFitted:
     """The same weights with another sampler."""
     plan, weights, facts = read_folder(folder)
     config = {**facts["config"], "sampler": sampler, "sampler_steps": steps}
-    return FlowFitted(plan=plan, weights=weights, history={**facts, "config": config})
+    space = PixelSpace(plan["image_shape"])
+    return FlowFitted(plan=plan, weights=weights, history={**facts, "config": config}, space=space)
 
 
 def flat(pixels: UInt8) -> np.ndarray:

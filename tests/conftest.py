@@ -71,3 +71,11 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.pipelines import tiny_stable_diffusion
 
     return tiny_stable_diffusion(tmp_path_factory.mktemp("pipelines") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An autoencoder without anyone's weights: means of 2 × 2 pixels, and back."""
+    from tests.autoencoders import pooling_weights, write_pair
+
+    return write_pair(tmp_path_factory.mktemp("autoencoders") / "tiny", pooling_weights())

@@ -48,7 +48,7 @@ class ComponentConfig(BaseModel):
         return False
 
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
-        """Images that training samples for its monitor; counts toward a budget."""
+        """Images that training samples for its monitor, or encodes; counts toward a budget."""
         del examples, image_shape
         return 0
 

@@ -17,19 +17,25 @@ IN_MEMORY_BYTES = 2**30
 
 A = TypeVar("A")
 B = TypeVar("B")
+D = TypeVar("D", bound=np.generic)
+D_co = TypeVar("D_co", bound=np.generic, covariant=True)
 
 
-class PixelRows(Protocol):
-    """Images uint8 [N, H, W, C]; an array is one."""
+class Rows(Protocol[D_co]):
+    """Numbers [N, H, W, C] of one kind that are read by position; an array is one."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """N, H, W, C."""
         ...
 
-    def __getitem__(self, rows: NDArray[np.intp], /) -> NDArray[np.uint8]:
-        """Copy the images at positions ``rows``, uint8 [n, H, W, C]."""
+    def __getitem__(self, rows: NDArray[np.intp], /) -> NDArray[D_co]:
+        """Copy what lies at positions ``rows``, [n, H, W, C]."""
         ...
+
+
+class PixelRows(Rows[np.uint8], Protocol):
+    """Images uint8 [N, H, W, C]; an array is one."""
 
 
 class FeatureRows(Protocol):
@@ -60,7 +66,7 @@ def as_positions(rows: NDArray[Any] | Sequence[int], *, length: int) -> NDArray[
     return given.astype(np.intp)
 
 
-def in_blocks(pixels: PixelRows) -> Iterator[NDArray[np.uint8]]:
+def in_blocks(pixels: Rows[D]) -> Iterator[NDArray[D]]:
     """All images in order, at most :data:`BLOCK_BYTES` at a time (but one image at least)."""
     count = pixels.shape[0]
     size = max(1, BLOCK_BYTES // max(1, math.prod(pixels.shape[1:])))

@@ -20,6 +20,7 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
             "guidance_interval": [0.2, 0.8],
             "micro_batch": 5,
         },
+        {"steps": 3, "sampler_steps": 2, "width": 8, "micro_batch": 4, "autoencoder": "tiny"},
     ],
     "gan": [
         {"steps": 4, "batch_size": 8, "width": 16, "micro_batch": 4, "augmentation": 0.0},
@@ -68,6 +69,8 @@ def test_contract(
     descriptor = available("generators")[kind]
     if settings.get("model") == "tiny":
         settings = {**settings, "model": str(request.getfixturevalue("tiny_pipeline"))}
+    if settings.get("autoencoder") == "tiny":
+        settings = {**settings, "autoencoder": str(request.getfixturevalue("tiny_autoencoder"))}
     check(descriptor, descriptor.config.model_validate(settings))
 
 

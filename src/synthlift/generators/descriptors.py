@@ -16,7 +16,8 @@ FLOW = Descriptor(
     config=FlowConfig,
     version="1",
     target="synthlift.generators.flow.generator:FlowGenerator",
-    summary="class-conditional flow matching in pixel space, trained from scratch",
+    summary="class-conditional flow matching, trained from scratch, in pixels or in the latents of "
+    "a local autoencoder",
     conditions=frozenset({"labels", "attributes"}),
     needs=frozenset({"labels"}),
 )

@@ -129,7 +129,8 @@ def _glimpse(
         speeds = measure(
             session, opened, plan.image_size, plan.channels, generator=_as_asked(session, component)
         )
-        short = _with(component, readings=1)
+        # One look, and no image encoded more than once, where it is encoded at all.
+        short = _with(component, readings=1, encoded_versions=0)
         _, monitored = generator_effort(short, counts=counts, image_shape=shape)
         room = FITTING * seconds - monitored * speeds.sampled_image
         steps = min(planned, max(FEWEST_STEPS, int(room / speeds.generator_step)))

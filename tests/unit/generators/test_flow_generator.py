@@ -15,6 +15,7 @@ from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.network import build_network, plan_network
 from synthlift.generators.flow.saving import read_folder
+from synthlift.generators.flow.space import PixelSpace
 from synthlift.generators.learning import examples
 from synthlift.store.files import hash_files
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
@@ -198,7 +199,8 @@ def test_diffusers_loads_the_scheduler_and_takes_the_same_steps(
     fitted.save(tmp_path)
     plan, weights, facts = read_folder(tmp_path)
     facts["config"] = config
-    FlowFitted(plan=plan, weights=weights, history=facts).save(tmp_path)
+    space = PixelSpace(plan["image_shape"])
+    FlowFitted(plan=plan, weights=weights, history=facts, space=space).save(tmp_path)
     scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path, subfolder="scheduler")
     scheduler.set_timesteps(sigmas=even_times(5)[:-1])
     state = ours = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))

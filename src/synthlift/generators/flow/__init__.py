@@ -1,1 +1,1 @@
-"""Class-conditional flow matching in pixel space, trained from scratch."""
+"""Class-conditional flow matching in pixels or in latents, trained from scratch."""

@@ -18,7 +18,6 @@ from synthlift.generators.learning.examples import (
     draw_augmentation,
     draw_dropout,
     drawn_images,
-    to_unit,
 )
 from synthlift.generators.learning.transport import Transport
 
@@ -61,15 +60,16 @@ def _batch(
     pixels_nchw: Tensor,
     transport: Transport | None,
 ) -> Batch:
-    """Draw everything else of one step; images uint8 [n, C, H, W] are on the device."""
+    """Draw everything else of one step; images, or latents, [n, C, H, W] are on the device."""
     share, stream, device = config.augmentation, drawn.stream, examples.device
     assert isinstance(share, float | int), "settle() comes first"
     count = len(drawn.rows)
-    images, wanted = to_unit(pixels_nchw), examples.wanted_nk[drawn.rows.to(device)]
+    rows = drawn.rows.to(device)
+    images, wanted = examples.seen(pixels_nchw), examples.wanted_nk[rows]
     if transport is not None and transport.carries:
         images, wanted = transport(images, wanted, stream=stream)
-    augment = None
-    if share > 0:
+    augment = None if examples.moved_n4 is None else examples.moved_n4[rows]
+    if augment is None and share > 0:
         augment = draw_augmentation(count, share=share, stream=stream).to(device)
         images = apply_augmentation(images, augment)
     dropped = draw_dropout(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from synthlift.generators.autoencoders.files import hash_autoencoder
 from synthlift.generators.sizes import FEW, tiny
 from synthlift.registry import ComponentConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+SMALL_IN_LATENTS = 64
+"""Up to this many pixels on the longer side, latents are so few that their network is wide."""
 
 
 class FlowConfig(ComponentConfig):
@@ -20,7 +25,8 @@ class FlowConfig(ComponentConfig):
         batch_size: training examples per step; auto is 128 for the MLP, 64 for the U-Net.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         network: ``mlp`` (residual, for tiny images) or ``unet``; auto goes by image size.
-        width: features of the MLP, or channels of the U-Net's first level; auto goes by size.
+        width: features of the MLP, or channels of the U-Net's first level; auto goes by size, and
+            is larger in latents, which are fewer places with more to say.
         depth: residual blocks of the MLP, or per level of the U-Net.
         parametrisation: ``flow`` predicts velocities as they are; ``edm`` scales what goes into the
             network and comes out, weighs noise levels and spaces sampling steps as Karras (2022).
@@ -38,7 +44,8 @@ class FlowConfig(ComponentConfig):
             that a class alone can be asked for, and values meet classes they were not seen with.
         carry: learn from classes that were seen with two values of an attribute how images with
             one become images with the other, where that is a turn, a mirroring or a mapping of
-            colours, and carry images of other classes to values that they were never seen with.
+            colours, and carry images of other classes to values that they were never seen with;
+            not in latents.
         augmentation: share of examples that are shifted, turned and scaled a little; the network
             is told, so that nothing of it leaks into samples (Karras 2022, §5); auto is 0.8 for few
             images, else 0.5.
@@ -49,6 +56,11 @@ class FlowConfig(ComponentConfig):
         sampler: ab2 (Adams–Bashforth: second order, one evaluation a step), Heun (second order, two
             evaluations a step) or Euler (first order, one); auto is Heun for EDM, whose steps
             differ too much in length for ab2, else ab2.
+        autoencoder: folder or file of a pretrained autoencoder, in whose latents the flow then
+            learns, for images of 64 pixels and more; nothing is downloaded. None = in pixels.
+        autoencoder_sha256: of its files; filled in, so that keys follow the content.
+        encoded_versions: augmented versions of each training image that are encoded beside the
+            image as it is; auto is 8 for few images, else 2.
         sampler_steps: steps from noise to image.
         time_shift: above 1, steps are shorter near the noise: time t becomes s·t / (1 + (s − 1)·t)
             (Esser 2024, eq. 23); auto is 1 for the MLP, 2 for the U-Net.
@@ -79,6 +91,9 @@ class FlowConfig(ComponentConfig):
     guidance_scale: float = Field(default=1.25, ge=0, le=20)
     guidance_interval: tuple[Share, Share] = (0.0, 1.0)
     sampler: Literal["auto", "ab2", "heun", "euler"] = "auto"
+    autoencoder: str | None = None
+    autoencoder_sha256: str = ""
+    encoded_versions: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
     sampler_steps: int = Field(default=6, ge=1, le=50)
     time_shift: Annotated[float, Field(gt=0, le=20)] | Literal["auto"] = "auto"
     micro_batch: int = Field(default=64, ge=1, le=1024)
@@ -95,17 +110,29 @@ class FlowConfig(ComponentConfig):
             )
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _hash_autoencoder(cls, value: Any) -> Any:
+        # A saved generator carries the hash, so that it opens where the files no longer lie.
+        if not isinstance(value, dict) or not value.get("autoencoder"):
+            return value
+        if value.get("autoencoder_sha256"):
+            return value
+        return {**value, "autoencoder_sha256": hash_autoencoder(Path(value["autoencoder"]))}
+
     def automatic_steps(self, *, examples: int, image_shape: tuple[int, int, int]) -> int | None:
         """Steps for this many images; what a planner cuts to a budget."""
         steps = settle(self, examples=examples, image_shape=image_shape).steps
         return None if steps == "auto" else steps
 
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
-        """Images sampled while training, for the monitor."""
+        """Images sampled while training, for the monitor; those encoded take as long."""
         settled = settle(self, examples=examples, image_shape=image_shape)
         assert settled.readings != "auto"
         assert settled.monitor_images != "auto"
-        return settled.readings * settled.monitor_images
+        assert settled.encoded_versions != "auto"
+        encoded = examples * (1 + settled.encoded_versions) if self.autoencoder else 0
+        return settled.readings * settled.monitor_images + encoded
 
 
 def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, int]) -> FlowConfig:
@@ -120,21 +147,26 @@ def settle(config: FlowConfig, *, examples: int, image_shape: tuple[int, int, in
     Args:
         config: the settings.
         examples: number of training images; with few, a wide MLP soon knows them by heart.
-        image_shape: height, width, channels.
+        image_shape: height, width, channels of images.
     """
-    automatic = "mlp" if tiny(image_shape) else "unet"
+    automatic = "mlp" if tiny(image_shape) and not config.autoencoder else "unet"
     network = automatic if config.network == "auto" else config.network
     dense = network == "mlp"
+    channels = 32
+    if config.autoencoder:
+        # About the cost of the network on pixels, with an autoencoder of factor 8.
+        channels = 128 if max(image_shape[:2]) <= SMALL_IN_LATENTS else 64
     suited = {
         "steps": int(min(2500, max(600, examples))),
         "batch_size": 128 if dense else 64,
         "network": network,
         "times": "log_normal" if config.parametrisation == "edm" else "uniform",
-        "width": (64 if examples <= FEW else 128) if dense else 32,
+        "width": (64 if examples <= FEW else 128) if dense else channels,
         "depth": 3 if dense else 1,
         "sampler": "heun" if config.parametrisation == "edm" else "ab2",
         "time_shift": 1.0 if dense else 2.0,
         "augmentation": 0.8 if examples <= FEW else 0.5,
+        "encoded_versions": 8 if examples <= FEW else 2,
         # A reading of a U-Net costs as much as a hundred training steps.
         "readings": 8 if dense else 4,
         "monitor_images": 256 if dense else 128,

@@ -13,6 +13,11 @@ from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.config import FlowConfig, settle
+from synthlift.generators.flow.encoding import (
+    channel_statistics,
+    encode_images,
+    latent_examples,
+)
 from synthlift.generators.flow.likelihood import log_likelihood
 from synthlift.generators.flow.network import FlowNetwork, build_network, plan_network
 from synthlift.generators.flow.sampling import (
@@ -21,9 +26,10 @@ from synthlift.generators.flow.sampling import (
     explained_loss,
 )
 from synthlift.generators.flow.saving import read_folder, write_folder
+from synthlift.generators.flow.space import LatentSpace, Space, open_space, saved_space
 from synthlift.generators.flow.training import FlowLearner
 from synthlift.generators.learning.drawing import deterministic_kernels
-from synthlift.generators.learning.examples import load_examples
+from synthlift.generators.learning.examples import Examples, load_examples
 from synthlift.generators.learning.looking import looks_at_samples
 from synthlift.generators.learning.loop import history, train
 from synthlift.generators.learning.transport import Transport, learn_transport
@@ -41,7 +47,10 @@ from synthlift.types import (
 
 
 class FlowGenerator(Generator):
-    """Class-conditional flow matching in pixel space, from scratch (Lipman 2023; Liu 2023)."""
+    """Class-conditional flow matching, from scratch (Lipman 2023; Liu 2023).
+
+    In pixels, or in the latents of a frozen autoencoder (Rombach 2022).
+    """
 
     def __init__(self, config: FlowConfig) -> None:
         self.config = config
@@ -50,13 +59,15 @@ class FlowGenerator(Generator):
         """Learn the training images; see :class:`~synthlift.types.Generator`.
 
         Raises:
-            InputError: no training image, or none with a label.
+            InputError: no training image, or none with a label; the autoencoder cannot be read, is
+                another one than was planned with, or gives latents that are not finite.
             SynthliftError: the loss is not finite.
         """
         data = _with_unlabelled(inputs, self.config)
         vocabulary = Vocabulary.of(inputs.train, self.config.attributes)
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
-        plan = plan_network(config, image_shape=data.image_shape, conditions=vocabulary.sizes)
+        space = open_space(config, image_shape=data.image_shape, device=run.device)
+        plan = plan_network(config, image_shape=space.shape, conditions=vocabulary.sizes)
         network = build_network(plan, seed=seed_for(run.seed, "network")).to(run.device)
         examples = load_examples(
             data,
@@ -66,16 +77,26 @@ class FlowGenerator(Generator):
             unlabelled_share=config.unlabelled_share,
             cells=config.balance_over == "cells",
         )
-        transport = learn_transport(inputs.train, vocabulary) if config.carry else Transport()
+        if isinstance(space, LatentSpace):
+            space, examples = _in_latents(data, space, examples=examples, config=config, run=run)
+        # Carried images would have to be encoded anew.
+        carry = config.carry and not config.autoencoder
+        transport = learn_transport(inputs.train, vocabulary) if carry else Transport()
         learner = FlowLearner(
             network, examples=examples, config=config, seed=run.seed, transport=transport
         )
-        facts = {"config": config.model_dump(mode="json"), **vocabulary.as_json()}
+        facts = {
+            "config": config.model_dump(mode="json"),
+            **vocabulary.as_json(),
+            **space.as_json(),
+        }
         if transport.carries:
             facts["carried"] = transport.as_json(vocabulary)
 
         def fitted(weights: Mapping[str, Tensor]) -> FlowFitted:
-            return FlowFitted(plan=plan, weights=weights, history=facts, device=run.device)
+            return FlowFitted(
+                plan=plan, weights=weights, history=facts, space=space, device=run.device
+            )
 
         assert config.monitor_images != "auto", "settle() comes first"
         look = looks_at_samples(
@@ -89,7 +110,9 @@ class FlowGenerator(Generator):
     def load(self, folder: Path, *, device: str = "cpu") -> FlowFitted:
         """Read a saved generator; what it was fitted with counts, not this Config."""
         plan, weights, facts = read_folder(folder)
-        return FlowFitted(plan=plan, weights=weights, history=facts, device=device)
+        height, width, channels = plan["image_shape"]
+        space = saved_space(folder, facts, shape=(height, width, channels), device=device)
+        return FlowFitted(plan=plan, weights=weights, history=facts, space=space, device=device)
 
 
 class FlowFitted(FittedGenerator):
@@ -99,6 +122,7 @@ class FlowFitted(FittedGenerator):
         plan: the network's plan.
         weights: tensors by parameter name.
         history: settings, classes and what happened in training, JSON-able.
+        space: what the network draws in.
         device: torch device string.
     """
 
@@ -108,9 +132,10 @@ class FlowFitted(FittedGenerator):
         plan: Mapping[str, Any],
         weights: Mapping[str, Tensor],
         history: Mapping[str, Any],
+        space: Space,
         device: str = "cpu",
     ) -> None:
-        self._plan, self._history = dict(plan), dict(history)
+        self._plan, self._history, self._space = dict(plan), dict(history), space
         self._vocabulary = Vocabulary.from_json(history)
         self._config = settle(
             FlowConfig.model_validate(history["config"]),
@@ -123,8 +148,7 @@ class FlowFitted(FittedGenerator):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Native height, width and channels: those of the training images."""
-        height, width, channels = self._plan["image_shape"]
-        return height, width, channels
+        return self._space.image_shape
 
     def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
         """Yield batches of at most ``micro_batch`` images, in order of the requests.
@@ -156,8 +180,9 @@ class FlowFitted(FittedGenerator):
         return other
 
     def save(self, folder: Path) -> None:
-        """Write the folder format of diffusers, see ``saving``."""
+        """Write the folder format of diffusers, see ``saving``, with a small autoencoder."""
         weights = dict(self._network.named_parameters())
+        self._space.save(folder)
         write_folder(
             folder,
             plan=self._plan,
@@ -177,6 +202,7 @@ class FlowFitted(FittedGenerator):
             self._network,
             images,
             self._vocabulary,
+            space=self._space,
             seed=seed,
             chunk=self._config.micro_batch,
         )
@@ -191,6 +217,7 @@ class FlowFitted(FittedGenerator):
             self._network,
             images,
             self._vocabulary,
+            space=self._space,
             seed=seed,
             chunk=self._config.micro_batch,
         )
@@ -209,7 +236,7 @@ class FlowFitted(FittedGenerator):
             wanted=self._vocabulary.of_requests(requests),
             unsaid=self._vocabulary.sizes,
             seeds=[request.seed for request in requests],
-            image_shape=self.image_shape,
+            space=self._space,
             guidance_scale=guidance_scale,
             guidance_interval=self._config.guidance_interval,
             sampler=self._config.sampler,
@@ -230,6 +257,18 @@ def _network_with(
     network = build_network(plan, seed=0)
     network.load_state_dict(dict(weights))
     return network.to(device).eval().requires_grad_(False)
+
+
+def _in_latents(
+    images: ImageSet, space: LatentSpace, *, examples: Examples, config: FlowConfig, run: RunContext
+) -> tuple[LatentSpace, Examples]:
+    """The training images' latents as examples, and the space that they standardise."""
+    encoded = encode_images(images, space, config=config, run=run)
+    mean, deviation = channel_statistics(encoded)
+    space = space.standardised(mean=mean, deviation=deviation)
+    assert isinstance(config.augmentation, float | int), "settle() comes first"
+    share = float(config.augmentation)
+    return space, latent_examples(examples, encoded, space, share=share)
 
 
 def _with_unlabelled(inputs: FitInputs, config: FlowConfig) -> ImageSet:

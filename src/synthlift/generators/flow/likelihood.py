@@ -17,7 +17,9 @@ from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.network import FlowNetwork
 from synthlift.generators.flow.samplers import Velocity, ab2
 from synthlift.generators.flow.sampling import guided_velocity
+from synthlift.generators.flow.space import PixelSpace, Space
 from synthlift.generators.learning.drawing import deterministic_kernels
+from synthlift.generators.learning.examples import as_nchw
 from synthlift.seeds import generator_for
 from synthlift.types import Float32, ImageSet
 
@@ -28,24 +30,33 @@ PROBES = 4
 
 
 def log_likelihood(
-    network: FlowNetwork, images: ImageSet, vocabulary: Vocabulary, *, seed: int, chunk: int
+    network: FlowNetwork,
+    images: ImageSet,
+    vocabulary: Vocabulary,
+    *,
+    space: Space,
+    seed: int,
+    chunk: int,
 ) -> Float32:
     """Log-likelihood given class and attributes, in bits per dimension, float32 [N].
 
     Uniform dequantisation (Theis 2016, eq. 3): a value u of 0 … 255 stands for the interval
     u ± ½, and a noise from it, the same for all images, is added; hence a lower bound of log P(u)
-    on average over noises. The path takes 24 Adams–Bashforth steps, closer together near the image.
+    on average over noises. In latents it is the density of the latents as the network sees them,
+    without dequantisation. The path takes 24 Adams–Bashforth steps, closer together near the image.
 
     Args:
         network: the velocity network, on its device; without guidance.
         images: those without a label are taken without a class.
         vocabulary: what they are asked for by.
+        space: what the network learnt in.
         seed: of the dequantising noise and of the probes.
         chunk: images computed together; missing ones are filled in, so that a value depends on
             its image alone.
     """
     device = next(network.parameters()).device
-    height, width, channels = images.image_shape
+    height, width, channels = space.shape
+    pixels = isinstance(space, PixelSpace)
     numbers = height * width * channels
     rng = generator_for(seed, "likelihood")
     noise = torch.from_numpy(rng.random((channels, height, width), dtype=np.float32) - 0.5)
@@ -55,16 +66,16 @@ def log_likelihood(
     found = np.zeros(len(images), dtype=np.float32)
     for start in range(0, len(images), chunk):
         rows = np.arange(start, min(start + chunk, len(images)))
-        levels = torch.zeros(chunk, channels, height, width)
-        levels[: len(rows)] = torch.from_numpy(images.pixels(rows)).permute(0, 3, 1, 2)
+        levels = as_nchw(torch.from_numpy(images.pixels(rows)))
+        seen = (levels + noise) / 127.5 - 1 if pixels else space.enter(levels)
+        x = torch.zeros(chunk, channels, height, width, device=device)
+        x[: len(rows)] = seen.to(device)
         wanted = torch.tensor(vocabulary.sizes).repeat(chunk, 1)
         wanted[: len(rows)] = torch.from_numpy(said[rows])
         velocity = guided_velocity(network, wanted.to(device), unsaid=vocabulary.sizes, scale=1)
         with deterministic_kernels():
-            nats = log_density(
-                velocity, ((levels + noise) / 127.5 - 1).to(device), times=times(), probes=probes
-            )
-        bits = (nats / numbers - math.log(127.5)) / math.log(2)
+            nats = log_density(velocity, x, times=times(), probes=probes)
+        bits = (nats / numbers - (math.log(127.5) if pixels else 0)) / math.log(2)
         found[rows] = bits[: len(rows)].cpu().numpy()
     return found
 

@@ -13,8 +13,9 @@ from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.edm import edm_times
 from synthlift.generators.flow.network import EDMNetwork, FlowNetwork
 from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided, shifted
+from synthlift.generators.flow.space import Space
 from synthlift.generators.learning.drawing import deterministic_kernels, noise_for
-from synthlift.generators.learning.examples import to_pixels, to_unit
+from synthlift.generators.learning.examples import as_nchw
 from synthlift.seeds import generator_for
 from synthlift.types import Float32, ImageSet, Int64, SampleRequest, UInt8
 
@@ -48,7 +49,7 @@ def draw_images(
     wanted: Int64,
     unsaid: Sequence[int],
     seeds: Sequence[int],
-    image_shape: tuple[int, int, int],
+    space: Space,
     guidance_scale: float,
     guidance_interval: tuple[float, float],
     sampler: str,
@@ -63,7 +64,7 @@ def draw_images(
         wanted: indices of class and attribute values, int64 [n, 1 + A], at most ``chunk`` rows.
         unsaid: the index of each column that stands for "not said".
         seeds: seed per image.
-        image_shape: height, width, channels.
+        space: what the network draws in.
         guidance_scale: 1 = off.
         guidance_interval: times between which there is guidance.
         sampler: a name in ``SAMPLERS``.
@@ -78,7 +79,8 @@ def draw_images(
     count = len(wanted)
     assert 0 < count <= chunk == max(chunk, len(seeds))
     device = next(network.parameters()).device
-    shape = (image_shape[2], *image_shape[:2])
+    height, width, channels = space.shape
+    shape = (channels, height, width)
     x = torch.zeros(chunk, *shape)
     x[:count] = noise_for(seeds, shape=shape)
     rows = torch.zeros(chunk, wanted.shape[1], dtype=torch.int64)
@@ -96,7 +98,8 @@ def draw_images(
         else:
             times = shifted(even_times(sampler_steps), shift=time_shift)
         x = SAMPLERS[sampler](velocity, x.to(device), times)
-    return np.ascontiguousarray(to_pixels(x[:count]).permute(0, 2, 3, 1).cpu().numpy())
+        pixels = space.leave(x[:count])
+    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def guided_velocity(
@@ -127,11 +130,17 @@ def guided_velocity(
 
 @torch.inference_mode()
 def explained_loss(
-    network: FlowNetwork, images: ImageSet, vocabulary: Vocabulary, *, seed: int, chunk: int
+    network: FlowNetwork,
+    images: ImageSet,
+    vocabulary: Vocabulary,
+    *,
+    space: Space,
+    seed: int,
+    chunk: int,
 ) -> Float32:
     """Mean squared error of the velocity per image over fixed times and noises, float32 [N]."""
     device = next(network.parameters()).device
-    height, width, channels = images.image_shape
+    height, width, channels = space.shape
     shape = (LOSS_TIMES, channels, height, width)
     noise = generator_for(seed, "loss_noise").standard_normal(shape, dtype=np.float32)
     noises = torch.from_numpy(noise).to(device)
@@ -140,13 +149,13 @@ def explained_loss(
     said = vocabulary.encode(images.labels, images.attributes)
     for start in range(0, len(images), chunk):
         rows = np.arange(start, min(start + chunk, len(images)))
-        pixels = torch.from_numpy(images.pixels(rows)).permute(0, 3, 1, 2)
-        x0 = torch.zeros(chunk, channels, height, width)
-        x0[: len(rows)] = to_unit(pixels)
+        pixels = as_nchw(torch.from_numpy(images.pixels(rows)))
+        x0 = torch.zeros(chunk, channels, height, width, device=device)
+        x0[: len(rows)] = space.enter(pixels)
         wanted = torch.tensor(vocabulary.sizes).repeat(chunk, 1)
         wanted[: len(rows)] = torch.from_numpy(said[rows])
         wanted = wanted.to(device)
-        x0, total = x0.to(device), torch.zeros(chunk, device=device)
+        total = torch.zeros(chunk, device=device)
         for t, eps in zip(times, noises, strict=True):
             predicted = network((1 - t) * x0 + t * eps, t.expand(chunk), wanted)
             total += (predicted - (eps - x0)).square().mean(dim=(1, 2, 3))

@@ -6,16 +6,17 @@ Images are in memory up to a limit, above it they are read batch by batch; no bi
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
-from synthlift.rows import IN_MEMORY_BYTES, PixelRows, ahead, in_blocks
+from synthlift.rows import IN_MEMORY_BYTES, Rows, ahead, in_blocks
 from synthlift.seeds import seed_for
 from synthlift.types import ImageSet
 
@@ -24,23 +25,32 @@ AUGMENTATIONS = 4
 MAX_SHIFT, MAX_TURN, MAX_SCALE = 1 / 8, math.radians(10), 0.1
 
 
+def to_unit(pixels: Tensor) -> Tensor:
+    """uint8 [0, 255] to float32 [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
 @dataclass(frozen=True)
 class Examples:
-    """Training images.
+    """Training images, or their latents, of one number type.
 
     Attributes:
-        source: uint8 [N, H, W, C], where they lie.
-        pixels_nchw: uint8 [N, C, H, W] on the device; None where they are read batch by batch.
+        source: uint8 or float16 [N, H, W, C], where they lie.
+        pixels_nchw: the same [N, C, H, W] on the device; None where they are read batch by batch.
         wanted_nk: int64 [N, 1 + A] on the device, indices of class and attribute values.
         unsaid_k: int64 [1 + A] on the device, the indices that stand for "not said".
         weights_n: float64 [N], the probability of being drawn, on the CPU.
+        seen: what a network sees of them, float32.
+        moved_n4: float32 [N, 4] on the device, where they were augmented beforehand: how.
     """
 
-    source: PixelRows = field(repr=False)
+    source: Rows[Any] = field(repr=False)
     pixels_nchw: Tensor | None
     wanted_nk: Tensor
     unsaid_k: Tensor
     weights_n: Tensor
+    seen: Callable[[Tensor], Tensor] = to_unit
+    moved_n4: Tensor | None = None
 
     @property
     def device(self) -> torch.device:
@@ -48,7 +58,7 @@ class Examples:
         return self.wanted_nk.device
 
     def images(self, rows: Tensor) -> Tensor:
-        """Images at ``rows``, uint8 [n, C, H, W], on the device, or on the CPU if just read."""
+        """Images at ``rows`` [n, C, H, W], on the device, or on the CPU if just read."""
         if self.pixels_nchw is not None:
             return self.pixels_nchw[rows.to(self.device)]
         return as_nchw(torch.from_numpy(self.source[rows.numpy()]))
@@ -89,33 +99,33 @@ def load_examples(
     if unlabelled.any() and not unlabelled.all():
         weights[unlabelled] *= unlabelled_share / weights[unlabelled].sum()
         weights[~unlabelled] *= (1 - unlabelled_share) / weights[~unlabelled].sum()
-    small = len(train) * math.prod(train.image_shape) <= IN_MEMORY_BYTES
     return Examples(
         source=train.source,
-        pixels_nchw=_all_images(train.source).to(device) if small else None,
+        pixels_nchw=in_memory(train.source, bytes_each=math.prod(train.image_shape), device=device),
         wanted_nk=wanted.to(device),
         unsaid_k=torch.tensor(vocabulary.sizes, device=device),
         weights_n=weights / weights.sum(),
     )
 
 
-def _all_images(source: PixelRows) -> Tensor:
+def in_memory(source: Rows[Any], *, bytes_each: int, device: str) -> Tensor | None:
+    """All rows as [N, C, H, W] on the device; None above :data:`IN_MEMORY_BYTES`."""
     count, height, width, channels = source.shape
-    images, start = torch.empty((count, channels, height, width), dtype=torch.uint8), 0
+    if count * bytes_each > IN_MEMORY_BYTES:
+        return None
+    images, start = torch.empty(0), 0
     for block in in_blocks(source):
-        images[start : start + len(block)] = torch.from_numpy(block).permute(0, 3, 1, 2)
+        part = torch.from_numpy(block)
+        if not start:
+            images = torch.empty((count, channels, height, width), dtype=part.dtype)
+        images[start : start + len(block)] = part.permute(0, 3, 1, 2)
         start += len(block)
-    return images
+    return images.to(device)
 
 
 def as_nchw(pixels_nhwc: Tensor) -> Tensor:
     """Images [n, H, W, C] as [n, C, H, W], contiguous."""
     return pixels_nhwc.permute(0, 3, 1, 2).contiguous()
-
-
-def to_unit(pixels: Tensor) -> Tensor:
-    """uint8 [0, 255] to float32 [-1, 1]."""
-    return pixels.float() / 127.5 - 1
 
 
 def to_pixels(x: Tensor) -> Tensor:
@@ -126,7 +136,7 @@ def to_pixels(x: Tensor) -> Tensor:
 def drawn_images(
     examples: Examples, *, batch_size: int, seed: int, steps: range
 ) -> Generator[tuple[Drawn, Tensor], None, None]:
-    """The images of some steps, uint8 [n, C, H, W] on the device.
+    """The images of some steps [n, C, H, W] on the device.
 
     What is not in memory is read one step ahead.
     """

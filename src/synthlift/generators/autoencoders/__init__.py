@@ -1,0 +1,1 @@
+"""Pretrained image autoencoders from local files, in whose latents a generator can learn."""
