@@ -105,11 +105,12 @@ def fit_masks(
     """
     folder = run.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    held_out = sources.held_out[0] if sources.held_out else sources.images.subset(np.empty(0, np.intp))
-    seen = FitInputs(train=sources.images, validation=held_out, test=inputs.test)
+    masks, none = sources.images, np.empty(0, np.intp)
+    held_out = sources.held_out[0] if sources.held_out else masks.subset(none)
+    seen = FitInputs(train=masks, validation=held_out, test=inputs.test)
     own = replace(run, folder=folder, seed=seed_for(run.seed, FOLDER), monitor=None)
     fitted = _build(component).fit(seen, run=own)
-    return _new_masks(component, fitted, sources.images)
+    return _new_masks(component, fitted, masks)
 
 
 def read_masks(
