@@ -50,13 +50,16 @@ class TranslationConfig(ComponentConfig):
         batch_size: training examples per step; auto is 32 for tiny images, else 16.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         gradient_penalty: weight of the penalties on real and generated images at the start, as in
-            kind ``gan``; auto is 3 for tiny images, else 0.3.
+            kind ``gan``; auto is 3 for tiny images, else 0.05.
         contrast: weight of the contrastive loss, without pairs: each place of a translated image
             is to tell from which place of its source it came. Higher keeps more of the source; far
-            above the default it drowns the look of the training images.
+            above the default it drowns the look of the training images. auto is 0.05 for tiny
+            images, else 0.3.
         fidelity: weight of the mean absolute difference from the partner, with pairs.
-        width: channels of the translator at its finest level; auto goes by size.
-        depth: residual blocks per level.
+        width: channels of the translator of tiny images at its finest level; of others, half of
+            those at the coarsest. auto goes by size.
+        depth: residual blocks per level; for images that are not tiny, a third of those at the
+            coarsest.
         class_balance: as in kind ``gan``.
         augmentation: as in kind ``gan``.
         least_diversity: without pairs, as in kind ``gan``: below it images have become alike.
@@ -85,7 +88,7 @@ class TranslationConfig(ComponentConfig):
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     learning_rate: float = Field(default=1e-3, gt=0)
     gradient_penalty: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    contrast: float = Field(default=0.05, ge=0)
+    contrast: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     fidelity: float = Field(default=10.0, ge=0)
     width: Annotated[int, Field(ge=8)] | Literal["auto"] = "auto"
     depth: int = Field(default=1, ge=1)
@@ -209,7 +212,8 @@ def settle(
         "variations": 10 if config.paired else 1,
         "steps": int(min(3000, max(600 if small else 1500, examples))),
         "batch_size": 32 if small else 16,
-        "gradient_penalty": 3.0 if small else 0.3,
+        "gradient_penalty": 3.0 if small else 0.05,
+        "contrast": 0.05 if small else 0.3,
         "width": 16 if small else 32,
     }
     chosen = {name: value for name, value in suited.items() if getattr(config, name) == "auto"}
