@@ -17,7 +17,7 @@ from synthlift.errors import InputError
 from synthlift.generators.translation.config import mask_component
 from synthlift.generators.translation.sources import Sources
 from synthlift.rows import in_blocks
-from synthlift.seeds import seed_for
+from synthlift.seeds import generator_for, seed_for
 from synthlift.types import (
     FitInputs,
     FittedGenerator,
@@ -42,24 +42,23 @@ class NewMasks:
     Attributes:
         kind: of the generator.
         fitted: on masks of 0 and 255.
-        areas: pixels that the smallest and the largest training mask of a class mark [K, 2]; 0
-            where it has none.
+        areas: pixels that each training mask of a class marks, ascending, by class.
     """
 
     kind: str
     fitted: FittedGenerator
-    areas: NDArray[np.int64]
+    areas: tuple[NDArray[np.int64], ...]
 
     def has(self, label: int) -> bool:
         """Whether there were masks of a class to learn from."""
-        return bool(self.areas[label, 1])
+        return len(self.areas[label]) > 0
 
     def draw(self, requests: Sequence[SampleRequest]) -> UInt8:
         """One mask for each request, uint8 [n, H, W, 1] of 0 and 255.
 
         A drawn image is marked where it is light. One that marks less than the smallest or more
         than the largest training mask of its class is drawn again, and after :data:`TRIES` draws
-        marked where it is lightest, as far as the nearer of both.
+        marked where it is lightest, as far as one of these masks, taken by the request's seed.
 
         Args:
             requests: of classes that have masks.
@@ -78,11 +77,12 @@ class NewMasks:
             grey[waiting] = np.concatenate([batch.pixels for batch in self.fitted.sample(asked)])
             found[waiting] = np.where(grey[waiting] >= MARKED, np.uint8(255), np.uint8(0))
             count = (found[waiting] > 0).sum(axis=(1, 2, 3))
-            low, high = self.areas[[requests[row].label for row in waiting.tolist()]].T
+            own = [self.areas[requests[row].label] for row in waiting.tolist()]
+            low, high = (np.array([least(one) for one in own]) for least in (np.min, np.max))
             waiting = waiting[(count < low) | (count > high)]
         for row in waiting.tolist():
-            low, high = self.areas[requests[row].label].tolist()
-            count = int(np.clip((found[row] > 0).sum(), low, high))
+            rng = generator_for(requests[row].seed, "mask", "area")
+            count = int(rng.choice(self.areas[requests[row].label]))
             lightest = np.argsort(-grey[row].astype(np.int64), axis=None, kind="stable")[:count]
             found[row] = 0
             found[row].reshape(-1)[lightest] = 255
@@ -135,8 +135,6 @@ def _new_masks(component: Mapping[str, Any], fitted: FittedGenerator, masks: Ima
             remedy="name another kind under 'masks'",
         )
     marked = np.concatenate([(b > 0).sum(axis=(1, 2, 3)) for b in in_blocks(masks.source)])
-    areas = np.zeros((len(masks.classes), 2), np.int64)
-    for label in np.unique(masks.labels).tolist():
-        own = marked[masks.labels == label]
-        areas[label] = own.min(), own.max()
+    every = range(len(masks.classes))
+    areas = tuple(np.sort(marked[masks.labels == label]).astype(np.int64) for label in every)
     return NewMasks(str(component["kind"]), fitted, areas)
