@@ -43,6 +43,17 @@ class ComponentConfig(BaseModel):
         """
         return {}
 
+    def strengths(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings that a filter's strengths stand for, the weakest first; {} = it has none.
+
+        All strengths set the same fields; those of other names stay as they are given.
+        """
+        return {}
+
+    def kept_share(self) -> float:
+        """Share of the images before it that a selector keeps, in (0, 1]; 1 for a filter."""
+        return 1.0
+
     def wants_masks(self) -> bool:
         """Whether these settings need masks, where the descriptor does not need them anyway."""
         return False

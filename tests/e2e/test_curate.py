@@ -284,6 +284,15 @@ def test_what_cannot_be_judged_is_refused(
         assert not list(tmp_path.glob(".*")), words
 
 
+def test_a_strength_is_named_but_not_chosen(real: Path, pool: Path, home: Path) -> None:
+    asked = [str(pool), "--real", str(real), "--set"]
+    wrong = _refused([*asked, "curation=[{kind: quality, strength: auto}]"], home)
+    assert "strength: auto" in wrong["message"]
+    assert "off, light, medium, strong" in wrong["remedy"]
+    wrong = _refused([*asked, "curation=[{kind: pixel_copies, strength: strong}]"], home)
+    assert "has no strengths" in wrong["rule"]
+
+
 def test_too_few_real_images_are_refused(pool: Path, home: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for part, count in (("train", 2), ("test", 6)):

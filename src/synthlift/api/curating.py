@@ -13,7 +13,7 @@ from synthlift.api.curated_folder import write_curated
 from synthlift.api.sources import Asked, Source, ask
 from synthlift.errors import InputError
 from synthlift.spec.data import Pool
-from synthlift.spec.study import Component
+from synthlift.spec.study import FilterComponent
 
 if TYPE_CHECKING:
     from synthlift.study.curating import Judgements
@@ -147,15 +147,24 @@ def _told(pool: str | Path | Mapping[str, Any], classes: Mapping[str, str]) -> P
 
 def _chosen(
     asked: Asked, filters: Sequence[str | Mapping[str, Any]], keep: float | None
-) -> tuple[Component, ...]:
+) -> tuple[FilterComponent, ...]:
+    from synthlift.study.components import strengths_of
     from synthlift.study.curating import FILTERS
 
-    chosen = tuple(Component.model_validate(one) for one in filters)
+    chosen = tuple(FilterComponent.model_validate(one) for one in filters)
     if not chosen:
         given = "curation" in asked.study.model_fields_set
         chosen = asked.study.curation if given else FILTERS
     if keep is not None:
-        chosen = (*chosen, Component.model_validate({"kind": "diversity", "keep": keep}))
+        chosen = (*chosen, FilterComponent.model_validate({"kind": "diversity", "keep": keep}))
+    for one in chosen:
+        if one.strength == "auto":
+            raise InputError(
+                f"filter '{one.title}' with strength: auto",
+                rule="strengths are chosen by the models of a study; here none is trained on the "
+                "images that are judged",
+                remedy="name one of: " + ", ".join(strengths_of(one)),
+            )
     titles = [one.title for one in chosen]
     for title in titles:
         if titles.count(title) > 1:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
 from synthlift.registry import ComponentConfig
+
+STRENGTHS = ("off", "light", "medium", "strong")
+"""Medium is what a filter does unless it is told otherwise."""
 
 
 class ExactDuplicatesConfig(ComponentConfig):
@@ -45,6 +49,10 @@ class ClassAgreementConfig(ComponentConfig):
 
     keep: float = Field(default=0.9, gt=0, le=1)
 
+    def strengths(self) -> Mapping[str, Mapping[str, Any]]:
+        """Shares kept."""
+        return _steps("keep", 1.0, 0.95, 0.9, 0.8)
+
 
 class ConfidenceBandConfig(ComponentConfig):
     """Settings of kind ``confidence_band``.
@@ -57,6 +65,10 @@ class ConfidenceBandConfig(ComponentConfig):
 
     low: float = Field(default=0.02, ge=0, lt=0.5)
     high: float = Field(default=1.0, gt=0.5, le=1)
+
+    def strengths(self) -> Mapping[str, Mapping[str, Any]]:
+        """Lower bounds."""
+        return _steps("low", 0.0, 0.005, 0.02, 0.1)
 
 
 class OutliersConfig(ComponentConfig):
@@ -74,6 +86,10 @@ class OutliersConfig(ComponentConfig):
     quantile: float = Field(default=0.02, ge=0, lt=0.5)
     neighbours: int = Field(default=5, ge=1, le=100)
 
+    def strengths(self) -> Mapping[str, Mapping[str, Any]]:
+        """Shares of real images that are farther."""
+        return _steps("quantile", 0.0, 0.005, 0.02, 0.1)
+
 
 class LowContrastConfig(ComponentConfig):
     """Settings of kind ``low_contrast``.
@@ -84,6 +100,10 @@ class LowContrastConfig(ComponentConfig):
     """
 
     share: float = Field(default=0.5, ge=0, le=1)
+
+    def strengths(self) -> Mapping[str, Mapping[str, Any]]:
+        """Shares of what real images reach."""
+        return _steps("share", 0.0, 0.25, 0.5, 0.75)
 
 
 class QualityConfig(ComponentConfig):
@@ -98,16 +118,35 @@ class QualityConfig(ComponentConfig):
     quantile: float = Field(default=0.01, ge=0, lt=0.5)
     margin: float = Field(default=0.25, ge=0)
 
+    def strengths(self) -> Mapping[str, Mapping[str, Any]]:
+        """Margins around the range of real images."""
+        margins = {"light": 0.5, "medium": 0.25, "strong": 0.0}
+        found = {name: {"quantile": 0.01, "margin": margin} for name, margin in margins.items()}
+        return {"off": {"quantile": 0.0, "margin": 0.5}, **found}
+
 
 class DiversityConfig(ComponentConfig):
     """Settings of kind ``diversity``.
 
     Attributes:
-        keep: share of what the filters kept of each class; 1 = off. Sampling ends at three times
-            the images asked for, so that less than 0.4 would leave a class short.
+        keep: share of what the filters kept of each class; 1 = off. So many more images are
+            sampled.
         method: the images that best stand for all (facility location), or those farthest apart
             (k-centre).
     """
 
-    keep: float = Field(default=0.7, ge=0.4, le=1)
+    keep: float = Field(default=0.7, ge=0.1, le=1)
     method: Literal["facility_location", "k_centre"] = "facility_location"
+
+    def strengths(self) -> Mapping[str, Mapping[str, Any]]:
+        """Shares kept."""
+        return _steps("keep", 1.0, 0.85, 0.7, 0.5)
+
+    def kept_share(self) -> float:
+        """Share of what the filters kept."""
+        return self.keep
+
+
+def _steps(name: str, *values: float) -> dict[str, dict[str, float]]:
+    """One setting at the four strengths."""
+    return {strength: {name: value} for strength, value in zip(STRENGTHS, values, strict=True)}

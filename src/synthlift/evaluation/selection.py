@@ -112,6 +112,34 @@ def best_multiple(
     )
 
 
+def weakest_of_the_best(predictions: Predictions, *, arms: Sequence[str], metric: str) -> Choice:
+    """The first arm within one standard error of the best on validation (Breiman et al. 1984).
+
+    Args:
+        predictions: with validation rows of all these arms.
+        arms: from the weakest to the strongest.
+        metric: the primary metric.
+
+    Raises:
+        InputError: the metric has no value on these validation images.
+    """
+    scores = validation_scores(predictions, arms=arms)
+    require_values(scores, arms, metric=metric, on="validation")
+    values = [float(np.nanmean(scores.values(arm, metric))) for arm in arms]
+
+    def spread(one: int, other: int) -> float:
+        return scores.interval({arms[one]: 1.0, arms[other]: -1.0}, metric).standard_error
+
+    _, weakest = choose_multiple(range(len(arms)), values, spread)
+    reason = f"weakest within one standard error of the best on validation ({metric})"
+    return Choice(
+        arm=arms[weakest],
+        recommended=arms[weakest],
+        values=dict(zip(arms, values, strict=True)),
+        reason=reason,
+    )
+
+
 def highest(values: Sequence[float]) -> int:
     """Index of the largest value; the first one wins a tie."""
     return int(np.argmax(values))

@@ -77,7 +77,7 @@ CUT_PASTE = Descriptor(
 TRANSLATION = Descriptor(
     kind="translation",
     config=TranslationConfig,
-    version="1",
+    version="2",
     target="synthlift.generators.translation.generator:TranslationGenerator",
     summary="images of another style or modality, or masks, translated into the look of the "
     "training images",

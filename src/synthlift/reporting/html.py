@@ -19,6 +19,7 @@ from synthlift.reporting.sections import (
     generators,
     images,
     realism,
+    strengths,
     subgroups,
     verdict,
 )
@@ -70,6 +71,7 @@ _SECTIONS = (
     ("arms", "All arms compared"),
     ("curve", "How many synthetic images?"),
     ("filters", "What each filter changes"),
+    ("strengths", "Strengths chosen on validation"),
     ("classes", "Class by class"),
     ("subgroups", "Subgroup by subgroup"),
     ("external", "Images from elsewhere"),
@@ -101,6 +103,7 @@ def _parts(reading: Reading) -> dict[str, Any]:
         "metrics": arms.metrics(reading),
         "curve": arms.curve(reading),
         "filters": filters.tables(reading),
+        "strengths": strengths.tables(reading),
         "classes": classes.view(reading),
         "subgroups": subgroups.tables(reading),
         "external": external.tables(reading),

@@ -241,6 +241,40 @@ class FilterEffect(Record):
     reference_kept: float
 
 
+class StrengthTried(Record):
+    """A filter at one strength.
+
+    Attributes:
+        strength: its name.
+        score: the primary metric on validation, mean over the compared models.
+        kept: share of the sampled images that all filters left.
+    """
+
+    strength: str
+    score: float
+    kept: float
+
+
+class StrengthChoice(Record):
+    """The strength of one filter for one generator's images.
+
+    Attributes:
+        generator: whose images.
+        filter: name in the study.
+        split: the split of a cross-validation that chose, from 0; null = one choice for all.
+        metric: what was compared.
+        strength: the choice.
+        tried: from the weakest to the strongest; empty where the strength was predeclared.
+    """
+
+    generator: str
+    filter: str
+    split: int | None
+    metric: str
+    strength: str
+    tried: list[StrengthTried]
+
+
 class CurvePoint(Record):
     """One point of the multiple curve; multiple 0 is the arm without synthetic images."""
 
@@ -270,6 +304,7 @@ class Results(Record):
         table_3x3: trained on real, synthetic or mixed images, tested on each.
         curve: the primary metric against the multiple.
         filters: what each filter changes, where an arm asks for an ablation.
+        strengths: strengths of filters that were chosen on validation.
         counts: where every image went.
         generators: one entry a generator.
         gallery: the thumbnails in ``gallery/``.
@@ -297,6 +332,7 @@ class Results(Record):
     table_3x3: list[Cell] = Field(default_factory=list)
     curve: list[CurvePoint] = Field(default_factory=list)
     filters: list[FilterEffect] = Field(default_factory=list)
+    strengths: list[StrengthChoice] = Field(default_factory=list)
     counts: Counts
     generators: list[GeneratorResult] = Field(default_factory=list)
     gallery: list[GalleryImage] = Field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -43,6 +43,22 @@ class Component(BaseModel):
     def title(self) -> str:
         """The name in the study; the kind when none is given."""
         return self.name or self.kind
+
+
+class FilterComponent(Component):
+    """A filter or selector; further keys belong to its own Config.
+
+    Attributes:
+        kind: of the filter.
+        name: in the study; empty = the kind.
+        strength: settings under one name, from off to strong, for filters that have strengths;
+            auto = chosen on validation; None = as the further keys say.
+    """
+
+    strength: Literal["off", "light", "medium", "strong", "auto"] | None = None
+
+
+AnyComponent = TypeVar("AnyComponent", bound=Component)
 
 
 class Training(Section):
@@ -120,7 +136,8 @@ class Study(Section):
         name: names the run folder.
         data: where the images are and how they are split.
         generators: components of group ``generators``; the first is the default.
-        curation: components of group ``filters``, applied in order.
+        curation: components of group ``filters``, applied in order, each with settings or a
+            ``strength``.
         arms: what is compared: names of presets, or each with its own settings.
         classifier: a component of group ``classifiers``.
         training: equal for all arms.
@@ -138,10 +155,10 @@ class Study(Section):
     name: str = Field(default="study", pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$")
     data: Data = Data()
     generators: tuple[Component, ...] = (Component(kind="flow"),)
-    curation: tuple[Component, ...] = (
-        Component(kind="exact_duplicates"),
-        Component(kind="near_copies"),
-        Component(kind="class_agreement"),
+    curation: tuple[FilterComponent, ...] = (
+        FilterComponent(kind="exact_duplicates"),
+        FilterComponent(kind="near_copies"),
+        FilterComponent(kind="class_agreement"),
     )
     arms: tuple[ArmSpec, ...] = Field(
         default=tuple(ArmSpec.model_validate(a) for a in DEFAULT_ARMS), min_length=1
@@ -158,7 +175,7 @@ class Study(Section):
 
     @field_validator("generators", "curation")
     @classmethod
-    def _unique(cls, value: tuple[Component, ...]) -> tuple[Component, ...]:
+    def _unique(cls, value: tuple[AnyComponent, ...]) -> tuple[AnyComponent, ...]:
         titles = [c.title for c in value]
         for title in titles:
             if titles.count(title) > 1:

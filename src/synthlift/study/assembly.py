@@ -28,6 +28,7 @@ from synthlift.study.components import resolve_component
 from synthlift.study.counting import counts
 from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
+from synthlift.study.filter_strength import strength_choices
 from synthlift.study.membership import membership_results
 from synthlift.study.preparation import original_sizes
 from synthlift.study.realism import energy_kwh, quality_results
@@ -290,6 +291,7 @@ def assemble(
             "arms": arms,
             "counts": counts(work),
             "filters": filter_effects(work),
+            "strengths": strength_choices(work),
             "generators": generator_results(work, figures, quality, membership),
             "gallery": list(gallery),
             "openings": _openings(work) if evaluation is not None else None,

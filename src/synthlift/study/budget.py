@@ -32,10 +32,9 @@ STRENGTHS_COMPARED = 3
 CHOOSING_FOLDS = 3
 STEPS_OF_SEARCH = 6
 KEEP_FACTOR = 1.2
+"""Samples per image that filters keep, to expect with the default ones."""
 PARALLEL = 0.9
 """Speed of a worker beside others, which share caches and memory with it."""
-
-"""Samples per kept image to expect with the default filters."""
 
 
 def parse_budget(text: str) -> float:
@@ -81,6 +80,8 @@ class Task:
         design, folds, fits, replicates, test_images, workers: as they are called everywhere.
         selects: whether validation may be used for choices.
         inside: whether choices are made in folds of the training sets (``crossing``).
+        filter_trials: models of one replicate and generator that only compare filter strengths.
+        selected_share: what selectors keep of what filters kept, in (0, 1].
     """
 
     sizes: tuple[int, ...]
@@ -95,6 +96,8 @@ class Task:
     workers: int
     selects: bool
     inside: Inside = "no"
+    filter_trials: int = 0
+    selected_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,8 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     fits = option.replicates if task.design == "cross_validated" else option.fits
     fits = min(fits, option.replicates) if uses_generator else 0
     wanted = [wanted_images(arm, task.cells) for arm in arms if arm.generator]
-    images = sum(map(_sampled, most_wanted(wanted).values()))
+    needs = most_wanted(wanted).values()
+    images = sum(_sampled(need / task.selected_share) for need in needs)
     steps = speeds.training_steps * option.training_share
     model = steps * speeds.classifier_step + MODEL_SECONDS
     scorer = model if uses_generator else 0
@@ -189,7 +193,9 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     fit = training + sampling + FIT_SECONDS + scorer
     parallel = task.workers * PARALLEL
     fit_rounds = -(-fits // task.workers) * task.workers
+    trials = task.filter_trials * len({arm.generator for arm in arms if arm.uses_synthetic})
     models = option.replicates * len(arms) + _tuning_models(task, option)
+    models += trials * _compared_on(task, option) * task.selects
     if any(arm.target.by is not None for arm in arms):
         models += CHOOSING_FOLDS * _training_sets(task, option)
     seconds = START_SECONDS + (fit_rounds * fit + models * model) / parallel
@@ -198,7 +204,8 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     # The study up to its choices, on two thirds of every training set, three times.
     inside = CHOOSING_FOLDS * _training_sets(task, option)
     third = fit - sampling / 3 if uses_generator else 0.0
-    return seconds + inside * (third + (len(arms) + STRENGTHS_COMPARED - 1) * model) / parallel
+    compared = len(arms) + STRENGTHS_COMPARED - 1 + trials
+    return seconds + inside * (third + compared * model) / parallel
 
 
 def _training_sets(task: Task, option: Option) -> int:
@@ -208,13 +215,20 @@ def _training_sets(task: Task, option: Option) -> int:
 def _tuning_models(task: Task, option: Option) -> int:
     """Models that compare augmentation strengths, where validation chooses."""
     tuned = any(a.recipe.augmentation == "tuned" for a in task.arms if a.name in option.arms)
+    return (STRENGTHS_COMPARED - 1) * _compared_on(task, option) * (tuned and task.selects)
+
+
+def _compared_on(task: Task, option: Option) -> int:
+    """Replicates that choices on validation are made by: those of the rounds that choose."""
     crossed = task.design == "cross_validated"
-    compared_on = option.replicates if crossed else min(option.fits, option.replicates)
-    return (STRENGTHS_COMPARED - 1) * compared_on * (tuned and task.selects)
+    return option.replicates if crossed else min(option.fits, option.replicates)
 
 
-def _sampled(kept: int) -> int:
-    """Images sampled of a class for ``kept`` ones: whole chunks, and the reserved test stream."""
+def _sampled(kept: float) -> int:
+    """Images sampled of a class for ``kept`` ones: whole chunks, and the reserved test stream.
+
+    ``kept`` is what filters are to leave, before selectors choose among it.
+    """
     chunks = max(1, -(-round(kept * KEEP_FACTOR) // CHUNK))
     return (chunks + 1) * CHUNK
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import ComponentConfig, Descriptor, Group, descriptor
-from synthlift.spec.study import Component
+from synthlift.spec.study import Component, FilterComponent
 
 Resolved = dict[str, Any]
 
@@ -36,9 +36,46 @@ def settings_of(group: Group, component: Component) -> ComponentConfig:
     """The component's Config with its defaults; errors as in :func:`resolve_component`."""
     found = descriptor(group, component.kind)
     try:
-        return found.config.model_validate(component.settings())
+        config = found.config.model_validate(component.settings())
+        if not isinstance(component, FilterComponent) or component.strength is None:
+            return config
+        strength = _strengths(component, config).get(component.strength, {})
+        return found.config.model_validate({**component.settings(), **strength})
     except ValidationError as error:
         raise _explain(group, component, found, error) from None
+
+
+def strengths_of(component: FilterComponent) -> tuple[str, ...]:
+    """What ``strength: auto`` of a filter chooses among, the weakest first.
+
+    Raises:
+        InputError: the filter is unknown or has no strengths, or a setting is wrong or one that
+            its strength decides.
+    """
+    found = settings_of("filters", component)
+    return tuple(_strengths(component, found))
+
+
+def _strengths(
+    component: FilterComponent, config: ComponentConfig
+) -> Mapping[str, Mapping[str, Any]]:
+    found = config.strengths()
+    if not found:
+        raise InputError(
+            f"filter '{component.title}' ({component.kind}) with strength: {component.strength}",
+            rule="this filter has no strengths; copies are rejected for what they are, not for "
+            "what they do to a score",
+            remedy="remove 'strength' there",
+        )
+    decided = {key for settings in found.values() for key in settings}
+    if given := sorted(decided & set(component.settings())):
+        raise InputError(
+            f"filter '{component.title}' ({component.kind}) with strength: {component.strength} "
+            f"and {given[0]}: {component.settings()[given[0]]}",
+            rule=f"a strength of '{component.kind}' sets: {', '.join(sorted(decided))}",
+            remedy=f"remove 'strength' or '{given[0]}'",
+        )
+    return found
 
 
 def _explain(

@@ -104,6 +104,7 @@ def _inside(work: Work, request: StageRequest, draws: Sequence[int]) -> Work:
         inside=True,
         splits=None if work.splits is None else {d: work.splits[draws[d // FOLDS]] for d in counts},
         strengths={},
+        filter_strengths={},
         final_arms={},
         trained={},
         models={},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from synthlift.errors import InputError, nearest_name
 from synthlift.seeds import seed_for
 from synthlift.spec.data import Pool
-from synthlift.spec.study import Component
+from synthlift.spec.study import FilterComponent
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
 from synthlift.study.beside import Images, read_images
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from synthlift.data.contract import Source
     from synthlift.data.inventory import Row
 
-FILTERS: tuple[Component, ...] = tuple(
-    Component(kind=kind)
+FILTERS: tuple[FilterComponent, ...] = tuple(
+    FilterComponent(kind=kind)
     for kind in (
         "exact_duplicates",
         "near_copies",
@@ -78,7 +78,7 @@ class Judgements:
     facts: dict[str, Any] = field(repr=False)
 
 
-def curate_pool(session: Session, pool: Pool, *, filters: Sequence[Component]) -> Judgements:
+def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterComponent]) -> Judgements:
     """Judge every image of a pool against the session's data.
 
     Raises:

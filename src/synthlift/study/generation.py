@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
 from synthlift.store.keys import canonical
 from synthlift.study.beside import inputs_beside
 from synthlift.study.components import Resolved, resolve_component
+from synthlift.study.filtering import Curation
 from synthlift.study.halving import Halving, Place, halve, halvings_of, micro_batch_of
 from synthlift.study.layout import FitUnit
 from synthlift.study.session import Session
@@ -39,6 +41,7 @@ class Pool:
         fitted: its artefact.
         streams: one per class, whose first chunks calibrate the filters, and per cell wanted.
         wanted: kept images wanted per cell.
+        curation: the filters that its images pass.
         test_chunks: chunks of the reserved test stream, one per class.
         hard_cases: key of the errors that tell hard training images; "" where none are asked for.
     """
@@ -50,6 +53,7 @@ class Pool:
     scorer: str
     streams: dict[Cell, Stream]
     wanted: dict[Cell, int]
+    curation: Curation
     test_chunks: list[Artefact] = field(default_factory=list)
     hard_cases: str = ""
 
@@ -203,24 +207,16 @@ def _sample_request(
     )
 
 
-def _filters(session: Session) -> list[dict[str, Any]]:
-    return [
-        {"name": component.title, **resolve_component("filters", component)}
-        for component in session.study.curation
-    ]
-
-
 def _judge_request(
     session: Session,
     pool: Pool,
     chunk: StageRequest,
     reference: list[str],
-    filters: Sequence[Mapping[str, Any]],
 ) -> StageRequest:
     return StageRequest(
         stage="judge",
         function=f"{_STAGES}:judge",
-        config={"draw": pool.unit.draw, "filters": list(filters)},
+        config={"draw": pool.unit.draw, "filters": list(pool.curation.filters)},
         inputs={
             **as_inputs(pool.data),
             "scorer": pool.scorer,
@@ -243,18 +239,25 @@ class _Wanted(NamedTuple):
 
 
 def fill(session: Session, pools: Sequence[Pool], plan: GenerationPlan) -> None:
-    """Sample and judge until every pool holds what is wanted, or 3 × that was requested."""
-    filters = _filters(session)
+    """Sample and judge as :func:`collect` does, and sample the reserved test streams."""
+    collect(session, pools, plan)
+    _reserve(session, pools, plan)
+    for pool in pools:
+        _report(session, pool)
+
+
+def collect(session: Session, pools: Sequence[Pool], plan: GenerationPlan) -> None:
+    """Sample and judge until every pool holds what is wanted, or 3 × that was requested.
+
+    Where selectors keep a share of what they are given, so many more are requested.
+    """
     while wanted := _next_chunks(pools, plan):
         # The first chunks of every class calibrate the filters, so nothing is judged before them.
         first = [one for one in wanted if one.chunk == 0]
         later = [one for one in wanted if one.chunk]
         parts = [later[start : start + TOGETHER] for start in range(0, len(later), TOGETHER)]
         for part in ([first] if first else []) + parts:
-            _sample_and_judge(session, part, plan, filters)
-    _reserve(session, pools, plan)
-    for pool in pools:
-        _report(session, pool)
+            _sample_and_judge(session, part, plan)
 
 
 def _next_chunks(pools: Sequence[Pool], plan: GenerationPlan) -> list[_Wanted]:
@@ -270,7 +273,6 @@ def _sample_and_judge(
     session: Session,
     wanted: Sequence[_Wanted],
     plan: GenerationPlan,
-    filters: Sequence[Mapping[str, Any]],
 ) -> None:
     def requests(halved: Mapping[str, Sequence[Halving]]) -> list[StageRequest]:
         references: dict[str, list[str]] = {}
@@ -282,7 +284,7 @@ def _sample_and_judge(
                 references[pool.fitted.key] = _first_keys(session, pool, plan, halvings)
             chunks.append(asked)
             known = references[pool.fitted.key]
-            verdicts.append(_judge_request(session, pool, asked, known, filters))
+            verdicts.append(_judge_request(session, pool, asked, known))
         return [*chunks, *verdicts]
 
     made = _within_memory(session, [one.pool for one in wanted], requests)
@@ -301,16 +303,18 @@ def _first_keys(
 def _more(pool: Pool, stream: Stream, plan: GenerationPlan) -> int:
     """How many further chunks to ask for now."""
     wanted = pool.wanted.get(stream.cell, 0)
+    before = wanted / pool.curation.share
     if not stream.chunks:
-        return max(1, -(-round(wanted * MARGIN) // plan.chunk))
+        return max(1, -(-round(before * MARGIN) // plan.chunk))
     if stream.chunks[-1].images < plan.chunk:
         return 0  # a fixed stock is used up
     kept, asked = stream.number_kept(), len(stream.chunks) * plan.chunk
-    if kept >= wanted or asked >= max(REFILL_LIMIT * wanted, plan.chunk):
+    most = math.ceil(round(REFILL_LIMIT * before, 6))
+    if kept >= wanted or asked >= max(most, plan.chunk):
         return 0
-    rate = max(kept / asked, 1 / REFILL_LIMIT)
+    rate = max(kept / asked, wanted / most)
     needed = -(-int((wanted - kept) / rate + 1) // plan.chunk)
-    limit = -(-REFILL_LIMIT * wanted // plan.chunk) - len(stream.chunks)
+    limit = -(-most // plan.chunk) - len(stream.chunks)
     return max(1, min(needed, limit))
 
 

@@ -24,6 +24,7 @@ from synthlift.study.budget import (
 from synthlift.study.census import aimed_at, conditioned, expected_cells, require_reachable
 from synthlift.study.choices import SELECTABLE_GROUPS, is_unbalanced
 from synthlift.study.components import resolve_component
+from synthlift.study.filtering import automatic, curation_of, least_share
 from synthlift.study.layout import Layout, make_layout, with_room
 from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
 from synthlift.study.retrieving import require_pool
@@ -81,6 +82,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         session.arms(), study.generators, store=session.store, inventory=opened.inventory.key
     )
     require_pool(session.arms(), study.data)
+    curation_of(study.curation, {})
     design = decide_design(session, opened)
     channels = decide_channels(session, opened)
     if study.budget is None:
@@ -228,6 +230,8 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
         workers=workers,
         selects=study.selection != "predeclared",
         inside=_inside(session, opened, validated),
+        filter_trials=sum(len(tried) - 1 for tried in automatic(study.curation).values()),
+        selected_share=least_share(study.curation),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from synthlift.store import Artefact, StageContext, StageRequest, Summary
 from synthlift.store.images import SPLIT, DataKeys, usable_rows
 from synthlift.study.aiming import aim_once
 from synthlift.study.census import aimed_at, count_cells
+from synthlift.study.filtering import curation_of, known_strengths
 from synthlift.study.generation import Pool, fill, fit_request
 from synthlift.study.layout import FitUnit, Replicate
 from synthlift.study.modelling import Modelling, model_request, scorer_request
@@ -93,6 +95,15 @@ def final_model(work: Work) -> tuple[Artefact, str]:
     return model, f"arm '{name}', trained again on all {sum(counts.values())} images{beside}"
 
 
+def _strengths(work: Work, generator: str) -> dict[str, str]:
+    """Of each filter with a chosen strength, what most folds chose; the first of equals."""
+    chosen = [known_strengths(one, generator) for one in work.filter_strengths.values()]
+    return {
+        name: Counter(one[name] for one in chosen).most_common(1)[0][0]
+        for name in (chosen[0] if chosen else ())
+    }
+
+
 def _shared(work: Work) -> Modelling:
     session, prepared = work.session, work.prepared
     (split,) = session.ask(
@@ -159,6 +170,7 @@ def _pool(work: Work, shared: Modelling, arm: Arm) -> Pool:
         scorer=scorer.key,
         streams=make_streams(work.generation.classes, need),
         wanted=need,
+        curation=curation_of(session.study.curation, _strengths(work, component.title)),
         hard_cases=shared.hard_cases(HELD_OUT),
     )
     fill(session, [pool], replace(work.generation, reserved=0))

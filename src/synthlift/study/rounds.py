@@ -11,6 +11,8 @@ from synthlift.study.aiming import aim
 from synthlift.study.choices import with_recipe
 from synthlift.study.contrast import best_rival, declare_contrast
 from synthlift.study.evidence import predict_all
+from synthlift.study.filter_strength import choose_strengths
+from synthlift.study.filtering import curation_of
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.gate import stopped_generators
 from synthlift.study.generation import Pool, fill, fit_request
@@ -43,6 +45,7 @@ def train_round(work: Work, replicates: Sequence[Replicate]) -> None:
     work.session.ask([*fits, *scorers, *models.values()])
     _keep(work, rivals, models)
     _make_pools(work, units)
+    choose_strengths(work, replicates)
     fill(
         work.session, [pool for pool in work.pools.values() if pool.unit in units], work.generation
     )
@@ -135,5 +138,6 @@ def _make_pools(work: Work, units: Sequence[FitUnit]) -> None:
                 scorer=scorer_request(session, work.shared, unit).key,
                 streams=make_streams(work.generation.classes, wanted),
                 wanted=wanted,
+                curation=curation_of(session.study.curation, {}),
                 hard_cases=work.shared.hard_cases(unit.draw),
             )

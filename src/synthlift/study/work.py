@@ -9,6 +9,7 @@ from synthlift.spec.arms import Arm, Augmentation
 from synthlift.store import Artefact
 from synthlift.study.choices import Contrast, Selection
 from synthlift.study.external import External
+from synthlift.study.filtering import FilterStrengths
 from synthlift.study.generation import GenerationPlan, Pool
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import Modelling
@@ -32,6 +33,7 @@ class Work:
         generator_share, training_share: share of the wanted generator and classifier training,
             in (0, 1].
         strengths: the strength of tuned augmentation, by split (None = pooled).
+        filter_strengths: strengths of filters that are chosen, by split (None = pooled).
         final_arms: the arms as trained, recipes filled in, by name; where splits choose, with the
             recipe most of them chose.
         trained: the arm behind every model, by (arm name, replicate index).
@@ -62,6 +64,7 @@ class Work:
     generator_share: float = 1.0
     training_share: float = 1.0
     strengths: dict[int | None, Augmentation] = field(default_factory=dict)
+    filter_strengths: dict[int | None, FilterStrengths] = field(default_factory=dict)
     final_arms: dict[str, Arm] = field(default_factory=dict)
     trained: dict[tuple[str, int], Arm] = field(default_factory=dict)
     models: dict[tuple[str, int], Artefact] = field(default_factory=dict)

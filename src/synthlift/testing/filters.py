@@ -26,6 +26,7 @@ from synthlift.vision.encoders import CallableEncoder
 Check = Callable[[Descriptor, ComponentConfig], None]
 
 MOST = 0.5
+STRENGTHS = ("off", "light", "medium", "strong")
 
 
 def filter_inputs() -> FilterInputs:
@@ -135,6 +136,18 @@ def config_survives_json(descriptor: Descriptor, config: ComponentConfig) -> Non
     assert isinstance(config, descriptor.config)
 
 
+def strengths_reject_more_and_more(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """Strengths, where there are any, are valid settings with known names, the weakest first."""
+    found = config.strengths()
+    assert list(found) == [name for name in STRENGTHS if name in found]
+    rejected = []
+    for settings in found.values():
+        stronger = descriptor.config.model_validate({**config.model_dump(), **settings})
+        verdicts = _calibrated(descriptor, stronger).judge(_mixture())
+        rejected.append(sum(verdict.flagged for verdict in verdicts))
+    assert rejected == sorted(rejected), f"rejected at each strength: {rejected}"
+
+
 CHECKS: tuple[Check, ...] = (
     gives_one_verdict_per_image,
     judges_each_image_alone,
@@ -143,6 +156,7 @@ CHECKS: tuple[Check, ...] = (
     leaves_global_random_state,
     never_reaches_for_the_test,
     config_survives_json,
+    strengths_reject_more_and_more,
 )
 
 

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthlift.generators.gan.augmentation import adapted, apply_changes, draw_changes
-from synthlift.generators.gan.networks import Discriminator
 from synthlift.generators.learning.loop import Learner
 from synthlift.generators.learning.optimizer import (
     average_decay,
@@ -72,7 +71,9 @@ class AdversarialLearner(Learner[B]):
 
     Args:
         kind: of the generator, for messages and the log.
-        synthesis, discriminator: changed in place.
+        synthesis: changed in place.
+        discriminator: changed in place; maps images and what they show to scores [N], or [N, P]
+            of patches.
         settings: of the contest.
         further: networks that are trained beside the first one, by name.
     """
@@ -81,7 +82,7 @@ class AdversarialLearner(Learner[B]):
         self,
         kind: str,
         synthesis: nn.Module,
-        discriminator: Discriminator,
+        discriminator: nn.Module,
         *,
         settings: Settings,
         **further: nn.Module,

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from synthlift.errors import InputError
 from synthlift.generators.sizes import tiny
-from synthlift.registry import ComponentConfig
+from synthlift.registry import ComponentConfig, Descriptor, descriptor
 
 SOURCE = "source"
 """The name under which source images are found."""
 MASKS = "masks"
 """In place of a source: the masks beside the training images."""
+IDENTITY = "identity"
+UNFIT = frozenset({"inputs", "stock", "masks"})
+"""Needs of generators that cannot be fitted on masks alone."""
 MAPPED = ("metadata", "label", "classes")
 """What describes a folder or table, and says nothing about masks."""
 
@@ -28,6 +32,9 @@ class TranslationConfig(ComponentConfig):
         metadata, label: as under ``data``.
         classes: class name there → ours, "" to leave a class out; names that are equal need no
             entry.
+        masks: with ``source: masks``, a generator of new masks, such as ``{kind: vae}`` with its
+            own settings: it is fitted on the masks of the training images, and what it draws is
+            translated. Without it the training images' own masks are, changed.
         pairing: ``none`` = the source shows other things than the training images do (contrastive
             translation, Park 2020); ``name`` = a source image belongs to the training image of the
             same class and name, whatever the ending (Isola 2017). Masks are always paired.
@@ -43,13 +50,16 @@ class TranslationConfig(ComponentConfig):
         batch_size: training examples per step; auto is 32 for tiny images, else 16.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         gradient_penalty: weight of the penalties on real and generated images at the start, as in
-            kind ``gan``; auto is 3 for tiny images, else 0.3.
+            kind ``gan``; auto is 3 for tiny images, else 0.05.
         contrast: weight of the contrastive loss, without pairs: each place of a translated image
             is to tell from which place of its source it came. Higher keeps more of the source; far
-            above the default it drowns the look of the training images.
+            above the default it drowns the look of the training images. auto is 0.05 for tiny
+            images, else 0.3.
         fidelity: weight of the mean absolute difference from the partner, with pairs.
-        width: channels of the translator at its finest level; auto goes by size.
-        depth: residual blocks per level.
+        width: channels of the translator of tiny images at its finest level; of others, half of
+            those at the coarsest. auto goes by size.
+        depth: residual blocks per level; for images that are not tiny, a third of those at the
+            coarsest.
         class_balance: as in kind ``gan``.
         augmentation: as in kind ``gan``.
         least_diversity: without pairs, as in kind ``gan``: below it images have become alike.
@@ -68,6 +78,7 @@ class TranslationConfig(ComponentConfig):
     metadata: str | None = None
     label: str | None = None
     classes: dict[str, str] = Field(default_factory=dict)
+    masks: dict[str, Any] | None = None
     pairing: Literal["none", "name"] = "none"
     variations: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
     change: float = Field(default=0.5, ge=0, le=1)
@@ -77,7 +88,7 @@ class TranslationConfig(ComponentConfig):
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     learning_rate: float = Field(default=1e-3, gt=0)
     gradient_penalty: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    contrast: float = Field(default=0.05, ge=0)
+    contrast: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     fidelity: float = Field(default=10.0, ge=0)
     width: Annotated[int, Field(ge=8)] | Literal["auto"] = "auto"
     depth: int = Field(default=1, ge=1)
@@ -91,6 +102,25 @@ class TranslationConfig(ComponentConfig):
     checkpoint_seconds: float = Field(default=20.0, gt=0)
     terms: str | None = None
     redistribute: Literal["yes", "no", "unknown"] = "unknown"
+
+    @field_validator("masks")
+    @classmethod
+    def _with_defaults(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        """All settings, and the identity of what draws: both take part in keys."""
+        if value is None:
+            return None
+        try:
+            found, config = mask_component(value)
+        except InputError as error:
+            raise ValueError(f"{error.given}. {error.rule}. {error.remedy}") from None
+        kind = {"kind": found.kind, IDENTITY: found.identity()}
+        return {**kind, **config.model_dump(mode="json")}
+
+    @model_validator(mode="after")
+    def _new_masks_are_translated(self) -> TranslationConfig:
+        if self.masks is not None and self.source != MASKS:
+            raise ValueError("'masks' names what draws new masks: it needs source: masks")
+        return self
 
     @model_validator(mode="after")
     def _masks_are_the_training_images_own(self) -> TranslationConfig:
@@ -139,6 +169,34 @@ class TranslationConfig(ComponentConfig):
         return self.readings * self.monitor_images
 
 
+def mask_component(given: Mapping[str, Any]) -> tuple[Descriptor, ComponentConfig]:
+    """The generator of masks that ``masks`` names, and its settings.
+
+    Raises:
+        InputError: it names no kind or an unknown one, one that cannot be fitted on images alone,
+            or a wrong setting.
+    """
+    rule = "masks are drawn by a generator that learns from labelled images, such as vae or flow"
+    if not given.get("kind"):
+        raise InputError(
+            "'masks' without a kind", rule=rule, remedy="write it like masks: {kind: vae}"
+        )
+    found = descriptor("generators", str(given["kind"]))
+    if found.needs & UNFIT or "labels" not in found.conditions:
+        raise InputError(f"'masks' of kind '{found.kind}'", rule=rule, remedy="name another kind")
+    settings = {key: value for key, value in given.items() if key not in ("kind", IDENTITY)}
+    try:
+        return found, found.config.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"'{key}' under 'masks': {first['msg']}",
+            rule=f"'{found.kind}' takes: {', '.join(found.config.model_fields)}",
+            remedy="correct the entry",
+        ) from None
+
+
 def settle(
     config: TranslationConfig, *, examples: int, image_shape: tuple[int, int, int]
 ) -> TranslationConfig:
@@ -154,7 +212,8 @@ def settle(
         "variations": 10 if config.paired else 1,
         "steps": int(min(3000, max(600 if small else 1500, examples))),
         "batch_size": 32 if small else 16,
-        "gradient_penalty": 3.0 if small else 0.3,
+        "gradient_penalty": 3.0 if small else 0.05,
+        "contrast": 0.05 if small else 0.3,
         "width": 16 if small else 32,
     }
     chosen = {name: value for name, value in suited.items() if getattr(config, name) == "auto"}

@@ -25,6 +25,7 @@ from synthlift.generators.learning.examples import (
 from synthlift.generators.learning.folders import write_network
 from synthlift.generators.translation.config import TranslationConfig
 from synthlift.generators.translation.networks import build_translator
+from synthlift.generators.translation.new_masks import FOLDER, NewMasks
 from synthlift.generators.translation.sources import Rows, Sources
 from synthlift.seeds import generator_for, seed_for
 from synthlift.types import FittedGenerator, ImageBatch, Int64, SampleRequest, UInt8
@@ -33,9 +34,15 @@ RESERVED_AT_MOST = 64
 """Source images of a class that are kept for tests, as in an imported pool."""
 
 
+NEW = -1
+
+
 @dataclass(frozen=True)
 class _Taken:
-    """A source image for a request; ``changed`` says that it is changed first."""
+    """A source image for a request; ``changed`` says that it is changed first.
+
+    The row is :data:`NEW` where a new mask is drawn.
+    """
 
     request: SampleRequest
     row: int
@@ -50,6 +57,7 @@ class TranslationFitted(FittedGenerator):
         plan: the network's plan.
         weights: tensors by parameter name.
         history: settings, seed, classes and what happened in training, JSON-able.
+        new_masks: what draws new masks in place of those of the sources.
         device: torch device string.
     """
 
@@ -60,6 +68,7 @@ class TranslationFitted(FittedGenerator):
         plan: Mapping[str, Any],
         weights: Mapping[str, Tensor],
         history: Mapping[str, Any],
+        new_masks: NewMasks | None = None,
         device: str = "cpu",
     ) -> None:
         network = build_translator(plan, seed=0)
@@ -69,6 +78,7 @@ class TranslationFitted(FittedGenerator):
         self._images, self._vocabulary = sources.images, Vocabulary.from_json(history)
         self._config = TranslationConfig.model_validate(history["config"])
         self._has_partner = set(sources.partners.tolist())
+        self._new_masks = new_masks
         self._orders: dict[tuple[int, str], Rows] = {}
 
     @property
@@ -109,7 +119,7 @@ class TranslationFitted(FittedGenerator):
         return np.concatenate(made) if made else np.zeros((0, *self.image_shape), np.uint8)
 
     def stock(self, stream: str = "train") -> dict[str, int]:
-        """How many images of each class can be asked for."""
+        """How many images of each class can be asked for; new masks do not run out."""
         classes = enumerate(self._vocabulary.classes)
         return {name: self._variations * len(self._order(k, stream)) for k, name in classes}
 
@@ -125,7 +135,9 @@ class TranslationFitted(FittedGenerator):
         return other
 
     def save(self, folder: Path) -> None:
-        """Write network and facts, see ``learning.folders``; no source image."""
+        """Write network and facts, see ``learning.folders``, and what draws masks; no source."""
+        if self._new_masks is not None:
+            self._new_masks.fitted.save(folder / FOLDER)
         weights = dict(self._network.named_parameters())
         write_network(folder, plan=self._plan, weights=weights, facts=self._history)
 
@@ -151,6 +163,8 @@ class TranslationFitted(FittedGenerator):
 
     def _take(self, request: SampleRequest) -> _Taken | None:
         """The source image at a request's index, or None beyond the last one."""
+        if self._new_masks is not None:
+            return _Taken(request, NEW, False) if self._new_masks.has(request.label) else None
         order = self._order(request.label, request.stream)
         if request.index >= self._variations * len(order):
             return None
@@ -172,10 +186,7 @@ class TranslationFitted(FittedGenerator):
         return self._orders[key]
 
     def _chunk(self, taken: Sequence[_Taken]) -> ImageBatch:
-        rows = np.array([one.row for one in taken], np.intp)
-        names = self._images.ids[rows].tolist()
-        unit = to_unit(as_nchw(torch.from_numpy(self._images.pixels(rows))))
-        source = self._changed(unit, taken, names)
+        source, names, origins = self._sources(taken)
         seeds = [seed_for(t.request.seed, "noise", n) for t, n in zip(taken, names, strict=True)]
         labels = np.array([one.request.label for one in taken], np.int64)
         masks = self._config.wants_masks()
@@ -183,8 +194,22 @@ class TranslationFitted(FittedGenerator):
             pixels=self._run(source, labels, seeds),
             labels=labels,
             masks=to_pixels(source)[:, 0].numpy() if masks else None,
-            origins=tuple(f"mask of {name}" if masks else name for name in names),
+            origins=origins,
         )
+
+    def _sources(self, taken: Sequence[_Taken]) -> tuple[Tensor, list[str], tuple[str, ...]]:
+        """Source images as they are translated, their names, and the same in words."""
+        if self._new_masks is not None:
+            drawn = self._new_masks.draw([one.request for one in taken])
+            words = f"new mask drawn by {self._new_masks.kind}"
+            unit = to_unit(as_nchw(torch.from_numpy(drawn)))
+            return unit, [words] * len(taken), (words,) * len(taken)
+        rows = np.array([one.row for one in taken], np.intp)
+        names = self._images.ids[rows].tolist()
+        unit = to_unit(as_nchw(torch.from_numpy(self._images.pixels(rows))))
+        masks = self._config.wants_masks()
+        origins = tuple(f"mask of {name}" if masks else name for name in names)
+        return self._changed(unit, taken, names), names, origins
 
     def _changed(self, unit: Tensor, taken: Sequence[_Taken], names: Sequence[str]) -> Tensor:
         """Shifted, turned, scaled and mirrored source images, each by its own seed."""

@@ -26,6 +26,7 @@ from synthlift.generators.translation.networks import (
     build_translator,
     plan_network,
 )
+from synthlift.generators.translation.new_masks import fit_masks, read_masks
 from synthlift.generators.translation.sources import Sources, find_sources
 from synthlift.generators.translation.training import Lesson, PairedLearner, UnpairedLearner
 from synthlift.seeds import seed_for
@@ -70,9 +71,16 @@ class TranslationGenerator(InputsGenerator):
             **vocabulary.as_json(),
         }
 
+        new = fit_masks(config.masks, sources, inputs, run=run) if config.masks else None
+
         def fitted(weights: Mapping[str, Tensor]) -> TranslationFitted:
             return TranslationFitted(
-                sources, plan=plan, weights=weights, history=facts, device=run.device
+                sources,
+                plan=plan,
+                weights=weights,
+                history=facts,
+                new_masks=new,
+                device=run.device,
             )
 
         learner = _learner(plan, lesson, config, seed=run.seed, device=run.device)
@@ -101,7 +109,13 @@ class TranslationGenerator(InputsGenerator):
         plan, weights, facts = read_network(folder, kind="translation", classes=("Translator",))
         facts = {name: value for name, value in facts.items() if name != "format"}
         sources = find_sources(TranslationConfig.model_validate(facts["config"]), inputs)
-        return TranslationFitted(sources, plan=plan, weights=weights, history=facts, device=device)
+        config = TranslationConfig.model_validate(facts["config"])
+        new = None
+        if config.masks:
+            new = read_masks(config.masks, sources, folder, device=device)
+        return TranslationFitted(
+            sources, plan=plan, weights=weights, history=facts, new_masks=new, device=device
+        )
 
 
 def _lesson(

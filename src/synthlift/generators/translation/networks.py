@@ -1,4 +1,4 @@
-"""The translator, and the heads that compare places of an image with places of its source."""
+"""The networks of a plan: translator, discriminator, and heads that compare places of images."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from synthlift.generators.learning.networks import (
 )
 from synthlift.generators.sizes import tiny
 from synthlift.generators.translation.config import TranslationConfig
+from synthlift.generators.translation.fine import FineTranslator, Grid, PatchDiscriminator
 
 HEAD = 64
 """Length of the vectors in which places are compared."""
@@ -51,33 +52,47 @@ def plan_network(
     }
 
 
-def build_translator(plan: Mapping[str, Any], *, seed: int) -> Translator:
+def build_translator(plan: Mapping[str, Any], *, seed: int) -> Translator | FineTranslator:
     """The translator of a plan with weights drawn from ``seed``; global state is untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        inputs = plan["source_channels"] + plan["noise_channels"]
-        return Translator(_body(plan), plan["conditions"], inputs=inputs)
+        body, inputs = _body(plan), plan["source_channels"] + plan["noise_channels"]
+        if tiny(body.image_shape):
+            return Translator(body, plan["conditions"], inputs=inputs)
+        return FineTranslator(
+            body.image_shape,
+            body.width,
+            body.depth,
+            plan["conditions"],
+            inputs=inputs,
+            normalised=not plan["noise_channels"],
+        )
 
 
-def build_judge(plan: Mapping[str, Any], *, beside: bool, seed: int) -> Discriminator:
+def build_judge(
+    plan: Mapping[str, Any], *, beside: bool, seed: int
+) -> Discriminator | PatchDiscriminator:
     """The discriminator of a plan; with ``beside`` it is shown the source, too (Isola 2017)."""
     body = _body(plan)
     height, width, channels = body.image_shape
     if beside:
         channels += plan["source_channels"]
-    # Dense networks, which judge tiny images, count features, not channels.
-    breadth = DENSER * body.width if tiny(body.image_shape) else body.width
+    shape = (height, width, channels)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        shown = Body((height, width, channels), breadth, body.depth)
-        return Discriminator(shown, plan["conditions"])
+        if not tiny(body.image_shape):
+            return PatchDiscriminator(shape, plan["conditions"])
+        # Dense networks, which judge tiny images, count features, not channels.
+        return Discriminator(Body(shape, DENSER * body.width, body.depth), plan["conditions"])
 
 
 def build_heads(plan: Mapping[str, Any], *, seed: int) -> Heads:
     """The heads of a plan's translator with weights drawn from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return Heads(Levels(_body(plan)).widths)
+        body = _body(plan)
+        levels = Levels(body) if tiny(body.image_shape) else Grid(body.image_shape, body.width)
+        return Heads(levels.widths)
 
 
 def _body(plan: Mapping[str, Any]) -> Body:
@@ -86,7 +101,7 @@ def _body(plan: Mapping[str, Any]) -> Body:
 
 
 class Translator(nn.Module):
-    """A residual U-Net (Ronneberger 2015) without normalisation, told the class.
+    """A residual U-Net (Ronneberger 2015) without normalisation for tiny images, told the class.
 
     Args:
         body: size of the network; its image shape is that of the images that are made.

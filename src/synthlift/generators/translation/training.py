@@ -19,6 +19,7 @@ from synthlift.generators.learning.examples import (
     to_unit,
 )
 from synthlift.generators.translation.config import TranslationConfig
+from synthlift.generators.translation.fine import FineTranslator, PatchDiscriminator
 from synthlift.generators.translation.networks import Heads, Translator
 
 TEMPERATURE = 0.07
@@ -58,8 +59,8 @@ class UnpairedLearner(AdversarialLearner[TranslationBatch]):
 
     def __init__(
         self,
-        translator: Translator,
-        discriminator: Discriminator,
+        translator: Translator | FineTranslator,
+        discriminator: Discriminator | PatchDiscriminator,
         heads: Heads,
         *,
         lesson: Lesson,
@@ -102,6 +103,7 @@ class UnpairedLearner(AdversarialLearner[TranslationBatch]):
             after=drawn,
             stream=batch.stream,
         )
+        assert self._config.contrast != "auto", "settle() comes first"
         return {"contrastive_loss": self._config.contrast * loss}
 
 
@@ -118,8 +120,8 @@ class PairedLearner(AdversarialLearner[TranslationBatch]):
 
     def __init__(
         self,
-        translator: Translator,
-        discriminator: Discriminator,
+        translator: Translator | FineTranslator,
+        discriminator: Discriminator | PatchDiscriminator,
         *,
         lesson: Lesson,
         config: TranslationConfig,
@@ -172,7 +174,7 @@ class PairedLearner(AdversarialLearner[TranslationBatch]):
 
 
 def contrastive_loss(
-    translator: Translator,
+    translator: Translator | FineTranslator,
     heads: Heads,
     *,
     before: Tensor,

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from synthlift.reporting import svg, text
 from synthlift.reporting.reading import Reading
-from synthlift.spec.facts import Cost, Counts
+from synthlift.spec.facts import Cost, Counts, Decision
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,17 @@ def _cost_row(cost: Cost, longest: float) -> CostRow:
 def decisions(reading: Reading) -> list[tuple[str, str, str]]:
     """Name, value, reason of every recorded choice."""
     found = reading.results.decisions
-    return [(d.name.replace("_", " "), text.plain_value(d.value), d.reason) for d in found]
+    return [(d.name.replace("_", " "), _taken(d), d.reason) for d in found]
+
+
+def _taken(decision: Decision) -> str:
+    """The value for people; of filter strengths without what else was tried."""
+    if not decision.name.startswith("filter_strengths"):
+        return text.plain_value(decision.value)
+    return "; ".join(
+        f"{generator}: " + text.plain_value({one["filter"]: one["strength"] for one in chosen})
+        for generator, chosen in decision.value.items()
+    )
 
 
 _DESIGNS = {
