@@ -19,9 +19,11 @@ from synthlift.store import StageRequest, Store
 from synthlift.store.images import DataKeys
 from synthlift.study.budget import CHUNK
 from synthlift.study.executors.local import LocalExecutor
-from synthlift.study.generation import GenerationPlan, Pool, fill, verdict_rows
+from synthlift.study.filtering import curation_of
+from synthlift.study.generation import GenerationPlan, fill, verdict_rows
 from synthlift.study.layout import make_layout
 from synthlift.study.ledger import Ledger
+from synthlift.study.pools import Pool
 from synthlift.study.session import Session
 from synthlift.study.streams import make_streams
 from tests.e2e.tiny import study_of
@@ -94,6 +96,7 @@ def planned(folder: Path, count: int) -> Pool:
         scorer="model-1",
         streams=make_streams(CLASSES, wanted),
         wanted=wanted,
+        curation=curation_of(study.curation, {}),
     )
     fill(session, [pool], GenerationPlan(CLASSES, (8, 8, 1), CHUNK, reserved=0))
     return pool

@@ -7,7 +7,7 @@ from typing import Any
 
 from synthlift.spec.arms import Arm
 from synthlift.spec.results import FilterEffect
-from synthlift.study.generation import Pool
+from synthlift.study.pools import Pool
 from synthlift.study.work import Work
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from synthlift.spec.facts import Counts
 from synthlift.spec.targets import grouped
-from synthlift.study.generation import Pool
 from synthlift.study.modelling import from_hard_cases
+from synthlift.study.pools import Pool
 from synthlift.study.streams import Stream
 from synthlift.study.work import Work
 

@@ -19,10 +19,10 @@ from synthlift.study.ablation import with_all_filters
 from synthlift.study.beside import notes_beside
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
 from synthlift.study.external import External
-from synthlift.study.generation import Pool
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import generated_request
 from synthlift.study.open_test import open_test, prediction_request
+from synthlift.study.pools import Pool
 from synthlift.study.stages.retrieval import is_retrieved
 from synthlift.study.tables import entries
 from synthlift.study.work import Work

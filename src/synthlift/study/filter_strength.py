@@ -26,9 +26,10 @@ from synthlift.study.filtering import (
     curation_of,
     known_strengths,
 )
-from synthlift.study.generation import Pool, collect
+from synthlift.study.generation import collect
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import model_request
+from synthlift.study.pools import Pool
 from synthlift.study.streams import make_streams
 from synthlift.study.strength import with_strength
 from synthlift.study.tables import Entry, gather

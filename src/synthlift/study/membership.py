@@ -10,7 +10,7 @@ from synthlift.seeds import seed_for
 from synthlift.spec.facts import Estimate, MembershipFigure
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
-from synthlift.study.generation import Pool
+from synthlift.study.pools import Pool
 from synthlift.study.stages.membership import ATTACKS
 from synthlift.study.work import Work
 

@@ -12,8 +12,8 @@ from synthlift.spec.targets import SOURCES, By, Cell, class_cells
 from synthlift.store import StageRequest
 from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
 from synthlift.study.components import Resolved
-from synthlift.study.generation import Pool
 from synthlift.study.layout import FitUnit, Replicate, wanted_images
+from synthlift.study.pools import Pool
 from synthlift.study.session import Session
 from synthlift.study.stages.models import model_seed
 

@@ -11,7 +11,7 @@ from synthlift.spec.facts import Estimate, QualityFigure
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
 from synthlift.study.environment import WATTS_PER_CORE
-from synthlift.study.generation import Pool
+from synthlift.study.pools import Pool
 from synthlift.study.work import Work
 
 NAMES = (

@@ -18,9 +18,10 @@ from synthlift.store.images import SPLIT, DataKeys, usable_rows
 from synthlift.study.aiming import aim_once
 from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.filtering import curation_of, known_strengths
-from synthlift.study.generation import Pool, fill, fit_request
+from synthlift.study.generation import fill, fit_request
 from synthlift.study.layout import FitUnit, Replicate
 from synthlift.study.modelling import Modelling, model_request, scorer_request
+from synthlift.study.pools import Pool
 from synthlift.study.retrieving import retrieve_once
 from synthlift.study.steps import training_settings
 from synthlift.study.streams import make_streams

@@ -15,9 +15,10 @@ from synthlift.study.filter_strength import choose_strengths
 from synthlift.study.filtering import curation_of
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.gate import stopped_generators
-from synthlift.study.generation import Pool, fill, fit_request
+from synthlift.study.generation import fill, fit_request
 from synthlift.study.layout import FitUnit, Replicate, most_wanted
 from synthlift.study.modelling import model_request, scorer_request
+from synthlift.study.pools import Pool
 from synthlift.study.retrieving import retrieve
 from synthlift.study.streams import make_streams
 from synthlift.study.strength import tune_augmentation, with_strength

@@ -10,9 +10,10 @@ from synthlift.store import Artefact
 from synthlift.study.choices import Contrast, Selection
 from synthlift.study.external import External
 from synthlift.study.filtering import FilterStrengths
-from synthlift.study.generation import GenerationPlan, Pool
+from synthlift.study.generation import GenerationPlan
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import Modelling
+from synthlift.study.pools import Pool
 from synthlift.study.preparation import Prepared
 from synthlift.study.session import Session
 

@@ -1,0 +1,113 @@
+"""All images of one generator fit, as far as they were asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from synthlift.spec.targets import Cell
+from synthlift.store import Artefact
+from synthlift.store.images import DataKeys, ManifestEntry
+from synthlift.study.filtering import Curation
+from synthlift.study.halving import Place
+from synthlift.study.layout import FitUnit
+from synthlift.study.streams import Spent, Stream
+
+
+@dataclass
+class Pool:
+    """All images of one generator fit.
+
+    Attributes:
+        generator: name in the study.
+        unit: the fit.
+        fitted: its artefact.
+        streams: one per class, whose first chunks calibrate the filters, and per cell wanted.
+        wanted: kept images wanted per cell.
+        curation: the filters that its images pass.
+        test_chunks: chunks of the reserved test stream, one per class.
+        hard_cases: key of the errors that tell hard training images; "" where none are asked for.
+    """
+
+    generator: str
+    unit: FitUnit
+    fitted: Artefact
+    data: DataKeys
+    scorer: str
+    streams: dict[Cell, Stream]
+    wanted: dict[Cell, int]
+    curation: Curation
+    test_chunks: list[Artefact] = field(default_factory=list)
+    hard_cases: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the generator, and a few letters of the fit's key."""
+        return f"{self.generator}-{self.fitted.key.rpartition('-')[2][:12]}"
+
+    def places(self) -> Iterator[Place]:
+        """The chunks that are sampled."""
+        for cell, stream in self.streams.items():
+            yield from (("train", cell, number) for number in range(len(stream.chunks)))
+        yield from (("test", Cell(k), 0) for k in range(len(self.test_chunks)))
+
+    def manifest(
+        self, counts: Mapping[Cell, int], *, curated: bool, without: str = ""
+    ) -> list[ManifestEntry]:
+        """The first ``counts[cell]`` kept (or all) images of each cell, in request order.
+
+        ``without`` a filter, those that it alone rejects are kept, too.
+        """
+        return [
+            entry
+            for cell, count in sorted(counts.items())
+            for entry in self.streams[cell].manifest(count, curated=curated, without=without)
+        ]
+
+    def test_manifest(self) -> list[ManifestEntry]:
+        """All images of the reserved test stream."""
+        return [
+            {
+                "chunk": chunk.key,
+                "label": chunk.record["config"]["label"],
+                "rows": list(range(len(chunk.summary["hashes"]))),
+            }
+            for chunk in self.test_chunks
+            if chunk.summary["hashes"]
+        ]
+
+    def spent(self) -> Iterator[Spent]:
+        """What the fit cost, and then all that was made with it so far."""
+        yield Spent.of(self.fitted)
+        for stream in self.streams.values():
+            for chunk in stream.chunks:
+                yield chunk.sampling
+                yield chunk.judging
+        yield from map(Spent.of, self.test_chunks)
+
+    def first_chunks(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """A manifest of the first, uncurated samples of every class, and the chunks they are in."""
+        first = [(s.cell, s.chunks[0]) for s in self.class_streams() if s.chunks[0].images]
+        manifest = [
+            {"chunk": chunk.key, "label": cell.label, "rows": list(range(chunk.images))}
+            for cell, chunk in first
+        ]
+        return manifest, [chunk.key for _, chunk in first]
+
+    def rejected(self) -> Counter[str]:
+        """Rejected images by the filter that rejected them."""
+        counts: Counter[str] = Counter()
+        for stream in self.streams.values():
+            counts.update(stream.rejected())
+        return counts
+
+    def class_streams(self) -> list[Stream]:
+        """The streams of whole classes, in class order."""
+        return [self.streams[cell] for cell in sorted(self.streams) if not cell.attributes]
+
+    def fell_short(self) -> dict[Cell, int]:
+        """Missing kept images per cell, where sampling stopped at the limit."""
+        missing = {k: n - self.streams[k].number_kept() for k, n in self.wanted.items()}
+        return {k: n for k, n in missing.items() if n > 0}
