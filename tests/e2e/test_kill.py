@@ -39,7 +39,7 @@ def predicting(home: Path) -> bool:
     return any(key.startswith("predict-") for key in committed(home))
 
 
-MOMENTS: tuple[Callable[[Path], bool], ...] = (fitting, sampling, training, predicting)
+MOMENTS: tuple[Callable[[Path], bool], ...] = (fitting, training, sampling, predicting)
 
 
 def test_killed_four_times_and_started_again(tmp_path: Path) -> None:
