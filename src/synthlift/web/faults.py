@@ -7,7 +7,7 @@ import logging
 from flask import Flask, Response, jsonify, render_template, request
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
 
 from synthlift.errors import InputError
 from synthlift.web.errors import BusyError, MissingError, StuckError
@@ -74,6 +74,11 @@ def handle(app: Flask) -> None:
     @app.errorhandler(RequestEntityTooLarge)
     def large(_error: RequestEntityTooLarge) -> Response:
         return answer(413)
+
+    @app.errorhandler(SecurityError)
+    def another_name(_error: SecurityError) -> Response:
+        # No address of ours can be built for a name that is not ours.
+        return Response("this server has another name\n", status=400, mimetype="text/plain")
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:

@@ -16,7 +16,7 @@ from synthlift.web.settings import Settings
 CLIENT_HEADER = "X-Synthlift-Client"
 """Any value; a page of another site cannot send it without asking first, which is never allowed."""
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
-OPEN = frozenset(("static", "pages.tokens", "pages.login", "pages.health"))
+OPEN = frozenset(("static", "pages.tokens", "pages.login", "pages.enter", "pages.health"))
 """End points that need no token."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
