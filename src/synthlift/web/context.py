@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from synthlift.web.settings import Settings
 
 KEY = "synthlift"
 TIDY_SECONDS = 300.0
+_LOG = logging.getLogger("synthlift.web")
 
 
 @dataclass
@@ -87,7 +89,10 @@ class Context:
 
     def _keep_tidy(self) -> None:
         while True:
-            self.tidy()
+            try:
+                self.tidy()
+            except Exception:  # what cannot be deleted now may be later
+                _LOG.exception("deleting old files failed")
             if self._end.wait(TIDY_SECONDS):
                 return
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from synthlift.spec.study import Study
@@ -22,6 +24,17 @@ from synthlift.web.inference.loaded import Loaded
 from synthlift.web.jobs.commands import BUDGETS, QUESTIONS
 from synthlift.web.library import Library
 from tests.unit.web.conftest import OURS, Serve
+
+
+AS_JSON = {**OURS, "Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def any_client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+    """Of one application for many requests."""
+    home, many = tmp_path_factory.mktemp("home"), 10**6
+    settings = Settings(home=home, store=home, per_minute=many, costly_per_minute=many)
+    return create_app(settings).test_client()
 
 
 def folder_of_images(place: Path) -> Path:
@@ -84,6 +97,35 @@ def test_malformed_requests_are_refused_in_words(client: FlaskClient, body: Any)
     answer = client.post("/api/v1/generations", json=body, headers=OURS)
     assert answer.status_code == 400
     assert all(answer.get_json()["error"].values())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(
+    ["run", "generator", "label", "attributes", "seed", "count", "data", "budget"]
+)
+
+
+@given(
+    path=st.sampled_from(["generations", "studies", "inspections"]),
+    body=st.dictionaries(KEYS, JSON),
+)
+def test_no_request_breaks_the_server(any_client: FlaskClient, path: str, body: Any) -> None:
+    answer = any_client.post(f"/api/v1/{path}", data=json.dumps(body), headers=AS_JSON)
+    assert 400 <= answer.status_code < 500
+
+
+@given(content=st.binary(max_size=300))
+def test_no_bytes_break_the_server(any_client: FlaskClient, content: bytes) -> None:
+    answer = any_client.post("/api/v1/studies", data=content, headers=AS_JSON)
+    assert 400 <= answer.status_code < 500
+    form = {"archive": (io.BytesIO(b"PK\x03\x04" + content), "x.zip")}
+    assert any_client.post("/api/v1/data", data=form, headers=OURS).status_code == 400
 
 
 def test_other_media_types_are_refused(client: FlaskClient) -> None:

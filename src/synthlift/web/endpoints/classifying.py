@@ -95,7 +95,10 @@ def _classify(
             }
         )
     if answer.get("event") == "failed":
-        raise StuckError(answer["error"]["given"])
+        error = answer["error"]
+        if error["rule"]:
+            raise InputError(error["given"], rule=error["rule"], remedy=error["remedy"])
+        raise StuckError(error["given"])
     said = iter(answer["pictures"])
     mib = here.settings.picture_bytes // 1024**2
     pictures = []
