@@ -5,22 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
-import signal
-import socket
 import struct
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,86 +20,8 @@ from PIL import Image
 from synthlift import api
 from synthlift.spec.provenance import provenance_in
 from synthlift.web.inference.worker import Worker
-from synthlift.web.security import CLIENT_HEADER
-from tests.e2e.tiny import FLOW, PROGRAM, draw_folder, run, study_of
-
-Asked = tuple[int, Any, dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server."""
-
-    port: int
-    home: Path
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Asked:
-        """Status, content (JSON decoded) and headers."""
-        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        sent = {CLIENT_HEADER: "test", "Content-Type": "application/json", **headers}
-        request = urllib.request.Request(
-            f"{self.address}{path}", data=content, headers=sent, method=method
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
-                return _content(answer.status, answer.read(), dict(answer.headers))
-        except urllib.error.HTTPError as error:
-            return _content(error.code, error.read(), dict(error.headers))
-
-    def send(self, path: str, field: str, *files: tuple[str, bytes]) -> Asked:
-        """Upload files."""
-        mark = uuid.uuid4().hex
-        parts = [
-            f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n".encode()
-            + content
-            + b"\r\n"
-            for name, content in files
-        ]
-        kind = f"multipart/form-data; boundary={mark}"
-        return self.ask(
-            "POST", path, b"".join(parts) + f"--{mark}--".encode(), **{"Content-Type": kind}
-        )
-
-    def until(self, path: str, reached: Callable[[Any], bool], *, seconds: float = 120) -> Any:
-        """Poll until what is found there satisfies."""
-        end = time.monotonic() + seconds
-        while True:
-            code, found, _ = self.ask("GET", path)
-            assert code == 200, found
-            if reached(found):
-                return found
-            assert time.monotonic() < end, found
-            time.sleep(0.1)
-
-    def draw(self, run_id: str, **changes: Any) -> Any:
-        """Ask for images and wait for them."""
-        body = {
-            "run": run_id,
-            "generator": "flow",
-            "label": "disc",
-            "count": 3,
-            "seed": 5,
-            **changes,
-        }
-        code, made, _ = self.ask("POST", "/api/v1/generations", body)
-        assert code == 202, made
-        return self.until(
-            f"/api/v1/generations/{made['id']}", lambda one: one["state"] != "running"
-        )
-
-    def images(self, made: Any) -> list[bytes]:
-        """The files of a request for images."""
-        return [self.ask("GET", image["url"])[1] for image in made["images"]]
-
-
-def _content(code: int, content: bytes, headers: dict[str, str]) -> Asked:
-    is_json = headers.get("Content-Type", "").startswith("application/json")
-    return code, json.loads(content) if is_json else content, headers
+from tests.e2e.serving import Server, serving
+from tests.e2e.tiny import FLOW, draw_folder, run, study_of
 
 
 @pytest.fixture(scope="module")
@@ -133,35 +45,8 @@ def finished(home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def server(home: Path, finished: Path) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = ["serve", finished, "--data", home / "data", "--home", home / "web"]
-    options = ["--store", home / "store", "--port", port, "--workers", 1, "--no-browser"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *map(str, [*words, *options])],
-        env={**os.environ, "SYNTHLIFT_DATA_HOME": str(home / "data-home")},
-        stderr=(home / "serve.stderr").open("wb"),
-    )
-    found = Server(port, home / "web")
-    try:
-        _wait_for(found, process)
+    with serving(home, [str(finished), "--data", str(home / "data"), "--workers", "1"]) as found:
         yield found
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-        assert "Traceback" not in (home / "serve.stderr").read_text()
-
-
-def _wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert process.poll() is None, (server.home.parent / "serve.stderr").read_text()
-        try:
-            if server.ask("GET", "/healthz")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the server did not start")
 
 
 @pytest.fixture(scope="module")

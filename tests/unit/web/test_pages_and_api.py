@@ -25,7 +25,6 @@ from synthlift.web.jobs.commands import BUDGETS, QUESTIONS
 from synthlift.web.library import Library
 from tests.unit.web.conftest import OURS, Serve
 
-
 AS_JSON = {**OURS, "Content-Type": "application/json"}
 
 

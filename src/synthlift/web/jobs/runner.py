@@ -85,8 +85,9 @@ class Runner:
 
     def step(self) -> None:
         """Look once at everything."""
-        self.table.beat(self.name)
-        for orphan in self.table.orphans():
+        if self._running:
+            self.table.beat(self.name)
+        for orphan in self.table.orphans(self.name):
             self._adopt(orphan)
         for lane in LANES:
             running = self._running.get(lane)

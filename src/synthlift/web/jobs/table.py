@@ -88,6 +88,8 @@ class JobTable:
     def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         database.row_factory = sqlite3.Row
+        # A heartbeat need not survive a power cut; the table stays whole all the same.
+        database.execute("PRAGMA synchronous = NORMAL")
         return database
 
     @contextmanager
@@ -197,12 +199,14 @@ class JobTable:
                 (job,),
             )
 
-    def orphans(self) -> list[Job]:
-        """Running jobs whose server has gone: taken from it here, by one caller only."""
+    def orphans(self, owner: str) -> list[Job]:
+        """Running jobs of other servers that have gone: taken from them, by one caller only."""
         dead = time.time() - self.stale_seconds
         with self._open() as database:
             rows = database.execute(
-                f"SELECT {_COLUMNS} FROM jobs WHERE state = 'running' AND heartbeat < ?", (dead,)
+                f"SELECT {_COLUMNS} FROM jobs WHERE state = 'running' AND owner != ? "
+                "AND heartbeat < ?",
+                (owner, dead),
             ).fetchall()
             for row in rows:  # a heartbeat for the time that its leftovers need to end
                 database.execute(
