@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from PIL import Image
 
 from synthlift import api
 from synthlift.spec.provenance import provenance_in
+from synthlift.web.errors import BusyError
+from synthlift.web.inference.client import Inference
 from synthlift.web.inference.worker import Worker
 from tests.e2e.serving import Server, serving
 from tests.e2e.tiny import FLOW, draw_folder, run, study_of
@@ -165,6 +168,27 @@ def test_a_drawing_ends_when_it_is_cancelled_and_keeps_its_images(
     assert [event["event"] for event in said] == ["image"] * 3 + ["cancelled"]
     assert not worker.busy
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_worker_that_dies_is_replaced(finished: Path, home: Path) -> None:
+    inference = Inference(device="cpu", answer_seconds=100, waiting=10)
+    picture = next((home / "data" / "shapes" / "disc").iterdir())
+    model = str(finished / "models" / "rival")
+    request = {"models": [model], "files": [str(picture)], "max_pixels": 10**6}
+    try:
+        inference.warm_up()
+        with ThreadPoolExecutor(1) as pool:
+            pending = pool.submit(inference.classify, request)
+            while not inference.waits:
+                time.sleep(0.01)
+            inference.restart()
+            assert pending.result(30)["event"] == "failed"
+        again = inference.classify(request)
+        assert again["pictures"][0]["answers"][model]
+        with pytest.raises(BusyError):
+            inference.classify({**request, "files": [str(picture)] * 11})
+    finally:
+        inference.close()
 
 
 # ── classifying ───────────────────────────────────────────────────────────────────────────────

@@ -121,6 +121,7 @@ def _only_here(host: str) -> bool:
 
 
 def _run(settings: Settings, *, made_up: str, browser: bool, quiet: bool) -> None:
+    import logging
     import signal
     import threading
     import webbrowser
@@ -130,6 +131,8 @@ def _run(settings: Settings, *, made_up: str, browser: bool, quiet: bool) -> Non
     from synthlift.cli import output
     from synthlift.web import create_app
 
+    # It warns of every request that waits for a moment.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     app = create_app(settings)
     here = app.extensions["synthlift"]
     try:

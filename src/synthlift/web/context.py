@@ -68,6 +68,7 @@ class Context:
     def start(self) -> None:
         """Begin to run jobs, and to delete what is old."""
         self.runner.start()
+        self.inference.warm_up()
         threading.Thread(target=self._keep_tidy, name="tidy", daemon=True).start()
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ _GONE: Event = {
 
 
 class Inference:
-    """The worker process; it is started when it is first needed.
+    """The worker process; it is started when it is first needed, unless it was warmed up.
 
     Args:
         device: torch device of the worker.
@@ -40,6 +40,16 @@ class Inference:
         self._process: subprocess.Popen[str] | None = None
         self._listeners: dict[str, Listener] = {}
         self._pictures = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is waited for."""
+        return bool(self._listeners)
+
+    def warm_up(self) -> None:
+        """Start the worker, so that it has loaded its libraries when it is first needed."""
+        with self._lock:
+            self._started()
 
     def classify(self, request: Mapping[str, Any]) -> Event:
         """Classify files and wait for the answer; see ``worker.Worker``.

@@ -6,6 +6,7 @@ classify that wait together are computed together; between two batches of a draw
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import queue
@@ -245,7 +246,7 @@ def serve(requests: TextIO, events: TextIO, *, device: str) -> None:
         events.flush()
 
     worker = Worker(send, device=device)
-    send({"id": "", "event": "ready"})
+    importlib.import_module("synthlift.vision.prediction")  # seconds, while nobody waits for it
     while True:
         taken = [] if worker.busy else [waiting.get()]
         while not waiting.empty():
