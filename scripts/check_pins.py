@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PINS = ("requirements/run.txt", "requirements/dev.txt")
+PINS = ("requirements/run.txt", "requirements/web.txt", "requirements/dev.txt")
 MARK = "# pyproject.toml's dependencies: sha256 "
 
 
@@ -45,10 +45,11 @@ def complaints() -> list[str]:
         for name, text in texts.items()
         if mark not in text.splitlines()
     ]
-    run, dev = (pinned(texts[name]) for name in PINS)
+    dev = pinned(texts[PINS[-1]])
     found += [
-        f"{name}: run.txt pins {version}, dev.txt {dev[name]}; run `make lock`"
-        for name, version in run.items()
+        f"{name}: {file} pins {version}, dev.txt {dev[name]}; run `make lock`"
+        for file, text in texts.items()
+        for name, version in pinned(text).items()
         if name in dev and dev[name] != version
     ]
     return found

@@ -6,14 +6,15 @@ cd "$(dirname "$0")/.."
 export UV_PYTHON_DOWNLOADS=never
 uv=$(scripts/bootstrap.sh uv)
 
-compile() { # group, then further options
-    group="$1"
-    shift
+compile() { # name of the file, group, then further options
+    name="$1" group="$2"
+    shift 2
     "$uv" pip compile pyproject.toml --group "$group" --universal --python-version 3.11 \
         --generate-hashes --no-header --no-annotate --quiet "$@" \
-        --output-file "requirements/$group.txt"
-    "${PYTHON:-python3}" scripts/check_pins.py --stamp "requirements/$group.txt"
+        --output-file "requirements/$name.txt"
+    "${PYTHON:-python3}" scripts/check_pins.py --stamp "requirements/$name.txt"
 }
 
-compile dev --all-extras "$@"
-compile run --constraint requirements/dev.txt "$@"
+compile dev dev --all-extras "$@"
+compile run run --constraint requirements/dev.txt "$@"
+compile web run --extra web --constraint requirements/dev.txt "$@" # what the Dockerfile installs

@@ -187,7 +187,7 @@ def test_pins_that_do_not_belong_to_the_project_are_found(
 
 
 def test_every_pin_has_hashes_and_no_address() -> None:
-    for name in ("run.txt", "dev.txt"):
+    for name in ("run.txt", "web.txt", "dev.txt"):
         text = (ROOT / "requirements" / name).read_text()
         entries = text.split("\n", 1)[1].replace(" \\\n    --hash", " --hash").splitlines()
         assert len(entries) > 50

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from synthlift.types import UInt8
     from synthlift.vision.prediction import Classifier
 
-MODEL, DESCRIPTION = "model", "model.json"
+MODEL, MODELS, DESCRIPTION, ARM = "model", "models", "model.json", "arm.json"
 BLOCK = 256
 
 
@@ -78,6 +79,45 @@ def model_folder(given: Path) -> Path:
     )
 
 
+@dataclass(frozen=True)
+class KeptModel:
+    """A classifier that a run folder keeps.
+
+    Attributes:
+        role: ``rival`` (real images only) and ``generative`` of the pair that the verdict compares;
+            ``recommended`` where the folder keeps the recommended one alone.
+        arm: its name, or "" where the folder does not say.
+        folder: with ``model.json``.
+    """
+
+    role: Literal["rival", "generative", "recommended"]
+    arm: str
+    folder: Path
+
+
+def kept_models(run: Path) -> list[KeptModel]:
+    """The pair that a run compares, the rival first; else its recommended model; else nothing."""
+    pair = [
+        KeptModel(role, _arm_of(run / MODELS / role), run / MODELS / role)
+        for role in _PAIR
+        if (run / MODELS / role / DESCRIPTION).is_file()
+    ]
+    if len(pair) == len(_PAIR):
+        return pair
+    alone = (run / MODEL / DESCRIPTION).is_file()
+    return [KeptModel("recommended", "", run / MODEL)] if alone else []
+
+
+_PAIR: tuple[Literal["rival", "generative"], ...] = ("rival", "generative")
+
+
+def _arm_of(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / ARM).read_text(encoding="utf-8"))["arm"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
 def _files(given: Sequence[Path | str]) -> Iterator[Path]:
     from synthlift.data.decode import EXTENSIONS
 
@@ -113,10 +153,15 @@ def _block(classifier: Classifier, files: Sequence[Path]) -> list[Classification
 
 def _read(file: Path, classifier: Classifier) -> UInt8:
     from synthlift.data.decode import read_image
-    from synthlift.data.sizes import resize
     from synthlift.spec.data import Data
 
-    facts = classifier.facts
-    image = read_image(file, max_pixels=Data().max_pixels, white=facts.white)
-    size, _, channels = facts.image_shape
-    return resize(image.pixels, size=size, fit=facts.fit, channels=channels)
+    image = read_image(file, max_pixels=Data().max_pixels, white=classifier.facts.white)
+    return as_trained(image.pixels, classifier)
+
+
+def as_trained(pixels: UInt8, classifier: Classifier) -> UInt8:
+    """An image, uint8 [H, W, 1 or 3], brought to the size and channels of the training images."""
+    from synthlift.data.sizes import resize
+
+    size, _, channels = classifier.facts.image_shape
+    return resize(pixels, size=size, fit=classifier.facts.fit, channels=channels)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from synthlift.api.kept_generators import Kept
 from synthlift.errors import is_out_of_memory
 from synthlift.seeds import seed_for
+from synthlift.spec.provenance import facts_of
 from synthlift.spec.targets import Cell
 from synthlift.types import FittedGenerator, ImageBatch, SampleRequest, SamplesInChunks, UInt8
 
@@ -78,13 +79,23 @@ def batches(
 
 @dataclass(frozen=True)
 class Wanted:
-    """Images of one class, whose requests are made as they are needed."""
+    """Images of one class, whose requests are made as they are needed.
+
+    Attributes:
+        kept: the generator.
+        name: of the class.
+        count: images.
+        seed: the same seed, class and attributes give the same images; more begin with the same.
+        attributes: values that all are asked for by.
+        params: settings of the sampler that differ from the generator's own.
+    """
 
     kept: Kept
     name: str
     count: int
     seed: int
     attributes: Mapping[str, str]
+    params: Mapping[str, float] = field(default_factory=dict)
 
     def requests(self, start: int, stop: int) -> list[SampleRequest]:
         """Those from ``start`` up to ``stop``."""
@@ -97,6 +108,23 @@ class Wanted:
                 label=cell.label,
                 seed=seed_for(self.seed, *place, i),
                 attributes=dict(self.attributes),
+                params=dict(self.params),
             )
             for i in range(start, stop)
         ]
+
+
+def told_of(kept: Kept, name: str, request: SampleRequest, image: Drawn) -> dict[str, str]:
+    """What the file of an image of class ``name`` says of it."""
+    _, _, made_from, prompt = image
+    return facts_of(
+        generator=kept.name,
+        kind=kept.kind,
+        label=name,
+        seed=request.seed,
+        index=request.index,
+        fit_seed=kept.seed,
+        attributes=request.attributes,
+        made_from=made_from,
+        prompt=prompt,
+    )

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthlift.api.drawing import Halved, Wanted, batches, drawn
+from synthlift.api.drawing import Halved, Wanted, batches, drawn, told_of
 from synthlift.api.images import GENERATORS, read_component
 from synthlift.api.kept_generators import COMPONENT, Kept, kept_folder, load_plugins_of, open_kept
 from synthlift.api.sources import Asked, Source, ask
 from synthlift.errors import InputError, nearest_name
-from synthlift.spec.provenance import facts_of, png_bytes
+from synthlift.spec.provenance import png_bytes
 from synthlift.spec.study import Component
 from synthlift.store.files import write_json_atomic
 from synthlift.vision.sheets import SHEET_COLUMNS, contact_sheet
@@ -116,8 +116,8 @@ def generate(
             workers=workers,
             listener=listener,
         )
-    chosen = _choose(classes, facts["classes"])
-    _require_learnt(asked_by, name, facts)
+    chosen = choose_classes(classes, facts["classes"])
+    require_learnt(asked_by, name, facts)
     kept = open_kept(place, name=name, facts=facts, device=_device(device), run=source, store=store)
     wanted = {label: Wanted(kept, label, per_class, seed, asked_by) for label in chosen}
     for one in wanted.values():
@@ -142,7 +142,12 @@ def _device(wanted: str) -> str:
     return choose_device(wanted)
 
 
-def _require_learnt(attributes: Mapping[str, str], name: str, facts: Mapping[str, Any]) -> None:
+def require_learnt(attributes: Mapping[str, str], name: str, facts: Mapping[str, Any]) -> None:
+    """Refuse attributes that a generator was not fitted on.
+
+    Raises:
+        InputError: it names the ones that there are.
+    """
     learnt = facts["config"].get("attributes", ())
     for attribute in attributes:
         if attribute not in learnt:
@@ -155,7 +160,12 @@ def _require_learnt(attributes: Mapping[str, str], name: str, facts: Mapping[str
             )
 
 
-def _choose(wanted: Sequence[str], classes: Sequence[str]) -> list[str]:
+def choose_classes(wanted: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """The wanted ones, each once; all where none is named.
+
+    Raises:
+        InputError: one is unknown.
+    """
     for name in wanted:
         if name not in classes:
             raise InputError(
@@ -192,19 +202,10 @@ def _write_all(
         writer.writerow([*COLUMNS, *asked_by])
         for name, one in wanted.items():
             (folder / "images" / name).mkdir(parents=True, exist_ok=True)
-            for request, (pixels, mask, made_from, prompt) in drawn(kept, one, halved=halved):
+            for request, image in drawn(kept, one, halved=halved):
+                pixels, mask, made_from, prompt = image
                 file = f"images/{name}/{kept.name}_{request.index:05d}.png"
-                told = facts_of(
-                    generator=kept.name,
-                    kind=kept.kind,
-                    label=name,
-                    seed=request.seed,
-                    index=request.index,
-                    fit_seed=kept.seed,
-                    attributes=request.attributes,
-                    made_from=made_from,
-                    prompt=prompt,
-                )
+                told = told_of(kept, name, request, image)
                 (folder / file).write_bytes(png_bytes(pixels, facts=told))
                 if mask is not None:
                     _write_mask(folder / MASKS / Path(file).relative_to("images"), mask, told)

@@ -24,6 +24,7 @@ from synthlift.cli import (
     run,
     runs,
     schema,
+    serve,
     status,
     stop,
 )
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "evaluate": evaluate.evaluate,
     "runs": runs.runs,
+    "serve": serve.serve,
     "schema": schema.schema,
     "doctor": doctor.doctor,
     "gc": gc.gc,

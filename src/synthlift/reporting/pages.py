@@ -23,17 +23,26 @@ def render_page(template: str, *, styles: tuple[str, ...] = ("style.css",), **va
         values: what the template shows.
     """
     script = _asset("script.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         _environment()
         .get_template(template)
         .render(
-            style=_trusted("".join(_asset(name) for name in styles)),
+            style=_trusted(tokens() + "".join(_asset(name) for name in styles)),
             script=_trusted(script),
-            script_hash=digest,
+            script_hash=script_digest(),
             **values,
         )
     )
+
+
+def tokens() -> str:
+    """Our colours and typefaces as a style sheet, for all that shall look like the report."""
+    return _asset("tokens.css")
+
+
+def script_digest() -> str:
+    """SHA-256 of the one script that our pages run, base64, for a content security policy."""
+    return base64.b64encode(hashlib.sha256(_asset("script.js").encode()).digest()).decode()
 
 
 @functools.cache

@@ -145,6 +145,12 @@ def _write_all(
     if retrieved is not None:
         retrieved.to_csv(folder.file("retrieved.csv"), index=False)
     _copy_folder(model.folder, folder.file("model"), only=("model.safetensors", "model.json"))
+    if work.contrast is not None:
+        pair = {"rival": work.contrast.rival, "generative": work.contrast.generative}
+        for role, name in pair.items():
+            place, kept = folder.file("models") / role, work.models[name, 0]
+            _copy_folder(kept.folder, place, only=("model.safetensors", "model.json"))
+            write_json_atomic(place / "arm.json", {"arm": name, "replicate": 1})
     for pool in {p.generator: p for p in reversed(list(work.pools.values()))}.values():
         place = folder.file("generators") / pool.generator
         _copy_folder(pool.fitted.folder / SAVED, place)

@@ -63,7 +63,7 @@ def test_every_command_explains_itself(name: str) -> None:
 def test_the_list_of_commands_is_the_one_that_is_promised() -> None:
     promised = (
         "demo init inspect plan preview run status stop report generate curate classify export "
-        "evaluate runs schema doctor gc"
+        "evaluate runs serve schema doctor gc"
     )
     assert list(COMMANDS) == promised.split()
 

@@ -224,7 +224,8 @@ def _contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("theme", [0, 1, 2])
 def test_colours_keep_their_contrast_in_light_dark_and_print(theme: int) -> None:
     """WCAG 2.2 AA: 4.5 for text, 3 for what a chart is read from."""
-    css = (Path(svg.__file__).parent / "templates" / "style.css").read_text()
+    folder = Path(svg.__file__).parent / "templates"
+    css = "".join((folder / name).read_text() for name in ("tokens.css", "style.css"))
     blocks = re.findall(r":root \{(.*?)\}", css, re.S)
     assert len(blocks) == 3
     pairs = re.findall(r"--([\w-]+): (#[0-9a-f]{6}|#[0-9a-f]{3});", blocks[theme])

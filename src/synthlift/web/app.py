@@ -1,0 +1,62 @@
+"""Puts the application together."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Flask
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_wtf.csrf import CSRFProtect
+
+from synthlift.web import operations, pages
+from synthlift.web.context import KEY, Context
+from synthlift.web.endpoints import operations as all_operations
+from synthlift.web.faults import handle
+from synthlift.web.security import CLIENT_HEADER, protect, secret_key
+from synthlift.web.settings import Settings
+
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application; ``app.extensions["synthlift"]`` is its :class:`Context`.
+
+    No job is run before ``Context.start()``.
+    """
+    app = Flask(__name__)
+    here = Context.of(settings)
+    app.extensions[KEY] = here
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config.update(
+        SECRET_KEY=secret_key(settings.home),
+        MAX_CONTENT_LENGTH=settings.upload_bytes,
+        MAX_FORM_MEMORY_SIZE=1024**2,
+        MAX_FORM_PARTS=settings.pictures + 8,
+        SESSION_COOKIE_NAME="synthlift",
+        SESSION_COOKIE_SAMESITE="Strict",
+        PERMANENT_SESSION_LIFETIME=timedelta(days=7),
+        WTF_CSRF_TIME_LIMIT=None,
+        RATELIMIT_HEADERS_ENABLED=True,
+        # A page elsewhere could point a name of its own at this machine.
+        TRUSTED_HOSTS=list(LOCAL_NAMES) if settings.loopback else None,
+    )
+    limiter = Limiter(
+        get_remote_address,
+        app=app,
+        storage_uri="memory://",
+        default_limits=[f"{settings.per_minute} per minute"],
+    )
+    costly = f"{settings.costly_per_minute} per minute"
+    api = operations.blueprint(all_operations(), limiter=limiter, costly=costly)
+    forms = CSRFProtect(app)
+    forms.exempt(api)  # guarded by token, or by header and origin, see security.py
+    app.register_blueprint(api)
+    app.register_blueprint(
+        pages.blueprint(limiter, login=f"{settings.login_per_minute} per minute")
+    )
+    protect(app, settings)
+    handle(app)
+    app.jinja_env.globals["client_header"] = CLIENT_HEADER
+    app.jinja_env.globals["needs_token"] = bool(settings.token)
+    return app

@@ -1,0 +1,136 @@
+"""Unpacking an uploaded zip: what is in it is limited, and nothing leaves the folder."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import unicodedata
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from synthlift.data.decode import EXTENSIONS
+from synthlift.errors import InputError
+
+TABLES = frozenset((".csv", ".tsv", ".json", ".jsonl"))
+DEPTH, NAME_LENGTH = 8, 200
+_BLOCK = 1024 * 1024
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def unpack(stream: IO[bytes], into: Path, *, max_entries: int, max_bytes: int) -> int:
+    """Unpack images and tables of a zip into a new folder; anything else is left out.
+
+    Entries are counted and summed before and while they are written, since a header may lie.
+
+    Args:
+        stream: the zip.
+        into: a folder that does not exist yet; it is removed again when something is wrong.
+        max_entries, max_bytes: limits of all that it holds.
+
+    Returns:
+        Files written.
+
+    Raises:
+        InputError: no zip, too much in it, an encrypted entry, a link, or a name that leads out of
+            the folder.
+    """
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if len(entries) > max_entries:
+                raise _refused(
+                    f"{len(entries):,} files in the zip", f"a zip holds at most {max_entries:,}"
+                )
+            declared = sum(entry.file_size for entry in entries)
+            if declared > max_bytes:
+                raise _too_large(max_bytes)
+            wanted = [(entry, name) for entry in entries if (name := _place(entry)) is not None]
+            into.mkdir(parents=True)
+            _write(archive, wanted, into, max_bytes)
+    except InputError:
+        shutil.rmtree(into, ignore_errors=True)
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError) as error:
+        shutil.rmtree(into, ignore_errors=True)
+        raise _refused(
+            f"the zip cannot be read ({type(error).__name__})", "it is complete"
+        ) from None
+    except Exception as error:  # decompressors raise errors of their own on damaged data
+        shutil.rmtree(into, ignore_errors=True)
+        raise _refused(f"the zip is damaged ({type(error).__name__})", "it is complete") from None
+    if not wanted:
+        shutil.rmtree(into, ignore_errors=True)
+        raise _refused("no image is in the zip", "it holds one folder a class, with images in it")
+    return len(wanted)
+
+
+def _write(
+    archive: zipfile.ZipFile,
+    wanted: list[tuple[zipfile.ZipInfo, PurePosixPath]],
+    into: Path,
+    max_bytes: int,
+) -> None:
+    home, left = into.resolve(), max_bytes
+    for entry, name in wanted:
+        target = into / name
+        assert target.resolve().is_relative_to(home), "names were checked"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(entry) as source, target.open("xb") as sink:
+            while block := source.read(_BLOCK):
+                left -= len(block)
+                if left < 0:
+                    raise _too_large(max_bytes)
+                sink.write(block)
+
+
+def _place(entry: zipfile.ZipInfo) -> PurePosixPath | None:
+    """Where an entry goes below the folder; None for what is not wanted.
+
+    Raises:
+        InputError: it is encrypted, a link, or its name leads elsewhere.
+    """
+    if entry.flag_bits & 0x1:
+        raise _refused("the zip is encrypted", "its files can be read without a password")
+    mode = entry.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise _refused("a link is in the zip", "it holds plain files only")
+    raw = unicodedata.normalize("NFC", entry.filename).replace("\\", "/")
+    path = PurePosixPath(raw)
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", raw):
+        raise _refused(
+            "a name in the zip leads out of its folder", "names are relative, without '..'"
+        )
+    parts = path.parts
+    if parts and (parts[0] == "__MACOSX" or parts[-1].startswith(".")):
+        return None
+    if path.suffix.lower() not in EXTENSIONS | TABLES:
+        return None
+    wrong = len(parts) > DEPTH or any(_is_wrong(part) for part in parts)
+    if wrong:
+        raise _refused(
+            "a name in the zip cannot be used",
+            f"names have at most {NAME_LENGTH} characters, {DEPTH} folders, and no special ones",
+        )
+    return path
+
+
+def _is_wrong(part: str) -> bool:
+    return (
+        len(part) > NAME_LENGTH
+        or _FORBIDDEN.search(part) is not None
+        or _RESERVED.fullmatch(part) is not None
+        or part != part.strip(" .")
+    )
+
+
+def _too_large(limit: int) -> InputError:
+    return _refused(
+        "the zip unpacks to too much", f"it unpacks to at most {limit // 1024**2:,} MiB"
+    )
+
+
+def _refused(given: str, rule: str) -> InputError:
+    return InputError(given, rule=rule, remedy="change the zip and upload it again")

@@ -1,0 +1,105 @@
+"""What one application holds, and how a request reaches it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+
+from flask import current_app
+
+from synthlift.web.datasets import DataSets
+from synthlift.web.generations import Generations
+from synthlift.web.inference.client import Inference
+from synthlift.web.jobs.runner import Runner
+from synthlift.web.jobs.table import JobTable
+from synthlift.web.library import Library
+from synthlift.web.settings import Settings
+
+KEY = "synthlift"
+TIDY_SECONDS = 300.0
+_LOG = logging.getLogger("synthlift.web")
+
+
+@dataclass
+class Context:
+    """Everything behind the pages.
+
+    Attributes:
+        settings: of the server.
+        library, data: runs and data sets.
+        jobs, runner: studies and inspections.
+        inference, generations: what draws and classifies.
+    """
+
+    settings: Settings
+    library: Library
+    data: DataSets
+    jobs: JobTable
+    runner: Runner
+    inference: Inference
+    generations: Generations
+    _end: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Context:
+        """Everything for these settings; no process is started yet."""
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.home.chmod(0o700)
+        inference = Inference(
+            device=settings.device,
+            answer_seconds=settings.answer_seconds,
+            waiting=settings.classifications,
+        )
+        jobs = JobTable(settings.home / "jobs.sqlite")
+        return cls(
+            settings=settings,
+            library=Library(settings),
+            data=DataSets(settings),
+            jobs=jobs,
+            runner=Runner(jobs, logs=settings.job_logs),
+            inference=inference,
+            generations=Generations(
+                settings.generated, inference, open_at_once=settings.generations
+            ),
+        )
+
+    def start(self) -> None:
+        """Begin to run jobs, and to delete what is old."""
+        self.runner.start()
+        self.inference.warm_up()
+        threading.Thread(target=self._keep_tidy, name="tidy", daemon=True).start()
+
+    def close(self) -> None:
+        """End every process; unfinished jobs go on when the server starts again."""
+        self._end.set()
+        self.runner.close()
+        self.inference.close()
+
+    def tidy(self) -> None:
+        """Delete uploads and generated images that were not used for long."""
+        than = time.time() - self.settings.keep_seconds
+        needed = {job.data for job in self.jobs.all() if job.state in ("queued", "running")}
+        self.data.delete_older(than, spare=frozenset(needed))
+        self.generations.delete_older(than)
+        folder = self.settings.pictures_folder
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if file.stat().st_mtime < than:
+                file.unlink(missing_ok=True)
+
+    def _keep_tidy(self) -> None:
+        while True:
+            try:
+                self.tidy()
+            except Exception:  # what cannot be deleted now may be later
+                _LOG.exception("deleting old files failed")
+            if self._end.wait(TIDY_SECONDS):
+                return
+
+
+def context() -> Context:
+    """The context of the application that answers this request."""
+    found = current_app.extensions[KEY]
+    assert isinstance(found, Context)
+    return found

@@ -1,0 +1,181 @@
+"""Data sets that a study may read: folders below the allowed ones, and uploads."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from synthlift.data.decode import EXTENSIONS
+from synthlift.store.files import write_bytes_atomic
+from synthlift.web.archives import unpack
+from synthlift.web.errors import MissingError
+from synthlift.web.library import id_of
+from synthlift.web.settings import Settings
+
+SHOWN = 300
+_NAME = "name.txt"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One folder of images.
+
+    Attributes:
+        id: of its place.
+        name: what to call it.
+        path: the folder, or where it was unpacked.
+        kind: where it comes from.
+        until: when an upload is deleted, seconds since the epoch.
+    """
+
+    id: str
+    name: str
+    path: Path
+    kind: Literal["folder", "upload"]
+    until: float | None = None
+
+
+class DataSets:
+    """Finds data sets and takes uploads in.
+
+    Clients name data sets by ids from :meth:`all`, never by a path.
+
+    Args:
+        settings: the allowed folders and the limits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def all(self) -> list[DataSet]:
+        """Uploads, the newest first, then folders."""
+        uploads = sorted(self._uploads(), key=lambda one: -(one.until or 0.0))
+        return [*uploads, *self._folders()][:SHOWN]
+
+    def get(self, name: str) -> DataSet:
+        """One data set; an upload counts as used now.
+
+        Raises:
+            MissingError: there is none of that id.
+        """
+        found = next((one for one in self.all() if one.id == name), None)
+        if found is None:
+            raise MissingError(name)
+        if found.kind == "upload":
+            os.utime(self.settings.uploads / name)
+        return found
+
+    def take_in(self, stream: IO[bytes], *, called: str) -> DataSet:
+        """Unpack an uploaded zip.
+
+        Args:
+            stream: the zip.
+            called: its file name, of which only letters are kept, for people.
+
+        Raises:
+            InputError: see :func:`synthlift.web.archives.unpack`.
+        """
+        name = secrets.token_hex(8)
+        place = self.settings.uploads / name
+        title = _title(called)
+        try:
+            unpack(
+                stream,
+                place / title,
+                max_entries=self.settings.archive_entries,
+                max_bytes=self.settings.archive_bytes,
+            )
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        write_bytes_atomic(place / _NAME, title.encode(), durable=False)
+        return next(one for one in self._uploads() if one.id == name)
+
+    def delete(self, name: str) -> None:
+        """Delete an upload.
+
+        Raises:
+            MissingError: there is none of that id; folders are never deleted.
+        """
+        found = self.get(name)
+        if found.kind != "upload":
+            raise MissingError(name)
+        shutil.rmtree(self.settings.uploads / name)
+
+    def delete_older(self, than: float, *, spare: frozenset[str]) -> None:
+        """Delete uploads that were not used since ``than``, but those that a job needs."""
+        for one in list(self._uploads()):
+            if one.id not in spare and (self.settings.uploads / one.id).stat().st_mtime < than:
+                shutil.rmtree(self.settings.uploads / one.id, ignore_errors=True)
+
+    def _uploads(self) -> Iterator[DataSet]:
+        folder = self.settings.uploads
+        for place in folder.iterdir() if folder.is_dir() else ():
+            try:
+                title = (place / _NAME).read_text(encoding="utf-8")
+                until = place.stat().st_mtime + self.settings.keep_seconds
+            except OSError:  # being unpacked, or deleted just now
+                continue
+            yield DataSet(place.name, title, _innermost(place / title), "upload", until)
+
+    def _folders(self) -> Iterator[DataSet]:
+        for given in self.settings.data:
+            root = given.expanduser().resolve()
+            for path in [root, *_below(root, depth=2)]:
+                if _has_classes(path):
+                    name = root.name if path == root else str(path.relative_to(root.parent))
+                    yield DataSet(id_of(path), name, path, "folder")
+
+
+def _below(root: Path, *, depth: int) -> Iterator[Path]:
+    """Folders below a folder that truly lie there."""
+    try:
+        inside = sorted(path for path in root.iterdir() if path.is_dir())
+    except OSError:
+        return
+    for path in inside:
+        if path.is_symlink() or path.name.startswith("."):
+            continue
+        yield path
+        if depth > 1:
+            yield from _below(path, depth=depth - 1)
+
+
+def _has_classes(path: Path) -> bool:
+    """Whether at least two sub-folders hold an image."""
+    found = 0
+    try:
+        for folder in path.iterdir():
+            if folder.is_dir() and any(_is_image(file) for file in folder.iterdir()):
+                found += 1
+                if found == 2:
+                    return True
+    except OSError:
+        return False
+    return False
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in EXTENSIONS
+
+
+def _innermost(path: Path) -> Path:
+    """Archives often hold one folder with everything in it."""
+    while True:
+        inside = list(path.iterdir()) if path.is_dir() else []
+        if len(inside) != 1 or not inside[0].is_dir():
+            return path
+        path = inside[0]
+
+
+def _title(called: str) -> str:
+    stem = re.sub(r"\.zip$", "", re.split(r"[\\/]", called)[-1], flags=re.IGNORECASE)
+    cleaned = re.sub(r"[^A-Za-z0-9 ._-]+", "-", stem).strip(" ._-")[:60]
+    return cleaned or f"upload-{time.strftime('%Y-%m-%d')}"

@@ -1,0 +1,145 @@
+"""Classifying pictures with the models of a run."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flask import request
+from werkzeug.datastructures import FileStorage
+
+from synthlift.errors import InputError
+from synthlift.web.context import context
+from synthlift.web.endpoints.runs import model_facts
+from synthlift.web.errors import StuckError
+from synthlift.web.library import Finished
+from synthlift.web.operations import Operation
+from synthlift.web.schemas import Classified, ModelAnswer, PictureFacts, SampleRequest
+
+
+def classify_pictures(run: str) -> Classified:
+    """Uploaded pictures."""
+    here = context()
+    found = here.library.get(run)
+    given = request.files.getlist("pictures")
+    limit = here.settings.pictures
+    if not 1 <= len(given) <= limit:
+        raise InputError(
+            f"{len(given)} pictures", rule=f"1 to {limit} at once", remedy="send that many"
+        )
+    folder = here.settings.pictures_folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Names of our own, without an ending: what is in a file counts, not what it is called.
+    files = [folder / secrets.token_hex(16) for _ in given]
+    try:
+        limit = here.settings.picture_bytes
+        large = [_save(one, file, limit) for one, file in zip(given, files, strict=True)]
+        names = [_shown(one.filename or "", place) for place, one in enumerate(given, start=1)]
+        return _classify(found, files, names, large)
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def classify_samples(run: str, body: SampleRequest) -> Classified:
+    """Pictures of the run's gallery."""
+    found = context().library.get(run)
+    samples = found.samples
+    if max(body.samples) >= len(samples):
+        raise InputError(
+            f"sample {max(body.samples)}",
+            rule=f"the run has samples 0 to {len(samples) - 1}",
+            remedy="choose one of them",
+        )
+    chosen = [samples[index] for index in body.samples]
+    names = [f"sample of class {label}" for _, label in chosen]
+    return _classify(found, [file for file, _ in chosen], names, [False] * len(chosen))
+
+
+def _save(given: FileStorage, file: Path, limit: int) -> bool:
+    """Write an upload; True, and nothing written, when it is too large."""
+    content = given.stream.read(limit + 1)
+    if len(content) > limit:
+        return True
+    file.write_bytes(content)
+    return False
+
+
+def _shown(name: str, place: int) -> str:
+    """A file's name for people; it is used for nothing else."""
+    last = re.split(r"[\\/]", name)[-1]
+    return "".join(c for c in last if c.isprintable())[:80] or f"picture {place}"
+
+
+def _classify(
+    run: Finished, files: Sequence[Path], names: Sequence[str], large: Sequence[bool]
+) -> Classified:
+    here, models = context(), run.models
+    if not models:
+        raise InputError(
+            "this run keeps no model",
+            rule="a finished run keeps its models",
+            remedy="choose another run",
+        )
+    usable = [file for file, is_large in zip(files, large, strict=True) if not is_large]
+    answer: dict[str, Any] = {"pictures": []}
+    if usable:
+        answer = here.inference.classify(
+            {
+                "models": [str(model.folder) for model in models],
+                "files": [str(file) for file in usable],
+                "max_pixels": here.settings.max_pixels,
+            }
+        )
+    if answer.get("event") == "failed":
+        error = answer["error"]
+        if error["rule"]:
+            raise InputError(error["given"], rule=error["rule"], remedy=error["remedy"])
+        raise StuckError(error["given"])
+    said = iter(answer["pictures"])
+    mib = here.settings.picture_bytes // 1024**2
+    pictures = []
+    for name, is_large in zip(names, large, strict=True):
+        unread: dict[str, Any] = {"problem": f"larger than {mib} MiB", "answers": {}}
+        one = unread if is_large else next(said)
+        answers = [
+            _answer(model.role, one["answers"][str(model.folder)])
+            for model in models
+            if str(model.folder) in one["answers"] and not one["problem"]
+        ]
+        pictures.append(PictureFacts(name=name, problem=one["problem"], answers=answers))
+    return Classified(models=[model_facts(model) for model in models], pictures=pictures)
+
+
+def _answer(role: Any, probabilities: dict[str, float]) -> ModelAnswer:
+    label = max(probabilities, key=lambda name: probabilities[name])
+    return ModelAnswer(
+        role=role, label=label, probability=probabilities[label], probabilities=probabilities
+    )
+
+
+OPERATIONS = [
+    Operation(
+        "POST",
+        "/runs/<run>/classifications",
+        classify_pictures,
+        "Classify pictures with the models of a run; the pictures are deleted at once.",
+        form={
+            "pictures": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        },
+        answer=Classified,
+        costly=True,
+    ),
+    Operation(
+        "POST",
+        "/runs/<run>/sample-classifications",
+        classify_samples,
+        "Classify pictures of a run's gallery.",
+        body=SampleRequest,
+        answer=Classified,
+        costly=True,
+    ),
+]

@@ -1,0 +1,179 @@
+"""Drawing images with a run's generator."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Response, request, send_file, url_for
+
+from synthlift.errors import InputError
+from synthlift.web.context import context
+from synthlift.web.errors import MissingError
+from synthlift.web.generations import IMAGES, Generation
+from synthlift.web.library import Finished, KeptGenerator
+from synthlift.web.operations import Operation
+from synthlift.web.schemas import GeneratedImage, GenerateRequest, GenerationFacts, Seen
+
+
+def facts_of(made: Generation, *, after: int = 0) -> GenerationFacts:
+    """A request for images as clients see it."""
+    images = made.images[after:]
+    return GenerationFacts(
+        id=made.id,
+        state=made.state,
+        request=GenerateRequest.model_validate(made.request),
+        done=len(made.images),
+        total=int(made.request["count"]),
+        seconds_left=made.seconds_left,
+        images=[
+            GeneratedImage(
+                index=after + place,
+                url=url_for("api.generated_image", generation=made.id, index=after + place),
+                facts=one["facts"],
+                seen=None if one["seen"] is None else Seen.model_validate(one["seen"]),
+            )
+            for place, one in enumerate(images)
+        ],
+        archive=url_for("api.download_images", generation=made.id),
+        error=dict(made.error),
+    )
+
+
+def generate(body: GenerateRequest) -> GenerationFacts:
+    """Begin to draw."""
+    here = context()
+    if body.count > here.settings.images:
+        raise InputError(
+            f"{body.count} images at once",
+            rule=f"this server draws at most {here.settings.images} at once",
+            remedy="ask for fewer, or use `synthlift generate`",
+        )
+    run = here.library.get(body.run)
+    generator = _generator(run, body)
+    private = {"run": str(run.path), "params": _params(generator, body), "judge": _judge(run)}
+    return facts_of(here.generations.start(body.model_dump(mode="json"), private))
+
+
+def _generator(run: Finished, body: GenerateRequest) -> KeptGenerator:
+    found = next((one for one in run.generators if one.name == body.generator), None)
+    if found is None:
+        raise InputError(
+            "the run keeps no generator of that name",
+            rule="it keeps: " + (", ".join(one.name for one in run.generators) or "none"),
+            remedy="choose one of them",
+        )
+    if body.label not in found.classes:
+        raise InputError(
+            "the generator knows no such class",
+            rule="it knows: " + ", ".join(found.classes),
+            remedy="choose one of them",
+        )
+    for name, value in body.attributes.items():
+        if value not in found.attributes.get(name, ()):
+            raise InputError(
+                "the generator was not fitted on such a value of an attribute",
+                rule="it knows: "
+                + (
+                    "; ".join(f"{k}: {', '.join(v)}" for k, v in found.attributes.items()) or "none"
+                ),
+                remedy="choose one of them, or leave it open",
+            )
+    return found
+
+
+def _params(generator: KeptGenerator, body: GenerateRequest) -> dict[str, float | int]:
+    """Settings that differ from the generator's own."""
+    wanted = {"guidance_scale": body.guidance, "sampler_steps": body.steps}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    unknown = given.keys() - generator.defaults.keys()
+    if unknown:
+        raise InputError(
+            f"a generator of kind {generator.kind} with another guidance or number of steps",
+            rule="only generators that list them among their defaults can change them",
+            remedy="leave guidance and steps out",
+        )
+    return {name: value for name, value in given.items() if value != generator.defaults[name]}
+
+
+def _judge(run: Finished) -> str:
+    """The model that says as which class an image is seen: the one that saw no generated image."""
+    return str(run.models[0].folder) if run.models else ""
+
+
+def get_generation(generation: str) -> GenerationFacts:
+    """How far it is."""
+    after = request.args.get("after", 0, type=int)
+    return facts_of(context().generations.get(generation), after=max(0, after))
+
+
+def cancel_generation(generation: str) -> GenerationFacts:
+    """Stop drawing."""
+    made = context().generations
+    made.cancel(generation)
+    return facts_of(made.get(generation))
+
+
+def generated_image(generation: str, index: int) -> Response:
+    """One image."""
+    made = context().generations.get(generation)
+    if index >= len(made.images):
+        raise MissingError(str(index))
+    return send_file(made.folder / IMAGES / made.images[index]["file"], mimetype="image/png")
+
+
+def download_images(generation: str) -> Response:
+    """All images with their metadata."""
+    made = context().generations.get(generation)
+    if not made.images:
+        raise MissingError(generation)
+    label = re.sub(r"[^A-Za-z0-9_-]+", "-", str(made.request["label"])).strip("-") or "class"
+    name = f"synthetic-{label}-seed{made.request['seed']}.zip"
+    return Response(
+        made.archive(),
+        mimetype="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+OPERATIONS = [
+    Operation(
+        "POST",
+        "/generations",
+        generate,
+        "Begin to draw images.",
+        body=GenerateRequest,
+        answer=GenerationFacts,
+        status=202,
+        costly=True,
+    ),
+    Operation(
+        "GET",
+        "/generations/<generation>",
+        get_generation,
+        "Say how far a request for images is, and list its images.",
+        answer=GenerationFacts,
+        query={"after": "leave out the first images, which are known already"},
+    ),
+    Operation(
+        "DELETE",
+        "/generations/<generation>",
+        cancel_generation,
+        "Stop drawing; images that are there stay.",
+        answer=GenerationFacts,
+    ),
+    Operation(
+        "GET",
+        "/generations/<generation>/images/<int:index>",
+        generated_image,
+        "Get one synthetic image; its metadata say what made it.",
+        answer="image/png",
+    ),
+    Operation(
+        "GET",
+        "/generations/<generation>/archive",
+        download_images,
+        "Download the images with a table of their metadata.",
+        answer="application/zip",
+        costly=True,
+    ),
+]

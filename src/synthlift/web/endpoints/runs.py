@@ -1,0 +1,88 @@
+"""Finished runs: their facts, sample pictures and report."""
+
+from __future__ import annotations
+
+from flask import Response, send_file, url_for
+
+from synthlift.api.classifying import KeptModel
+from synthlift.web.context import context
+from synthlift.web.errors import MissingError
+from synthlift.web.library import Finished
+from synthlift.web.operations import Operation
+from synthlift.web.schemas import GeneratorFacts, ModelFacts, RunFacts, RunList, SampleFacts
+
+SAMPLES = 24
+TITLES = {
+    "rival": "trained on real images only",
+    "generative": "trained on real and generated images",
+    "recommended": "the model that the study recommends",
+}
+
+
+def facts_of(run: Finished) -> RunFacts:
+    """A run as clients see it: no path."""
+    results, verdict = run.results, run.results.verdict
+    return RunFacts(
+        id=run.id,
+        name=results.study.name,
+        answer=verdict.sentence if verdict else results.verdict_missing_because or "",
+        word=verdict.word.replace("_", " ") if verdict else "no verdict",
+        exploratory=bool(verdict and verdict.exploratory),
+        metric=verdict.metric if verdict else "",
+        created=results.created,
+        classes=list(results.study.classes),
+        images=results.counts.used,
+        image_size=results.study.image_size,
+        generators=[
+            GeneratorFacts(
+                name=one.name,
+                kind=one.kind,
+                classes=list(one.classes),
+                attributes={name: list(values) for name, values in one.attributes.items()},
+                defaults=dict(one.defaults),
+            )
+            for one in run.generators
+        ],
+        models=[model_facts(model) for model in run.models],
+        samples=[
+            SampleFacts(index=i, label=label, url=url_for("api.sample", run=run.id, index=i))
+            for i, (_, label) in enumerate(run.samples[:SAMPLES])
+        ],
+        report=url_for("pages.report", run=run.id),
+    )
+
+
+def model_facts(model: KeptModel) -> ModelFacts:
+    """A model in words."""
+    return ModelFacts(role=model.role, title=TITLES[model.role], arm=model.arm)
+
+
+def list_runs() -> RunList:
+    """Finished runs."""
+    return RunList(runs=[facts_of(run) for run in context().library.runs()])
+
+
+def get_run(run: str) -> RunFacts:
+    """One run."""
+    return facts_of(context().library.get(run))
+
+
+def sample(run: str, index: int) -> Response:
+    """One picture of the gallery."""
+    samples = context().library.get(run).samples
+    if index >= len(samples):
+        raise MissingError(str(index))
+    return send_file(samples[index][0], mimetype="image/png")
+
+
+OPERATIONS = [
+    Operation("GET", "/runs", list_runs, "List finished runs.", answer=RunList),
+    Operation("GET", "/runs/<run>", get_run, "Get one finished run.", answer=RunFacts),
+    Operation(
+        "GET",
+        "/runs/<run>/samples/<int:index>",
+        sample,
+        "Get a real picture of a run's gallery.",
+        answer="image/png",
+    ),
+]

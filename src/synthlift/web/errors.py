@@ -1,0 +1,17 @@
+"""What can go wrong on the server's side, beside a user's mistake."""
+
+from __future__ import annotations
+
+from synthlift.errors import SynthliftError
+
+
+class MissingError(SynthliftError):
+    """There is nothing of that id."""
+
+
+class BusyError(SynthliftError):
+    """As much waits as may wait."""
+
+
+class StuckError(SynthliftError):
+    """No answer came in time."""

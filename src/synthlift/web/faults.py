@@ -1,0 +1,91 @@
+"""Errors: the same three parts as JSON for the API and as a page; never a trace."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, jsonify, render_template, request
+from flask_limiter import RateLimitExceeded
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
+
+from synthlift.errors import InputError
+from synthlift.web.errors import BusyError, MissingError, StuckError
+
+BUSY_SECONDS = 10
+_LOG = logging.getLogger("synthlift.web")
+_WORDS = {
+    400: ("The request was not understood.", "Go back and try again."),
+    401: ("This server asks for a token.", "Give it as: Authorization: Bearer TOKEN."),
+    403: ("This was refused.", "Reload the page and try again."),
+    404: ("There is nothing here.", "It may have been deleted. Start again from the first page."),
+    405: ("This cannot be done here.", "Go back and try again."),
+    413: ("That is too large.", "Send smaller or fewer files."),
+    429: ("Too much at once.", "Wait a little and try again."),
+    500: ("Something went wrong here.", "Try again. The terminal of the server says more."),
+    503: ("No answer came in time.", "Try again in a moment."),
+}
+
+
+def answer(
+    status: int, given: str = "", *, rule: str = "", remedy: str = "", wait: int = 0
+) -> Response:
+    """An error in the form that the client asked in."""
+    usual, advice = _WORDS.get(status, _WORDS[400])
+    error = {"given": given or usual, "rule": rule, "remedy": remedy or advice}
+    if request.path.startswith("/api/"):
+        response = jsonify({"error": error})
+    else:
+        response = Response(render_template("error.html", error=error, status=status))
+    response.status_code = status
+    if wait:
+        response.headers["Retry-After"] = str(wait)
+    return response
+
+
+def handle(app: Flask) -> None:
+    """Register a handler for everything that can be raised."""
+
+    @app.errorhandler(InputError)
+    def wrong(error: InputError) -> Response:
+        return answer(400, error.given, rule=error.rule, remedy=error.remedy)
+
+    @app.errorhandler(MissingError)
+    def missing(_error: MissingError) -> Response:
+        return answer(404)
+
+    @app.errorhandler(BusyError)
+    def busy(error: BusyError) -> Response:
+        return answer(429, str(error), wait=BUSY_SECONDS)
+
+    @app.errorhandler(StuckError)
+    def stuck(error: StuckError) -> Response:
+        return answer(503, str(error), wait=BUSY_SECONDS)
+
+    @app.errorhandler(RateLimitExceeded)
+    def too_many(error: RateLimitExceeded) -> Response:
+        seconds = error.limit.limit.get_expiry()
+        return answer(429, wait=max(1, int(seconds)))
+
+    @app.errorhandler(CSRFError)
+    def forged(_error: CSRFError) -> Response:
+        return answer(400, "The page was open for too long, or was not ours.", remedy="Reload it.")
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def large(_error: RequestEntityTooLarge) -> Response:
+        return answer(413)
+
+    @app.errorhandler(SecurityError)
+    def another_name(_error: SecurityError) -> Response:
+        # No address of ours can be built for a name that is not ours.
+        return Response("this server has another name\n", status=400, mimetype="text/plain")
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        # Our own words: Werkzeug's may repeat what was sent.
+        return answer(error.code or 500)
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        _LOG.error("%s %s failed", request.method, request.path, exc_info=error)
+        return answer(500)

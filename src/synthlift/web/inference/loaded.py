@@ -1,0 +1,40 @@
+"""Models that are kept loaded, the least recently used given up first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+Model = TypeVar("Model")
+LIMIT_BYTES = 2 * 1024**3
+
+
+class Loaded:
+    """A cache by folder, limited by the size of the folders' files.
+
+    Args:
+        limit_bytes: of all that are kept; one that is larger alone is kept alone.
+    """
+
+    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+        self.limit_bytes = limit_bytes
+        self._kept: OrderedDict[tuple[str, float], tuple[object, int]] = OrderedDict()
+
+    def get(self, folder: Path, load: Callable[[], Model]) -> Model:
+        """The model of a folder, loaded anew when the folder's files have changed."""
+        files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+        key = (str(folder), max((one.st_mtime for one in files), default=0.0))
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return cast(Model, self._kept[key][0])
+        size = sum(one.st_size for one in files)
+        while self._kept and sum(kept for _, kept in self._kept.values()) + size > self.limit_bytes:
+            self._kept.popitem(last=False)
+        model = load()
+        self._kept[key] = (model, size)
+        return model
+
+    def __len__(self) -> int:
+        return len(self._kept)

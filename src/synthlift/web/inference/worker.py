@@ -1,0 +1,270 @@
+"""The process that decodes, classifies and draws: ``python -m synthlift.web.inference.worker``.
+
+It reads requests from stdin and writes events to stdout, one JSON object a line. Requests to
+classify that wait together are computed together; between two batches of a drawing they come first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from synthlift.errors import InputError, SynthliftError
+from synthlift.web.inference.loaded import Loaded
+
+if TYPE_CHECKING:
+    from synthlift.api.kept_generators import Kept
+    from synthlift.types import Float32, UInt8
+    from synthlift.vision.prediction import Classifier
+
+BLOCK, MOMENT = 16, 0.25
+"""Images that are judged together, and the seconds after which fewer are."""
+Item = TypeVar("Item")
+Request = Mapping[str, Any]
+Send = Callable[[Mapping[str, Any]], None]
+
+
+class Worker:
+    """What is loaded and what is being drawn.
+
+    Args:
+        send: writes one event.
+        device: torch device string, or auto.
+    """
+
+    def __init__(self, send: Send, *, device: str) -> None:
+        from synthlift.study.devices import choose_device
+
+        self.send, self.device, self.loaded = send, choose_device(device), Loaded()
+        self._drawings: deque[tuple[str, Iterator[Mapping[str, Any]]]] = deque()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being drawn."""
+        return bool(self._drawings)
+
+    def take(self, requests: Sequence[Request]) -> None:
+        """Answer what can be answered at once; begin drawings, end cancelled ones."""
+        for request in requests:
+            if request["do"] == "generate":
+                self._drawings.append((request["id"], self._draw(request)))
+            elif request["do"] == "cancel":
+                self._cancel(request["of"])
+        classify = [request for request in requests if request["do"] == "classify"]
+        if classify:
+            self._classify(classify)
+
+    def go_on(self) -> None:
+        """One image of the next drawing; drawings take turns."""
+        name, events = self._drawings.popleft()
+        try:
+            event = next(events, None)
+        except Exception as error:
+            self.send({"id": name, "event": "failed", "error": told(error)})
+            return
+        if event is None:
+            self.send({"id": name, "event": "done"})
+            return
+        self.send({"id": name, **event})
+        self._drawings.append((name, events))
+
+    def _cancel(self, name: str) -> None:
+        for drawing in list(self._drawings):
+            if drawing[0] == name:
+                self._drawings.remove(drawing)
+                self.send({"id": name, "event": "cancelled"})
+
+    # ── drawing ───────────────────────────────────────────────────────────────────────────────
+
+    def _draw(self, request: Request) -> Iterator[Mapping[str, Any]]:
+        from synthlift.api.drawing import Wanted, drawn, told_of
+        from synthlift.api.generating import choose_classes, require_learnt
+        from synthlift.api.images import read_component
+        from synthlift.api.kept_generators import kept_folder, open_generator
+        from synthlift.spec.provenance import png_bytes
+
+        run, out = Path(request["run"]), Path(request["out"])
+        place = kept_folder(run, request["generator"])
+        assert place is not None, "the web process names runs that keep generators"
+        facts = read_component(place)
+        (label,) = choose_classes([request["label"]], facts["classes"])
+        require_learnt(request["attributes"], place.name, facts)
+        kept: Kept = self.loaded.get(
+            place, lambda: open_generator(run, name=place.name, device=self.device)
+        )
+        judge = self._classifier(request["judge"]) if request["judge"] else None
+        wanted = Wanted(
+            kept,
+            label,
+            request["count"],
+            request["seed"],
+            request["attributes"],
+            request["params"],
+        )
+        for block in _blocks(drawn(kept, wanted, halved=[])):
+            seen = _seen(judge, [image[0] for _, image in block])
+            for (one, image), view in zip(block, seen, strict=True):
+                facts_told = told_of(kept, label, one, image)
+                name = f"{one.index:05d}.png"
+                (out / name).write_bytes(png_bytes(image[0], facts=facts_told))
+                yield {"event": "image", "file": name, "facts": facts_told, "seen": view}
+
+    # ── classifying ───────────────────────────────────────────────────────────────────────────
+
+    def _classifier(self, folder: str) -> Classifier:
+        from synthlift.vision.prediction import load_classifier
+
+        path = Path(folder)
+        return self.loaded.get(path, lambda: load_classifier(path, device=self.device))
+
+    def _classify(self, requests: Sequence[Request]) -> None:
+        """Answer requests together: each model computes all their pictures in one go."""
+        answers: dict[str, dict[str, Any]] = {}
+        pictures: dict[str, list[tuple[str, int, UInt8]]] = {}
+        for request in requests:
+            try:
+                answers[request["id"]] = self._prepare(request, pictures)
+            except Exception as error:
+                self.send({"id": request["id"], "event": "failed", "error": told(error)})
+        for model, items in pictures.items():
+            import numpy as np
+
+            items = [item for item in items if item[0] in answers]
+            if not items:
+                continue
+            classifier = self._classifier(model)
+            rows = classifier.probabilities(np.stack([pixels for _, _, pixels in items]))
+            for (request_id, place, _), row in zip(items, rows, strict=True):
+                found = answers[request_id]["pictures"][place]
+                found["answers"][model] = _named(classifier, row)
+        for request_id, answer in answers.items():
+            self.send({"id": request_id, "event": "done", **answer})
+
+    def _prepare(
+        self, request: Request, pictures: dict[str, list[tuple[str, int, UInt8]]]
+    ) -> dict[str, Any]:
+        from synthlift.api.classifying import as_trained
+
+        classifiers = {model: self._classifier(model) for model in request["models"]}
+        found: list[dict[str, Any]] = []
+        for place, file in enumerate(request["files"]):
+            found.append({"answers": {}, "problem": ""})
+            for model, classifier in classifiers.items():
+                white = classifier.facts.white
+                pixels = _decoded(Path(file), white=white, max_pixels=request["max_pixels"])
+                if isinstance(pixels, str):
+                    found[-1]["problem"] = pixels
+                    break
+                ready = as_trained(pixels, classifier)
+                pictures.setdefault(model, []).append((request["id"], place, ready))
+        return {"pictures": found}
+
+
+def _decoded(file: Path, *, white: int, max_pixels: int) -> UInt8 | str:
+    """The pixels of a file whose name says nothing; or why it cannot be used."""
+    from synthlift.data.decode import UnusableImageError, decode_stream, without_pillow_warnings
+
+    try:
+        with file.open("rb") as stream, without_pillow_warnings():
+            return decode_stream(stream, max_pixels=max_pixels, white=white).pixels
+    except UnusableImageError as error:
+        return error.reason
+
+
+def _named(classifier: Classifier, row: Float32) -> dict[str, float]:
+    return dict(zip(classifier.facts.classes, (round(float(p), 6) for p in row), strict=True))
+
+
+def _seen(judge: Classifier | None, images: Sequence[UInt8]) -> list[dict[str, Any] | None]:
+    """For each image the class that a classifier sees, and how surely; None without one."""
+    import numpy as np
+
+    from synthlift.api.classifying import as_trained
+
+    if judge is None:
+        return [None] * len(images)
+    rows = judge.probabilities(np.stack([as_trained(image, judge) for image in images]))
+    classes = judge.facts.classes
+    return [
+        {"label": classes[int(row.argmax())], "probability": round(float(row.max()), 6)}
+        for row in rows
+    ]
+
+
+def _blocks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Items a few at a time: as many as come within a moment, so that none is kept waiting."""
+    block: list[Item] = []
+    began = time.monotonic()
+    for item in items:
+        block.append(item)
+        if len(block) == BLOCK or time.monotonic() - began > MOMENT:
+            yield block
+            block, began = [], time.monotonic()
+    if block:
+        yield block
+
+
+def told(error: Exception) -> dict[str, str]:
+    """An error for the other side, in its three parts; never a trace."""
+    if isinstance(error, InputError):
+        return {"given": error.given, "rule": error.rule, "remedy": error.remedy}
+    if isinstance(error, SynthliftError):
+        return {"given": str(error).splitlines()[0], "rule": "", "remedy": ""}
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    return {
+        "given": "something unexpected happened while computing",
+        "rule": "",
+        "remedy": "try again; the terminal of the server says more",
+    }
+
+
+# ── the process ───────────────────────────────────────────────────────────────────────────────
+
+
+def _read(stream: TextIO, waiting: queue.SimpleQueue[Request | None]) -> None:
+    for line in stream:
+        waiting.put(json.loads(line))
+    waiting.put(None)
+
+
+def serve(requests: TextIO, events: TextIO, *, device: str) -> None:
+    """Answer until stdin ends."""
+    waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
+
+    def send(event: Mapping[str, Any]) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+
+    worker = Worker(send, device=device)
+    importlib.import_module("synthlift.vision.prediction")  # seconds, while nobody waits for it
+    while True:
+        taken = [] if worker.busy else [waiting.get()]
+        while not waiting.empty():
+            taken.append(waiting.get())
+        if None in taken:
+            return
+        worker.take([request for request in taken if request is not None])
+        if worker.busy:
+            worker.go_on()
+
+
+def main() -> None:
+    """The entry point; what libraries print must not mix with the events."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(sys.stdin, events, device=sys.argv[1] if len(sys.argv) > 1 else "cpu")
+
+
+if __name__ == "__main__":
+    main()

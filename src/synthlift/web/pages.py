@@ -1,0 +1,136 @@
+"""The pages. They are empty frames with words; their scripts fill them in through the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import (
+    Blueprint,
+    Response,
+    redirect,
+    render_template,
+    request,
+    send_file,
+    session,
+    url_for,
+)
+from flask_limiter import Limiter
+from werkzeug.wrappers import Response as AnyResponse
+
+from synthlift.api.run_folder import REPORT
+from synthlift.reporting.pages import tokens
+from synthlift.web.context import context
+from synthlift.web.endpoints.jobs import PAGE
+from synthlift.web.endpoints.runs import facts_of
+from synthlift.web.errors import MissingError
+from synthlift.web.jobs.commands import BUDGETS, QUESTIONS
+from synthlift.web.security import mark, may_enter, report_policy, token_is_right
+
+
+def blueprint(limiter: Limiter, *, login: str) -> Blueprint:
+    """All pages."""
+    made = Blueprint("pages", __name__)
+    made.add_url_rule("/", view_func=home)
+    made.add_url_rule("/generate", view_func=generate)
+    made.add_url_rule("/classify", view_func=classify)
+    made.add_url_rule("/study", view_func=study)
+    made.add_url_rule("/jobs/<job>", view_func=job)
+    made.add_url_rule("/jobs/<job>/page", view_func=job_page)
+    made.add_url_rule("/runs/<run>", view_func=run)
+    made.add_url_rule("/runs/<run>/report", view_func=report)
+    made.add_url_rule("/tokens.css", endpoint="tokens", view_func=style)
+    made.add_url_rule("/healthz", endpoint="health", view_func=health)
+    made.add_url_rule("/login", endpoint="login", view_func=sign_in)
+    entering = limiter.limit(login)(enter)
+    made.add_url_rule("/login", endpoint="enter", view_func=entering, methods=["POST"])
+    return made
+
+
+def home() -> str:
+    """What can be done, and what is there."""
+    runs = [facts_of(run) for run in context().library.runs()]
+    return render_template("home.html", runs=runs)
+
+
+def generate() -> str:
+    """Draw images."""
+    return render_template("generate.html", limit=context().settings.images)
+
+
+def classify() -> str:
+    """Classify pictures."""
+    settings = context().settings
+    return render_template(
+        "classify.html", pictures=settings.pictures, mib=settings.picture_bytes // 1024**2
+    )
+
+
+def study() -> str:
+    """Ask a question about a data set."""
+    settings = context().settings
+    return render_template(
+        "study.html",
+        questions=QUESTIONS,
+        budgets=BUDGETS,
+        mib=settings.upload_bytes // 1024**2,
+        hours=round(settings.keep_seconds / 3600),
+        folders=bool(settings.data),
+    )
+
+
+def job(job: str) -> str:
+    """A study or an inspection while it runs, and after."""
+    found = context().jobs.get(job)
+    return render_template("job.html", job=found)
+
+
+def run(run: str) -> str:
+    """A run with its report."""
+    return render_template("run.html", run=facts_of(context().library.get(run)))
+
+
+def report(run: str) -> Response:
+    """A run's report, sandboxed."""
+    return _sandboxed(context().library.get(run).report)
+
+
+def job_page(job: str) -> Response:
+    """The live report of a study, or the page of an inspection, sandboxed."""
+    found = context().jobs.get(job)
+    return _sandboxed(found.folder / (PAGE if found.kind == "inspect" else REPORT))
+
+
+def _sandboxed(file: Path) -> Response:
+    if not file.is_file():
+        raise MissingError(file.name)
+    response = send_file(file, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = report_policy()
+    return response
+
+
+def style() -> Response:
+    """The colours and typefaces of the report."""
+    return Response(tokens(), mimetype="text/css", headers={"Cache-Control": "max-age=3600"})
+
+
+def health() -> Response:
+    """Whether the server answers; for supervisors."""
+    return Response("ok\n", mimetype="text/plain")
+
+
+def sign_in() -> AnyResponse | str:
+    """Ask for the token."""
+    if may_enter(context().settings):
+        return redirect(url_for("pages.home"))
+    return render_template("login.html", wrong=False)
+
+
+def enter() -> AnyResponse | tuple[str, int]:
+    """Take the token."""
+    given = request.form.get("token", "").strip()
+    if not token_is_right(given, context().settings):
+        return render_template("login.html", wrong=True), 403
+    session.clear()
+    session["entered"] = mark(context().settings)
+    session.permanent = True
+    return redirect(url_for("pages.home"))

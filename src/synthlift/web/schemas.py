@@ -1,0 +1,234 @@
+"""Bodies of requests and answers of the API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from synthlift.web.jobs.commands import Budget, Question
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class _Body(BaseModel):
+    """A request says nothing that is not known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ── runs ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class GeneratorFacts(BaseModel):
+    """A generator of a run; ``defaults`` are settings that a request may change."""
+
+    name: str
+    kind: str
+    classes: list[str]
+    attributes: dict[str, list[str]]
+    defaults: dict[str, float]
+
+
+class ModelFacts(BaseModel):
+    """A classifier of a run, in words."""
+
+    role: Literal["rival", "generative", "recommended"]
+    title: str
+    arm: str
+
+
+class SampleFacts(BaseModel):
+    """A real picture of a run's gallery, to try."""
+
+    index: int
+    label: str
+    url: str
+
+
+class RunFacts(BaseModel):
+    """A finished run."""
+
+    id: str
+    name: str
+    answer: str
+    word: str
+    exploratory: bool
+    metric: str
+    created: str
+    classes: list[str]
+    images: int
+    image_size: int
+    generators: list[GeneratorFacts]
+    models: list[ModelFacts]
+    samples: list[SampleFacts]
+    report: str
+
+
+class RunList(BaseModel):
+    """Finished runs, the newest first."""
+
+    runs: list[RunFacts]
+
+
+# ── generating ────────────────────────────────────────────────────────────────────────────────
+
+
+class GenerateRequest(_Body):
+    """Images to draw: the same run, generator, class, seed and settings give the same images."""
+
+    run: Id
+    generator: Name
+    label: Name
+    attributes: dict[Name, Name] = Field(default_factory=dict, max_length=20)
+    seed: int = Field(default=0, ge=0, lt=2**53)
+    count: int = Field(default=16, ge=1, le=1000)
+    guidance: float | None = Field(default=None, ge=0, le=20)
+    steps: int | None = Field(default=None, ge=1, le=50)
+
+
+class Seen(BaseModel):
+    """The class that a classifier sees, with its calibrated probability."""
+
+    label: str
+    probability: float
+
+
+class GeneratedImage(BaseModel):
+    """A synthetic image: where it is, what made it, and as what it is seen."""
+
+    index: int
+    url: str
+    facts: dict[str, str]
+    seen: Seen | None
+
+
+class GenerationFacts(BaseModel):
+    """How far a request for images is; ``images`` are those from ``after`` on."""
+
+    id: str
+    state: Literal["running", "done", "failed", "cancelled"]
+    request: GenerateRequest
+    done: int
+    total: int
+    seconds_left: float | None
+    images: list[GeneratedImage]
+    archive: str
+    error: dict[str, str]
+
+
+# ── classifying ───────────────────────────────────────────────────────────────────────────────
+
+
+class ModelAnswer(BaseModel):
+    """What one model says of a picture."""
+
+    role: Literal["rival", "generative", "recommended"]
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+class PictureFacts(BaseModel):
+    """One picture: an answer of each model, or why it cannot be used."""
+
+    name: str
+    problem: str
+    answers: list[ModelAnswer]
+
+
+class Classified(BaseModel):
+    """All pictures in the order in which they were sent."""
+
+    models: list[ModelFacts]
+    pictures: list[PictureFacts]
+
+
+class SampleRequest(_Body):
+    """Pictures of the run's gallery to classify, by their index."""
+
+    samples: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=24)
+
+
+# ── studies ───────────────────────────────────────────────────────────────────────────────────
+
+
+class DataFacts(BaseModel):
+    """A data set that may be studied."""
+
+    id: str
+    name: str
+    kind: Literal["folder", "upload"]
+    until: float | None
+
+
+class DataList(BaseModel):
+    """Uploads, then folders."""
+
+    data: list[DataFacts]
+
+
+class InspectRequest(_Body):
+    """A data set to look at."""
+
+    data: Id
+
+
+class StudyRequest(_Body):
+    """A question about a data set."""
+
+    data: Id
+    question: Question = "help"
+    budget: Budget = "30m"
+
+
+class TaskFacts(BaseModel):
+    """Something that is being computed now."""
+
+    label: str
+    done: int
+    total: int
+
+
+class Progress(BaseModel):
+    """How far a study is, from its run folder."""
+
+    label: str
+    done: int | None
+    total: int | None
+    seconds: float | None
+    seconds_left: float | None
+    tasks: list[TaskFacts]
+
+
+class JobFacts(BaseModel):
+    """A study or an inspection; ``page`` is what it shows so far, ``run`` its finished run."""
+
+    id: str
+    kind: Literal["study", "demo", "inspect"]
+    title: str
+    state: Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
+    created: float
+    started: float | None
+    ended: float | None
+    error: str
+    progress: Progress | None
+    page: str
+    run: str
+    found: Found | None
+
+
+class Found(BaseModel):
+    """What an inspection found, in short."""
+
+    images: int
+    usable: int
+    classes: dict[str, int]
+    warnings: list[str]
+
+
+class JobList(BaseModel):
+    """All jobs, the newest first."""
+
+    jobs: list[JobFacts]

@@ -1,0 +1,110 @@
+"""Who may ask, from where, and what a browser may do with the answer."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, current_app, redirect, request, session, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from synthlift.reporting.pages import script_digest
+from synthlift.web.settings import Settings
+
+CLIENT_HEADER = "X-Synthlift-Client"
+"""Any value; a page of another site cannot send it without asking first, which is never allowed."""
+SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+OPEN = frozenset(("static", "pages.tokens", "pages.login", "pages.enter", "pages.health"))
+"""End points that need no token."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+def report_policy() -> str:
+    """For reports: their own style, our one script by its hash, pictures within, and nothing else.
+
+    Sandboxed without an origin: a report reaches neither the pages nor their cookies.
+    """
+    return (
+        "sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{script_digest()}'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self'"
+    )
+
+
+def secret_key(home: Path) -> bytes:
+    """The key that sessions are signed with; made once, readable by the user only."""
+    path = home / "secret.key"
+    if not path.is_file():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def protect(app: Flask, settings: Settings) -> None:
+    """Put the guards before, and the headers behind, every request."""
+
+    @app.before_request
+    def guard() -> AnyResponse | None:
+        if request.endpoint in OPEN:
+            return None
+        if not may_enter(settings):
+            if request.path.startswith("/api/"):
+                abort(401)
+            return redirect(url_for("pages.login"))
+        if request.path.startswith("/api/") and request.method not in SAFE:
+            require_own_client(settings)
+        return None
+
+    @app.after_request
+    def headers(response: Response) -> Response:
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
+        if request.endpoint not in ("static", "pages.tokens"):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def token_is_right(given: str, settings: Settings) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(given.encode(), settings.token.encode())
+
+
+def by_token(settings: Settings) -> bool:
+    """Whether the request itself brings the token."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return bool(settings.token) and scheme == "Bearer" and token_is_right(given, settings)
+
+
+def may_enter(settings: Settings) -> bool:
+    """Whether no token is needed, or it was given now or when signing in."""
+    if not settings.token or by_token(settings):
+        return True
+    return hmac.compare_digest(str(session.get("entered", "")), mark(settings))
+
+
+def mark(settings: Settings) -> str:
+    """What a session holds that has given the token: a cookie can be read, so not the token."""
+    key = current_app.secret_key
+    assert isinstance(key, bytes)
+    return hmac.new(key, settings.token.encode(), "sha256").hexdigest()
+
+
+def require_own_client(settings: Settings) -> None:
+    """Refuse what a page of another site may have sent with this browser's cookies."""
+    if by_token(settings):
+        return
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    origin = request.headers.get("Origin")
+    foreign = origin is not None and urlsplit(origin).netloc != request.host
+    if CLIENT_HEADER not in request.headers or foreign or site not in ("same-origin", "none"):
+        abort(403, description="this request did not come from a page of this server")

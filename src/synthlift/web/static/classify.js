@@ -1,0 +1,113 @@
+"use strict";
+(() => {
+  const { ask, say, make, fill, percent, find, wanted, several } = Synthlift;
+  const SHOWN = 5;
+  let runs = [];
+
+  const run = () => runs.find((one) => one.id === find("run").value);
+
+  function showRun() {
+    find("classes").textContent = `It knows: ${run().classes.join(", ")}.`;
+    find("samples").hidden = run().samples.length === 0;
+    find("sample-list").replaceChildren(...run().samples.map((sample) => {
+      const name = `Try a picture of class ${sample.label}`;
+      const button = make("button", { type: "button", "aria-label": name, title: name }, make("img", { src: sample.url, alt: "" }));
+      button.addEventListener("click", () => trySample(sample));
+      return button;
+    }));
+    find("answers").replaceChildren();
+    say(find("said"), "");
+  }
+
+  // Both models' rows stand in one order, so that they can be compared.
+  function order(picture) {
+    const best = {};
+    for (const answer of picture.answers) {
+      for (const [name, share] of Object.entries(answer.probabilities)) best[name] = Math.max(best[name] || 0, share);
+    }
+    return Object.keys(best).sort((a, b) => best[b] - best[a]).slice(0, SHOWN);
+  }
+
+  function view(answer, model, names) {
+    const rows = names.map((name) => {
+      const share = answer.probabilities[name];
+      return make("tr", {}, make("th", { scope: "row" }, name),
+        make("td", {}, make("meter", { min: 0, max: 1, value: share, "aria-hidden": "true" })),
+        make("td", {}, percent(share)));
+    });
+    return make("section", { class: answer.role },
+      make("h3", {}, `Model ${model.title}`),
+      make("p", { class: "says" }, `${answer.label}, ${percent(answer.probability)}`),
+      make("table", { class: "chances" }, make("tbody", {}, ...rows)));
+  }
+
+  function show(found, urls) {
+    const items = found.pictures.map((picture, place) => {
+      const image = make("img", { src: urls[place], alt: picture.name });
+      image.addEventListener("error", () => { image.hidden = true; });
+      const frame = make("div", { class: "frame" }, image, picture.name);
+      const names = order(picture);
+      const views = picture.problem
+        ? make("p", { class: "fault" }, `This cannot be used: ${picture.problem}`)
+        : make("div", { class: "views" }, ...picture.answers.map((answer, i) => view(answer, found.models[i], names)));
+      return make("li", {}, frame, views);
+    });
+    find("answers").replaceChildren(...items);
+    say(find("said"), `${several(items.length, "picture", "pictures")} classified.`);
+  }
+
+  async function classify(request, urls) {
+    say(find("said"), "Looking …");
+    try {
+      show(await request(), urls);
+    } catch (error) {
+      find("answers").replaceChildren();
+      say(find("said"), error.message, true);
+    }
+  }
+
+  function trySample(sample) {
+    classify(() => ask("POST", `runs/${run().id}/sample-classifications`, { samples: [sample.index] }), [sample.url]);
+  }
+
+  function tryFiles(files) {
+    if (!files.length) return;
+    const form = new FormData();
+    for (const file of files) form.append("pictures", file);
+    classify(() => ask("POST", `runs/${run().id}/classifications`, form), [...files].map((file) => URL.createObjectURL(file)));
+  }
+
+  function listen() {
+    find("run").addEventListener("change", showRun);
+    find("wish").addEventListener("submit", (event) => event.preventDefault());
+    find("pictures").addEventListener("change", () => { tryFiles(find("pictures").files); find("pictures").value = ""; });
+    const drop = find("drop");
+    for (const name of ["dragenter", "dragover"]) {
+      drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
+    }
+    drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+    drop.addEventListener("drop", (event) => {
+      event.preventDefault();
+      drop.classList.remove("over");
+      tryFiles(event.dataTransfer.files);
+    });
+  }
+
+  async function start() {
+    try {
+      runs = (await ask("GET", "runs")).runs.filter((one) => one.models.length);
+    } catch (error) {
+      find("none").hidden = false;
+      say(find("none"), error.message, true);
+      return;
+    }
+    find("none").hidden = runs.length > 0;
+    find("work").hidden = runs.length === 0;
+    if (!runs.length) return;
+    fill(find("run"), runs.map((one) => [one.id, `${one.name}, ${one.created.slice(0, 10)}`]), wanted("run"));
+    listen();
+    showRun();
+  }
+
+  start();
+})();

@@ -1,0 +1,72 @@
+"use strict";
+// What every page needs: asking the server, saying what went wrong, making elements.
+const Synthlift = (() => {
+  const header = document.querySelector('meta[name="client-header"]').content;
+
+  async function ask(method, path, body) {
+    const options = { method, headers: { [header]: "pages" } };
+    if (body instanceof FormData) {
+      options.body = body;
+    } else if (body !== undefined) {
+      options.headers["Content-Type"] = "application/json";
+      options.body = JSON.stringify(body);
+    }
+    let response;
+    try {
+      response = await fetch(path.startsWith("/") ? path : `/api/v1/${path}`, options);
+    } catch {
+      throw new Error("The server does not answer. Is it still running?");
+    }
+    const answer = await response.json().catch(() => ({}));
+    if (!response.ok) {
+      const wrong = answer.error || {};
+      const rule = wrong.rule ? `The rule: ${wrong.rule}.` : "";
+      const wait = response.headers.get("Retry-After");
+      const later = wait ? `Try again in ${wait} seconds.` : wrong.remedy;
+      throw new Error([wrong.given || "Something went wrong.", rule, later].filter(Boolean).join("\n"));
+    }
+    return answer;
+  }
+
+  function say(node, text, fault = false) {
+    node.textContent = text;
+    node.classList.toggle("fault", fault && text !== "");
+  }
+
+  function make(tag, attributes = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
+    }
+    node.append(...children);
+    return node;
+  }
+
+  function fill(select, pairs, chosen) {
+    select.replaceChildren(...pairs.map(([value, text]) => {
+      const option = make("option", { value }, text);
+      option.selected = value === chosen;
+      return option;
+    }));
+  }
+
+  function percent(share) {
+    if (share > 0.999) return "> 99.9 %";
+    if (share < 0.001) return "< 0.1 %";
+    return `${(100 * share).toFixed(1)} %`;
+  }
+
+  function duration(seconds) {
+    if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+    const minutes = Math.round(seconds / 60);
+    if (minutes < 90) return `${minutes} min`;
+    return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+  }
+
+  const wait = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
+  const find = (id) => document.getElementById(id);
+  const wanted = (name) => new URLSearchParams(location.search).get(name);
+  const several = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
+
+  return { ask, say, make, fill, percent, duration, wait, find, wanted, several };
+})();

@@ -1,0 +1,130 @@
+"use strict";
+(() => {
+  const { ask, say, make, fill, percent, duration, wait, find, wanted, several } = Synthlift;
+  const PAUSE = 400;
+  let runs = [];
+  let drawing = null;
+
+  const run = () => runs.find((one) => one.id === find("run").value);
+  const generator = () => run().generators.find((one) => one.name === find("generator").value);
+
+  function showRun() {
+    fill(find("generator"), run().generators.map((one) => [one.name, `${one.name} (${one.kind.replaceAll("_", " ")})`]));
+    showGenerator();
+  }
+
+  function showGenerator() {
+    const one = generator();
+    fill(find("label"), one.classes.map((name) => [name, name]), find("label").value);
+    find("attributes").replaceChildren(...Object.entries(one.attributes).map(([name, values]) => {
+      const id = `attribute-${name}`;
+      const select = make("select", { id, "data-attribute": name });
+      fill(select, [["", "any"], ...values.map((value) => [value, value])]);
+      return make("p", {}, make("label", { for: id }, name), select);
+    }));
+    const adjustable = Object.keys(one.defaults).length > 0;
+    find("more").hidden = !adjustable;
+    find("guidance").value = adjustable ? one.defaults.guidance_scale : "";
+    find("steps").value = adjustable ? one.defaults.sampler_steps : "";
+  }
+
+  function wish() {
+    const attributes = {};
+    for (const select of find("attributes").querySelectorAll("select")) {
+      if (select.value) attributes[select.dataset.attribute] = select.value;
+    }
+    const number = (id) => (find("more").hidden || find(id).value === "" ? null : Number(find(id).value));
+    return {
+      run: run().id, generator: generator().name, label: find("label").value, attributes,
+      seed: Number(find("seed").value), count: Number(find("count").value),
+      guidance: number("guidance"), steps: number("steps"),
+    };
+  }
+
+  function picture(image, label) {
+    const facts = make("dl", { class: "facts" });
+    for (const [name, value] of Object.entries(image.facts)) {
+      facts.append(make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, value));
+    }
+    const caption = make("figcaption", {}, make("span", { class: "mark" }, "synthetic"), " ");
+    if (image.seen) {
+      const same = image.seen.label === label;
+      caption.append(make("span", { class: same ? false : "other" },
+        `seen as ${image.seen.label}, ${percent(image.seen.probability)}`));
+    }
+    caption.append(make("details", {}, make("summary", {}, "Where from"), facts));
+    const alt = `Synthetic image ${image.index + 1} of class ${label}`;
+    return make("li", {}, make("figure", {},
+      make("div", { class: "frame" }, make("img", { src: image.url, alt })), caption));
+  }
+
+  function busy(is) {
+    find("go").disabled = is;
+    find("cancel").hidden = !is;
+    find("progress").hidden = !is;
+  }
+
+  function words(state) {
+    if (state.state === "failed") return [state.error.given, state.error.remedy].filter(Boolean).join("\n");
+    const count = several(state.done, "image", "images");
+    if (state.state === "running") {
+      if (!state.done) return "The generator is being loaded …";
+      const left = state.seconds_left ? `, about ${duration(state.seconds_left)} left` : "";
+      return `${state.done} of ${state.total}${left}`;
+    }
+    if (state.state === "cancelled") return `Stopped after ${count}.`;
+    const fewer = state.done < state.total ? " The generator can make no more of it." : "";
+    return `${count} of class ${state.request.label}, seed ${state.request.seed}.${fewer}`;
+  }
+
+  async function draw(event) {
+    event.preventDefault();
+    const asked = wish();
+    find("images").replaceChildren();
+    find("after").hidden = true;
+    busy(true);
+    try {
+      let state = await ask("POST", "generations", asked);
+      drawing = state.id;
+      let shown = 0;
+      for (;;) {
+        find("images").append(...state.images.map((image) => picture(image, asked.label)));
+        shown += state.images.length;
+        find("progress").value = state.done / state.total;
+        say(find("said"), words(state), state.state === "failed");
+        if (state.state !== "running") break;
+        await wait(PAUSE);
+        state = await ask("GET", `generations/${drawing}?after=${shown}`);
+      }
+      find("archive").href = state.archive;
+      find("after").hidden = state.done === 0;
+    } catch (error) {
+      say(find("said"), error.message, true);
+    }
+    drawing = null;
+    busy(false);
+  }
+
+  async function start() {
+    try {
+      runs = (await ask("GET", "runs")).runs.filter((one) => one.generators.length);
+    } catch (error) {
+      find("none").hidden = false;
+      say(find("none"), error.message, true);
+      return;
+    }
+    find("none").hidden = runs.length > 0;
+    find("work").hidden = runs.length === 0;
+    if (!runs.length) return;
+    fill(find("run"), runs.map((one) => [one.id, `${one.name}, ${one.created.slice(0, 10)}`]), wanted("run"));
+    showRun();
+    find("run").addEventListener("change", showRun);
+    find("generator").addEventListener("change", showGenerator);
+    find("wish").addEventListener("submit", draw);
+    find("cancel").addEventListener("click", () => {
+      if (drawing) ask("DELETE", `generations/${drawing}`).catch((error) => say(find("said"), error.message, true));
+    });
+  }
+
+  start();
+})();

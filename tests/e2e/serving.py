@@ -1,0 +1,130 @@
+"""A server in a process of its own, and how tests talk to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synthlift.web.security import CLIENT_HEADER
+from tests.e2e.tiny import PROGRAM
+
+Asked = tuple[int, Any, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    port: int
+    home: Path
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Asked:
+        """Status, content (JSON decoded) and headers."""
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        sent = {CLIENT_HEADER: "test", "Content-Type": "application/json", **headers}
+        request = urllib.request.Request(
+            f"{self.address}{path}", data=content, headers=sent, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return _content(answer.status, answer.read(), dict(answer.headers))
+        except urllib.error.HTTPError as error:
+            return _content(error.code, error.read(), dict(error.headers))
+
+    def send(self, path: str, field: str, *files: tuple[str, bytes]) -> Asked:
+        """Upload files."""
+        mark = uuid.uuid4().hex
+        parts = [
+            f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n".encode()
+            + content
+            + b"\r\n"
+            for name, content in files
+        ]
+        kind = f"multipart/form-data; boundary={mark}"
+        return self.ask(
+            "POST", path, b"".join(parts) + f"--{mark}--".encode(), **{"Content-Type": kind}
+        )
+
+    def until(self, path: str, reached: Callable[[Any], bool], *, seconds: float = 120) -> Any:
+        """Poll until what is found there satisfies."""
+        end = time.monotonic() + seconds
+        while True:
+            code, found, _ = self.ask("GET", path)
+            assert code == 200, found
+            if reached(found):
+                return found
+            assert time.monotonic() < end, found
+            time.sleep(0.1)
+
+    def draw(self, run_id: str, **changes: Any) -> Any:
+        """Ask for images and wait for them."""
+        body = {
+            "run": run_id,
+            "generator": "flow",
+            "label": "disc",
+            "count": 3,
+            "seed": 5,
+            **changes,
+        }
+        code, made, _ = self.ask("POST", "/api/v1/generations", body)
+        assert code == 202, made
+        return self.until(
+            f"/api/v1/generations/{made['id']}", lambda one: one["state"] != "running"
+        )
+
+    def images(self, made: Any) -> list[bytes]:
+        """The files of a request for images."""
+        return [self.ask("GET", image["url"])[1] for image in made["images"]]
+
+
+def _content(code: int, content: bytes, headers: dict[str, str]) -> Asked:
+    is_json = headers.get("Content-Type", "").startswith("application/json")
+    return code, json.loads(content) if is_json else content, headers
+
+
+@contextmanager
+def serving(home: Path, words: Sequence[str]) -> Iterator[Server]:
+    """``synthlift serve`` until the end of the block, with its folders below ``home``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folders = ["--home", str(home / "web"), "--store", str(home / "store")]
+    options = [*folders, "--port", str(port), "--no-browser"]
+    said = home / "serve.stderr"
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "serve", *words, *options],
+        env={**os.environ, "SYNTHLIFT_DATA_HOME": str(home / "data-home")},
+        stderr=said.open("wb"),
+    )
+    found = Server(port, home / "web")
+    try:
+        for _ in range(600):
+            assert process.poll() is None, said.read_text()
+            try:
+                found.ask("GET", "/healthz")
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield found
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert "Traceback" not in said.read_text()

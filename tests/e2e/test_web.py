@@ -1,0 +1,371 @@
+"""A real server on loopback with a real run: images, answers, reports, studies, the browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from synthlift import api
+from synthlift.spec.provenance import provenance_in
+from synthlift.web.errors import BusyError
+from synthlift.web.inference.client import Inference
+from synthlift.web.inference.worker import Worker
+from tests.e2e.serving import Server, serving
+from tests.e2e.tiny import FLOW, draw_folder, run, study_of
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("web")
+
+
+@pytest.fixture(scope="module")
+def finished(home: Path) -> Path:
+    """A study of drawn images with a flow generator, in seconds."""
+    study = study_of(
+        draw_folder(home / "data" / "shapes"),
+        generators=[FLOW],
+        curation=["exact_duplicates"],
+        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
+        generator_fits=1,
+        plugins=[],
+    )
+    return run(study, home=home).folder
+
+
+@pytest.fixture(scope="module")
+def server(home: Path, finished: Path) -> Iterator[Server]:
+    with serving(home, [str(finished), "--data", str(home / "data"), "--workers", "1"]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def run_id(server: Server) -> str:
+    (found,) = server.ask("GET", "/api/v1/runs")[1]["runs"]
+    return str(found["id"])
+
+
+# ── runs ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_is_shown_without_saying_where_it_lies(
+    server: Server, run_id: str, finished: Path
+) -> None:
+    code, facts, _ = server.ask("GET", f"/api/v1/runs/{run_id}")
+    assert code == 200
+    assert facts["answer"] == api.load(finished).verdict.sentence  # type: ignore[union-attr]
+    assert [model["role"] for model in facts["models"]] == ["rival", "generative"]
+    assert facts["generators"][0]["defaults"] == {"guidance_scale": 1.25, "sampler_steps": 2}
+    assert {sample["label"] for sample in facts["samples"]} == set(facts["classes"])
+    assert str(finished.parent) not in json.dumps(facts)
+    picture = server.ask("GET", facts["samples"][0]["url"])[1]
+    assert Image.open(io.BytesIO(picture)).format == "PNG"
+    assert facts["name"] in server.ask("GET", "/")[1].decode()
+
+
+def test_a_report_is_served_in_a_sandbox(server: Server, run_id: str, finished: Path) -> None:
+    code, content, headers = server.ask("GET", f"/runs/{run_id}/report")
+    assert code == 200
+    assert content == (finished / "report.html").read_bytes()
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-scripts;")
+    assert "allow-same-origin" not in policy
+    assert "default-src 'none'" in policy
+    hashed = policy.split("script-src '")[1].split("'")[0]
+    assert hashed in content.decode(), "the report's own script runs, and no other"
+
+
+# ── drawing ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_same_seed_gives_the_same_images_as_the_command_line(
+    server: Server, run_id: str, finished: Path, tmp_path: Path
+) -> None:
+    made = server.draw(run_id)
+    assert (made["state"], made["done"]) == ("done", 3)
+    images = server.images(made)
+    assert server.images(server.draw(run_id, count=2)) == images[:2]
+    assert server.images(server.draw(run_id, seed=6)) != images
+    api.generate(finished, per_class=3, out=tmp_path / "out", seed=5, classes=["disc"])
+    written = sorted((tmp_path / "out" / "images" / "disc").iterdir())
+    assert [file.read_bytes() for file in written] == images
+
+
+def test_every_image_says_that_it_is_synthetic_and_how_it_is_seen(
+    server: Server, run_id: str, finished: Path, tmp_path: Path
+) -> None:
+    made = server.draw(run_id)
+    for image, content in zip(made["images"], server.images(made), strict=True):
+        facts = provenance_in(content)
+        assert facts == image["facts"]
+        assert (facts["origin"], facts["class"]) == ("synthetic", "disc")  # type: ignore[index]
+        file = tmp_path / "image.png"
+        file.write_bytes(content)
+        (answer,) = api.classify(finished / "models" / "rival", [file])
+        assert image["seen"]["label"] == answer.label
+        assert image["seen"]["probability"] == pytest.approx(answer.probability, abs=1e-5)
+
+
+def test_guidance_and_steps_change_the_images(server: Server, run_id: str) -> None:
+    usual = server.images(server.draw(run_id))
+    assert server.images(server.draw(run_id, guidance=1.25, steps=2)) == usual
+    assert server.images(server.draw(run_id, guidance=6.0)) != usual
+    assert server.images(server.draw(run_id, steps=9)) != usual
+
+
+def test_the_download_holds_images_and_their_origin(server: Server, run_id: str) -> None:
+    made = server.draw(run_id)
+    code, content, headers = server.ask("GET", made["archive"])
+    assert code == 200
+    assert 'filename="synthetic-disc-seed5.zip"' in headers["Content-Disposition"]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("metadata.csv").decode())))
+        assert [archive.read(row["file"]) for row in rows] == server.images(made)
+        assert {row["origin"] for row in rows} == {"synthetic"}
+        assert json.loads(archive.read("request.json"))["seed"] == 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label": "cat"},
+        {"generator": "../flow"},
+        {"attributes": {"sex": "male"}},
+        {"count": 999},
+    ],
+)
+def test_what_the_generator_cannot_do_is_said(server: Server, run_id: str, wrong: Any) -> None:
+    body = {"run": run_id, "generator": "flow", "label": "disc", **wrong}
+    code, answer, _ = server.ask("POST", "/api/v1/generations", body)
+    assert code == 400
+    assert all(answer["error"].values())
+
+
+def test_a_drawing_ends_when_it_is_cancelled_and_keeps_its_images(
+    finished: Path, tmp_path: Path
+) -> None:
+    said: list[dict[str, Any]] = []
+    worker = Worker(lambda event: said.append(dict(event)), device="cpu")
+    wish = {"run": str(finished), "generator": "flow", "label": "disc", "attributes": {}}
+    more = {"seed": 0, "count": 50, "params": {}, "judge": "", "out": str(tmp_path)}
+    worker.take([{"id": "a", "do": "generate", **wish, **more}])
+    for _ in range(3):
+        worker.go_on()
+    worker.take([{"do": "cancel", "of": "a"}])
+    assert [event["event"] for event in said] == ["image"] * 3 + ["cancelled"]
+    assert not worker.busy
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_worker_that_dies_is_replaced(finished: Path, home: Path) -> None:
+    inference = Inference(device="cpu", answer_seconds=100, waiting=10)
+    picture = next((home / "data" / "shapes" / "disc").iterdir())
+    model = str(finished / "models" / "rival")
+    request = {"models": [model], "files": [str(picture)], "max_pixels": 10**6}
+    try:
+        inference.warm_up()
+        with ThreadPoolExecutor(1) as pool:
+            pending = pool.submit(inference.classify, request)
+            while not inference.waits:
+                time.sleep(0.01)
+            inference.restart()
+            assert pending.result(30)["event"] == "failed"
+        again = inference.classify(request)
+        assert again["pictures"][0]["answers"][model]
+        with pytest.raises(BusyError):
+            inference.classify({**request, "files": [str(picture)] * 11})
+    finally:
+        inference.close()
+
+
+# ── classifying ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_models_answer_side_by_side(
+    server: Server, run_id: str, finished: Path, home: Path
+) -> None:
+    files = [next((home / "data" / "shapes" / name).iterdir()) for name in ("disc", "bars")]
+    sent = [(f"../{file.name}", file.read_bytes()) for file in files]
+    path = f"/api/v1/runs/{run_id}/classifications"
+    code, found, _ = server.send(path, "pictures", *sent)
+    assert code == 200
+    assert [one["name"] for one in found["pictures"]] == [file.name for file in files]
+    for place, role in enumerate(("rival", "generative")):
+        expected = api.classify(finished / "models" / role, files)
+        for one, answer in zip(found["pictures"], expected, strict=True):
+            given = one["answers"][place]
+            assert given["role"] == role
+            assert given["probabilities"] == pytest.approx(answer.probabilities, abs=1e-5)
+    assert list((server.home / "pictures").iterdir()) == [], "deleted as soon as it is classified"
+
+
+def test_samples_can_be_tried(server: Server, run_id: str) -> None:
+    path = f"/api/v1/runs/{run_id}/sample-classifications"
+    code, found, _ = server.ask("POST", path, {"samples": [0, 1]})
+    assert (code, len(found["pictures"])) == (200, 2)
+    assert server.ask("POST", path, {"samples": [10_000]})[0] == 400
+
+
+def test_requests_that_come_together_get_their_own_answers(
+    server: Server, run_id: str, home: Path
+) -> None:
+    files = sorted((home / "data" / "shapes").rglob("*.png"))[::9]
+    path = f"/api/v1/runs/{run_id}/classifications"
+
+    def classify(file: Path) -> Any:
+        code, found, _ = server.send(path, "pictures", (file.name, file.read_bytes()))
+        assert code == 200
+        return found["pictures"][0]
+
+    alone = [classify(file) for file in files]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(classify, files)) == alone
+
+
+def bomb(side: int) -> bytes:
+    """A PNG whose header promises side × side pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    body = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
+
+
+def test_bad_pictures_are_named_and_harm_no_others(server: Server, run_id: str, home: Path) -> None:
+    good = next((home / "data" / "shapes" / "disc").iterdir()).read_bytes()
+    sent = [
+        ("bomb.png", bomb(100_000)),
+        ("cut.png", good[: len(good) // 2]),
+        ("text.png", b"<svg onload=alert(1)>"),
+        ("empty.png", b""),
+        ("pickle.png", b"\x80\x04\x95cos\nsystem\n(S'true'\ntR."),
+        ("good.png", good),
+    ]
+    path = f"/api/v1/runs/{run_id}/classifications"
+    code, found, _ = server.send(path, "pictures", *sent)
+    assert code == 200
+    problems = [one["problem"] for one in found["pictures"]]
+    assert problems[0].startswith("too large")
+    assert all(problems[:-1])
+    assert problems[-1] == ""
+    assert all(not one["answers"] for one in found["pictures"][:-1])
+    assert server.send(path, "pictures", *[("a.png", good)] * 25)[0] == 400
+    assert server.ask("POST", path, b"", **{"Content-Type": "multipart/form-data"})[0] == 400
+
+
+# ── studies ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_uploaded_zip_is_inspected_by_a_command(server: Server, home: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for file in (home / "data" / "shapes").rglob("*.png"):
+            archive.write(file, f"mine/{file.parent.name}/{file.name}")
+    code, data, _ = server.send("/api/v1/data", "archive", ("mine.zip", stream.getvalue()))
+    assert (code, data["kind"]) == (201, "upload")
+    code, job, _ = server.ask("POST", "/api/v1/inspections", {"data": data["id"]})
+    assert code == 202
+    ended = ("done", "failed", "cancelled")
+    job = server.until(f"/api/v1/jobs/{job['id']}", lambda one: one["state"] in ended)
+    assert job["state"] == "done", job["error"]
+    assert job["found"]["classes"] == {"bars": 36, "disc": 36, "ramp": 36}
+    code, page, headers = server.ask("GET", job["page"])
+    assert code == 200
+    assert b"What is in these images?" in page
+    assert headers["Content-Security-Policy"].startswith("sandbox")
+    assert server.ask("DELETE", f"/api/v1/data/{data['id']}")[0] == 200
+
+
+def test_a_study_is_followed_live_and_stopped_with_what_is_finished(server: Server) -> None:
+    folders = [
+        one for one in server.ask("GET", "/api/v1/data")[1]["data"] if one["kind"] == "folder"
+    ]
+    code, job, _ = server.ask("POST", "/api/v1/studies", {"data": folders[0]["id"], "budget": "5m"})
+    assert code == 202
+    path = f"/api/v1/jobs/{job['id']}"
+    seen = server.until(path, lambda one: bool((one["progress"] or {}).get("total")))
+    assert seen["progress"]["label"]
+    assert server.ask("POST", f"{path}/cancel")[1]["state"] == "cancelling"
+    assert server.until(path, lambda one: one["state"] == "cancelled")["error"] == ""
+    (folder,) = (server.home / "runs").iterdir()
+    assert api.status(folder).state == "interrupted"
+    assert server.ask("GET", f"/jobs/{job['id']}")[0] == 200
+
+
+# ── the browser ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("no chromium on this machine")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=found)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_newcomer_draws_and_classifies_with_the_keyboard(
+    browser: Any, server: Server, run_id: str, home: Path, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    wrong: list[str] = []
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+
+    page.goto(server.address)
+    page.get_by_role("link", name="Generate images").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("What to draw").select_option("ramp")
+    page.get_by_label("How many").fill("4")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Download all").wait_for(timeout=60_000)
+    assert page.get_by_role("img").count() == 4
+    assert page.locator("figcaption .mark").all_inner_texts() == ["synthetic"] * 4
+    assert page.get_by_text("seen as").count() == 4
+    assert "4 images of class ramp" in page.get_by_role("status").inner_text()
+
+    page.get_by_role("link", name="Classify", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Try a picture of class disc").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("#answers li").wait_for(timeout=60_000)
+    assert page.locator("#answers h3").all_inner_texts() == [
+        "Model trained on real images only",
+        "Model trained on real and generated images",
+    ]
+    file = next((home / "data" / "shapes" / "bars").iterdir())
+    page.set_input_files("#pictures", file)
+    page.get_by_alt_text(file.name).wait_for(timeout=60_000)
+
+    page.goto(f"{server.address}/runs/{run_id}")
+    report = page.frame_locator("iframe.report")
+    report.get_by_role("heading", level=1).wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.goto(f"{server.address}/study")
+    page.get_by_role("option", name="shapes").first.wait_for(state="attached")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert wrong == []
+    page.close()

@@ -1,0 +1,160 @@
+"""The table of jobs and the thread that runs them, with real commands."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from synthlift.web.errors import MissingError
+from synthlift.web.jobs.runner import Runner
+from synthlift.web.jobs.table import ATTEMPTS, Job, JobTable
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> JobTable:
+    return JobTable(tmp_path / "jobs.sqlite")
+
+
+@pytest.fixture
+def runner(table: JobTable, tmp_path: Path) -> Runner:
+    return Runner(table, logs=tmp_path / "logs", pause=0.05)
+
+
+def add(table: JobTable, *command: str, kind: str = "study") -> Job:
+    return table.add(kind=kind, title="t", command=command, folder=table.path.parent / "out")  # type: ignore[arg-type]
+
+
+def silence(table: JobTable) -> None:
+    """As if no server had told for long that it lives."""
+    with closing(sqlite3.connect(table.path, isolation_level=None)) as database:
+        database.execute("UPDATE jobs SET heartbeat = 0")
+
+
+def step_until(runner: Runner, job: Job, *states: str, seconds: float = 60) -> Job:
+    until = time.monotonic() + seconds
+    while (found := runner.table.get(job.id)).state not in states:
+        assert time.monotonic() < until, found
+        runner.step()
+        time.sleep(0.05)
+    return found
+
+
+def test_a_command_is_run_and_its_words_are_kept(table: JobTable, runner: Runner) -> None:
+    job = step_until(runner, add(table, "--version"), "done", "failed")
+    assert job.state == "done"
+    assert (runner.logs / job.id / "stdout").read_text().strip().startswith("0.")
+
+
+def test_a_failure_is_told_in_three_parts(table: JobTable, runner: Runner) -> None:
+    job = step_until(runner, add(table, "inspect", "nowhere", "--json"), "failed")
+    given, rule, remedy = job.error.split("\n")
+    assert "nowhere" in given
+    assert rule
+    assert remedy
+    assert "Traceback" not in job.error
+
+
+def test_jobs_of_a_lane_wait_for_each_other_and_a_look_does_not(
+    table: JobTable, runner: Runner
+) -> None:
+    jobs = [
+        add(table, "--version"),
+        add(table, "--version"),
+        add(table, "--version", kind="inspect"),
+    ]
+    runner.step()
+    assert [table.get(job.id).state for job in jobs] == ["running", "queued", "running"]
+    for job in jobs:
+        step_until(runner, job, "done")
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_can_go_on(table: JobTable, runner: Runner) -> None:
+    job = add(table, "--version")
+    table.ask_to_end(job.id)
+    assert table.get(job.id).state == "cancelled"
+    assert table.claim("me", ["study"]) is None
+    table.resume(job.id)
+    assert step_until(runner, job, "done").attempts == 1
+
+
+def test_a_running_job_is_asked_to_end(table: JobTable, runner: Runner) -> None:
+    job = add(table, "doctor")
+    runner.step()
+    process = psutil.Process(table.get(job.id).pid)
+    table.ask_to_end(job.id)
+    assert step_until(runner, job, "cancelled", "done").state == "cancelled"
+    assert not process.is_running()
+
+
+def leftover() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+
+
+def test_a_job_whose_server_was_killed_is_run_again(table: JobTable, runner: Runner) -> None:
+    job = add(table, "--version")
+    assert table.claim("a server that dies", ["study"]) is not None
+    with leftover() as process:
+        table.set_process(job.id, pid=process.pid, began=psutil.Process(process.pid).create_time())
+        runner.step()
+        assert table.get(job.id).state == "running", "its heartbeat is fresh"
+        silence(table)
+        assert step_until(runner, job, "done").attempts == 2
+        assert process.poll() is not None, "what the dead server had started is ended"
+
+
+def test_another_process_with_the_same_number_is_left_alone(
+    table: JobTable, runner: Runner
+) -> None:
+    job = add(table, "--version")
+    table.claim("a server that dies", ["study"])
+    with leftover() as process:
+        table.set_process(job.id, pid=process.pid, began=1.0)
+        silence(table)
+        step_until(runner, job, "done")
+        assert process.poll() is None
+        process.kill()
+
+
+def test_a_job_that_kills_servers_is_given_up(table: JobTable, runner: Runner) -> None:
+    job = add(table, "--version")
+    for _ in range(ATTEMPTS - 1):
+        table.claim("a server that dies", ["study"])
+        silence(table)
+        table.finish(table.orphans("me")[0].id, "queued")
+    table.claim("a server that dies", ["study"])
+    silence(table)
+    runner.step()
+    assert table.get(job.id).state == "failed"
+
+
+def test_two_servers_never_take_the_same_job(table: JobTable) -> None:
+    job = add(table, "--version")
+    taken = [table.claim(name, ["study"]) for name in ("one", "two")]
+    assert [found.id if found else None for found in taken] == [job.id, None]
+    table.beat("one")
+    table.finish(job.id, "failed", owner="two")
+    assert table.get(job.id).state == "running", "only its owner says how it ended"
+    silence(table)
+    assert table.orphans("one") == []
+    found = [[one.id for one in table.orphans(name)] for name in ("two", "three")]
+    assert found == [[job.id], []]
+
+
+def test_closing_puts_running_jobs_back(table: JobTable, runner: Runner, tmp_path: Path) -> None:
+    job = add(table, "doctor")
+    runner.step()
+    assert table.get(job.id).state == "running"
+    runner.close()
+    assert table.get(job.id).state == "queued"
+
+
+def test_unknown_jobs_are_missing(table: JobTable) -> None:
+    with pytest.raises(MissingError):
+        table.get("nothing")

@@ -1,0 +1,208 @@
+"""What the server refuses, and what it tells browsers."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from synthlift.errors import InputError
+from synthlift.web import Settings
+from tests.unit.web.conftest import OURS, Serve
+
+PAGES = ("/", "/generate", "/classify", "/study")
+ELSEWHERE = {"host": "0.0.0.0", "token": "a-long-token"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_forbid_whatever_is_not_a_file_of_this_server(client: FlaskClient, page: str) -> None:
+    answer = client.get(page)
+    assert answer.status_code == 200
+    policy = dict(
+        part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    html = answer.get_data(as_text=True)
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html), "inline code"
+    assert all(
+        re.match(r'<script src="/static/', tag) for tag in re.findall(r"<script[^>]*>", html)
+    )
+    assert "http://" not in html
+    assert "https://" not in html
+
+
+def test_changes_are_refused_unless_they_come_from_a_page_of_this_server(
+    client: FlaskClient,
+) -> None:
+    def start(**headers: str) -> int:
+        return client.post("/api/v1/demo", headers=headers).status_code
+
+    header = next(iter(OURS))
+    assert start() == 403
+    assert start(**OURS, Origin="http://evil.example") == 403
+    assert start(**OURS, **{"Sec-Fetch-Site": "cross-site"}) == 403
+    assert client.get("/api/v1/jobs").get_json()["jobs"] == []
+    assert (
+        start(**{header: "x", "Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}) == 202
+    )
+    assert "Access-Control-Allow-Origin" not in client.options("/api/v1/demo").headers
+
+
+def test_other_names_for_this_machine_are_refused(client: FlaskClient) -> None:
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
+    assert client.get("/", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+
+
+# ── the token ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_other_machines_need_a_token() -> None:
+    with pytest.raises(InputError, match="token"):
+        Settings(home=Path("unused"), host="0.0.0.0")
+    assert not Settings(home=Path("unused"), host="0.0.0.0", token="x").loopback
+    assert Settings(home=Path("unused"), host="::1").loopback
+
+
+def test_without_the_token_there_is_only_the_door(serve: Serve) -> None:
+    client = serve(**ELSEWHERE)
+    for page in PAGES:
+        assert client.get(page).headers["Location"] == "/login"
+    assert client.get("/api/v1/runs").status_code == 401
+    assert client.get("/api/v1/runs", headers={"Authorization": "Bearer no"}).status_code == 401
+    assert client.get("/healthz").status_code == 200
+
+
+def test_programs_give_the_token_themselves(serve: Serve) -> None:
+    client = serve(**ELSEWHERE)
+    bearer = {"Authorization": f"Bearer {ELSEWHERE['token']}"}
+    assert client.get("/api/v1/runs", headers=bearer).status_code == 200
+    assert client.post("/api/v1/demo", headers=bearer).status_code == 202
+
+
+def form_of(client: FlaskClient) -> dict[str, str]:
+    page = client.get("/login").get_data(as_text=True)
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert found is not None
+    return {"csrf_token": found[1]}
+
+
+def test_people_sign_in_with_a_form_that_is_ours(serve: Serve) -> None:
+    client = serve(**ELSEWHERE)
+    assert client.post("/login", data={"token": ELSEWHERE["token"]}).status_code == 400
+    form = form_of(client)
+    assert client.post("/login", data={**form, "token": "wrong"}).status_code == 403
+    assert client.get("/").status_code == 302
+    entered = client.post("/login", data={**form, "token": ELSEWHERE["token"]})
+    assert entered.headers["Location"] == "/"
+    cookie = entered.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert ELSEWHERE["token"] not in cookie
+    assert client.get("/").status_code == 200
+    assert client.post("/api/v1/demo").status_code == 403, "a cookie alone changes nothing"
+
+
+# ── limits ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_too_many_requests_are_told_when_to_come_again(serve: Serve) -> None:
+    client = serve(per_minute=3)
+    answers = [client.get("/healthz") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+
+
+def test_guessing_the_token_is_slow(serve: Serve) -> None:
+    client = serve(**ELSEWHERE, login_per_minute=2)
+    guess = {**form_of(client), "token": "guess"}
+    codes = [client.post("/login", data=guess).status_code for _ in range(3)]
+    assert codes == [403, 403, 429]
+
+
+def test_the_queue_of_jobs_is_short(serve: Serve, tmp_path: Path) -> None:
+    for name in ("oak", "beech"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "1.png").touch()
+    client = serve(data=(tmp_path / "data",), queued_jobs=2)
+    (data,) = client.get("/api/v1/data").get_json()["data"]
+    answers = [
+        client.post("/api/v1/inspections", json={"data": data["id"]}, headers=OURS)
+        for _ in range(3)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+def test_large_requests_are_not_read(serve: Serve) -> None:
+    client = serve(upload_bytes=1000)
+    form = {"archive": (io.BytesIO(b"x" * 2000), "large.zip")}
+    assert client.post("/api/v1/data", data=form, headers=OURS).status_code == 413
+
+
+# ── places ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/runs/../../etc/passwd",
+        "/runs/..%2f..%2fetc/report",
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/api/v1/generations/..%2f..%2fsecret.key",
+        "/api/v1/generations/../../secret.key/archive",
+        "/jobs/..%2fsecret.key/page",
+        "/api/v1/runs/0000000000000000/samples/0",
+    ],
+)
+def test_no_path_leads_out(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_data_sets_are_named_by_ids_only(serve: Serve, tmp_path: Path) -> None:
+    client = serve(data=(tmp_path,))
+    for given in ("../../etc", "/etc", "0" * 16):
+        answer = client.post("/api/v1/studies", json={"data": given}, headers=OURS)
+        assert answer.status_code in (400, 404), given
+    assert client.get("/api/v1/jobs").get_json()["jobs"] == []
+
+
+def test_secrets_are_readable_by_their_owner_only(serve: Serve, tmp_path: Path) -> None:
+    serve()
+    assert (tmp_path / "home").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "home" / "secret.key").stat().st_mode & 0o077 == 0
+
+
+def test_errors_show_no_trace(client: FlaskClient) -> None:
+    def fails() -> str:
+        raise RuntimeError("secret detail")
+
+    client.application.add_url_rule("/fails", view_func=fails)
+    answer = client.get("/fails")
+    assert answer.status_code == 500
+    assert "secret detail" not in answer.get_data(as_text=True)
+    assert "Traceback" not in answer.get_data(as_text=True)
+    missing = client.get("/<script>alert(1)</script>")
+    assert missing.status_code == 404
+    assert "alert(1)" not in missing.get_data(as_text=True)
+
+
+def test_the_web_process_never_loads_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from synthlift.web import Settings, create_app; "
+        f"app = create_app(Settings(home=Path({str(tmp_path / 'home')!r}))).test_client(); "
+        f"codes = [app.get(p).status_code for p in {PAGES!r} + ('/api/v1/openapi.json',)]; "
+        "print(codes, [m for m in ('torch', 'sklearn', 'pandas', 'PIL') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said == "[200, 200, 200, 200, 200] []\n"
