@@ -136,11 +136,14 @@ def test_a_folder_that_holds_no_generator_is_refused(tmp_path: Path) -> None:
         FlowGenerator(TINY).load(tmp_path)
 
 
-def test_a_folder_of_a_newer_version_is_refused(fitted: FlowFitted, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "says"), [(99, "newer version"), (1, "older version")])
+def test_a_folder_of_another_version_is_refused(
+    fitted: FlowFitted, tmp_path: Path, number: int, says: str
+) -> None:
     fitted.save(tmp_path)
     path = tmp_path / "synthlift.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(InputError, match="newer version"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": number}))
+    with pytest.raises(InputError, match=says):
         FlowGenerator(TINY).load(tmp_path)
 
 

@@ -49,6 +49,6 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[s
     """Read back plan, weights and facts.
 
     Raises:
-        InputError: the folder holds no flow generator, or one of a newer version.
+        InputError: the folder holds no flow generator, or one of another version.
     """
     return read_network(folder, kind="flow", classes=("FlowMLP", "FlowUNet"), weights_file=WEIGHTS)

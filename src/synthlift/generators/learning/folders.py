@@ -16,7 +16,7 @@ from torch import Tensor
 from synthlift.errors import InputError
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 
-FORMAT = 1
+FORMAT = 2
 COMPONENT = "network"
 WEIGHTS = "model.safetensors"
 FACTS = "synthlift.json"
@@ -57,7 +57,7 @@ def read_network(
         weights_file: its name.
 
     Raises:
-        InputError: the folder holds no generator of that kind, or one of a newer version.
+        InputError: the folder holds no generator of that kind, or one of another version.
     """
     rule = f"a saved {kind} generator has {COMPONENT}/config.json, its weights and {FACTS}"
     remedy = "give a folder below a run's generators/"
@@ -71,11 +71,13 @@ def read_network(
             rule=rule,
             remedy=remedy,
         ) from error
-    if facts["format"] > FORMAT:
+    if facts["format"] != FORMAT:
+        newer = facts["format"] > FORMAT
         raise InputError(
-            f"'{folder}' was written by a newer version (format {facts['format']})",
-            rule=f"this version reads formats up to {FORMAT}",
-            remedy="upgrade synthlift",
+            f"'{folder}' was written by {'a newer' if newer else 'an older'} version (format "
+            f"{facts['format']})",
+            rule=f"this version reads format {FORMAT}",
+            remedy="upgrade synthlift" if newer else "run the study again, which makes it anew",
         )
     if plan["_class_name"] not in classes:
         raise InputError(
