@@ -31,8 +31,7 @@ from synthlift.study.layout import Replicate
 from synthlift.study.modelling import model_request
 from synthlift.study.pools import Pool
 from synthlift.study.streams import make_streams
-from synthlift.study.strength import with_strength
-from synthlift.study.tables import Entry, gather
+from synthlift.study.strength import validated, with_strength
 from synthlift.study.work import Work
 
 DECISION = "filter_strengths"
@@ -186,19 +185,7 @@ def _compare(
 ) -> tuple[str, Mapping[str, float]]:
     from synthlift.evaluation.selection import weakest_of_the_best
 
-    entries = [
-        Entry(
-            key=request.key,
-            arm=strength,
-            multiple=0.0,
-            replicate=replicate.index,
-            fit=replicate.fit,
-            fold=-1,
-            evaluation_set="validation",
-        )
-        for (strength, replicate), request in probes.items()
-    ]
-    table = gather(work.session.store, entries, work.prepared.opened.classes)
+    table = validated(work, probes)
     choice = weakest_of_the_best(table, arms=strengths, metric=work.session.study.primary.metric)
     return choice.arm, choice.values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from synthlift.spec.arms import Arm, Augmentation
 from synthlift.store import StageRequest
@@ -12,6 +13,11 @@ from synthlift.study.layout import Replicate
 from synthlift.study.modelling import model_request
 from synthlift.study.tables import Entry, gather
 from synthlift.study.work import Work
+
+if TYPE_CHECKING:
+    from synthlift.evaluation.predictions import Predictions
+
+Strength = TypeVar("Strength", bound=str)
 
 STRENGTHS: tuple[Augmentation, ...] = ("light", "medium", "strong")
 PREDECLARED: Augmentation = "medium"
@@ -80,6 +86,15 @@ def _compare(
 ) -> tuple[Augmentation, str]:
     from synthlift.evaluation.selection import best_rival
 
+    table = validated(work, probes)
+    metric = work.session.study.primary.metric
+    choice = best_rival(table, rivals=list(STRENGTHS), metric=metric)
+    chosen = next(strength for strength in STRENGTHS if strength == choice.arm)
+    return chosen, f"highest {metric} on validation among {', '.join(STRENGTHS)}"
+
+
+def validated(work: Work, probes: Mapping[tuple[Strength, Replicate], StageRequest]) -> Predictions:
+    """Predictions on validation of models by strength (in place of an arm) and replicate."""
     entries = [
         Entry(
             key=request.key,
@@ -92,8 +107,4 @@ def _compare(
         )
         for (strength, replicate), request in probes.items()
     ]
-    table = gather(work.session.store, entries, work.prepared.opened.classes)
-    metric = work.session.study.primary.metric
-    choice = best_rival(table, rivals=list(STRENGTHS), metric=metric)
-    chosen = next(strength for strength in STRENGTHS if strength == choice.arm)
-    return chosen, f"highest {metric} on validation among {', '.join(STRENGTHS)}"
+    return gather(work.session.store, entries, work.prepared.opened.classes)

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, percent, find, wanted, several } = Synthlift;
+  const { ask, say, make, percent, find, several, offerRuns } = Synthlift;
   const SHOWN = 5;
   let runs = [];
 
@@ -94,17 +94,8 @@
   }
 
   async function start() {
-    try {
-      runs = (await ask("GET", "runs")).runs.filter((one) => one.models.length);
-    } catch (error) {
-      find("none").hidden = false;
-      say(find("none"), error.message, true);
-      return;
-    }
-    find("none").hidden = runs.length > 0;
-    find("work").hidden = runs.length === 0;
+    runs = await offerRuns((one) => one.models.length > 0);
     if (!runs.length) return;
-    fill(find("run"), runs.map((one) => [one.id, `${one.name}, ${one.created.slice(0, 10)}`]), wanted("run"));
     listen();
     showRun();
   }

@@ -68,5 +68,21 @@ const Synthlift = (() => {
   const wanted = (name) => new URLSearchParams(location.search).get(name);
   const several = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
 
-  return { ask, say, make, fill, percent, duration, wait, find, wanted, several };
+  // Fills the list of studies with those that a page can work with; none = what the page says then.
+  async function offerRuns(suits) {
+    let runs = [];
+    try {
+      runs = (await ask("GET", "runs")).runs.filter(suits);
+    } catch (error) {
+      find("none").hidden = false;
+      say(find("none"), error.message, true);
+      return runs;
+    }
+    find("none").hidden = runs.length > 0;
+    find("work").hidden = runs.length === 0;
+    fill(find("run"), runs.map((one) => [one.id, `${one.name}, ${one.created.slice(0, 10)}`]), wanted("run"));
+    return runs;
+  }
+
+  return { ask, say, make, fill, percent, duration, wait, find, several, offerRuns };
 })();

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, percent, duration, wait, find, wanted, several } = Synthlift;
+  const { ask, say, make, fill, percent, duration, wait, find, several, offerRuns } = Synthlift;
   const PAUSE = 400;
   let runs = [];
   let drawing = null;
@@ -106,17 +106,8 @@
   }
 
   async function start() {
-    try {
-      runs = (await ask("GET", "runs")).runs.filter((one) => one.generators.length);
-    } catch (error) {
-      find("none").hidden = false;
-      say(find("none"), error.message, true);
-      return;
-    }
-    find("none").hidden = runs.length > 0;
-    find("work").hidden = runs.length === 0;
+    runs = await offerRuns((one) => one.generators.length > 0);
     if (!runs.length) return;
-    fill(find("run"), runs.map((one) => [one.id, `${one.name}, ${one.created.slice(0, 10)}`]), wanted("run"));
     showRun();
     find("run").addEventListener("change", showRun);
     find("generator").addEventListener("change", showGenerator);
