@@ -94,6 +94,13 @@ def count(value: float) -> str:
     return number(value, 0 if abs(value - round(value)) < 0.05 else 1)
 
 
+def rate(value: float | None) -> str:
+    """Images a second: two digits below 10, none after the point above, never an exponent."""
+    if value is None:
+        return MISSING
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def multiple(value: float) -> str:
     """A multiple of METHOD §1: "0.5 ×"."""
     return f"{value:g}{SPACE}×"

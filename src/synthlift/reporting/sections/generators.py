@@ -45,7 +45,7 @@ def _view(reading: Reading, result: GeneratorResult) -> View:
     if result.parameters:
         facts.append(("parameters", text.count(result.parameters)))
     if result.images_per_second is not None:
-        facts.append(("speed", f"{result.images_per_second:.3g} images per second"))
+        facts.append(("speed", f"{text.rate(result.images_per_second)} images per second"))
     facts += _pairs(result)
     facts.append(("copying gate", "stopped this generator" if result.gate_stopped else "passed"))
     return View(

@@ -112,7 +112,7 @@ def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row
         measures=measures,
         copying=reading.numbers.plain(result.copying_ratio),
         fit=text.MISSING if result.fit_seconds is None else text.duration(result.fit_seconds),
-        speed=text.MISSING if speed is None else f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}",
+        speed=text.rate(speed),
         energy=text.MISSING if energy is None else f"{1000 * energy:.3g}",
     )
 
