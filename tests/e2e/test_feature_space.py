@@ -84,6 +84,7 @@ def test_heads_are_trained_on_real_images_alone(ran: Ran, home: Path) -> None:
     assert {image.origin for image in data.images} == {"real"}
 
 
+@pytest.mark.slow  # the same for error targets is in the quick tests
 def test_nothing_depends_on_the_number_of_workers(ran: Ran, tmp_path: Path) -> None:
     again = run(digits_study(), home=tmp_path, workers=2)
     assert comparable(again.results, again.folder) == comparable(ran.results, ran.folder)

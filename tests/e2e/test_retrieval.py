@@ -69,6 +69,7 @@ def test_the_report_calls_them_retrieved_and_real(digits: Ran) -> None:
     assert set(table[table["arm"] == "retrieval@2"]["multiple"]) == {0.0}
 
 
+@pytest.mark.slow  # the same for error targets is in the quick tests
 def test_nothing_depends_on_the_number_of_workers(digits: Ran, tmp_path: Path) -> None:
     again = run(digits_study(), home=tmp_path, workers=2)
     assert comparable(again.results, again.folder) == comparable(digits.results, digits.folder)

@@ -209,7 +209,9 @@ def fit_watched(folder: Path, autoencoder: Path, progress: Any = None) -> FlowFi
     return FlowGenerator(config).fit(drawn_inputs(), run=run)
 
 
-@pytest.mark.parametrize(("phase", "at"), [("encoding", 300), ("loss", 40)])
+@pytest.mark.parametrize(
+    ("phase", "at"), [("encoding", 300), pytest.param("loss", 40, marks=pytest.mark.slow)]
+)
 def test_a_killed_fit_goes_on_and_ends_with_the_same_bits(
     tmp_path: Path, tiny_autoencoder: Path, phase: str, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
