@@ -133,7 +133,7 @@ def train_plainly(job: Job) -> None:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         loss = functional.cross_entropy(network(inputs) + shift, wanted, weight=weight)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         averaged.update_parameters(network)

@@ -90,7 +90,7 @@ def learns(descriptor: Descriptor, config: ComponentConfig) -> None:
         for _ in range(12):
             loss = functional.cross_entropy(network(images), labels)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             optimizer.step()
             losses.append(loss.item())
     silent = [name for name, p in network.named_parameters() if p.grad is None]

@@ -303,7 +303,7 @@ def _step(
         logits = (state.network.classify if phase.interpolation else state.network)(inputs)
     loss = loss_function(logits.float(), targets)
     state.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     state.optimizer.step()
     average(state, decay=job.settings.ema, steps_in_phase=state.step - start)
     state.loss_sum += loss.detach()

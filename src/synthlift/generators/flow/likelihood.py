@@ -16,10 +16,9 @@ from torch import Tensor
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.network import FlowNetwork
 from synthlift.generators.flow.samplers import Velocity, ab2
-from synthlift.generators.flow.sampling import guided_velocity
+from synthlift.generators.flow.sampling import given_chunks, guided_velocity
 from synthlift.generators.flow.space import PixelSpace, Space
 from synthlift.generators.learning.drawing import deterministic_kernels
-from synthlift.generators.learning.examples import as_nchw
 from synthlift.seeds import generator_for
 from synthlift.types import Float32, ImageSet
 
@@ -62,17 +61,12 @@ def log_likelihood(
     noise = torch.from_numpy(rng.random((channels, height, width), dtype=np.float32) - 0.5)
     drawn = rng.integers(0, 2, (PROBES, channels, height, width)).astype(np.float32) * 2 - 1
     probes = None if numbers <= EXACT_UP_TO else torch.from_numpy(drawn).to(device)
-    said = vocabulary.encode(images.labels, images.attributes)
     found = np.zeros(len(images), dtype=np.float32)
-    for start in range(0, len(images), chunk):
-        rows = np.arange(start, min(start + chunk, len(images)))
-        levels = as_nchw(torch.from_numpy(images.pixels(rows)))
+    for rows, levels, wanted in given_chunks(images, vocabulary, chunk=chunk, device=device):
         seen = (levels + noise) / 127.5 - 1 if pixels else space.enter(levels)
         x = torch.zeros(chunk, channels, height, width, device=device)
         x[: len(rows)] = seen.to(device)
-        wanted = torch.tensor(vocabulary.sizes).repeat(chunk, 1)
-        wanted[: len(rows)] = torch.from_numpy(said[rows])
-        velocity = guided_velocity(network, wanted.to(device), unsaid=vocabulary.sizes, scale=1)
+        velocity = guided_velocity(network, wanted, unsaid=vocabulary.sizes, scale=1)
         with deterministic_kernels():
             nats = log_density(velocity, x, times=times(), probes=probes)
         bits = (nats / numbers - (math.log(127.5) if pixels else 0)) / math.log(2)

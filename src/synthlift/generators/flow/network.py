@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.flow.edm import edm_noise, edm_scales
 from synthlift.generators.learning.examples import AUGMENTATIONS
+from synthlift.generators.learning.networks import zeroed
 
 COARSEST = 16
 """Patches a side, at most, in the U-Net: what a processor can train in minutes."""
@@ -144,7 +145,7 @@ class FlowMLP(FlowNetwork):
         pixels = math.prod(image_shape)
         self.enter = nn.Linear(pixels, width)
         self.blocks = nn.ModuleList(_DenseBlock(width) for _ in range(depth))
-        self.leave = _zeroed(nn.Linear(width, pixels))
+        self.leave = zeroed(nn.Linear(width, pixels))
         self.skip = nn.Linear(width, 1)
 
     def forward(
@@ -172,7 +173,7 @@ class _DenseBlock(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulate = nn.Linear(width, 2 * width)
         self.first = nn.Linear(width, 2 * width)
-        self.second = _zeroed(nn.Linear(2 * width, width))
+        self.second = zeroed(nn.Linear(2 * width, width))
 
     def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
         scale, shift = self.modulate(condition).chunk(2, dim=1)
@@ -212,7 +213,7 @@ class FlowUNet(FlowNetwork):
         self.attention = _Attention(widths[-1])
         self.middle_out = _stack(widths[-1], widths[-1], 4 * width, depth)
         self.norm = nn.GroupNorm(_groups(widths[0]), widths[0])
-        self.leave = _zeroed(nn.Conv2d(widths[0], inner, 3, padding=1))
+        self.leave = zeroed(nn.Conv2d(widths[0], inner, 3, padding=1))
 
     def forward(
         self, x_nchw: Tensor, times_n: Tensor, wanted_nk: Tensor, augment_n4: Tensor | None = None
@@ -255,7 +256,7 @@ class _ConvBlock(nn.Module):
         self.conv1 = nn.Conv2d(before, after, 3, padding=1)
         self.modulate = nn.Linear(features, 2 * after)
         self.norm2 = nn.GroupNorm(_groups(after), after)
-        self.conv2 = _zeroed(nn.Conv2d(after, after, 3, padding=1))
+        self.conv2 = zeroed(nn.Conv2d(after, after, 3, padding=1))
         self.pass_by: nn.Module = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
 
     def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
@@ -272,7 +273,7 @@ class _Attention(nn.Module):
         self.heads = max(1, channels // 64)
         self.norm = nn.GroupNorm(_groups(channels), channels)
         self.project = nn.Conv2d(channels, 3 * channels, 1)
-        self.leave = _zeroed(nn.Conv2d(channels, channels, 1))
+        self.leave = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, hidden: Tensor) -> Tensor:
         n, c, h, w = hidden.shape
@@ -298,13 +299,3 @@ def _run(stack: nn.Module, hidden: Tensor, condition: Tensor) -> Tensor:
 
 def _groups(channels: int) -> int:
     return next(g for g in (8, 4, 2, 1) if channels % g == 0)
-
-
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
-
-
-def _zeroed(layer: Layer) -> Layer:
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -128,6 +129,29 @@ def guided_velocity(
     return velocity
 
 
+class Given(NamedTuple):
+    """A chunk of given images: their rows, pixels uint8 [n, C, H, W], and indices [chunk, 1 + A].
+
+    The indices are filled up to the chunk's size with "not said", on the network's device.
+    """
+
+    rows: Int64
+    pixels: Tensor
+    wanted: Tensor
+
+
+def given_chunks(
+    images: ImageSet, vocabulary: Vocabulary, *, chunk: int, device: torch.device
+) -> Iterator[Given]:
+    """Given images in chunks of one size, so that what is told of one depends on it alone."""
+    said = vocabulary.encode(images.labels, images.attributes)
+    for start in range(0, len(images), chunk):
+        rows = np.arange(start, min(start + chunk, len(images)))
+        wanted = torch.tensor(vocabulary.sizes).repeat(chunk, 1)
+        wanted[: len(rows)] = torch.from_numpy(said[rows])
+        yield Given(rows, as_nchw(torch.from_numpy(images.pixels(rows))), wanted.to(device))
+
+
 @torch.inference_mode()
 def explained_loss(
     network: FlowNetwork,
@@ -146,15 +170,9 @@ def explained_loss(
     noises = torch.from_numpy(noise).to(device)
     times = (torch.arange(LOSS_TIMES, device=device) + 0.5) / LOSS_TIMES
     losses = np.zeros(len(images), dtype=np.float32)
-    said = vocabulary.encode(images.labels, images.attributes)
-    for start in range(0, len(images), chunk):
-        rows = np.arange(start, min(start + chunk, len(images)))
-        pixels = as_nchw(torch.from_numpy(images.pixels(rows)))
+    for rows, pixels, wanted in given_chunks(images, vocabulary, chunk=chunk, device=device):
         x0 = torch.zeros(chunk, channels, height, width, device=device)
         x0[: len(rows)] = space.enter(pixels)
-        wanted = torch.tensor(vocabulary.sizes).repeat(chunk, 1)
-        wanted[: len(rows)] = torch.from_numpy(said[rows])
-        wanted = wanted.to(device)
         total = torch.zeros(chunk, device=device)
         for t, eps in zip(times, noises, strict=True):
             predicted = network((1 - t) * x0 + t * eps, t.expand(chunk), wanted)

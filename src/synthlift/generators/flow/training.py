@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 
+import torch
 from torch import Tensor
 
 from synthlift.generators.flow.batches import Batch, training_batches
@@ -63,7 +64,7 @@ class FlowLearner(Learner[Batch]):
         if batch.weights_n is not None:
             errors = errors * batch.weights_n[:, None, None, None]
         loss: Tensor = errors.mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         update(
             flat,
             step=step,

@@ -147,7 +147,7 @@ class AdversarialLearner(Learner[B]):
         loss = F.softplus(-gap).mean()
         weight = self._penalty(step) / 2
         total: Tensor = loss + weight * (of_real.mean() + of_generated.mean())
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(total)
         self._update("discriminator", step=step)
         return {
             "discriminator_loss": loss.detach(),
@@ -166,7 +166,7 @@ class AdversarialLearner(Learner[B]):
         loss = F.softplus(real - generated).mean()
         further = self.further_losses(batch, drawn)
         total: Tensor = sum(further.values(), loss)
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(total)
         for name in self._trained_together:
             self._update(name, step=step)
         self._discriminator.requires_grad_(True)

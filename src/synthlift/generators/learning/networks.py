@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ COARSEST = 4
 """Patches a side, about, at the coarsest level."""
 
 ImageShape = tuple[int, int, int]
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class Conditions(nn.Module):
@@ -104,7 +106,7 @@ class _DenseBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = nn.Linear(width, 2 * width)
-        self.second = _zeroed(nn.Linear(2 * width, width))
+        self.second = zeroed(nn.Linear(2 * width, width))
 
     def forward(self, hidden: Tensor) -> Tensor:
         inner = self.first(F.leaky_relu(hidden, SLOPE))
@@ -186,7 +188,7 @@ class ConvBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = _zeroed(nn.Conv2d(channels, channels, 3, padding=1))
+        self.second = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [N, C, H, W] to the same shape."""
@@ -195,7 +197,8 @@ class ConvBlock(nn.Module):
         return out
 
 
-def _zeroed(layer: nn.Module) -> nn.Module:
+def zeroed(layer: Layer) -> Layer:
+    """The same layer, every parameter of which is 0: what a branch or a network begins with."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthlift.generators.learning.networks import SLOPE, Conditions, ImageShape
+from synthlift.generators.learning.networks import SLOPE, Conditions, ImageShape, zeroed
+from synthlift.generators.translation.unet import UNetTranslator, in_patches
 
 FINEST = 64
 """Pixels a side, at most, that are seen one by one; above, patches are."""
@@ -46,7 +47,7 @@ class Grid:
         self.inner = channels * self.patch**2
 
 
-class FineTranslator(nn.Module):
+class FineTranslator(UNetTranslator):
     """A U-Net (Ronneberger 2015), told the class where it is coarsest.
 
     Args:
@@ -71,6 +72,7 @@ class FineTranslator(nn.Module):
     ) -> None:
         super().__init__()
         self.grid = Grid(image_shape, width)
+        self.patch = self.grid.patch
         widths = self.grid.widths
         enter = nn.Conv2d(inputs * self.grid.patch**2, widths[0], 3, padding=1)
         self.enter = nn.Sequential(enter, _norm(widths[0], normalised))
@@ -96,28 +98,15 @@ class FineTranslator(nn.Module):
         self.leave = nn.Conv2d(widths[0], self.grid.inner, 3, padding=1)
 
     def features(self, x_nchw: Tensor) -> list[Tensor]:
-        """Features of an image from fine to coarse [N, C_l, H_l, W_l]."""
-        found = [self.enter(_patches(x_nchw, self.grid.patch, unit=self.grid.unit))]
+        """See :class:`UNetTranslator`."""
+        found = [self.enter(in_patches(x_nchw, self.patch, unit=self.grid.unit))]
         for part in self.down:
             found.append(part(found[-1]))
         return found
 
     def forward(self, x_nchw: Tensor, wanted_nk: Tensor) -> Tensor:
-        """Translated images [N, C, H, W] in [-1, 1].
-
-        Args:
-            x_nchw: source images in [-1, 1], then noise.
-            wanted_nk: class indices, int64 [N, 1].
-        """
-        *fine, hidden = self.features(x_nchw)
-        hidden = self.middle(hidden + self.told(wanted_nk)[:, :, None, None])
-        for part, beside in zip(self.up, reversed(fine), strict=True):
-            wide = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
-            hidden = part(torch.cat([wide, beside], dim=1))
-        patches = self.leave(F.leaky_relu(hidden, SLOPE))
-        height, breadth = x_nchw.shape[2:]
-        whole = F.pixel_shuffle(patches, self.grid.patch)
-        return torch.tanh(whole[:, :, :height, :breadth])
+        """See :class:`UNetTranslator`; images lie in [-1, 1]."""
+        return torch.tanh(super().forward(x_nchw, wanted_nk))
 
 
 class PatchDiscriminator(nn.Module):
@@ -143,7 +132,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x_nchw: Tensor, wanted_nk: Tensor) -> Tensor:
         """Scores [N, P] of P patches, any real number; only differences mean something."""
-        found: Tensor = self.body(_patches(x_nchw, self.patch, unit=self.patch * 2**STRIDES))
+        found: Tensor = self.body(in_patches(x_nchw, self.patch, unit=self.patch * 2**STRIDES))
         told = self.told(wanted_nk)[:, :, None, None]
         fitting = (found * told).sum(1, keepdim=True) / math.sqrt(found.shape[1])
         scores: Tensor = self.score(found) + fitting
@@ -155,9 +144,7 @@ class _Block(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.norm = _norm(channels, normalised)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+        self.second = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, hidden: Tensor) -> Tensor:
         inner = self.norm(self.first(F.leaky_relu(hidden, SLOPE)))
@@ -167,10 +154,3 @@ class _Block(nn.Module):
 
 def _norm(channels: int, normalised: bool) -> nn.Module:
     return nn.InstanceNorm2d(channels) if normalised else nn.Identity()
-
-
-def _patches(x_nchw: Tensor, patch: int, *, unit: int) -> Tensor:
-    """Pixels of a patch as channels, after the size is filled up to a multiple of ``unit``."""
-    height, breadth = x_nchw.shape[2:]
-    padded = F.pad(x_nchw, (0, -breadth % unit, 0, -height % unit), mode="replicate")
-    return F.pixel_unshuffle(padded, patch)

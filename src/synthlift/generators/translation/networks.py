@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from synthlift.generators.gan.networks import Discriminator
 from synthlift.generators.learning.networks import (
-    SLOPE,
     Body,
     Conditions,
     ConvBlock,
@@ -22,6 +21,7 @@ from synthlift.generators.learning.networks import (
 from synthlift.generators.sizes import tiny
 from synthlift.generators.translation.config import TranslationConfig
 from synthlift.generators.translation.fine import FineTranslator, Grid, PatchDiscriminator
+from synthlift.generators.translation.unet import UNetTranslator, in_patches
 
 HEAD = 64
 """Length of the vectors in which places are compared."""
@@ -52,7 +52,7 @@ def plan_network(
     }
 
 
-def build_translator(plan: Mapping[str, Any], *, seed: int) -> Translator | FineTranslator:
+def build_translator(plan: Mapping[str, Any], *, seed: int) -> UNetTranslator:
     """The translator of a plan with weights drawn from ``seed``; global state is untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -100,7 +100,7 @@ def _body(plan: Mapping[str, Any]) -> Body:
     return Body((height, width, channels), plan["width"], plan["depth"])
 
 
-class Translator(nn.Module):
+class Translator(UNetTranslator):
     """A residual U-Net (Ronneberger 2015) without normalisation for tiny images, told the class.
 
     Args:
@@ -112,6 +112,7 @@ class Translator(nn.Module):
     def __init__(self, body: Body, conditions: Sequence[int], *, inputs: int) -> None:
         super().__init__()
         self.levels = Levels(body)
+        self.patch = self.levels.patch
         widths = self.levels.widths
         self.enter = nn.Conv2d(inputs * self.levels.patch**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList([_blocks(widths[0], body.depth)])
@@ -128,32 +129,13 @@ class Translator(nn.Module):
         _even(self.leave, self.levels.patch)
 
     def features(self, x_nchw: Tensor) -> list[Tensor]:
-        """Features of an image from fine to coarse [N, C_l, H_l, W_l]."""
-        height, breadth = x_nchw.shape[2:]
-        unit = self.levels.unit
-        padded = F.pad(x_nchw, (0, -breadth % unit, 0, -height % unit), mode="replicate")
-        hidden = self.enter(F.pixel_unshuffle(padded, self.levels.patch))
+        """See :class:`UNetTranslator`."""
+        hidden = self.enter(in_patches(x_nchw, self.patch, unit=self.levels.unit))
         found = []
         for part in self.down:
             hidden = part(hidden)
             found.append(hidden)
         return found
-
-    def forward(self, x_nchw: Tensor, wanted_nk: Tensor) -> Tensor:
-        """Translated images [N, C, H, W] in about [-1, 1].
-
-        Args:
-            x_nchw: source images in [-1, 1], then noise.
-            wanted_nk: class indices, int64 [N, 1].
-        """
-        *fine, hidden = self.features(x_nchw)
-        hidden = self.middle(hidden + self.told(wanted_nk)[:, :, None, None])
-        for part, beside in zip(self.up, reversed(fine), strict=True):
-            wide = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
-            hidden = part(torch.cat([wide, beside], dim=1))
-        patches = self.leave(F.leaky_relu(hidden, SLOPE))
-        height, breadth = x_nchw.shape[2:]
-        return F.pixel_shuffle(patches, self.levels.patch)[:, :, :height, :breadth]
 
 
 class Heads(nn.Module):

@@ -19,8 +19,9 @@ from synthlift.generators.learning.examples import (
     to_unit,
 )
 from synthlift.generators.translation.config import TranslationConfig
-from synthlift.generators.translation.fine import FineTranslator, PatchDiscriminator
-from synthlift.generators.translation.networks import Heads, Translator
+from synthlift.generators.translation.fine import PatchDiscriminator
+from synthlift.generators.translation.networks import Heads
+from synthlift.generators.translation.unet import UNetTranslator
 
 TEMPERATURE = 0.07
 PLACES = 64
@@ -59,7 +60,7 @@ class UnpairedLearner(AdversarialLearner[TranslationBatch]):
 
     def __init__(
         self,
-        translator: Translator | FineTranslator,
+        translator: UNetTranslator,
         discriminator: Discriminator | PatchDiscriminator,
         heads: Heads,
         *,
@@ -120,7 +121,7 @@ class PairedLearner(AdversarialLearner[TranslationBatch]):
 
     def __init__(
         self,
-        translator: Translator | FineTranslator,
+        translator: UNetTranslator,
         discriminator: Discriminator | PatchDiscriminator,
         *,
         lesson: Lesson,
@@ -174,7 +175,7 @@ class PairedLearner(AdversarialLearner[TranslationBatch]):
 
 
 def contrastive_loss(
-    translator: Translator | FineTranslator,
+    translator: UNetTranslator,
     heads: Heads,
     *,
     before: Tensor,

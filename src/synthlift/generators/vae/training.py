@@ -89,7 +89,7 @@ class VAELearner(Learner[Batch]):
         divergence = bound.divergence_n.mean()
         price = min(1.0, (step + 1) / max(1.0, config.kl_warm_up * config.steps))
         loss: Tensor = (reconstruction + price * divergence) / pixels
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         update(
             self.flats["network"],
             step=step,
