@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from synthlift.errors import InputError, nearest_name
-from synthlift.generators.text_to_image.config import TextToImageConfig, hash_pipeline
+from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.files import hash_pipeline
+
+Task = Literal["text_to_image", "image_to_image", "inpainting"]
+OPENERS: dict[Task, tuple[str, str]] = {
+    "text_to_image": ("AutoPipelineForText2Image", "makes images from text"),
+    "image_to_image": ("AutoPipelineForImage2Image", "changes images as a text says"),
+    "inpainting": ("AutoPipelineForInpainting", "fills a part of an image as a text says"),
+}
 
 
 @contextmanager
@@ -30,15 +38,16 @@ def needing_extra() -> Iterator[None]:
         ) from None
 
 
-def open_pipeline(config: TextToImageConfig, *, device: str) -> Any:
-    """Open the pipeline that the settings name.
+def open_pipeline(config: PipelineConfig, *, task: Task, device: str) -> Any:
+    """Open the pipeline that the settings name, for one task.
 
     Raises:
         InputError: a package is missing; the folder holds another pipeline than was planned with,
-            an incomplete one, or one that makes no images from text; the scheduler does not suit.
+            an incomplete one, or one that cannot do the task; the scheduler does not suit.
     """
+    opener, does = OPENERS[task]
     with needing_extra():
-        from diffusers import AutoPipelineForText2Image
+        import diffusers
         from diffusers.utils import logging as diffusers_logging
         from transformers.utils import logging as transformers_logging
     for chatty in (diffusers_logging, transformers_logging):
@@ -50,7 +59,7 @@ def open_pipeline(config: TextToImageConfig, *, device: str) -> Any:
             remedy="put the former model back, or run the study anew with --replan",
         )
     try:
-        pipeline = AutoPipelineForText2Image.from_pretrained(
+        pipeline = getattr(diffusers, opener).from_pretrained(
             config.model,
             dtype=getattr(torch, config.dtype),
             use_safetensors=True,
@@ -59,7 +68,7 @@ def open_pipeline(config: TextToImageConfig, *, device: str) -> Any:
     except (ValueError, OSError) as error:
         raise InputError(
             f"the text-to-image model '{config.model}' cannot be opened: {error}",
-            rule="it is a complete pipeline that makes images from text",
+            rule=f"it is a complete pipeline that {does}",
             remedy="compare the folder with model_index.json; download it again if parts miss",
         ) from None
     if config.scheduler:
