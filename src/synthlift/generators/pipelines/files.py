@@ -6,9 +6,15 @@ import functools
 import hashlib
 from pathlib import Path
 
+from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
 
 INDEX = "model_index.json"
+
+
+def pipeline_folder(model: str) -> Path:
+    """The folder that a study's ``model`` stands for."""
+    return embedded_model("text_to_image") if model == EMBEDDED else Path(model)
 
 
 def hash_pipeline(folder: Path) -> str:
@@ -23,7 +29,8 @@ def hash_pipeline(folder: Path) -> str:
             f"the text-to-image model '{folder}' {what}",
             rule=f"'model' is a local folder with {INDEX}, as diffusers saves it; nothing is "
             "downloaded",
-            remedy="give the folder of a downloaded pipeline",
+            remedy="give the folder of a downloaded pipeline, or "
+            f"'{EMBEDDED}' for the small one that comes with the package",
         )
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     kept = [path for path in files if path.suffix in (".safetensors", ".json", ".txt", ".model")]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from synthlift.errors import InputError, nearest_name
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.files import hash_pipeline
+from synthlift.generators.pipelines.files import hash_pipeline, pipeline_folder
 
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 OPENERS: dict[Task, tuple[str, str]] = {
@@ -52,7 +51,8 @@ def open_pipeline(config: PipelineConfig, *, task: Task, device: str) -> Any:
         from transformers.utils import logging as transformers_logging
     for chatty in (diffusers_logging, transformers_logging):
         chatty.disable_progress_bar()
-    if hash_pipeline(Path(config.model)) != config.model_sha256:
+    folder = pipeline_folder(config.model)
+    if hash_pipeline(folder) != config.model_sha256:
         raise InputError(
             f"the text-to-image model '{config.model}' is another one than was planned with",
             rule=f"its files must hash to {config.model_sha256}",
@@ -60,7 +60,7 @@ def open_pipeline(config: PipelineConfig, *, task: Task, device: str) -> Any:
         )
     try:
         pipeline = getattr(diffusers, opener).from_pretrained(
-            config.model,
+            folder,
             dtype=getattr(torch, config.dtype),
             use_safetensors=True,
             local_files_only=True,
