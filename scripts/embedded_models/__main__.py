@@ -17,7 +17,7 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
-from scripts.embedded_models.autoencoder import train_autoencoder
+from scripts.embedded_models.autoencoder import finish_decoder, train_autoencoder
 from scripts.embedded_models.contrast import processor, train_clip
 from scripts.embedded_models.denoiser import train_pipeline
 from scripts.embedded_models.pool import Pool, training_pool
@@ -57,6 +57,7 @@ def _make_pipeline(pool: Pool, tokenizer: CLIPTokenizer, work: Path, folder: Pat
         train_autoencoder(pool, work).save_pretrained(kept)
     autoencoder = AutoencoderKL.from_pretrained(kept).eval()
     pipeline = train_pipeline(pool, autoencoder, tokenizer, work)
+    finish_decoder(autoencoder, pool, work)
     pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
     _copy_tokenizer(work, folder / "tokenizer")
 

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
+from torch import nn
 from torch.nn import functional
 
 from scripts.embedded_models.loop import Plan, train
 from scripts.embedded_models.pool import Pool, batch_rows
 
-PLAN = Plan("autoencoder", steps=700, rate=3e-3)
+PLAN = Plan("autoencoder", steps=1400, rate=3e-3, cycles=2)
+FINISH = Plan("decoder", steps=1500, rate=2e-3)
 BATCH = 16
+NOISE = 0.05
+"""Added to latents while the decoder is finished: those that are drawn are never exact."""
+
 PULL = 1e-5
 """Weight of the pull of latents towards a normal distribution."""
 
@@ -42,6 +47,24 @@ def train_autoencoder(pool: Pool, work: Path) -> AutoencoderKL:
     train(model, PLAN, loss_of, work)
     latents = encoded(model, pool, 1000)
     model.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
+    return model.eval()
+
+
+def finish_decoder(model: AutoencoderKL, pool: Pool, work: Path) -> AutoencoderKL:
+    """Train the decoder alone for longer; the latents stay what they are."""
+    model.requires_grad_(False)
+    parts = nn.ModuleDict({"decoder": model.decoder, "before": model.post_quant_conv})
+    parts.requires_grad_(True)
+    latents = encoded(model, pool, len(pool.traits))
+
+    def loss_of(step: int) -> torch.Tensor:
+        rows = batch_rows(pool, "decoder", step, BATCH)
+        images = pool.images(rows)
+        noise = torch.randn(latents[rows].shape, generator=torch.Generator().manual_seed(step))
+        drawn = model.decode(latents[rows] + NOISE * noise).sample
+        return functional.mse_loss(drawn, images) + 0.2 * functional.l1_loss(drawn, images)
+
+    train(parts, FINISH, loss_of, work)
     return model.eval()
 
 

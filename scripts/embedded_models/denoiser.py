@@ -73,10 +73,11 @@ def train_pipeline(
     )
 
 
-def tokens(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
-    """Numbers of the tokens, int64 [n, LENGTH]."""
+def tokens(tokenizer: CLIPTokenizer, texts: list[str], *, longest: bool = False) -> torch.Tensor:
+    """Numbers of the tokens, int64 [n, LENGTH]; with ``longest``, as few as the longest needs."""
+    padding = "longest" if longest else "max_length"
     made: Any = tokenizer(
-        texts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
+        texts, padding=padding, truncation=True, max_length=LENGTH, return_tensors="pt"
     )
     return torch.as_tensor(made["input_ids"])
 

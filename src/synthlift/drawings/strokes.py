@@ -140,7 +140,10 @@ def _fitted(points: NDArray[np.float32] | Float64) -> Strokes:
 
 def _smooth(points: NDArray[np.intp]) -> NDArray[np.float32]:
     near = KDTree(points).query_ball_point(points, SMOOTH)
-    return np.array([points[one].mean(axis=0) for one in near], dtype=np.float32)
+    counts = np.array([len(one) for one in near])
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sums = np.add.reduceat(points[np.concatenate(near).astype(np.intp)], first, axis=0)
+    return (sums / counts[:, None]).astype(np.float32)
 
 
 def _lean(points: NDArray[np.float32]) -> float:
