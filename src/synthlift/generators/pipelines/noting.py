@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.files import pipeline_folder
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
@@ -82,7 +82,7 @@ def _too_long(config: PipelineConfig, prompts: Iterable[tuple[str, str]]) -> Ite
     for label, prompt in dict.fromkeys(islice(prompts, MOST_CHECKED)):
         longest[label] = max(longest.get(label, ""), prompt, key=len)
     for prompt in longest.values():
-        if lost := lost_words(Path(config.model), prompt):
+        if lost := lost_words(pipeline_folder(config.model), prompt):
             yield (
                 f"the prompt '{prompt}' is longer than the text encoder reads: the words "
                 f"'{lost}' are not seen"
