@@ -14,15 +14,18 @@ MOST_BYTES = 512 * 2**20
 """Of encoded texts that are kept; the least recently used is forgotten first."""
 
 
-def remember_texts(pipeline: Any, *, most_bytes: int = MOST_BYTES) -> None:
+def remember_texts(pipeline: Any, *, most_bytes: int = MOST_BYTES) -> tuple[TextMemory, ...]:
     """Let a pipeline's text encoders remember; to be called once, after it is on its device.
 
     Encoding each text alone makes what is drawn independent of the texts that it is drawn beside.
     """
+    found = []
     for name in ENCODERS:
         encoder = getattr(pipeline, name, None)
         if isinstance(encoder, torch.nn.Module):
             encoder.forward = TextMemory(encoder.forward, most_bytes=most_bytes)
+            found.append(encoder.forward)
+    return tuple(found)
 
 
 class TextMemory:
@@ -31,10 +34,13 @@ class TextMemory:
     Args:
         forward: of the encoder.
         most_bytes: of results that are kept.
+
+    Attributes:
+        acting: name of the adapter that changes the encoder; each has its own results.
     """
 
     def __init__(self, forward: Callable[..., Any], *, most_bytes: int) -> None:
-        self._forward, self._most = forward, most_bytes
+        self._forward, self._most, self.acting = forward, most_bytes, ""
         self._known: OrderedDict[tuple[object, ...], Any] = OrderedDict()
         self._held = 0
 
@@ -49,7 +55,7 @@ class TextMemory:
         for row in range(len(input_ids)):
             ids = input_ids[row : row + 1]
             mask = None if attention_mask is None else attention_mask[row : row + 1]
-            key = (said, _bytes(ids), None if mask is None else _bytes(mask))
+            key = (self.acting, said, _bytes(ids), None if mask is None else _bytes(mask))
             if key not in self._known:
                 self._keep(key, self._forward(ids, attention_mask=mask, **further))
             self._known.move_to_end(key)
