@@ -37,7 +37,8 @@ def draw(strokes: Strokes, traits: Traits, rng: np.random.Generator) -> UInt8:
     cover = np.clip(half + 0.5 - distance, 0, 1)
     ink = _shade(COLOURS[traits.colour], rng)
     ground = _shade(BACKGROUNDS[traits.background], rng)
-    return np.rint(ground + cover * (ink - ground)).astype(np.uint8)
+    pixels_hwc: UInt8 = np.rint(ground + cover * (ink - ground)).astype(np.uint8)
+    return pixels_hwc
 
 
 def _shade(colour: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:

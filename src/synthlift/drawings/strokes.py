@@ -135,7 +135,8 @@ def _fitted(points: NDArray[np.float32] | Float64) -> Strokes:
     """Centred, and 2 high or wide, whichever comes first."""
     low, high = points.min(axis=0), points.max(axis=0)
     half = max(float((high - low).max()) / 2, 1e-6)
-    return ((points - (low + high) / 2) / half).astype(np.float32)
+    fitted: Strokes = ((points - (low + high) / 2) / half).astype(np.float32)
+    return fitted
 
 
 def _smooth(points: NDArray[np.intp]) -> NDArray[np.float32]:

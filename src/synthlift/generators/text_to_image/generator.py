@@ -9,6 +9,7 @@ from typing import Any
 
 from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
 from synthlift.generators.pipelines.noting import noted, warned
+from synthlift.generators.pipelines.opening import Task
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.types import FitInputs, Generator, RunContext
 
@@ -43,12 +44,16 @@ class TextToImageFitted(PipelineFitted[TextToImageConfig]):
         device: torch device string.
     """
 
-    task = "text_to_image"
     file = "text_to_image.json"
 
     def __init__(self, facts: Mapping[str, Any], *, device: str = "cpu") -> None:
         config = TextToImageConfig.model_validate(facts["config"])
         super().__init__(facts, config, device=device)
+
+    @property
+    def task(self) -> Task:
+        """What the pipeline is opened for."""
+        return "text_to_image"
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
         del wishes, settings
