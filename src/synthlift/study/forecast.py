@@ -25,7 +25,8 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
 
     Returns:
         JSON: design, image_size, channels, arms, replicates, generator_fits, steps, seconds
-        (upper bound), energy_kwh (estimated, of the processor), disk_bytes, minimal_detectable_effect, warnings and decisions.
+        (upper bound), energy_kwh (estimated, of the processor), disk_bytes,
+        minimal_detectable_effect, warnings and decisions.
     """
     opened = open_data(session)
     check_beside(session, opened.classes)
