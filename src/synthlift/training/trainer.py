@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -109,6 +109,7 @@ class TrainedClassifier:
         facts: what is saved beside the weights, temperature included.
         history: about 20 points: step, phase, learning_rate, loss (mean since the last point) and,
             with early stopping, validation_balanced_accuracy and validation_nll.
+        steps: that were taken; 0 for a classifier that learns nothing.
         best_step: the step whose weights were kept.
         validation_logits: float32 [n, k] of ``network`` on the validation images.
         seconds: wall time of the steps, resumed parts included.
@@ -117,6 +118,7 @@ class TrainedClassifier:
     network: ImageNetwork
     facts: ClassifierFacts
     history: list[dict[str, float | str]]
+    steps: int
     best_step: int
     validation_logits: Float32
     seconds: float
@@ -148,6 +150,7 @@ def train(
         StageError: the loss is no longer finite.
     """
     _check(job)
+    job = _within_reach(job)
     labels = _synthetic_labels(job)
     phases = phases_of(
         job.arm,
@@ -177,6 +180,13 @@ def _check(job: TrainingJob) -> None:
         )
 
 
+def _within_reach(job: TrainingJob) -> TrainingJob:
+    """A classifier that learns nothing takes no step."""
+    if job.config.trains():
+        return job
+    return replace(job, settings=job.settings.model_copy(update={"steps": 0}))
+
+
 def _synthetic_labels(job: TrainingJob) -> Int64:
     none = np.zeros(0, np.int64)
     return none if job.synthetic_labels is None else job.synthetic_labels
@@ -184,7 +194,8 @@ def _synthetic_labels(job: TrainingJob) -> Int64:
 
 def _task(job: TrainingJob) -> ImageTask:
     mean, std = channel_statistics(in_blocks(job.real.source))
-    return ImageTask(job.real.image_shape, len(job.real.classes), mean, std)
+    classes = job.real.classes
+    return ImageTask(job.real.image_shape, len(classes), mean, std, names=classes)
 
 
 def _tables(job: TrainingJob, device: str) -> _Tables:
@@ -392,4 +403,12 @@ def _finish(
         initialisation=component.initialisation,
     )
     best = state.best_step if state.best_step is not None else state.step
-    return TrainedClassifier(network, facts, state.history, best, logits, state.seconds)
+    return TrainedClassifier(
+        network=network,
+        facts=facts,
+        history=state.history,
+        steps=state.step,
+        best_step=best,
+        validation_logits=logits,
+        seconds=state.seconds,
+    )
