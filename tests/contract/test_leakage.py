@@ -35,6 +35,7 @@ from synthlift.study.open_test import open_test, prediction_request
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
 from synthlift.types import FitInputs, ImageSet
 from synthlift.vision.classifiers.base import ImageTask
+from synthlift.vision.clip.config import ClipCheckpoint
 from tests.e2e.tiny import committed, draw_folder, run, study_of
 
 CHEATS = Path(__file__).resolve().parents[1] / "e2e" / "plugins" / "cheats.py"
@@ -52,7 +53,12 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
         "vae": {"steps": 3, "micro_batch": 8},
     },
     "filters": {kind: {} for kind in FILTERS},
-    "classifiers": {"small_cnn": {}, "resnet": {"width": 8}, "timm": {"model": "test_resnet"}},
+    "classifiers": {
+        "small_cnn": {},
+        "resnet": {"width": 8},
+        "timm": {"model": "test_resnet"},
+        "clip": {"model": "tiny"},
+    },
 }
 OWN_SOURCE = {"pool": "source pool", "translation": "source source"}
 
@@ -151,12 +157,22 @@ def real_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if "text_to_image" in request.node.name:
         settings = SETTINGS["generators"]["text_to_image"]
         monkeypatch.setitem(settings, "model", str(request.getfixturevalue("tiny_pipeline")))
+    if "clip" in request.node.name:
+        model = str(request.getfixturevalue("tiny_clips")["transformers"])
+        monkeypatch.setitem(SETTINGS["classifiers"]["clip"], "model", model)
 
 
 def _resolved(group: Group, kind: str) -> dict[str, Any]:
     found = available(group)[kind]
     config = found.config.model_validate(SETTINGS[group][kind])
     return {"kind": kind, "identity": found.identity(), "config": config.model_dump(mode="json")}
+
+
+def _checkpoint(kind: str) -> dict[str, Any]:
+    if "clip" not in available("filters")[kind].needs:
+        return {}
+    model = SETTINGS["classifiers"]["clip"]["model"]
+    return {"clip": ClipCheckpoint(model=model).model_dump(mode="json")}
 
 
 def _model(keys: DataKeys, classifier: str) -> StageRequest:
@@ -267,7 +283,11 @@ def test_filters_do_not_depend_on_test_images(
         judge = StageRequest(
             stage="judge",
             function="synthlift.study.stages.generation:judge",
-            config={"draw": 0, "filters": [{"name": kind, **_resolved("filters", kind)}]},
+            config={
+                "draw": 0,
+                "filters": [{"name": kind, **_resolved("filters", kind)}],
+                **_checkpoint(kind),
+            },
             inputs={
                 **keys,  # type: ignore[dict-item]
                 "scorer": scorer.key,
@@ -289,7 +309,8 @@ def test_classifiers_do_not_depend_on_test_images(
 
 
 def test_a_classifier_is_given_no_images_at_all() -> None:
-    assert {field.name for field in fields(ImageTask)} == {"image_shape", "classes", "mean", "std"}
+    known = {"image_shape", "classes", "mean", "std", "names"}
+    assert {field.name for field in fields(ImageTask)} == known
 
 
 def test_components_get_a_lock_instead_of_the_test(twins: list[tuple[Store, DataKeys]]) -> None:
