@@ -14,7 +14,6 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
     "timm": [{"model": "test_resnet"}],
     "clip": [
         {"model": "transformers", "tuning": "zero_shot"},
-        {"model": "transformers", "tuning": "linear_probe"},
         {"model": "transformers", "tuning": "lora"},
         {"model": "transformers", "tuning": "full"},
         {"model": "open_clip", "tuning": "lora"},

@@ -47,12 +47,14 @@ class ClipScore(Filter):
         )
 
     def judge(self, batch: ImageBatch) -> list[Verdict]:
-        """The score is the cosine, 0 where it is negative."""
+        """The score is the cosine brought from [-1, 1] to [0, 1]."""
         cosines = self._cosines(batch)
         flagged = (cosines < self._lowest[batch.labels]) & (self.config.keep < 1)
         return [
-            Verdict(float(np.clip(cosine, 0, 1)), bool(reject), self._reason(cosine, label, reject))
-            for cosine, reject, label in zip(cosines, flagged, batch.labels, strict=True)
+            Verdict(float(score), bool(reject), self._reason(cosine, label, reject))
+            for score, cosine, reject, label in zip(
+                np.clip((1 + cosines) / 2, 0, 1), cosines, flagged, batch.labels, strict=True
+            )
         ]
 
     def _cosines(self, batch: ImageBatch) -> Float64:

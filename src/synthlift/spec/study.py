@@ -193,7 +193,7 @@ class Study(Section):
         """One place names the checkpoint, its templates and the words for classes."""
         if self.classifier.kind != CLIP:
             return self
-        shared = {} if self.clip is None else self.clip.model_dump()
+        shared = {} if self.clip is None else self.clip.model_dump(mode="json")
         if self.data.names:
             shared["names"] = self.data.names
         # Frozen: the only field that others decide is set once, here.
