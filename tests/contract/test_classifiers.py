@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from synthlift.registry import available
 from synthlift.testing.classifiers import CHECKS, Check
+from synthlift.vision.classifiers.base import ImageTask
 
 # timm's own default would be large; its smallest residual network shows the same contract.
 CONFIGS: dict[str, list[dict[str, object]]] = {
@@ -24,6 +26,11 @@ CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in s
 
 def test_every_registered_classifier_is_tested() -> None:
     assert set(available("classifiers")) == set(CONFIGS)
+
+
+def test_a_classifier_is_given_no_images_at_all() -> None:
+    known = {"image_shape", "classes", "mean", "std", "names"}
+    assert {field.name for field in fields(ImageTask)} == known
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

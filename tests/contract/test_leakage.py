@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from synthlift import registry
 from synthlift.data.overlap import overlap_request
 from synthlift.errors import LeakageError
 from synthlift.registry import Group, available
+from synthlift.spec.study import Training
 from synthlift.store import StageRequest, Store
 from synthlift.store.files import hash_files
 from synthlift.store.images import (
@@ -33,8 +33,8 @@ from synthlift.study.ledger import Ledger
 from synthlift.study.modelling import LAYOUT, SCORER
 from synthlift.study.open_test import open_test, prediction_request
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
+from synthlift.training.settings import resolve_training
 from synthlift.types import FitInputs, ImageSet
-from synthlift.vision.classifiers.base import ImageTask
 from synthlift.vision.clip.config import ClipCheckpoint
 from tests.e2e.tiny import committed, draw_folder, run, study_of
 
@@ -169,24 +169,13 @@ def _resolved(group: Group, kind: str) -> dict[str, Any]:
 
 
 def _checkpoint(kind: str) -> dict[str, Any]:
-    if "clip" not in available("filters")[kind].needs:
-        return {}
-    model = SETTINGS["classifiers"]["clip"]["model"]
-    return {"clip": ClipCheckpoint(model=model).model_dump(mode="json")}
+    model, needed = SETTINGS["classifiers"]["clip"]["model"], available("filters")[kind].needs
+    return {"clip": ClipCheckpoint(model=model).model_dump()} if "clip" in needed else {}
 
 
 def _model(keys: DataKeys, classifier: str) -> StageRequest:
-    training = {
-        "steps": 4,
-        "batch_size": 16,
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "weight_decay": 0.0,
-        "label_smoothing": 0.0,
-        "ema": 0.0,
-        "flip": False,
-        "early_stopping": False,
-    }
+    given = Training(steps=4, batch_size=16, learning_rate=1e-3, weight_decay=0, ema=0, flip="no")
+    training = resolve_training(given, train_count=1, image_size=8, classes=3)
     arm = SCORER.model_dump(
         mode="json", include={"recipe", "duplicate", "regime", "synthetic_share", "posing"}
     )
@@ -196,7 +185,7 @@ def _model(keys: DataKeys, classifier: str) -> StageRequest:
         config={
             "arm": arm,
             "classifier": _resolved("classifiers", classifier),
-            "training": training,
+            "training": training.model_dump(mode="json"),
             "draw": 0,
             "fit": "pad",
             "manifest": [],
@@ -280,14 +269,11 @@ def test_filters_do_not_depend_on_test_images(
         chunks = _chunks(fit.key)
         for request in (fit, scorer, *chunks):
             store.compute(request)
+        filters = [{"name": kind, **_resolved("filters", kind)}]
         judge = StageRequest(
             stage="judge",
             function="synthlift.study.stages.generation:judge",
-            config={
-                "draw": 0,
-                "filters": [{"name": kind, **_resolved("filters", kind)}],
-                **_checkpoint(kind),
-            },
+            config={"draw": 0, "filters": filters, **_checkpoint(kind)},
             inputs={
                 **keys,  # type: ignore[dict-item]
                 "scorer": scorer.key,
@@ -306,11 +292,6 @@ def test_classifiers_do_not_depend_on_test_images(
     made = [_made(store, _model(keys, kind)) for store, keys in twins]
     assert made[0]["files"]["model.safetensors"] == made[1]["files"]["model.safetensors"]
     assert made[0] == made[1]
-
-
-def test_a_classifier_is_given_no_images_at_all() -> None:
-    known = {"image_shape", "classes", "mean", "std", "names"}
-    assert {field.name for field in fields(ImageTask)} == known
 
 
 def test_components_get_a_lock_instead_of_the_test(twins: list[tuple[Store, DataKeys]]) -> None:

@@ -17,7 +17,6 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from synthlift.errors import InputError, StageError
 from synthlift.registry import ComponentConfig, Descriptor
@@ -28,6 +27,7 @@ from synthlift.training.batches import Batch, Batches, TrainingSeeds
 from synthlift.training.calibration import fit_temperature, negative_log_likelihood
 from synthlift.training.heads import HeadImages, require_head
 from synthlift.training.images import TrainingImages, training_images
+from synthlift.training.inputs import augmented, make_tables
 from synthlift.training.losses import SoftCrossEntropy
 from synthlift.training.regimes import Phase, boundaries, filled_labels, phases_of
 from synthlift.training.settings import ResolvedTraining
@@ -50,7 +50,6 @@ from synthlift.vision.classifiers.base import (
     seeded,
 )
 from synthlift.vision.prediction import ClassifierFacts, compute
-from synthlift.vision.transforms import Draws, augment, mix
 
 HISTORY_POINTS = 20
 CHECKPOINT_SECONDS = 30.0
@@ -124,16 +123,6 @@ class TrainedClassifier:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """What a batch needs besides its images: targets, real ones first, and draws."""
-
-    targets_nk: Tensor
-    real_count: int
-    real_draws: Draws
-    synthetic_draws: Draws
-
-
 def train(
     job: TrainingJob, *, run: RunContext, checkpoint_seconds: float = CHECKPOINT_SECONDS
 ) -> TrainedClassifier:
@@ -198,18 +187,6 @@ def _task(job: TrainingJob) -> ImageTask:
     return ImageTask(job.real.image_shape, len(classes), mean, std, names=classes)
 
 
-def _tables(job: TrainingJob, device: str) -> _Tables:
-    labels = np.concatenate([job.real.labels, _synthetic_labels(job)])
-    one_hot = functional.one_hot(torch.from_numpy(labels), len(job.real.classes)).float()
-    seed = job.seeds.augmentation
-    return _Tables(
-        one_hot.to(device),
-        len(job.real),
-        Draws(seed_for(seed, "real")),
-        Draws(seed_for(seed, "synthetic")),
-    )
-
-
 def _run_phases(
     state: TrainingState,
     job: TrainingJob,
@@ -224,8 +201,21 @@ def _run_phases(
     images = training_images(
         job.real.source, job.synthetic_pixels, layout=layout, device=run.device
     )
-    tables = _tables(job, run.device)
-    assemble = partial(_assemble, tables=tables, job=job)
+    labels = np.concatenate([job.real.labels, _synthetic_labels(job)])
+    tables = make_tables(
+        labels,
+        real=len(job.real),
+        classes=len(job.real.classes),
+        seed=job.seeds.augmentation,
+        device=run.device,
+    )
+    assemble = partial(
+        augmented,
+        tables=tables,
+        strength=job.arm.recipe.augmentation,
+        flip=job.settings.flip,
+        channels_last=job.numerics.channels_last,
+    )
     saved = time.perf_counter()
     every = max(1, steps // HISTORY_POINTS)
     with seeded(job.seeds.augmentation, device=run.device):
@@ -322,28 +312,6 @@ def _step(
     state.step += 1
     state.real_seen += len(batch.real)
     state.synthetic_seen += len(batch.synthetic)
-
-
-def _assemble(
-    batch: Batch, pixels_nchw: Tensor, tables: _Tables, job: TrainingJob
-) -> tuple[Tensor, Tensor]:
-    """Augmented float32 images [n, c, h, w] in [0, 1] and targets [n, k] of one batch."""
-    device, strength = pixels_nchw.device, job.arm.recipe.augmentation
-    rows = torch.from_numpy(np.concatenate([batch.real, batch.synthetic + tables.real_count]))
-    inputs, targets = pixels_nchw.float().div_(255), tables.targets_nk[rows.to(device)]
-    if strength == "none":
-        return inputs, targets
-    draws = torch.cat(
-        [
-            tables.real_draws.take(batch.real_start, len(batch.real)),
-            tables.synthetic_draws.take(batch.synthetic_start, len(batch.synthetic)),
-        ]
-    ).to(device)
-    inputs = augment(inputs, draws, strength=strength, flip=job.settings.flip)
-    inputs, targets = mix(inputs, targets, draws, strength=strength)
-    if job.numerics.channels_last:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-    return inputs, targets
 
 
 def _check_finite(state: TrainingState, job: TrainingJob) -> None:

@@ -156,7 +156,8 @@ def test_too_few_images_are_not_measured() -> None:
 def unit(count: int, *, seed: int, shift: float = 0.0) -> Float32:
     """Embeddings of length 1."""
     drawn = cloud(count, seed=seed) + np.float32(shift)
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    found: Float32 = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return found
 
 
 def test_cmmd_is_the_authors_estimate_of_its_definition() -> None:
