@@ -86,6 +86,12 @@ def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
+def tiny_clip(tiny_clips: dict[str, Path]) -> Path:
+    """The one in transformers' format."""
+    return tiny_clips["transformers"]
+
+
+@pytest.fixture(scope="session")
 def tiny_autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An autoencoder without anyone's weights: means of 2 × 2 pixels, and back."""
     from tests.autoencoders import pooling_weights, write_pair

@@ -49,6 +49,7 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
         "gan": {"steps": 3, "micro_batch": 8},
         "pool": {"source": "./itself"},
         "text_to_image": {"model": "tiny", "sampler_steps": 2, "micro_batch": 8},
+        "image_to_image": {"model": "tiny", "sampler_steps": 4, "micro_batch": 8},
         "translation": {"source": "./itself", "pairing": "name", "steps": 3, "width": 8},
         "vae": {"steps": 3, "micro_batch": 8},
     },
@@ -57,9 +58,14 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
         "small_cnn": {},
         "resnet": {"width": 8},
         "timm": {"model": "test_resnet"},
-        "clip": {"model": "tiny"},
+        "clip": {},
     },
 }
+NAMED: tuple[tuple[Group, str, str], ...] = (
+    ("generators", "text_to_image", "tiny_pipeline"),
+    ("generators", "image_to_image", "tiny_pipeline"),
+    ("classifiers", "clip", "tiny_clip"),
+)
 OWN_SOURCE = {"pool": "source pool", "translation": "source source"}
 
 
@@ -154,12 +160,11 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Store, DataKey
 @pytest.fixture(autouse=True)
 def real_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Build the tiny pipeline where a test needs it."""
-    if "text_to_image" in request.node.name:
-        settings = SETTINGS["generators"]["text_to_image"]
-        monkeypatch.setitem(settings, "model", str(request.getfixturevalue("tiny_pipeline")))
-    if "clip" in request.node.name:
-        model = str(request.getfixturevalue("tiny_clips")["transformers"])
-        monkeypatch.setitem(SETTINGS["classifiers"]["clip"], "model", model)
+    for group, kind, fixture in NAMED:
+        if kind in request.node.name:
+            monkeypatch.setitem(
+                SETTINGS[group][kind], "model", str(request.getfixturevalue(fixture))
+            )
 
 
 def _resolved(group: Group, kind: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def test_the_model_that_is_handed_over_classifies(ran: Ran, source: Path) -> Non
 def test_one_place_names_the_checkpoint(tiny_clips: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(tiny_clips["transformers"], tmp_path / "weights")
     (tmp_path / "study.yaml").write_text(
-        "clip: weights\nclassifier: {kind: clip, tuning: full}\ndata: {names: {zero: nought}}\n"
+        "clip: ./weights\nclassifier: {kind: clip, tuning: full}\ndata: {names: {zero: nought}}\n"
     )
     study = load_study(tmp_path / "study.yaml")
     assert study.clip is not None

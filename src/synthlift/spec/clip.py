@@ -20,7 +20,8 @@ class Clip(Section):
     classifier ``clip`` starts from it.
 
     Attributes:
-        model: folder, or ``.safetensors`` file in it, as transformers or open_clip keep it.
+        model: folder, or ``.safetensors`` file in it, as transformers or open_clip keep it; a name
+            on the shelf, ``hf:OWNER/NAME``, or ``embedded`` for the small one of the package.
         templates: texts with ``{label}``; the embeddings of all are averaged for a class.
     """
 

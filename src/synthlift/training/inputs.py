@@ -15,7 +15,7 @@ from torch.nn import functional
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Augmentation
 from synthlift.training.batches import Batch
-from synthlift.types import Int64
+from synthlift.types import Float32, Int64
 from synthlift.vision.transforms import Draws, augment, mix
 
 
@@ -29,19 +29,24 @@ class Tables:
     synthetic_draws: Draws
 
 
-def make_tables(labels: Int64, *, real: int, classes: int, seed: int, device: str) -> Tables:
+def make_tables(
+    labels: Int64, *, mixed: Float32 | None, real: int, classes: int, seed: int, device: str
+) -> Tables:
     """Tables of a training.
 
     Args:
         labels: class indices of the real images, then of the synthetic ones.
-        real: how many of them are real.
+        mixed: class probabilities [m, k] of synthetic images that mix classes, or None.
+        real: how many of the images are real.
         classes: number of classes.
         seed: of the augmentation.
         device: where targets are wanted.
     """
-    one_hot = functional.one_hot(torch.from_numpy(labels), classes).float()
+    targets = functional.one_hot(torch.from_numpy(labels), classes).float()
+    if mixed is not None:
+        targets[real:] = torch.from_numpy(mixed)
     return Tables(
-        one_hot.to(device),
+        targets.to(device),
         real,
         Draws(seed_for(seed, "real")),
         Draws(seed_for(seed, "synthetic")),

@@ -84,6 +84,8 @@ class TrainingJob:
         synthetic_pixels: uint8 [m, h, w, c] of the same shape as the real ones, in memory or
             where they lie, or None.
         synthetic_labels: int64 [m], or None.
+        synthetic_targets: float32 [m, k], class probabilities of images that mix classes, or None
+            where each is of its class alone.
         numerics: layout and precision.
     """
 
@@ -96,6 +98,7 @@ class TrainingJob:
     seeds: TrainingSeeds
     synthetic_pixels: PixelRows | None = field(default=None, repr=False)
     synthetic_labels: Int64 | None = field(default=None, repr=False)
+    synthetic_targets: Float32 | None = field(default=None, repr=False)
     numerics: Numerics = Numerics()
 
 
@@ -204,6 +207,7 @@ def _run_phases(
     labels = np.concatenate([job.real.labels, _synthetic_labels(job)])
     tables = make_tables(
         labels,
+        mixed=job.synthetic_targets,
         real=len(job.real),
         classes=len(job.real.classes),
         seed=job.seeds.augmentation,

@@ -20,8 +20,9 @@ from synthlift.rows import IN_MEMORY_BYTES
 from synthlift.seeds import seed_for
 from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
-from synthlift.store.images import MASKS, PIXELS, ManifestEntry, read_generated
+from synthlift.store.images import MASKS, SOFT_LABELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
+from synthlift.store.packed import write_images
 from synthlift.study.components import build
 from synthlift.study.stages.common import (
     classifier,
@@ -133,7 +134,7 @@ def open_fit(store: Store, key: str, *, device: str) -> FittedGenerator:
 
 
 def sample(request: StageRequest, context: StageContext) -> Summary:
-    """Stage: one chunk of one sampling stream; writes ``pixels.npy`` uint8 [n, H, W, C].
+    """Stage: one chunk of one sampling stream; writes its images uint8 [n, H, W, C].
 
     A request's seed derives from (fit, stream, cell, index), so a chunk's pixels depend on
     nothing but its place in the stream.
@@ -173,10 +174,13 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
             rule="a generator's native size equals the study's image size",
             remedy=f"set data.image_size to {pixels.shape[1]}, or the generator's own size",
         )
-    np.save(context.out / PIXELS, pixels)
+    write_images(context.out, pixels)
     if batches and all(batch.masks is not None for batch in batches):
         masks = [batch.masks for batch in batches if batch.masks is not None]
         np.save(context.out / MASKS, np.concatenate(masks))
+    if batches and all(batch.soft_labels is not None for batch in batches):
+        soft = [batch.soft_labels for batch in batches if batch.soft_labels is not None]
+        np.save(context.out / SOFT_LABELS, np.concatenate(soft))
     told = {
         "origins": [origin for batch in batches for origin in batch.origins or ()],
         "prompts": [prompt for batch in batches for prompt in batch.prompts or ()],

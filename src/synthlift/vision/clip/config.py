@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import string
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from synthlift.registry import ComponentConfig
 from synthlift.spec.clip import TEMPLATES
-from synthlift.vision.clip.files import hash_clip, read_architecture
+from synthlift.vision.clip.files import clip_place, hash_clip, read_architecture
 
 Tuning = Literal["zero_shot", "linear_probe", "lora", "full"]
 LABEL = "label"
@@ -35,7 +34,8 @@ class ClipCheckpoint(ComponentConfig):
 
     Attributes:
         model: folder, or ``.safetensors`` file in it, of a checkpoint of transformers or open_clip;
-            by default that under ``clip``. Nothing is downloaded.
+            a name on the shelf, ``hf:OWNER/NAME``, or ``embedded`` for the small one that comes
+            with the package. By default that under ``clip``.
         model_sha256: of its files; filled in, so that keys follow the content.
         architecture: of its image tower; filled in, so that a saved classifier opens without it.
         templates: texts with ``{label}``; the embeddings of all are averaged. By default those
@@ -56,7 +56,7 @@ class ClipCheckpoint(ComponentConfig):
             return value
         if not value.get("model"):
             raise ValueError("no CLIP checkpoint is named; write clip: PATH in the study file")
-        path = Path(value["model"])
+        path = clip_place(value["model"])
         found = {"model_sha256": hash_clip(path), "architecture": read_architecture(path)}
         return {**value, **found}
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
 from synthlift.store.files import hash_file
+from synthlift.weights import locate
 
 Library = Literal["transformers", "open_clip"]
 
@@ -31,7 +33,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 RULE = (
     "a CLIP checkpoint is a local folder, or a .safetensors file in one, with "
     f"{CONFIGS['transformers']} (transformers' CLIPModel) or {CONFIGS['open_clip']} (open_clip); "
-    "nothing is downloaded"
+    f"'{EMBEDDED}' is the small one that comes with the package"
 )
 
 
@@ -48,6 +50,11 @@ class ClipFiles:
     library: Library
     folder: Path
     weights: tuple[Path, ...]
+
+
+def clip_place(model: str) -> Path:
+    """The folder or file that a study's ``model`` stands for."""
+    return embedded_model("clip") if model == EMBEDDED else locate(model)
 
 
 def find_clip(path: Path) -> ClipFiles:
@@ -170,7 +177,8 @@ def _refuse_pickled(path: Path) -> None:
         raise InputError(
             f"the CLIP checkpoint '{path}' has pickled weights",
             rule="weights are read as safetensors only: other formats can run code when loaded",
-            remedy="download the safetensors variant, or convert the weights",
+            remedy="download the safetensors variant; or, if you trust its maker: synthlift models "
+            f"add {path.parent if path.is_file() else path} --allow-pickle",
         )
 
 

@@ -9,7 +9,6 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from torch.nn.functional import interpolate, normalize
 
 from synthlift.errors import InputError
 from synthlift.vision.clip.config import ClipCheckpoint
-from synthlift.vision.clip.files import CONFIGS, ClipFiles, find_clip, hash_clip
+from synthlift.vision.clip.files import CONFIGS, ClipFiles, clip_place, find_clip, hash_clip
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "qkv")
 """Names of the linear layers of an attention that low-rank matrices stand beside."""
@@ -122,7 +121,7 @@ class OpenedClip:
     """
 
     def __init__(self, checkpoint: ClipCheckpoint) -> None:
-        self.path = Path(checkpoint.model)
+        self.path = clip_place(checkpoint.model)
         self.files = find_clip(self.path)
         if hash_clip(self.path) != checkpoint.model_sha256:
             raise InputError(
