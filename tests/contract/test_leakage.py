@@ -61,6 +61,7 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
         "clip": {},
     },
 }
+SETTINGS["classifiers"]["clip"] = {"model": "tiny"}
 NAMED: tuple[tuple[Group, str, str], ...] = (
     ("generators", "text_to_image", "tiny_pipeline"),
     ("generators", "image_to_image", "tiny_pipeline"),
@@ -173,17 +174,10 @@ def _resolved(group: Group, kind: str) -> dict[str, Any]:
     return {"kind": kind, "identity": found.identity(), "config": config.model_dump(mode="json")}
 
 
-def _checkpoint(kind: str) -> dict[str, Any]:
-    model, needed = SETTINGS["classifiers"]["clip"]["model"], available("filters")[kind].needs
-    return {"clip": ClipCheckpoint(model=model).model_dump()} if "clip" in needed else {}
-
-
 def _model(keys: DataKeys, classifier: str) -> StageRequest:
     given = Training(steps=4, batch_size=16, learning_rate=1e-3, weight_decay=0, ema=0, flip="no")
     training = resolve_training(given, train_count=1, image_size=8, classes=3)
-    arm = SCORER.model_dump(
-        mode="json", include={"recipe", "duplicate", "regime", "synthetic_share", "posing"}
-    )
+    arm = SCORER.model_dump(include={"recipe", "duplicate", "regime", "synthetic_share", "posing"})
     return StageRequest(
         stage="model",
         function="synthlift.study.stages.models:train_model",
@@ -275,10 +269,12 @@ def test_filters_do_not_depend_on_test_images(
         for request in (fit, scorer, *chunks):
             store.compute(request)
         filters = [{"name": kind, **_resolved("filters", kind)}]
+        model = SETTINGS["classifiers"]["clip"]["model"]
+        clip = ClipCheckpoint(model=model).model_dump() if kind == "clip_score" else None
         judge = StageRequest(
             stage="judge",
             function="synthlift.study.stages.generation:judge",
-            config={"draw": 0, "filters": filters, **_checkpoint(kind)},
+            config={"draw": 0, "filters": filters, "clip": clip},
             inputs={
                 **keys,  # type: ignore[dict-item]
                 "scorer": scorer.key,

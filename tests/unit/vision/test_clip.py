@@ -48,17 +48,19 @@ def theirs(library: str, folder: Path, images: UInt8, texts: list[str]) -> Float
         if library == "transformers":
             from transformers import CLIPModel, CLIPTokenizer
 
-            model = CLIPModel.from_pretrained(folder).eval()
+            model = CLIPModel.from_pretrained(folder)
+            model.train(False)
             tokens = CLIPTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
-            return model(pixel_values=inputs, **tokens).logits_per_image.numpy()
-        import open_clip
+            logits = model(pixel_values=inputs, **tokens).logits_per_image
+        else:
+            import open_clip
 
-        model = open_clip.create_model(f"local-dir:{folder}").eval()
-        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-        found = (
-            normalize(model.encode_image(inputs)) @ normalize(model.encode_text(tokenizer(texts))).T
-        )
-        return (found * model.logit_scale.exp()).numpy()
+            model = open_clip.create_model(f"local-dir:{folder}").eval()
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+            written = normalize(model.encode_text(tokenizer(texts)))
+            logits = model.logit_scale.exp() * normalize(model.encode_image(inputs)) @ written.T
+    wanted: Float32 = logits.numpy()
+    return wanted
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
