@@ -36,6 +36,10 @@ class ComponentConfig(BaseModel):
         del examples, image_shape
         return None
 
+    def cut_to(self, steps: int) -> Mapping[str, Any]:
+        """Settings with which it trains so many steps; {} = it has none that say so."""
+        return {"steps": steps} if "steps" in type(self).model_fields else {}
+
     def pools(self) -> Mapping[str, Mapping[str, Any]]:
         """Further images that the component reads, by the name it finds them under.
 

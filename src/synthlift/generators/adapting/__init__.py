@@ -1,0 +1,1 @@
+"""Adapting a pretrained pipeline to the training images: low-rank additions, or new words."""
