@@ -91,11 +91,13 @@ class Latents:
             return x
         # In full precision: the autoencoder of Stable Diffusion XL overflows in half.
         own = vae.dtype
-        vae.to(torch.float32)
+        if own != torch.float32:
+            vae.to(torch.float32)
         try:
             out = vae.encode(x.to(vae.device))
         finally:
-            vae.to(own)
+            if own != torch.float32:
+                vae.to(own)
         z = out.latent_dist.mode() if hasattr(out, "latent_dist") else _plain(out)
         config = vae.config
         scale = config.get("scaling_factor") or 1.0
