@@ -93,7 +93,7 @@ def tiny_stable_diffusion_xl(folder: Path, *, seed: int = 0, side: int = 16) -> 
 
 
 def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
-    """A Stable Diffusion 3 pipeline: a transformer, flow matching, no third text encoder."""
+    """A Stable Diffusion 3 pipeline: a transformer, flow matching, three text encoders."""
     from diffusers import (
         FlowMatchEulerDiscreteScheduler,
         SD3Transformer2DModel,
@@ -116,15 +116,47 @@ def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, side: int = 16) -> P
             out_channels=4,
         )
         pipeline = StableDiffusion3Pipeline(
-            vae=_autoencoder(side),
+            vae=_autoencoder(side, shift=0.1),
             text_encoder=_text_encoder(tokenizer, projected=True),
             text_encoder_2=_text_encoder(second, projected=True),
-            text_encoder_3=None,
+            text_encoder_3=_t5(),
             tokenizer=tokenizer,
             tokenizer_2=second,
-            tokenizer_3=None,
+            tokenizer_3=_t5_tokenizer(),
             transformer=transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def tiny_flux(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
+    """A Flux pipeline: patches in a row, a guidance that is told, embeddings of CLIP and T5."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+
+    tokenizer = _tokenizer(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        transformer = FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=16,
+            guidance_embeds=True,
+            axes_dims_rope=(4, 6, 6),
+        )
+        pipeline = FluxPipeline(
+            vae=_autoencoder(side, shift=0.1),
+            text_encoder=_text_encoder(tokenizer),
+            text_encoder_2=_t5(),
+            tokenizer=tokenizer,
+            tokenizer_2=_t5_tokenizer(),
+            transformer=transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         )
     pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
@@ -164,8 +196,26 @@ def _text_encoder(tokenizer: Any, *, projected: bool = False) -> Any:
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
 
 
-def _autoencoder(side: int) -> Any:
-    """An autoencoder of four channels and half the side."""
+def _t5_tokenizer() -> Any:
+    """A tokenizer of T5 that knows letters only."""
+    from transformers import T5Tokenizer
+
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", *letters, *(f"\u2581{one}" for one in letters)]
+    return T5Tokenizer(vocab=[(one, -2.0) for one in pieces], extra_ids=0, model_max_length=16)
+
+
+def _t5() -> Any:
+    """A text encoder of T5, as wide as the joint attention of a tiny transformer."""
+    from transformers import T5Config, T5EncoderModel
+
+    return T5EncoderModel(
+        T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    )
+
+
+def _autoencoder(side: int, *, shift: float | None = None) -> Any:
+    """An autoencoder of four channels and half the side; newer ones have a shift."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -175,6 +225,7 @@ def _autoencoder(side: int) -> Any:
         norm_num_groups=4,
         latent_channels=4,
         sample_size=side,
+        shift_factor=shift,
     )
 
 
@@ -195,3 +246,18 @@ def _objecting_checker() -> dict[str, Any]:
     torch.nn.init.constant_(checker.concept_embeds_weights, -2)
     extractor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16)
     return {"safety_checker": checker, "feature_extractor": extractor}
+
+
+def tiny_controlnet(folder: Path, pipeline: Path) -> Path:
+    """A ControlNet for a pipeline of this file; unlike a new one, it already has a say."""
+    from diffusers import ControlNetModel, UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(pipeline / "unet")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
+        for parameter in control.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.2)
+    control.save_pretrained(folder, safe_serialization=True)
+    return folder

@@ -46,19 +46,6 @@ LARGE = 100_000_000
 
 
 @dataclass(frozen=True)
-class Adapted:
-    """A pipeline's adaptation.
-
-    Attributes:
-        adapter: what was learnt.
-        facts: those of the generator, with how it was adapted; JSON-able.
-    """
-
-    adapter: Adapter
-    facts: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Schedule:
     """What the training loop reads; all settings take part in a check-point's identity.
 
@@ -105,19 +92,8 @@ class _Bench:
 
 def adapt(
     config: PipelineConfig, inputs: FitInputs, *, facts: Mapping[str, Any], run: RunContext
-) -> Adapted:
-    """Learn what ``config.adapt`` says from the training images.
-
-    Args:
-        config: the pipeline's settings.
-        inputs: of the fit; validation images choose between check-points, and teach nothing.
-        facts: of :func:`~synthlift.generators.pipelines.noting.noted`.
-        run: folder for check-points, seed, device, monitor.
-
-    Raises:
-        InputError: the pipeline cannot be adapted, or a LoRA file does not fit.
-        SynthliftError: the loss is not finite.
-    """
+) -> tuple[dict[str, Any], Adapter]:
+    """Learn what ``config.adapt`` says; see :func:`~synthlift.generators.adapting.adapted`."""
     settings = config.adapt
     assert settings is not None, "ask only where something is to be learnt"
     vocabulary = Vocabulary.from_json(facts)
@@ -146,9 +122,7 @@ def adapt(
             files[f"{name}/{file}" if each else file] = content
         told.append(history_)
     adapter = Adapter(files)
-    return Adapted(
-        adapter, _facts(adapter, told, facts=facts, settings=settings, vocabulary=vocabulary)
-    )
+    return _facts(adapter, told, facts=facts, settings=settings, vocabulary=vocabulary), adapter
 
 
 def _bench(config: PipelineConfig, *, facts: Mapping[str, Any], run: RunContext) -> _Bench:

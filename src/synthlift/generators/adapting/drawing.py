@@ -7,6 +7,7 @@ from typing import Any
 
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
+from synthlift.generators.pipelines.opening import Task
 from synthlift.types import Float32, SampleRequest
 
 
@@ -19,12 +20,16 @@ class PromptedDraws(PipelineFitted[PipelineConfig]):
         pipeline: makes images from text.
     """
 
-    task = "text_to_image"
     file = "prompted.json"
 
     def __init__(self, facts: Mapping[str, Any], config: PipelineConfig, pipeline: Any) -> None:
         super().__init__(facts, config)
         self._opened = pipeline
+
+    @property
+    def task(self) -> Task:
+        """What the pipeline was opened for."""
+        return "text_to_image"
 
     @property
     def _pipeline(self) -> Any:
@@ -46,4 +51,4 @@ class PromptedDraws(PipelineFitted[PipelineConfig]):
             Wish(SampleRequest(index=i, label=0, seed=seed), prompt, config.negative_prompt, seed)
             for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
         ]
-        return self._drawn(wishes, Settings(config.guidance_scale, config.sampler_steps))
+        return self._drawn(wishes, Settings(config.guidance_scale, config.sampler_steps, ""))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import json
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -28,24 +29,32 @@ from synthlift.generators.pipelines.adapters import (
 )
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.noting import wording_of
-from synthlift.generators.pipelines.opening import Task, open_pipeline
+from synthlift.generators.pipelines.opening import Task, open_pipeline, sides
 from synthlift.seeds import generator_for, seed_for
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 
 REDRAWN = 3
-NUMBERS = {"guidance_scale": (0, 50), "sampler_steps": (1, 1000)}
+TOGETHER = 32
+"""Chunks among whose requests equal settings are looked for."""
+NUMBERS: Mapping[str, tuple[float, float]] = {"guidance_scale": (0, 50), "sampler_steps": (1, 1000)}
 TEXTS = ("prompt", "negative_prompt")
 
 C = TypeVar("C", bound=PipelineConfig)
 
 
-class Settings(NamedTuple):
-    """What one call of the pipeline is made with; requests of equal settings go together."""
+@dataclass(frozen=True)
+class Settings:
+    """What one call of the pipeline is made with; requests of equal settings go together.
+
+    Attributes:
+        guidance_scale: see :class:`PipelineConfig`.
+        sampler_steps: from noise to image.
+        adapter: name of the learnt adapter that acts; "" = none.
+    """
 
     guidance_scale: float
     sampler_steps: int
-    adapter: str = ""
-    """Name of the learnt adapter that acts; "" = none."""
+    adapter: str
 
 
 class Wish(NamedTuple):
@@ -64,6 +73,14 @@ class Wish(NamedTuple):
     seed: int
 
 
+class Drawn(NamedTuple):
+    """An image uint8 [H, W, C], with what it was drawn for and where it comes from."""
+
+    wish: Wish
+    pixels: UInt8
+    origin: str
+
+
 class PipelineFitted(FittedGenerator, Generic[C]):
     """A pipeline with its prompts.
 
@@ -74,9 +91,10 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         device: torch device string.
     """
 
-    task: ClassVar[Task]
     file: ClassVar[str]
     """Under which name the facts are saved."""
+    numbers: ClassVar[Mapping[str, tuple[float, float]]] = NUMBERS
+    """Parameters that a request may set, with their ranges."""
 
     def __init__(
         self,
@@ -90,6 +108,11 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         self._adapter = adapter
         self._vocabulary = Vocabulary.from_json(facts)
         self._wording = wording_of(config, seed=facts["seed"], words=facts.get("words"))
+
+    @property
+    @abstractmethod
+    def task(self) -> Task:
+        """What the pipeline is opened for."""
 
     @abstractmethod
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
@@ -131,7 +154,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
                     yield name, phrasing.says(dict(zip(names, values, strict=True)))
 
     def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
-        """Yield batches of at most ``micro_batch`` images, in order of the requests.
+        """Yield images in order of the requests, those of equal settings drawn together.
 
         A request may set ``prompt``, ``negative_prompt``, ``guidance_scale`` and
         ``sampler_steps`` in its ``params``. An image that comes out black – what a safety checker
@@ -144,12 +167,10 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         """
         for request in requests:
             self._vocabulary.require(request)
-            check_params(request)
-        size = self._config.micro_batch
-        for settings, group in groupby(requests, key=self._settings):
-            every = list(group)
-            for start in range(0, len(every), size):
-                yield self._chunk(every[start : start + size], settings)
+            check_params(request, numbers=self.numbers)
+        window = TOGETHER * self._config.micro_batch
+        for start in range(0, len(requests), window):
+            yield self._window(requests[start : start + window])
 
     @property
     def micro_batch(self) -> int:
@@ -203,7 +224,32 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         usual = config.class_negative_prompts.get(label, config.negative_prompt)
         return str(request.params.get("negative_prompt", usual))
 
-    def _chunk(self, members: Sequence[SampleRequest], settings: Settings) -> ImageBatch:
+    def _window(self, requests: Sequence[SampleRequest]) -> ImageBatch:
+        alike: dict[Settings, list[int]] = defaultdict(list)
+        for place, request in enumerate(requests):
+            alike[self._settings(request)].append(place)
+        size, places, drawn = self._config.micro_batch, list[int](), list[Drawn]()
+        for settings, members in alike.items():
+            for start in range(0, len(members), size):
+                chunk = members[start : start + size]
+                places += chunk
+                drawn += self._chunk([requests[place] for place in chunk], settings)
+        order = np.argsort(places)
+        return self._batch(requests, [drawn[row] for row in order])
+
+    def _batch(self, requests: Sequence[SampleRequest], drawn: Sequence[Drawn]) -> ImageBatch:
+        origins = tuple(one.origin for one in drawn)
+        wishes = [one.wish for one in drawn]
+        return ImageBatch(
+            pixels=np.stack([one.pixels for one in drawn]),
+            labels=np.array([request.label for request in requests], dtype=np.int64),
+            soft_labels=self._soft_labels(wishes),
+            masks=self._masks(wishes),
+            prompts=tuple(wish.prompt for wish in wishes),
+            origins=origins if any(origins) else None,
+        )
+
+    def _chunk(self, members: Sequence[SampleRequest], settings: Settings) -> list[Drawn]:
         wishes = [
             Wish(request, self.prompt(request), self._avoided(request), request.seed)
             for request in members
@@ -222,30 +268,39 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             for i in black:
                 said = [self._origin(wishes[i]), f"drawn anew, black before: {again}"]
                 origins[i] = "; ".join(filter(None, said))
-        return ImageBatch(
-            pixels=pixels,
-            labels=np.array([request.label for request in members], dtype=np.int64),
-            soft_labels=self._soft_labels(wishes),
-            prompts=tuple(wish.prompt for wish in wishes),
-            origins=tuple(origins) if any(origins) else None,
-        )
+        return [Drawn(*one) for one in zip(wishes, pixels, origins, strict=True)]
 
     def _soft_labels(self, wishes: Sequence[Wish]) -> Float32 | None:
         """Class probabilities [n, K] of images that mix classes; None = they do not."""
         del wishes
         return None
 
+    def _masks(self, wishes: Sequence[Wish]) -> UInt8 | None:
+        """Masks [n, H, W] of what was drawn; None = not known."""
+        del wishes
+        return None
+
     @cached_property
     def _pipeline(self) -> Any:
-        pipeline = open_pipeline(self._config, task=self.task, device=self._device)
+        pipeline = open_pipeline(
+            self._config, task=self.task, device=self._device, parts=self._parts()
+        )
         dress(pipeline, self._config, self._adapter)
         return pipeline
+
+    def _parts(self) -> dict[str, Any]:
+        """Parts that the pipeline is opened with beside its own, by name."""
+        return {}
 
     def _let_act(self, adapter: str) -> None:
         """Let the LoRA files act, and of the learnt adapters the one of this name."""
         if self._config.loras or adapter:
             learnt = {adapter: 1.0} if adapter else {}
             activate(self._pipeline, {**given_weights(self._config.loras), **learnt})
+
+    def _native_size(self) -> tuple[int, int]:
+        """Height and width in pixels at which the pipeline draws."""
+        return sides(self._pipeline, asked=self._config.size)
 
     def _draw(self, wishes: Sequence[Wish], settings: Settings) -> UInt8:
         """Draw one chunk at the study's size, uint8 [n, H, W, C]."""
@@ -289,7 +344,9 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         return np.asarray(resized, dtype=np.uint8).reshape(height, width, channels)
 
 
-def check_params(request: SampleRequest) -> None:
+def check_params(
+    request: SampleRequest, *, numbers: Mapping[str, tuple[float, float]] = NUMBERS
+) -> None:
     """Refuse what a request may not set.
 
     Raises:
@@ -297,10 +354,10 @@ def check_params(request: SampleRequest) -> None:
     """
     for name, value in request.params.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        low, high = NUMBERS.get(name, (0, 0))
+        low, high = numbers.get(name, (0, 0))
         fine = isinstance(value, str) if name in TEXTS else number and low <= value <= high
-        if not (fine and name in (*NUMBERS, *TEXTS)):
-            allowed = (f"{key} ({a} to {b})" for key, (a, b) in NUMBERS.items())
+        if not (fine and name in (*numbers, *TEXTS)):
+            allowed = (f"{key} ({a} to {b})" for key, (a, b) in numbers.items())
             raise InputError(
                 f"request {request.index} sets '{name}' to {value!r}",
                 rule="a request for an image from text may set: " + ", ".join([*TEXTS, *allowed]),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import torch
 
 from synthlift.errors import InputError, nearest_name
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.files import hash_pipeline
+from synthlift.generators.pipelines.files import CONFIG, hash_part, hash_pipeline
 
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 OPENERS: dict[Task, tuple[str, str]] = {
@@ -38,8 +39,16 @@ def needing_extra() -> Iterator[None]:
         ) from None
 
 
-def open_pipeline(config: PipelineConfig, *, task: Task, device: str) -> Any:
+def open_pipeline(
+    config: PipelineConfig, *, task: Task, device: str, parts: Mapping[str, Any] | None = None
+) -> Any:
     """Open the pipeline that the settings name, for one task.
+
+    Args:
+        config: the settings.
+        task: what it is to do.
+        device: torch device string.
+        parts: modules that it gets beside its own, such as a ControlNet.
 
     Raises:
         InputError: a package is missing; the folder holds another pipeline than was planned with,
@@ -64,6 +73,7 @@ def open_pipeline(config: PipelineConfig, *, task: Task, device: str) -> Any:
             dtype=getattr(torch, config.dtype),
             use_safetensors=True,
             local_files_only=True,
+            **(parts or {}),
         )
     except (ValueError, OSError) as error:
         raise InputError(
@@ -87,3 +97,46 @@ def _scheduler(pipeline: Any, name: str) -> Any:
             remedy="name one of them, or leave 'scheduler' out",
         )
     return kinds[name].from_config(pipeline.scheduler.config)
+
+
+def open_controlnet(folder: str, *, sha256: str, dtype: str, device: str) -> Any:
+    """Open a ControlNet for a pipeline.
+
+    Raises:
+        InputError: a package is missing; the folder holds another one than was planned with, or
+            none.
+    """
+    with needing_extra():
+        import diffusers
+    if hash_part(Path(folder), what="ControlNet", setting="control_model") != sha256:
+        raise InputError(
+            f"the ControlNet '{folder}' is another one than was planned with",
+            rule=f"its files must hash to {sha256}",
+            remedy="put the former model back, or run the study anew with --replan",
+        )
+    kind = json.loads((Path(folder) / CONFIG).read_text("utf-8")).get("_class_name", "")
+    if "ControlNet" not in kind or not hasattr(diffusers, kind):
+        raise InputError(
+            f"the ControlNet '{folder}' is a model of class '{kind}'",
+            rule="'control_model' is the folder of a ControlNet of diffusers",
+            remedy="give another folder",
+        )
+    return (
+        getattr(diffusers, kind)
+        .from_pretrained(
+            folder, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
+        )
+        .to(device)
+    )
+
+
+def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
+    """Height and width in pixels at which a pipeline draws, its own where none is asked for."""
+    if asked != "auto":
+        return asked, asked
+    core = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    own = getattr(core.config, "sample_size", None) if core is not None else None
+    own = own or getattr(pipeline, "default_sample_size", None)
+    height, width = own if isinstance(own, list | tuple) else (own, own)
+    factor = getattr(pipeline, "vae_scale_factor", 1)
+    return height * factor, width * factor

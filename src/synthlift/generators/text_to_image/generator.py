@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synthlift.generators.adapting import adapted
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
 from synthlift.generators.pipelines.noting import noted, warned
+from synthlift.generators.pipelines.opening import Task
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.types import FitInputs, Generator, RunContext
 
@@ -30,13 +32,10 @@ class TextToImageGenerator(Generator):
         """
         facts = noted(self.config, inputs.train, seed=run.seed)
         prompts = TextToImageFitted(facts, device=run.device).every_prompt()
-        facts = warned(facts, self.config, prompts)
-        if self.config.adapt is None:
-            return TextToImageFitted(facts, device=run.device)
-        from synthlift.generators.adapting.adapt import adapt
-
-        adapted = adapt(self.config, inputs, facts=facts, run=run)
-        return TextToImageFitted(adapted.facts, adapter=adapted.adapter, device=run.device)
+        facts, adapter = adapted(
+            self.config, inputs, facts=warned(facts, self.config, prompts), run=run
+        )
+        return TextToImageFitted(facts, adapter=adapter, device=run.device)
 
     def load(self, folder: Path, *, device: str = "cpu") -> TextToImageFitted:
         """Read what was noted; the pipeline is opened when images are asked for."""
@@ -53,7 +52,6 @@ class TextToImageFitted(PipelineFitted[TextToImageConfig]):
         device: torch device string.
     """
 
-    task = "text_to_image"
     file = "text_to_image.json"
 
     def __init__(
@@ -61,6 +59,11 @@ class TextToImageFitted(PipelineFitted[TextToImageConfig]):
     ) -> None:
         config = TextToImageConfig.model_validate(facts["config"])
         super().__init__(facts, config, adapter=adapter, device=device)
+
+    @property
+    def task(self) -> Task:
+        """What the pipeline is opened for."""
+        return "text_to_image"
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
         del wishes, settings
