@@ -157,7 +157,7 @@ def _with_steps(component: Component, steps: int | None) -> Component:
     if steps is None:
         return component
     config = descriptor("generators", component.kind).config.model_validate(component.settings())
-    return Component.model_validate({**component.model_dump(), **config.cut_to(steps)})
+    return Component.model_validate({**component.model_dump(), **config.trained_with(steps=steps)})
 
 
 def _image_size(session: Session, opened: Opened) -> int:

@@ -8,6 +8,7 @@ does. They are put into a pipeline here without those, which only some pipelines
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +157,9 @@ def inject(network: nn.Module, *, layers: Sequence[str], rank: int, name: str) -
         from peft import LoraConfig, inject_adapter_in_model
     # The scale is alpha / rank: 1 here, and for tools that are told no alpha.
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layers))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # That there are others, which may act or not, is meant.
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
         inject_adapter_in_model(config, network, adapter_name=name)
     found = {
         path: layer

@@ -105,9 +105,12 @@ class PipelineConfig(ComponentConfig):
             return None
         return adapt.automatic_steps(examples) if adapt.steps == "auto" else adapt.steps
 
-    def cut_to(self, steps: int) -> Mapping[str, Any]:
-        """See :class:`~synthlift.registry.ComponentConfig`."""
-        return {"adapt": {**self.adapt.model_dump(), "steps": steps}} if self.adapt else {}
+    def trained_with(self, **settings: Any) -> Mapping[str, Any]:
+        """See :class:`~synthlift.registry.ComponentConfig`: those of the adaptation."""
+        if self.adapt is None:
+            return {}
+        known = {name: v for name, v in settings.items() if name in type(self.adapt).model_fields}
+        return {"adapt": {**self.adapt.model_dump(mode="json"), **known}} if known else {}
 
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
         """Images sampled while an adapter is trained, and those of the prior before."""
