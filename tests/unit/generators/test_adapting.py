@@ -42,7 +42,8 @@ def opened(model: Path) -> Any:
 
 
 def test_lora_is_learnt_saved_and_read_by_diffusers(tiny_pipeline: Path, tmp_path: Path) -> None:
-    config = settings(tiny_pipeline, adapt={**LORA, "text_encoder": True})
+    adapt = {**LORA, "text_encoder": True, "learning_rate": 0.3, "readings": 0}
+    config = settings(tiny_pipeline, adapt=adapt)
     generator = fit(config, tmp_path / "fit")
     adapted = draw(generator)
     assert not np.array_equal(adapted, draw(fit(settings(tiny_pipeline), tmp_path)))
@@ -55,7 +56,6 @@ def test_lora_is_learnt_saved_and_read_by_diffusers(tiny_pipeline: Path, tmp_pat
     assert np.array_equal(drawn_by_diffusers(pipeline, [*_prompts("crane", "gull")]), adapted)
     told = generator.facts()["adaptation"]
     assert (told["images"], told["steps_done"], told["adapters"]) == (6, 4, 1)
-    assert told["loss_after"] < told["loss_before"]
 
 
 def _prompts(*words: str) -> tuple[str, ...]:
@@ -130,9 +130,11 @@ def test_each_class_is_drawn_with_its_own_adapter(tiny_pipeline: Path, tmp_path:
 
 
 def test_lora_files_act_with_their_weights(tiny_pipeline: Path, tmp_path: Path) -> None:
-    learnt = fit(settings(tiny_pipeline, adapt=LORA), tmp_path / "fit")
+    adapt = {**LORA, "learning_rate": 0.3, "readings": 0}
+    learnt = fit(settings(tiny_pipeline, adapt=adapt), tmp_path / "fit")
     path = str(learnt_files(learnt, tmp_path / "saved")[LORA_FILE])
     adapted, plain = draw(learnt), draw(fit(settings(tiny_pipeline), tmp_path))
+    assert not np.array_equal(adapted, plain)
 
     def with_files(*loras: Any) -> np.ndarray:
         return draw(fit(settings(tiny_pipeline, loras=loras), tmp_path))
@@ -151,20 +153,24 @@ def test_a_check_point_that_copies_is_not_kept(tiny_pipeline: Path, tmp_path: Pa
         assert len(samples) == 6
         return MonitorReading(value=1.2 if step < 4 else 0.4, acceptable=step < 4)
 
-    adapt = {**LORA, "steps": 6, "readings": 3, "monitor_images": 6}
+    adapt = {**LORA, "steps": 6, "readings": 3, "monitor_images": 6, "layers": "all"}
     config = settings(tiny_pipeline, adapt=adapt)
-    facts = fit(config, tmp_path, monitor=copying).facts()
+    # Images that are learnt are explained better and better.
+    seen = inputs(validation=images(0, 0, 0, 1, 1, 1, prefix="v"))
+    facts = fit(config, tmp_path, monitor=copying, inputs=seen).facts()
     assert [one["step"] for one in facts["readings"]] == [0, 2, 4, 6]
     losses = dict(facts["curves"]["validation_loss"])
     assert losses[6] < losses[4] < losses[2], "validation alone would keep the last step"
     assert facts["kept_step"] == facts["adaptation"]["steps_kept"] == 2
-    assert facts["copying_acceptable"] and "warnings" not in facts
+    assert facts["copying_acceptable"]
+    assert "warnings" not in facts
+    assert facts["adaptation"]["loss_after"] < facts["adaptation"]["loss_before"]
 
 
 def test_a_check_point_that_explains_unseen_images_less_is_not_kept(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:
-    config = settings(tiny_pipeline, adapt={**LORA, "learning_rate": 30.0})
+    config = settings(tiny_pipeline, adapt={**LORA, "layers": "all", "learning_rate": 3.0})
     generator = fit(config, tmp_path / "fit")
     assert any("was better than the pretrained" in words for words in generator.facts()["warnings"])
     assert np.array_equal(draw(generator), draw(fit(settings(tiny_pipeline), tmp_path)))
@@ -246,6 +252,7 @@ def test_without_peft_it_is_said_how_to_get_it(
     tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
+    monkeypatch.setattr("diffusers.utils.import_utils._peft_available", False)
     with pytest.raises(InputError, match=r"pip install 'synthlift\[text2image\]'"):
         fit(settings(tiny_pipeline, adapt=LORA), tmp_path)
 

@@ -20,7 +20,7 @@ from synthlift.generators.pipelines.adapters import (
     Room,
     activate,
     inject,
-    lora_file,
+    lora_content,
     lora_parameters,
     make_room,
     parts,
@@ -119,7 +119,7 @@ class LearntLora(Learnt):
 
     def adapter(self) -> Adapter:
         """See :class:`Learnt`."""
-        return Adapter({LORA_FILE: lora_file(dict(zip(self.names, self.numbers, strict=True)))})
+        return Adapter({LORA_FILE: lora_content(dict(zip(self.names, self.numbers, strict=True)))})
 
 
 class LearntWords(Learnt):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import hash_part
+from synthlift.weights import locate
 
 Method = Literal["variation", "between_classes", "inpainting", "control"]
 
@@ -72,7 +72,9 @@ class ImageToImageConfig(PipelineConfig):
             return value
         if value.get("control_sha256"):
             return value
-        found = hash_part(Path(value["control_model"]), what="ControlNet", setting="control_model")
+        found = hash_part(
+            locate(value["control_model"]), what="ControlNet", setting="control_model"
+        )
         return {**value, "control_sha256": found}
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synthlift.errors import InputError
+from synthlift.weights.locating import locate
 
 SAFE = ".safetensors"
 
@@ -24,7 +25,8 @@ class LoraFile(_Frozen):
     """An adapter that was trained elsewhere; a path alone stands for weight 1.
 
     Attributes:
-        path: file of safetensors in a format that diffusers reads for this pipeline.
+        path: file of safetensors in a format that diffusers reads for this pipeline, or a folder
+            with one; or a name from ``synthlift models list``; or hf:OWNER/NAME, which downloads.
         weight: how strongly it acts; negative = the other way.
         sha256: of the file; filled in, so that keys follow the content.
     """
@@ -40,7 +42,7 @@ class LoraFile(_Frozen):
         # A saved generator carries the hash, see PipelineConfig.
         if not isinstance(told, dict) or not told.get("path") or told.get("sha256"):
             return told
-        return {**told, "sha256": hash_lora(Path(told["path"]))}
+        return {**told, "sha256": hash_lora(told["path"])}
 
 
 class Prior(_Frozen):
@@ -159,25 +161,27 @@ def vectors_of(word: str, vectors: int) -> list[str]:
     return [word, *(f"{word[:-1]}|{i}>" for i in range(1, vectors))]
 
 
-def hash_lora(path: Path) -> str:
-    """SHA-256 (hex) of a LoRA file.
+def lora_file(said: str) -> Path:
+    """The file that is meant: a path, a folder with one, or a name; see ``weights.locating``.
 
     Raises:
         InputError: there is no such file, or it is of a format that can run code.
     """
-    rule = "'loras' lists local files of safetensors: other formats can run code when loaded"
-    if path.suffix != SAFE:
-        raise InputError(
-            f"the LoRA file '{path}' is no file of safetensors",
-            rule=rule,
-            remedy="give the .safetensors file itself, or convert the weights",
-        )
-    if not path.is_file():
-        raise InputError(
-            f"the LoRA file '{path}' does not exist",
-            rule=rule,
-            remedy="check the path",
-        )
+    path = locate(said)
+    found = sorted(path.glob(f"*{SAFE}")) if path.is_dir() else [path]
+    if len(found) == 1 and found[0].is_file() and found[0].suffix == SAFE:
+        return found[0]
+    what = "is no file of safetensors" if path.is_file() else "does not exist"
+    raise InputError(
+        f"the LoRA file '{said}' " + (f"holds {len(found)} of {SAFE}" if path.is_dir() else what),
+        rule="'loras' lists files of safetensors: other formats can run code when loaded",
+        remedy="give the .safetensors file itself, or convert the weights",
+    )
+
+
+def hash_lora(said: str) -> str:
+    """SHA-256 (hex) of a LoRA file; errors as in :func:`lora_file`."""
+    path = lora_file(said)
     facts = path.stat()
     return _hash_file(path, facts.st_size, facts.st_mtime_ns)
 

@@ -20,7 +20,12 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.adapter_settings import LoraFile, vectors_of
+from synthlift.generators.pipelines.adapter_settings import (
+    LoraFile,
+    hash_lora,
+    lora_file,
+    vectors_of,
+)
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.opening import needing_extra
 from synthlift.store.files import write_bytes_atomic
@@ -30,6 +35,8 @@ LORA_FILE = "pytorch_lora_weights.safetensors"
 WORDS_FILE = "learned_embeds.safetensors"
 LEARNT = "learnt"
 DENOISERS = ("unet", "transformer")
+SEVERAL = "Already found a `peft_config`"
+"""What peft warns of where there is more than one adapter, which is meant here."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +91,12 @@ def add_loras(pipeline: Any, loras: Sequence[LoraFile]) -> None:
 
 
 def _add_file(pipeline: Any, lora: LoraFile, name: str) -> None:
-    path = Path(lora.path)
+    path = lora_file(lora.path)
     rule = "a LoRA file belongs to the kind of pipeline that it was trained on"
     remedy = f"give a LoRA for {type(pipeline).__name__}, or leave it out"
-    if not path.is_file() or _hash(path) != lora.sha256:
+    if hash_lora(lora.path) != lora.sha256:
         raise InputError(
-            f"the LoRA file '{path}' is gone, or another one than was planned with",
+            f"the LoRA file '{path}' is another one than was planned with",
             rule=f"it must hash to {lora.sha256}",
             remedy="put the former file back, or run the study anew with --replan",
         )
@@ -103,7 +110,8 @@ def _add_file(pipeline: Any, lora: LoraFile, name: str) -> None:
         import peft  # noqa: F401
     try:
         # Layers draw their first weights from the global state, before they get their own.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=SEVERAL)
             pipeline.load_lora_weights(
                 str(path.parent),
                 weight_name=path.name,
@@ -111,7 +119,15 @@ def _add_file(pipeline: Any, lora: LoraFile, name: str) -> None:
                 local_files_only=True,
                 use_safetensors=True,
             )
-    except (RuntimeError, ValueError, KeyError, AttributeError, OSError, SafetensorError) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        OSError,
+        SafetensorError,
+    ) as error:
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"the LoRA file '{path}' does not fit the pipeline: {words}", rule=rule, remedy=remedy
@@ -120,11 +136,6 @@ def _add_file(pipeline: Any, lora: LoraFile, name: str) -> None:
         raise InputError(
             f"the LoRA file '{path}' changes no layer of the pipeline", rule=rule, remedy=remedy
         )
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def tuned_layers(pipeline: Any) -> Iterator[Any]:
@@ -158,8 +169,7 @@ def inject(network: nn.Module, *, layers: Sequence[str], rank: int, name: str) -
     # The scale is alpha / rank: 1 here, and for tools that are told no alpha.
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layers))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # That there are others, which may act or not, is meant.
-        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+        warnings.filterwarnings("ignore", message=SEVERAL)
         inject_adapter_in_model(config, network, adapter_name=name)
     found = {
         path: layer
@@ -179,7 +189,7 @@ def lora_parameters(layers: Mapping[str, Any], *, name: str) -> dict[str, nn.Par
     }
 
 
-def lora_file(weights: Mapping[str, Tensor]) -> bytes:
+def lora_content(weights: Mapping[str, Tensor]) -> bytes:
     """The content of a LoRA file of weights by ``<part>.<layer>.<factor>.weight``."""
     kept = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     content: bytes = save(kept, metadata={"format": "pt"})
@@ -187,7 +197,7 @@ def lora_file(weights: Mapping[str, Tensor]) -> bytes:
 
 
 def add_learnt(pipeline: Any, content: bytes, *, name: str) -> None:
-    """Put a LoRA file that :func:`lora_file` made into a pipeline."""
+    """Put a LoRA file that :func:`lora_content` made into a pipeline."""
     weights = load(content)
     for part, network in parts(pipeline).items():
         mine = {

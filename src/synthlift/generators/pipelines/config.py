@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile
-from synthlift.generators.pipelines.files import hash_pipeline
+from synthlift.generators.pipelines.files import hash_pipeline, pipeline_folder
 from synthlift.generators.pipelines.prompt_table import read_prompts
 from synthlift.generators.prompts import LABEL, placeholders
 from synthlift.registry import ComponentConfig
@@ -45,8 +45,9 @@ class PipelineConfig(ComponentConfig):
     """Which pipeline draws, what it is told, and how it computes.
 
     Attributes:
-        model: folder of a pipeline in the format of diffusers, weights as safetensors; nothing is
-            downloaded.
+        model: folder of a pipeline in the format of diffusers, weights as safetensors; or a name
+            from ``synthlift models list``; or hf:OWNER/NAME, the only form that downloads. embedded
+            = the small one of digits and shapes that comes with the package.
         model_sha256: of its files; filled in, so that keys follow the content.
         prompt: text with ``{label}`` and names of attributes or phrases in braces; several texts
             are used equally often.
@@ -127,7 +128,7 @@ class PipelineConfig(ComponentConfig):
         # A saved generator carries the hash, so that it opens where the model no longer lies.
         if not isinstance(value, dict) or not value.get("model") or value.get("model_sha256"):
             return value
-        return {**value, "model_sha256": hash_pipeline(Path(value["model"]))}
+        return {**value, "model_sha256": hash_pipeline(pipeline_folder(value["model"]))}
 
     @model_validator(mode="before")
     @classmethod

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from pathlib import Path
 
+from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
+from synthlift.weights import hash_weights_of, locate
+from synthlift.weights.recognising import only_pickled
 
 INDEX, CONFIG = "model_index.json", "config.json"
+
+
+def pipeline_folder(model: str) -> Path:
+    """The folder that a study's ``model`` stands for."""
+    return embedded_model("text_to_image") if model == EMBEDDED else locate(model)
 
 
 def hash_pipeline(folder: Path) -> str:
@@ -23,7 +29,8 @@ def hash_pipeline(folder: Path) -> str:
             f"the text-to-image model '{folder}' {what}",
             rule=f"'model' is a local folder with {INDEX}, as diffusers saves it; nothing is "
             "downloaded",
-            remedy="give the folder of a downloaded pipeline",
+            remedy="give the folder of a downloaded pipeline, or "
+            f"'{EMBEDDED}' for the small one that comes with the package",
         )
     return _hash_weights(folder, what=f"the text-to-image model '{folder}'")
 
@@ -51,23 +58,15 @@ def hash_part(folder: Path, *, what: str, setting: str) -> str:
 
 
 def _hash_weights(folder: Path, *, what: str) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    kept = [path for path in files if path.suffix in (".safetensors", ".json", ".txt", ".model")]
-    if not any(path.suffix == ".safetensors" for path in kept):
+    if not any(folder.rglob("*.safetensors")):
+        pickled = only_pickled(folder)
         raise InputError(
             f"{what} has no weights in safetensors",
             rule="weights are read as safetensors only: other formats can run code when loaded",
-            remedy="download the safetensors variant, or convert the weights",
+            remedy="download the safetensors variant"
+            + (
+                f"; or, if you trust its maker: synthlift models add {folder} --allow-pickle"
+                * pickled
+            ),
         )
-    facts = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in kept)
-    return _hash_files(folder, facts)
-
-
-@functools.lru_cache(maxsize=16)
-def _hash_files(folder: Path, facts: tuple[tuple[Path, int, int], ...]) -> str:
-    whole = hashlib.sha256()
-    for path, *_ in facts:
-        with path.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        whole.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
-    return whole.hexdigest()
+    return hash_weights_of(folder)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.adapter_settings import learnt_words
 from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.files import pipeline_folder
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
@@ -100,7 +100,7 @@ def _too_long(
     for label, prompt in longest.items():
         # The tokenizer in the folder does not know what was learnt: a letter takes as many tokens.
         known = prompt.replace(words[label], "a " * vectors) if label in words else prompt
-        if lost := lost_words(Path(config.model), known):
+        if lost := lost_words(pipeline_folder(config.model), known):
             yield (
                 f"the prompt '{prompt}' is longer than the text encoder reads: the words "
                 f"'{lost}' are not seen"

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from synthlift.errors import InputError, nearest_name
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.files import CONFIG, hash_part, hash_pipeline
+from synthlift.generators.pipelines.files import (
+    CONFIG,
+    hash_part,
+    hash_pipeline,
+    pipeline_folder,
+)
+from synthlift.weights import locate
 
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 OPENERS: dict[Task, tuple[str, str]] = {
@@ -61,7 +66,8 @@ def open_pipeline(
         from transformers.utils import logging as transformers_logging
     for chatty in (diffusers_logging, transformers_logging):
         chatty.disable_progress_bar()
-    if hash_pipeline(Path(config.model)) != config.model_sha256:
+    folder = pipeline_folder(config.model)
+    if hash_pipeline(folder) != config.model_sha256:
         raise InputError(
             f"the text-to-image model '{config.model}' is another one than was planned with",
             rule=f"its files must hash to {config.model_sha256}",
@@ -69,7 +75,7 @@ def open_pipeline(
         )
     try:
         pipeline = getattr(diffusers, opener).from_pretrained(
-            config.model,
+            folder,
             dtype=getattr(torch, config.dtype),
             use_safetensors=True,
             local_files_only=True,
@@ -108,13 +114,14 @@ def open_controlnet(folder: str, *, sha256: str, dtype: str, device: str) -> Any
     """
     with needing_extra():
         import diffusers
-    if hash_part(Path(folder), what="ControlNet", setting="control_model") != sha256:
+    place = locate(folder)
+    if hash_part(place, what="ControlNet", setting="control_model") != sha256:
         raise InputError(
             f"the ControlNet '{folder}' is another one than was planned with",
             rule=f"its files must hash to {sha256}",
             remedy="put the former model back, or run the study anew with --replan",
         )
-    kind = json.loads((Path(folder) / CONFIG).read_text("utf-8")).get("_class_name", "")
+    kind = json.loads((place / CONFIG).read_text("utf-8")).get("_class_name", "")
     if "ControlNet" not in kind or not hasattr(diffusers, kind):
         raise InputError(
             f"the ControlNet '{folder}' is a model of class '{kind}'",
@@ -124,7 +131,7 @@ def open_controlnet(folder: str, *, sha256: str, dtype: str, device: str) -> Any
     return (
         getattr(diffusers, kind)
         .from_pretrained(
-            folder, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
+            place, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
         )
         .to(device)
     )
