@@ -32,7 +32,8 @@ def drawn_by_diffusers(pipeline: Any, prompts: list[str]) -> np.ndarray:
         generator=[torch.Generator().manual_seed(seed) for seed in range(4)],
         output_type="np",
     ).images
-    return np.rint(drawn * 255).astype(np.uint8)
+    pixels: np.ndarray = np.rint(drawn * 255).astype(np.uint8)
+    return pixels
 
 
 def opened(model: Path) -> Any:

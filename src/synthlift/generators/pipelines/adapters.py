@@ -150,7 +150,9 @@ def activate(pipeline: Any, weights: Mapping[str, float]) -> None:
     """Let these adapters act, each with its weight, and no other."""
     for layer in tuned_layers(pipeline):
         present = [name for name in weights if name in layer.lora_A]
-        layer.set_adapter(present, inference_mode=True)
+        layer.set_adapter(present)
+        # Which is not to say that they are to be learnt.
+        layer.requires_grad_(False)
         for name in present:
             layer.set_scale(name, weights[name])
 
