@@ -233,7 +233,7 @@ def test_a_lora_file_that_has_changed_is_refused(tiny_pipeline: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"loras": "style.bin"}, "no file of safetensors"),
+        ({"loras": __file__}, "is no file of safetensors"),
         ({"loras": "gone.safetensors"}, "does not exist"),
         ({"adapt": {"kind": "full"}}, "'lora', 'textual_inversion'"),
         ({"adapt": {**LORA, "vectors": 2}}, "Extra inputs"),
