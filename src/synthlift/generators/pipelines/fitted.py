@@ -28,6 +28,7 @@ from synthlift.generators.pipelines.adapters import (
     given_weights,
 )
 from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import wording_of
 from synthlift.generators.pipelines.opening import Task, open_pipeline, sides
 from synthlift.seeds import generator_for, seed_for
@@ -106,6 +107,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     ) -> None:
         self._facts, self._device, self._config = dict(facts), device, config
         self._adapter = adapter
+        self._texts: tuple[TextMemory, ...] = ()
         self._vocabulary = Vocabulary.from_json(facts)
         self._wording = wording_of(config, seed=facts["seed"], words=facts.get("words"))
 
@@ -282,11 +284,12 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     @cached_property
     def _pipeline(self) -> Any:
-        pipeline = open_pipeline(
+        opened = open_pipeline(
             self._config, task=self.task, device=self._device, parts=self._parts()
         )
-        dress(pipeline, self._config, self._adapter)
-        return pipeline
+        dress(opened, self._config, self._adapter)
+        self._texts = remember_texts(opened)
+        return opened
 
     def _parts(self) -> dict[str, Any]:
         """Parts that the pipeline is opened with beside its own, by name."""
@@ -294,9 +297,12 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def _let_act(self, adapter: str) -> None:
         """Let the LoRA files act, and of the learnt adapters the one of this name."""
+        pipeline = self._pipeline
+        for memory in self._texts:
+            memory.acting = adapter
         if self._config.loras or adapter:
             learnt = {adapter: 1.0} if adapter else {}
-            activate(self._pipeline, {**given_weights(self._config.loras), **learnt})
+            activate(pipeline, {**given_weights(self._config.loras), **learnt})
 
     def _native_size(self) -> tuple[int, int]:
         """Height and width in pixels at which the pipeline draws."""
