@@ -164,14 +164,14 @@ def test_a_check_point_that_copies_is_not_kept(tiny_pipeline: Path, tmp_path: Pa
     assert losses[6] < losses[4] < losses[2], "validation alone would keep the last step"
     assert facts["kept_step"] == facts["adaptation"]["steps_kept"] == 2
     assert facts["copying_acceptable"]
-    assert "warnings" not in facts
+    assert not any("adaptation" in words for words in facts["warnings"])
     assert facts["adaptation"]["loss_after"] < facts["adaptation"]["loss_before"]
 
 
 def test_a_check_point_that_explains_unseen_images_less_is_not_kept(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:
-    config = settings(tiny_pipeline, adapt={**LORA, "layers": "all", "learning_rate": 3.0})
+    config = settings(tiny_pipeline, adapt={**LORA, "layers": "all", "learning_rate": 1.0})
     generator = fit(config, tmp_path / "fit")
     assert any("was better than the pretrained" in words for words in generator.facts()["warnings"])
     assert np.array_equal(draw(generator), draw(fit(settings(tiny_pipeline), tmp_path)))

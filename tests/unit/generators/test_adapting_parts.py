@@ -13,6 +13,7 @@ import torch
 
 from synthlift.errors import InputError
 from synthlift.generators.adapting.noise import noising_of
+from synthlift.generators.adapting.parts import layers_of
 from synthlift.generators.image_to_image.config import ImageToImageConfig
 from synthlift.generators.image_to_image.generator import ImageToImageGenerator
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
@@ -68,6 +69,19 @@ def test_min_snr_limits_the_weight_of_clean_levels(prediction: str) -> None:
 def test_an_unknown_scheduler_is_refused() -> None:
     with pytest.raises(InputError, match="EDMEulerScheduler predicts"):
         noising_of(with_scheduler("EDMEulerScheduler"), min_snr=None)
+
+
+def test_what_is_learnt_is_little_beside_stable_diffusion() -> None:
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(cross_attention_dim=768)
+    found, layers = layers_of(unet, every=False), dict(unet.named_modules())
+    # Query, key, value and output of two attentions in 16 transformer blocks.
+    assert len(found) == 4 * 2 * 16
+    numbers = 8 * sum(layers[name].in_features + layers[name].out_features for name in found)  # type: ignore[operator]
+    whole = sum(weight.numel() for weight in unet.parameters())
+    assert (numbers, whole) == (1_594_368, 859_520_964)
 
 
 @pytest.mark.parametrize(
