@@ -48,7 +48,12 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
         "cut_paste": {"place": "as_seen"},
         "gan": {"steps": 3, "micro_batch": 8},
         "pool": {"source": "./itself"},
-        "text_to_image": {"model": "tiny", "sampler_steps": 2, "micro_batch": 8},
+        "text_to_image": {
+            "model": "tiny",
+            "sampler_steps": 2,
+            "micro_batch": 8,
+            "adapt": {"kind": "lora", "steps": 2, "readings": 1, "learning_rate": 0.1},
+        },
         "image_to_image": {"model": "tiny", "sampler_steps": 4, "micro_batch": 8},
         "translation": {"source": "./itself", "pairing": "name", "steps": 3, "width": 8},
         "vae": {"steps": 3, "micro_batch": 8},

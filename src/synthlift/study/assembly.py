@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from synthlift.spec.facts import (
+    AdaptationResult,
     Decision,
     Estimate,
     GalleryImage,
@@ -24,7 +25,7 @@ from synthlift.store import Artefact
 from synthlift.study.ablation import filter_effects
 from synthlift.study.budget import UNDER_TRAINED
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
-from synthlift.study.components import resolve_component
+from synthlift.study.components import settings_of
 from synthlift.study.counting import counts
 from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
@@ -130,7 +131,7 @@ def generator_results(
         sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
         seconds = sum(chunk.sampling.seconds for chunk in sampled)
         images = sum(chunk.images for chunk in sampled)
-        config = dict(resolve_component("generators", component)["config"])
+        config = settings_of("generators", component)
         found.append(
             GeneratorResult(
                 name=component.title,
@@ -140,16 +141,17 @@ def generator_results(
                 copying_ratio=_ratio(figures.get(component.title, [])),
                 copying_controls=_controls(figures.get(component.title, [])),
                 gate_stopped=component.title in work.stopped,
-                under_trained=work.generator_share < 1 and "steps" in config,
+                under_trained=work.generator_share < 1 and bool(config.trained_with(steps=1)),
                 images_per_second=images / seconds if seconds else None,
                 fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
                 energy_kwh=energy_kwh(pools),
                 quality=quality_results(quality.get(component.title, [])),
                 membership=membership_results(membership.get(component.title, [])),
                 history=_history(facts),
-                config=config,
+                config=config.model_dump(mode="json"),
                 warnings=_told_by_fits(fitted),
                 pairs=_on_pairs(fitted),
+                adaptation=_adaptation(fitted),
             )
         )
     return found
@@ -169,6 +171,27 @@ def _on_pairs(fitted: Sequence[Artefact]) -> dict[str, float]:
     told = [fit.summary.get("pairs", {}) for fit in fitted]
     names = dict.fromkeys(name for one in told for name in one)
     return {name: float(np.mean([one[name] for one in told if name in one])) for name in names}
+
+
+def _adaptation(fitted: Sequence[Artefact]) -> AdaptationResult | None:
+    """How pretrained pipelines were adapted: means over fits, and what was learnt in each."""
+    told = [fit.summary["adaptation"] for fit in fitted if "adaptation" in fit.summary]
+    if not told:
+        return None
+
+    def mean(name: str) -> float | None:
+        return float(np.mean([one[name] for one in told])) if name in told[0] else None
+
+    return AdaptationResult(
+        kind=told[0]["kind"],
+        adapters=told[0]["adapters"],
+        images=round(mean("images") or 0),
+        steps_done=round(mean("steps_done") or 0),
+        steps_kept=round(mean("steps_kept") or 0),
+        loss_before=mean("loss_before"),
+        loss_after=mean("loss_after"),
+        sha256=[one["sha256"] for one in told],
+    )
 
 
 def _history(facts: Mapping[str, Any]) -> list[dict[str, float]]:
