@@ -1,4 +1,11 @@
-"""Where a convolutional classifier looks: Grad-CAM (Selvaraju et al. 2017, eq. 1 and 2)."""
+"""Where a convolutional classifier looks: Grad-CAM, place by place.
+
+Grad-CAM (Selvaraju et al. 2017, eq. 1 and 2) averages the gradients of each channel over all
+places, which says what networks with average pooling do. A network that flattens its last map
+weighs each place by itself; there the product of map and gradient, place by place, says what counts
+(HiResCAM, Draelos & Carin 2020, eq. 5). With average pooling both are the same, so the second is
+computed.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +59,7 @@ def grad_cam(classifier: Classifier, pixels: UInt8, *, classes: Int64) -> Float3
     finally:
         hook.remove()
     with torch.no_grad():
-        weights = slopes.mean(dim=(2, 3), keepdim=True)
-        coarse = torch.relu((weights * kept[0]).sum(dim=1, keepdim=True))
+        coarse = torch.relu((slopes * kept[0]).sum(dim=1, keepdim=True))
         fine = F.interpolate(coarse, pixels.shape[1:3], mode="bilinear", align_corners=False)
         highest = fine.amax(dim=(1, 2, 3), keepdim=True)
         maps: Float32 = (fine / highest.clamp_min(1e-12))[:, 0].cpu().numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-from flask import Response, stream_with_context
+from flask import Response, copy_current_request_context
 from pydantic import BaseModel
 
 from synthlift.web.errors import BusyError
@@ -38,12 +38,22 @@ class Streams:
         if not self._free.acquire(blocking=False):
             raise BusyError("as many pages are being kept informed as can be")
 
+        coming = states()
+
+        # Each step has the request's context, and none between them: a page may be closed there.
+        @copy_current_request_context
+        def line() -> str:
+            try:
+                state = next(coming)
+            except StopIteration:
+                return ""
+            return ":\n\n" if state is None else f"data: {state.model_dump_json()}\n\n"
+
         def lines() -> Iterator[str]:
             yield "retry: 2000\n\n"
-            for state in states():
-                yield ":\n\n" if state is None else f"data: {state.model_dump_json()}\n\n"
+            yield from iter(line, "")
 
-        response = Response(stream_with_context(lines()), mimetype="text/event-stream")
+        response = Response(lines(), mimetype="text/event-stream")
         # No server between shall wait until there is more to send.
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(self._free.release)

@@ -1,4 +1,4 @@
-"""Grad-CAM: what it marks is what the class was told by."""
+"""Class maps: what they mark is what the class was told by."""
 
 from __future__ import annotations
 
@@ -104,6 +104,23 @@ def _grown(place: np.ndarray, by: int = 4) -> np.ndarray:
     top, left = max(0, rows.min() - by), max(0, columns.min() - by)
     grown[top : rows.max() + by + 1, left : columns.max() + by + 1] = True
     return grown
+
+
+def test_with_average_pooling_it_is_grad_cam_as_published() -> None:
+    classifier = build("resnet")
+    pixels, labels, _ = draw(3, seed=4)
+    maps = grad_cam(classifier, pixels, classes=labels)
+    trunk = classifier.network.trunk
+    assert isinstance(trunk, torch.nn.Sequential)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    last = trunk[:-2]((images - classifier.network.mean) / classifier.network.std)
+    logits = classifier.network.head(last.mean(dim=(2, 3)))
+    (slopes,) = torch.autograd.grad(logits[torch.arange(3), labels].sum(), last)
+    weights = slopes.mean(dim=(2, 3), keepdim=True)  # eq. 1
+    coarse = torch.relu((weights * last).sum(dim=1, keepdim=True))  # eq. 2
+    fine = F.interpolate(coarse, (SIDE, SIDE), mode="bilinear", align_corners=False)[:, 0]
+    fine = fine / fine.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+    assert np.abs(fine.detach().numpy() - maps).max() < 1e-4
 
 
 def test_a_map_leaves_the_model_as_it_was_and_does_not_depend_on_other_pictures() -> None:

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, pictureOf, likeness, percent, find, several, offerRuns } = Synthlift;
+  const { ask, say, make, pictureOf, nearest, percent, find, several, offerRuns } = Synthlift;
   const SHOWN = 5;
   let runs = [];
 
@@ -43,6 +43,7 @@
   }
 
   function standing(near) {
+    if (near.near_copy) return "The models learnt from this very picture, or nearly so: that they know it says little.";
     const share = Math.round(100 * near.unusual);
     if (near.unusual >= 0.99) return "Hardly any real picture is as unusual as this one: do not rely on the answers.";
     if (near.unusual >= 0.9) return `Unusual: only ${100 - share} of 100 real pictures are more so.`;
@@ -54,7 +55,7 @@
       const image = make("img", { src: urls[place], alt: picture.name });
       image.addEventListener("error", () => { image.hidden = true; });
       const frame = make("div", { class: "frame" }, image, picture.name);
-      if (picture.near) frame.append(likeness(picture.near, pictureOf(picture.near.picture)), make("p", {}, standing(picture.near)));
+      if (picture.near) frame.append(nearest(picture.near, pictureOf(picture.near.picture)), make("p", {}, standing(picture.near)));
       const names = order(picture);
       const views = picture.problem
         ? make("p", { class: "fault" }, `This cannot be used: ${picture.problem}`)

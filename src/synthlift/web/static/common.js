@@ -48,13 +48,10 @@ const Synthlift = (() => {
     return URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
   }
 
-  // What a picture is like among the real images that a model learnt from.
-  function likeness(near, url) {
-    const share = Math.floor(100 * near.unusual);
-    const words = near.near_copy ? "nearly a copy of it"
-      : share >= 90 ? `more unusual than ${share} % of real pictures` : "";
+  // The real image that a picture is most like; remark = what else to say of it, if anything.
+  function nearest(near, url, remark) {
     const text = make("span", {}, `nearest training picture: ${near.label}`);
-    if (words) text.append("; ", make("span", { class: "other" }, words));
+    if (remark) text.append("; ", make("span", { class: "other" }, remark));
     return make("p", { class: "near" }, make("img", { src: url, alt: "" }), text);
   }
 
@@ -105,5 +102,5 @@ const Synthlift = (() => {
     return runs;
   }
 
-  return { ask, say, make, fill, pictureOf, likeness, percent, duration, wait, find, several, offerRuns };
+  return { ask, say, make, fill, pictureOf, nearest, percent, duration, wait, find, several, offerRuns };
 })();

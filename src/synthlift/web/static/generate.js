@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, likeness, percent, duration, wait, find, several, offerRuns } = Synthlift;
+  const { ask, say, make, fill, nearest, percent, duration, wait, find, several, offerRuns } = Synthlift;
   const PAUSE = 400;
   let runs = [];
   let drawing = null;
@@ -41,6 +41,12 @@
     };
   }
 
+  function remark(near) {
+    if (near.near_copy) return "nearly a copy of it";
+    if (near.unusual >= 0.99) return "hardly any real picture is as unusual";
+    return near.unusual >= 0.9 ? `more unusual than ${Math.floor(100 * near.unusual)} % of real pictures` : "";
+  }
+
   function picture(image, label) {
     const facts = make("dl", { class: "facts" });
     for (const [name, value] of Object.entries(image.facts)) {
@@ -52,7 +58,7 @@
       caption.append(make("span", { class: same ? false : "other" },
         `seen as ${image.seen.label}, ${percent(image.seen.probability)}`));
     }
-    if (image.near) caption.append(likeness(image.near, image.near.url));
+    if (image.near) caption.append(nearest(image.near, image.near.url, remark(image.near)));
     const save = make("a", { href: image.url, download: `synthetic-${label}-${image.index}.png` }, "Save the picture");
     caption.append(make("details", {}, make("summary", {}, "Where from"), facts, save));
     const alt = `Synthetic image ${image.index + 1} of class ${label}`;
