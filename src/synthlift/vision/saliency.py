@@ -67,15 +67,17 @@ def grad_cam(classifier: Classifier, pixels: UInt8, *, classes: Int64) -> Float3
 
 
 def _last_map(network: ImageNetwork, classifier: Classifier) -> nn.Module | None:
-    """The last module that gives a map of several places, in the order of computation."""
+    """The last module that gives a map of several places, in the order in which they end.
+
+    A block ends after its parts, so that it is the block's result which counts, not that of a part.
+    """
     ran: list[tuple[nn.Module, bool]] = []
 
     def note(module: nn.Module, _given: Any, made: Any) -> None:
         is_map = isinstance(made, Tensor) and made.dim() == 4 and min(made.shape[2:]) > 1
         ran.append((module, is_map))
 
-    leaves = [module for module in network.trunk.modules() if not list(module.children())]
-    hooks = [module.register_forward_hook(note) for module in leaves]
+    hooks = [module.register_forward_hook(note) for module in network.trunk.modules()]
     try:
         height, width, channels = classifier.facts.image_shape
         with torch.inference_mode():
@@ -84,9 +86,10 @@ def _last_map(network: ImageNetwork, classifier: Classifier) -> nn.Module | None
         for hook in hooks:
             hook.remove()
     places = [place for place, (_, is_map) in enumerate(ran) if is_map]
-    if not places or len(ran) - 1 - places[-1] > MOST_AFTER:
+    if not places:
         return None
-    return ran[places[-1]][0]
+    after = [module for module, _ in ran[places[-1] + 1 :] if not list(module.children())]
+    return ran[places[-1]][0] if len(after) <= MOST_AFTER else None
 
 
 def overlay(pixels: UInt8, heat: Float32) -> UInt8:
