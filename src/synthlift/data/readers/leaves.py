@@ -33,6 +33,7 @@ class LeavesSource:
 
     @cached_property
     def items(self) -> Sequence[Item]:
+        """All leaves, with masks where ``where.masks`` asks for them."""
         mask = self.where.masks == MASK
         return [
             Item(
@@ -47,14 +48,17 @@ class LeavesSource:
         ]
 
     def load(self, path: str, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
+        """Draw one; it is small, and white is its own."""
         del max_pixels, white
         return Decoded(pixels=_drawn(path)[0], mode="RGB", bits=8)
 
     def file(self, path: str) -> Path | None:
+        """No leaf lies in a file."""
         del path
         return None
 
     def load_mask(self, mask: str) -> UInt8:
+        """Where the leaf is."""
         return _drawn(mask)[1]
 
 
