@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from flask import current_app
 
+from synthlift.web import examples
 from synthlift.web.datasets import DataSets
 from synthlift.web.generations import Generations
 from synthlift.web.inference.client import Inference
@@ -16,6 +17,7 @@ from synthlift.web.jobs.runner import Runner
 from synthlift.web.jobs.table import JobTable
 from synthlift.web.library import Library
 from synthlift.web.settings import Settings
+from synthlift.web.streams import Streams
 
 KEY = "synthlift"
 TIDY_SECONDS = 300.0
@@ -31,6 +33,7 @@ class Context:
         library, data: runs and data sets.
         jobs, runner: studies and inspections.
         inference, generations: what draws and classifies.
+        streams: pages that are kept informed.
     """
 
     settings: Settings
@@ -40,6 +43,7 @@ class Context:
     runner: Runner
     inference: Inference
     generations: Generations
+    streams: Streams
     _end: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -63,10 +67,13 @@ class Context:
             generations=Generations(
                 settings.generated, inference, open_at_once=settings.generations
             ),
+            streams=Streams(settings.streams),
         )
 
     def start(self) -> None:
-        """Begin to run jobs, and to delete what is old."""
+        """Begin to run jobs, the built-in examples among them, and to delete what is old."""
+        if self.settings.examples:
+            examples.begin_new(self)
         self.runner.start()
         self.inference.warm_up()
         threading.Thread(target=self._keep_tidy, name="tidy", daemon=True).start()

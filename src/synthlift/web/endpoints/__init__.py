@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from synthlift.web.endpoints import classifying, generating, jobs, runs
+from synthlift.web.endpoints import classifying, examples, generating, jobs, runs
 from synthlift.web.operations import Operation
 
 
 def operations() -> list[Operation]:
     """All of them."""
-    return [*runs.OPERATIONS, *generating.OPERATIONS, *classifying.OPERATIONS, *jobs.OPERATIONS]
+    parts = (runs, examples, generating, classifying, jobs)
+    return [one for part in parts for one in part.OPERATIONS]

@@ -16,7 +16,7 @@ from synthlift.errors import InputError
 from synthlift.web.context import Context, context
 from synthlift.web.datasets import DataSet
 from synthlift.web.errors import BusyError
-from synthlift.web.jobs.commands import demo_command, inspect_command, study_command
+from synthlift.web.jobs.commands import inspect_command, study_command
 from synthlift.web.jobs.table import Job
 from synthlift.web.library import id_of
 from synthlift.web.operations import Operation
@@ -129,19 +129,6 @@ def _room(here: Context) -> None:
         raise BusyError(f"{here.settings.queued_jobs} jobs are waiting already")
 
 
-def start_demo() -> JobFacts:
-    """The built-in digits, once: started again it goes on, or shows what is there."""
-    here = context()
-    for job in here.jobs.all():
-        if job.kind == "demo":
-            here.jobs.resume(job.id)
-            return job_facts(here.jobs.get(job.id))
-    _room(here)
-    out = here.settings.own_runs / "demo"
-    command = demo_command(here.settings, out)
-    return job_facts(here.jobs.add(kind="demo", title="Digits", command=command, folder=out))
-
-
 def start_inspection(body: InspectRequest) -> JobFacts:
     """Look at a data set."""
     here = context()
@@ -223,7 +210,6 @@ OPERATIONS = [
         costly=True,
     ),
     Operation("DELETE", "/data/<data>", delete_data, "Delete an upload.", answer=DataList),
-    _post("/demo", start_demo, "Start the built-in study of digits."),
     _post("/inspections", start_inspection, "Look at a data set.", InspectRequest),
     _post("/studies", start_study, "Start a study of a data set.", StudyRequest),
     Operation("GET", "/jobs", list_jobs, "List studies and inspections.", answer=JobList),

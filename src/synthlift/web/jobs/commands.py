@@ -53,9 +53,9 @@ QUESTIONS: dict[Question, Asked] = {
 }
 
 
-def demo_command(settings: Settings, out: Path) -> list[str]:
-    """The built-in digits study."""
-    return ["demo", *_common(settings, out)]
+def study_file_command(settings: Settings, *, file: Path, out: Path) -> list[str]:
+    """A study of our own."""
+    return ["run", str(file), *_common(settings, out)]
 
 
 def study_command(
