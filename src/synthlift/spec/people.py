@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from synthlift.errors import InputError
 from synthlift.spec.facts import Record
 
 HAND_VERDICTS, BLIND_TESTS = "hand-verdicts.jsonl", "blind-tests.jsonl"
@@ -89,9 +90,20 @@ def now() -> str:
 
 
 def append(folder: Path, name: str, record: Record) -> None:
-    """Add one line to a file of the run folder."""
-    with (folder / name).open("a", encoding="utf-8") as stream:
-        stream.write(record.model_dump_json() + "\n")
+    """Add one line to a file of the run folder.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        with (folder / name).open("a", encoding="utf-8") as stream:
+            stream.write(record.model_dump_json() + "\n")
+    except OSError as error:
+        raise InputError(
+            f"'{name}' cannot be written into the run folder ({error.strerror})",
+            rule="what people say of a run is kept in its folder",
+            remedy="allow writing there, or copy the run to where you may write",
+        ) from None
 
 
 def blind_tests(folder: Path) -> list[BlindTest]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from dataclasses import dataclass, field
 
 from flask import current_app
 
+from synthlift.web.blind import BlindTests
 from synthlift.web.datasets import DataSets
+from synthlift.web.galleries import Galleries
 from synthlift.web.generations import Generations
 from synthlift.web.inference.client import Inference
 from synthlift.web.jobs.runner import Runner
 from synthlift.web.jobs.table import JobTable
 from synthlift.web.library import Library
+from synthlift.web.pools import Pools
 from synthlift.web.settings import Settings
 
 KEY = "synthlift"
@@ -31,6 +35,7 @@ class Context:
         library, data: runs and data sets.
         jobs, runner: studies and inspections.
         inference, generations: what draws and classifies.
+        galleries, blind, pools: what people look at and judge.
     """
 
     settings: Settings
@@ -40,6 +45,9 @@ class Context:
     runner: Runner
     inference: Inference
     generations: Generations
+    galleries: Galleries
+    blind: BlindTests
+    pools: Pools
     _end: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -63,6 +71,9 @@ class Context:
             generations=Generations(
                 settings.generated, inference, open_at_once=settings.generations
             ),
+            galleries=Galleries(),
+            blind=BlindTests(settings.home / "blind-tests"),
+            pools=Pools(settings.home / "pools"),
         )
 
     def start(self) -> None:
@@ -83,10 +94,20 @@ class Context:
         needed = {job.data for job in self.jobs.all() if job.state in ("queued", "running")}
         self.data.delete_older(than, spare=frozenset(needed))
         self.generations.delete_older(than)
+        self.blind.delete_older(than)
+        self._delete_looks(than)
         folder = self.settings.pictures_folder
         for file in folder.iterdir() if folder.is_dir() else ():
             if file.stat().st_mtime < than:
                 file.unlink(missing_ok=True)
+
+    def _delete_looks(self, than: float) -> None:
+        """Inspections and forecasts: their pages may show pictures of uploads that are gone."""
+        for job in self.jobs.all():
+            old = job.ended is not None and job.ended < than
+            if job.kind in ("inspect", "plan") and old and self.jobs.delete(job.id):
+                for folder in (job.folder, self.settings.job_logs / job.id):
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _keep_tidy(self) -> None:
         while True:

@@ -96,12 +96,12 @@ def metadata(images: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> s
     writer.writerow(["file", *keys, "seen_as", "seen_probability"])
     for one in images:
         seen = one["seen"] or {"label": "", "probability": ""}
-        facts = [_harmless(str(one["facts"].get(key, ""))) for key in keys]
-        writer.writerow([names[one["file"]], *facts, _harmless(seen["label"]), seen["probability"]])
+        facts = [harmless(str(one["facts"].get(key, ""))) for key in keys]
+        writer.writerow([names[one["file"]], *facts, harmless(seen["label"]), seen["probability"]])
     return stream.getvalue()
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and len(text) > 1 else text
 

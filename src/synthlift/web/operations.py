@@ -54,6 +54,7 @@ class Operation:
         status: of success.
         costly: whether it computes something, so that fewer are allowed.
         query: parameters of the query, name to meaning; whole numbers.
+        words: the same, of text.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Operation:
     status: int = 200
     costly: bool = False
     query: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def blueprint(operations: list[Operation], *, limiter: Limiter, costly: str) -> Blueprint:
@@ -172,8 +174,9 @@ def _described(one: Operation) -> dict[str, Any]:
         for name in names
     ]
     parameters += [
-        {"name": name, "in": "query", "description": meaning, "schema": {"type": "integer"}}
-        for name, meaning in one.query.items()
+        {"name": name, "in": "query", "description": meaning, "schema": {"type": kind}}
+        for kind, named in (("integer", one.query), ("string", one.words))
+        for name, meaning in named.items()
     ]
     media, schema = (
         (one.answer, {"type": "string", "format": "binary"})

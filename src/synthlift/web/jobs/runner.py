@@ -19,7 +19,7 @@ import psutil
 
 from synthlift.web.jobs.table import ATTEMPTS, Job, JobTable, Kind, State
 
-LANES: tuple[tuple[Kind, ...], ...] = (("study", "demo"), ("inspect",))
+LANES: tuple[tuple[Kind, ...], ...] = (("study", "demo"), ("inspect", "plan"))
 """Kinds that wait for each other; a look at data does not wait for a study of hours."""
 PATIENCE = 30.0
 """Seconds that a job has to end by itself before it is killed; what is finished is kept anyway."""
