@@ -13,7 +13,7 @@ from typing import Literal
 
 from synthlift.api.blind_tests import Shown
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
-from synthlift.web.errors import MissingError
+from synthlift.web.errors import BusyError, MissingError
 
 TEST = "test.json"
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -54,13 +54,20 @@ class BlindTests:
 
     Args:
         folder: where they lie until they are old.
+        most: that may be there; more are refused.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, most: int) -> None:
+        self.folder, self.most = folder, most
 
     def begin(self, run: str, *, generator: str, shown: Sequence[Shown]) -> Waiting:
-        """Keep the pictures of a test."""
+        """Keep the pictures of a test.
+
+        Raises:
+            BusyError: too many are open.
+        """
+        if self.folder.is_dir() and len(list(self.folder.iterdir())) >= self.most:
+            raise BusyError("too many blind tests are open")
         name = secrets.token_hex(8)
         place = self.folder / name
         place.mkdir(parents=True, mode=0o700)

@@ -59,6 +59,7 @@ class Context:
             device=settings.device,
             answer_seconds=settings.answer_seconds,
             waiting=settings.classifications,
+            memory_bytes=settings.memory_bytes,
         )
         jobs = JobTable(settings.home / "jobs.sqlite")
         return cls(
@@ -66,13 +67,13 @@ class Context:
             library=Library(settings),
             data=DataSets(settings),
             jobs=jobs,
-            runner=Runner(jobs, logs=settings.job_logs),
+            runner=Runner(jobs, logs=settings.job_logs, memory_bytes=settings.memory_bytes),
             inference=inference,
             generations=Generations(
                 settings.generated, inference, open_at_once=settings.generations
             ),
             galleries=Galleries(),
-            blind=BlindTests(settings.home / "blind-tests"),
+            blind=BlindTests(settings.home / "blind-tests", most=settings.blind_tests),
             pools=Pools(settings.home / "pools"),
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apispec import APISpec
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, abort, jsonify, request
 from flask_limiter import Limiter
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
@@ -17,6 +17,7 @@ from synthlift import __version__
 from synthlift.errors import InputError
 from synthlift.web.security import CLIENT_HEADER
 
+MOST_JSON_BYTES = 1024**2
 View = Callable[..., BaseModel | Response]
 
 
@@ -102,7 +103,12 @@ def _route(one: Operation) -> Callable[..., Response]:
 
 
 def _read(model: type[BaseModel]) -> BaseModel:
-    content = request.get_json(silent=True)
+    if (request.content_length or 0) > MOST_JSON_BYTES:
+        abort(413)
+    try:
+        content = request.get_json(silent=True)
+    except RecursionError:  # thousands of brackets
+        content = None
     if not isinstance(content, dict):
         raise InputError(
             "the body of the request is no JSON object",

@@ -117,11 +117,12 @@ class Pools:
         Raises:
             MissingError: there is none of that id.
         """
+        if not _ID.fullmatch(name):
+            raise MissingError(name)
         path = self.folder / name
         try:
-            assert _ID.fullmatch(name) is not None
             facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
-        except (OSError, ValueError, AssertionError):
+        except (OSError, ValueError):
             raise MissingError(name) from None
         lines = (path / JUDGED).read_text(encoding="utf-8") if (path / JUDGED).is_file() else ""
         judged = [json.loads(line) for line in lines.splitlines() if line.endswith("}")]
