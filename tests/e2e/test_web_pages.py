@@ -103,13 +103,15 @@ def test_filters_are_overruled_by_hand_with_the_keyboard_and_undone(
     browser: Any, server: Server, run_id: str, finished: Path, tmp_path: Path
 ) -> None:
     loaded = api.load(finished)
-    trained_on = [one.id for one in arm_images(loaded, loaded.arm(ARM)) if one.generator]
+    generated = [one for one in arm_images(loaded, loaded.arm(ARM)) if one.generator]
+    trained_on = [one.id for one in generated if one.label == "disc"]
     before = (finished / "results.json").read_bytes()
     with page_of(browser) as page:
         page.goto(f"{server.address}/runs/{run_id}/images")
         page.get_by_label("Rejected since").select_option("outliers")
         page.get_by_text("far from the", exact=False).first.wait_for()
         page.get_by_label("Rejected since").select_option("")
+        page.get_by_label("Class", exact=True).select_option("disc")
         page.get_by_label("Trained on by arm").select_option(ARM)
         page.get_by_text(f"{len(trained_on)} images of").wait_for()
         page.get_by_role("button", name="Reject").first.focus()
@@ -123,7 +125,7 @@ def test_filters_are_overruled_by_hand_with_the_keyboard_and_undone(
         (said,) = people.in_force(finished).values()
         assert (said.image, said.verdict, said.who) == (trained_on[0], "reject", "Ada")
         by_hand = arm_images(loaded, loaded.arm(ARM), by_hand=True)
-        chosen = [one.id for one in by_hand if one.generator]
+        chosen = [one.id for one in by_hand if one.generator and one.label == "disc"]
         assert trained_on[0] not in chosen
         assert len(chosen) == len(trained_on), "the next image that was kept fills the gap"
         exported = api.export(finished, arm=ARM, out=tmp_path / "out", by_hand=True)
@@ -296,7 +298,9 @@ def watch_and_delete(page: Any, server: Server) -> None:
     page.locator("#stages li").first.wait_for(timeout=120_000)
     assert faults_of(page) == []
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("heading", name="Stopped; what is finished is kept").wait_for(timeout=90_000)
+    ended = page.locator("#resume")
+    ended.wait_for(timeout=90_000)
+    assert page.locator("#state").inner_text() == "Stopped; what is finished is kept"
     job = page.locator("#job").get_attribute("data-job")
     folders = list((server.home / "runs").iterdir())
     assert len(folders) == 1
