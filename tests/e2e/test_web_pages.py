@@ -150,7 +150,7 @@ def test_a_blind_test_by_keyboard_ends_in_the_report(
 ) -> None:
     with page_of(browser, width=390) as page:
         page.goto(f"{server.address}/runs/{run_id}/blind-test")
-        page.get_by_label("Pictures").fill("10")
+        page.get_by_role("spinbutton", name="Pictures").fill("10")
         page.get_by_label("Your name").fill("Ada")
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Picture 1 of 10").wait_for()
