@@ -48,10 +48,14 @@ class Server:
         except urllib.error.HTTPError as error:
             return _content(error.code, error.read(), dict(error.headers))
 
-    def send(self, path: str, field: str, *files: tuple[str, bytes]) -> Asked:
-        """Upload files."""
+    def send(self, path: str, field: str, *files: tuple[str, bytes], **words: str) -> Asked:
+        """Upload files, with further fields."""
         mark = uuid.uuid4().hex
-        parts = [
+        said = [
+            f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{word}\r\n'.encode()
+            for name, word in words.items()
+        ]
+        parts = said + [
             f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n".encode()
             + content
@@ -124,7 +128,7 @@ def serving(home: Path, words: Sequence[str]) -> Iterator[Server]:
     """``synthlift serve`` until the end of the block, with its folders below ``home``."""
     port = free_port()
     folders = ["--home", str(home / "web"), "--store", str(home / "store")]
-    options = [*folders, "--port", str(port), "--no-browser"]
+    options = [*folders, "--port", str(port), "--no-browser", "--no-examples"]
     said = home / f"serve-{port}.stderr"
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", *words, *options],

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from flask import current_app
 
+from synthlift.web import examples
 from synthlift.web.blind import BlindTests
 from synthlift.web.datasets import DataSets
 from synthlift.web.galleries import Galleries
@@ -20,6 +21,7 @@ from synthlift.web.jobs.table import JobTable
 from synthlift.web.library import Library
 from synthlift.web.pools import Pools
 from synthlift.web.settings import Settings
+from synthlift.web.streams import Streams
 
 KEY = "synthlift"
 TIDY_SECONDS = 300.0
@@ -36,6 +38,7 @@ class Context:
         jobs, runner: studies and inspections.
         inference, generations: what draws and classifies.
         galleries, blind, pools: what people look at and judge.
+        streams: pages that are kept informed.
     """
 
     settings: Settings
@@ -48,6 +51,7 @@ class Context:
     galleries: Galleries
     blind: BlindTests
     pools: Pools
+    streams: Streams
     _end: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -75,10 +79,13 @@ class Context:
             galleries=Galleries(),
             blind=BlindTests(settings.home / "blind-tests", most=settings.blind_tests),
             pools=Pools(settings.home / "pools"),
+            streams=Streams(settings.streams),
         )
 
     def start(self) -> None:
-        """Begin to run jobs, and to delete what is old."""
+        """Begin to run jobs, the built-in examples among them, and to delete what is old."""
+        if self.settings.examples:
+            examples.begin_new(self)
         self.runner.start()
         self.inference.warm_up()
         threading.Thread(target=self._keep_tidy, name="tidy", daemon=True).start()

@@ -24,6 +24,7 @@ from synthlift.web.context import context
 from synthlift.web.endpoints.jobs import PAGE, job_facts
 from synthlift.web.endpoints.runs import facts_of
 from synthlift.web.errors import MissingError
+from synthlift.web.examples import EXAMPLES
 from synthlift.web.questions import BUDGETS, DERIVED, QUESTIONS
 from synthlift.web.security import mark, may_enter, report_policy, token_is_right
 
@@ -53,7 +54,9 @@ def blueprint(limiter: Limiter, *, login: str) -> Blueprint:
 
 def home() -> str:
     """What can be done, and what is there."""
-    runs = [facts_of(run) for run in context().library.runs()]
+    here = context()
+    own = {one.run_id(here.settings) for one in EXAMPLES.values()}  # they have cards of their own
+    runs = [facts_of(run) for run in here.library.runs() if run.id not in own]
     return render_template("home.html", runs=runs)
 
 

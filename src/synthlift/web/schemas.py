@@ -93,13 +93,33 @@ class Seen(BaseModel):
     probability: float
 
 
+class Likeness(BaseModel):
+    """What a picture is like among the real images that the run's rival model was trained on.
+
+    ``label`` is the class of the nearest of them, ``unusual`` the share of held-out real pictures
+    that lie nearer to the training data, ``near_copy`` whether it lies nearer to one training
+    image than 99 of 100 held-out pictures do.
+    """
+
+    label: str
+    unusual: float
+    near_copy: bool
+
+
+class GeneratedLikeness(Likeness):
+    """With the address of the nearest training image."""
+
+    url: str
+
+
 class GeneratedImage(BaseModel):
-    """A synthetic image: where it is, what made it, and as what it is seen."""
+    """A synthetic image: where it is, what made it, as what it is seen, and what it is like."""
 
     index: int
     url: str
     facts: dict[str, str]
     seen: Seen | None
+    near: GeneratedLikeness | None
 
 
 class GenerationFacts(BaseModel):
@@ -119,13 +139,24 @@ class GenerationFacts(BaseModel):
 # ── classifying ───────────────────────────────────────────────────────────────────────────────
 
 
+class PictureLikeness(Likeness):
+    """With the nearest training image, a PNG as base64."""
+
+    picture: str
+
+
 class ModelAnswer(BaseModel):
-    """What one model says of a picture."""
+    """What one model says of a picture.
+
+    ``map`` is a PNG as base64: the picture as the model took it, and where it saw the class. It is
+    "" where that was not asked for, or where the model has no map of places.
+    """
 
     role: Literal["rival", "generative", "recommended"]
     label: str
     probability: float
     probabilities: dict[str, float]
+    map: str
 
 
 class PictureFacts(BaseModel):
@@ -134,6 +165,7 @@ class PictureFacts(BaseModel):
     name: str
     problem: str
     answers: list[ModelAnswer]
+    near: PictureLikeness | None
 
 
 class Classified(BaseModel):
@@ -147,3 +179,4 @@ class SampleRequest(Body):
     """Pictures of the run's gallery to classify, by their index."""
 
     samples: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=24)
+    explain: bool = False

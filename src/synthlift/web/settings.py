@@ -25,6 +25,8 @@ class Settings:
         token: what clients must know; needed unless only this machine can connect.
         device: torch device of the process that draws and classifies.
         workers: processes of a study; None = one a core.
+        examples: whether the built-in examples are prepared when the server first starts.
+        streams: pages that are kept informed by Server-Sent Events; others ask again and again.
         upload_bytes: of one request.
         picture_bytes, pictures: of one uploaded picture, and how many at once.
         max_pixels: of one picture; larger ones are refused from their header.
@@ -51,6 +53,8 @@ class Settings:
     token: str = ""
     device: str = "cpu"
     workers: int | None = None
+    examples: bool = True
+    streams: int = 4
     upload_bytes: int = 512 * MIB
     picture_bytes: int = 32 * MIB
     pictures: int = 24

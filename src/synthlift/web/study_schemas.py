@@ -203,6 +203,23 @@ class JobList(BaseModel):
     jobs: list[JobFacts]
 
 
+class ExampleFacts(BaseModel):
+    """A built-in example: what it is, the job that makes it, and its run once it is finished."""
+
+    name: str
+    title: str
+    words: str
+    picture: str
+    run: str
+    job: JobFacts | None
+
+
+class ExampleList(BaseModel):
+    """All built-in examples."""
+
+    examples: list[ExampleFacts]
+
+
 class Deleted(BaseModel):
     """What went with a job."""
 

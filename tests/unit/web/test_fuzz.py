@@ -35,7 +35,7 @@ def application(home: Path) -> Flask:
         headers=OURS,
     )
     client.post("/api/v1/pools", json={"name": "kept"}, headers=OURS)
-    client.post("/api/v1/demo", headers=OURS)
+    client.post("/api/v1/examples/digits", headers=OURS)
     return app
 
 

@@ -223,7 +223,8 @@ def test_a_study_is_a_command_that_can_be_typed(serve: Serve, tmp_path: Path) ->
 
 
 def test_the_demo_is_started_once(client: FlaskClient) -> None:
-    first, second = (client.post("/api/v1/demo", headers=OURS).get_json() for _ in range(2))
+    asked = (client.post("/api/v1/examples/digits", headers=OURS) for _ in range(2))
+    first, second = (answer.get_json()["job"] for answer in asked)
     assert first["id"] == second["id"]
 
 

@@ -51,7 +51,7 @@ def test_changes_are_refused_unless_they_come_from_a_page_of_this_server(
     client: FlaskClient,
 ) -> None:
     def start(**headers: str) -> int:
-        return client.post("/api/v1/demo", headers=headers).status_code
+        return client.post("/api/v1/examples/digits", headers=headers).status_code
 
     header = next(iter(OURS))
     assert start() == 403
@@ -61,7 +61,7 @@ def test_changes_are_refused_unless_they_come_from_a_page_of_this_server(
     assert (
         start(**{header: "x", "Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}) == 202
     )
-    assert "Access-Control-Allow-Origin" not in client.options("/api/v1/demo").headers
+    assert "Access-Control-Allow-Origin" not in client.options("/api/v1/examples/digits").headers
 
 
 def test_other_names_for_this_machine_are_refused(client: FlaskClient) -> None:
@@ -92,7 +92,7 @@ def test_programs_give_the_token_themselves(serve: Serve) -> None:
     client = serve(**ELSEWHERE)
     bearer = {"Authorization": f"Bearer {ELSEWHERE['token']}"}
     assert client.get("/api/v1/runs", headers=bearer).status_code == 200
-    assert client.post("/api/v1/demo", headers=bearer).status_code == 202
+    assert client.post("/api/v1/examples/digits", headers=bearer).status_code == 202
 
 
 def form_of(client: FlaskClient) -> dict[str, str]:
@@ -115,7 +115,8 @@ def test_people_sign_in_with_a_form_that_is_ours(serve: Serve) -> None:
     assert "SameSite=Strict" in cookie
     assert ELSEWHERE["token"] not in cookie
     assert client.get("/").status_code == 200
-    assert client.post("/api/v1/demo").status_code == 403, "a cookie alone changes nothing"
+    answer = client.post("/api/v1/examples/digits")
+    assert answer.status_code == 403, "a cookie alone changes nothing"
 
 
 # ── limits ────────────────────────────────────────────────────────────────────────────────────

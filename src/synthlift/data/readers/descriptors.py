@@ -21,8 +21,8 @@ EMBEDDED = ReaderDescriptor(
     config=ComponentConfig,
     version="1",
     target=f"{_HERE}.embedded:EmbeddedReader",
-    summary="scikit-learn's digits",
-    schemes=("sklearn",),
+    summary="data that come along: sklearn:digits and embedded:leaves",
+    schemes=("sklearn", "embedded"),
 )
 NPZ = ReaderDescriptor(
     kind="npz",

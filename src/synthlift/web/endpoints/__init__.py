@@ -6,6 +6,7 @@ from synthlift.web.endpoints import (
     blind_tests,
     classifying,
     data,
+    examples,
     figures,
     gallery,
     generating,
@@ -18,6 +19,7 @@ from synthlift.web.operations import Operation
 
 SUBJECTS = (
     runs,
+    examples,
     figures,
     generating,
     classifying,

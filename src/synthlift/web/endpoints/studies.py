@@ -13,7 +13,6 @@ from synthlift.web.context import context
 from synthlift.web.endpoints.data import choices_of
 from synthlift.web.endpoints.jobs import PAGE, job_facts, require_room
 from synthlift.web.jobs.commands import (
-    demo_command,
     forecast_command,
     inspect_command,
     parts_of,
@@ -25,19 +24,6 @@ from synthlift.web.operations import Operation
 from synthlift.web.pools import IMAGES
 from synthlift.web.questions import DERIVED, Choices, obstacle
 from synthlift.web.study_schemas import InspectRequest, JobFacts, StudyRequest
-
-
-def start_demo() -> JobFacts:
-    """The built-in digits, once: started again it goes on, or shows what is there."""
-    here = context()
-    for job in here.jobs.all():
-        if job.kind == "demo":
-            here.jobs.resume(job.id)
-            return job_facts(here.jobs.get(job.id))
-    require_room(here)
-    out = here.settings.own_runs / "demo"
-    command = demo_command(here.settings, out)
-    return job_facts(here.jobs.add(kind="demo", title="Digits", command=command, folder=out))
 
 
 def start_inspection(body: InspectRequest) -> JobFacts:
@@ -151,7 +137,6 @@ def _post(rule: str, view: Any, summary: str, body: Any = None) -> Operation:
 
 
 OPERATIONS = [
-    _post("/demo", start_demo, "Start the built-in study of digits."),
     _post("/inspections", start_inspection, "Look at a data set.", InspectRequest),
     _post("/forecasts", start_forecast, "Say what a study would do and take.", StudyRequest),
     _post("/studies", start_study, "Start a study of a data set.", StudyRequest),

@@ -18,9 +18,9 @@ ALONE = frozenset(("--json", "--quiet"))
 """Options that say nothing of a study, or too much of the server."""
 
 
-def demo_command(settings: Settings, out: Path) -> list[str]:
-    """The built-in digits study."""
-    return ["demo", *_common(settings, out)]
+def study_file_command(settings: Settings, *, file: Path, out: Path) -> list[str]:
+    """A study of our own."""
+    return ["run", str(file), *_common(settings, out)]
 
 
 def parts_of(question: Question, choices: Choices) -> list[Part]:
@@ -68,8 +68,8 @@ def shown(command: Sequence[str]) -> str:
             next(words)
         elif word not in ALONE:
             told.append(word)
-    if len(told) > 1:
-        told[1] = "PICTURES"
+    if len(told) > 1:  # a study file of our own, or the place of somebody's pictures
+        told[1] = Path(told[1]).name if told[1].endswith(".yaml") else "PICTURES"
     plain = (_without_places(word) for word in told)
     return " ".join(("synthlift", *(shlex.quote(word) for word in plain)))
 

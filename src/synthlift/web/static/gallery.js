@@ -11,7 +11,8 @@
 
   function caption(image) {
     const parts = [make("span", { class: "mark" }, "synthetic"), ` ${image.label}`];
-    if (!image.kept) parts.push(make("span", { class: "seen other" }, `${words(image.rejected_by)}${image.reason ? `: ${image.reason}` : ""}`));
+    if (image.kept) parts.push(make("span", { class: "seen" }, "kept by the filters"));
+    else parts.push(make("span", { class: "seen other" }, `${words(image.rejected_by)}${image.reason ? `: ${image.reason}` : ""}`));
     if (image.by_hand) {
       parts.push(make("span", { class: "seen by-hand" }, `${SAID[image.by_hand.verdict]} by ${image.by_hand.who}, ${image.by_hand.at.slice(0, 10)}`));
     }
@@ -19,7 +20,7 @@
     for (const [name, value] of Object.entries(image.scores)) {
       scores.append(make("dt", {}, words(name)), make("dd", {}, value.toFixed(3)));
     }
-    parts.push(make("details", {}, make("summary", {}, "Scores of the filters"), scores));
+    parts.push(make("details", {}, make("summary", {}, "Scores"), scores));
     return make("figcaption", {}, ...parts);
   }
 
