@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from synthlift import api
 from synthlift.cli import app
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.suited import suited
+from synthlift.generators.pipelines.suited import chunk, native_side, suited
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.spec.loading import load_study
 from tests.e2e.tiny import draw_folder
@@ -57,6 +57,17 @@ def test_what_suits_is_the_default_and_what_is_said_goes_before_it(
     # A saved generator opens where its model no longer lies, with what was found then.
     gone = TextToImageConfig.model_validate({**quick.model_dump(), "model": "gone"})
     assert (gone.sampler_steps, gone.model_sha256) == (4, quick.model_sha256)
+
+
+def test_small_pipelines_draw_more_images_together(tiny_pipeline: Path, tmp_path: Path) -> None:
+    assert native_side(tiny_pipeline) == 16
+    assert TextToImageConfig(model=str(tiny_pipeline)).micro_batch == 32
+    vae = {"block_out_channels": [128, 256, 512, 512]}
+    large = pipeline(tmp_path / "sdxl", unet={"sample_size": 128}, vae=vae)
+    assert (native_side(large), chunk(large)) == (1024, 4)
+    wide = pipeline(tmp_path / "wide", transformer={"sample_size": [16, 24]}, vae=vae)
+    assert (native_side(wide), chunk(wide)) == (192, 8)
+    assert chunk(tmp_path) is None
 
 
 def test_licence_and_revision_are_noted(tiny_pipeline: Path, tmp_path: Path) -> None:

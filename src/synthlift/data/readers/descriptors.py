@@ -21,7 +21,7 @@ EMBEDDED = ReaderDescriptor(
     config=ComponentConfig,
     version="1",
     target=f"{_HERE}.embedded:EmbeddedReader",
-    summary="data that come along: sklearn:digits and embedded:leaves",
+    summary="scikit-learn's digits, embedded:leaves, and drawings with traits: embedded:drawings",
     schemes=("sklearn", "embedded"),
 )
 NPZ = ReaderDescriptor(

@@ -1,42 +1,44 @@
-"""Data that need no file: scikit-learn's handwritten digits, and leaves drawn by our own code."""
+"""Data that need no file: scikit-learn's handwritten digits, and what is drawn from them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from synthlift.data import leaves
 from synthlift.data.contract import Item, Source, Where
 from synthlift.data.decode import WHITE_16_BIT, Decoded
-from synthlift.data.readers.numbered import no_column
+from synthlift.data.readers.drawn import COLOURED, DRAWINGS, DrawnSource
+from synthlift.data.readers.leaves import LEAVES, LeavesSource
 from synthlift.drawings.strokes import digits_table
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import ComponentConfig
 from synthlift.store import digest
 from synthlift.types import UInt8
 
-DIGITS, LEAVES = "sklearn:digits", "embedded:leaves"
-MASK = "mask"
+DIGITS = "sklearn:digits"
+NAMES = (DIGITS, LEAVES, DRAWINGS, COLOURED)
 
 
 class EmbeddedReader:
-    """Opens ``sklearn:digits`` and ``embedded:leaves``."""
+    """Opens ``sklearn:digits`` and the collections that are drawn."""
 
     def __init__(self, config: ComponentConfig) -> None:
         del config
 
     def open(self, where: Where) -> Source:
         """See :class:`~synthlift.data.contract.Reader`."""
-        if where.source not in (DIGITS, LEAVES):
+        if where.source not in NAMES:
             raise InputError(
-                f"unknown source '{where.source}'{nearest_name(where.source, [DIGITS, LEAVES])}",
-                rule=f"the embedded data sets are called {DIGITS} and {LEAVES}",
-                remedy="write one of them, or give a folder with one sub-folder a class",
+                f"unknown source '{where.source}'{nearest_name(where.source, NAMES)}",
+                rule=f"the embedded data sets are called {', '.join(NAMES)}",
+                remedy=f"write {DIGITS}, or give a folder with one sub-folder a class",
             )
-        return _Digits(where) if where.source == DIGITS else _Leaves(where)
+        if where.source == LEAVES:
+            return LeavesSource(where)
+        return _Digits(where) if where.source == DIGITS else DrawnSource(where)
 
 
 class _Digits:
@@ -72,49 +74,3 @@ class _Digits:
 
     def load_mask(self, mask: str) -> UInt8:
         raise AssertionError(f"no digit has a mask: {mask}")
-
-
-class _Leaves:
-    """Leaves of six species, 64 × 64 in colour, drawn when they are asked for."""
-
-    def __init__(self, where: Where) -> None:
-        for key, name in {"label": where.label, "group": where.group}.items():
-            if name is not None:
-                raise no_column(name, [leaves.BACKGROUND], given=where.source, key=key)
-        self.where = where
-        self.fingerprint = digest([where.source, leaves.VERSION])
-        self.ignored: Mapping[str, int] = {}
-        self.notes: Sequence[str] = (
-            f"drawn by Synthlift; the attribute '{leaves.BACKGROUND}' says what a leaf lies on",
-        )
-
-    @cached_property
-    def items(self) -> Sequence[Item]:
-        mask = self.where.masks == MASK
-        return [
-            Item(
-                one.id,
-                one.species,
-                one.id,
-                one.id,
-                attributes={leaves.BACKGROUND: one.background},
-                mask=one.id if mask else "",
-            )
-            for one in leaves.leaves()
-        ]
-
-    def load(self, path: str, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
-        del max_pixels, white
-        return Decoded(pixels=_drawn(path)[0], mode="RGB", bits=8)
-
-    def file(self, path: str) -> Path | None:
-        del path
-        return None
-
-    def load_mask(self, mask: str) -> UInt8:
-        return _drawn(mask)[1]
-
-
-@lru_cache(maxsize=64)
-def _drawn(path: str) -> tuple[UInt8, UInt8]:
-    return leaves.picture(leaves.leaf(path))

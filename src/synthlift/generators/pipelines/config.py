@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.files import hash_pipeline, pipeline_folder
 from synthlift.generators.pipelines.prompt_table import read_prompts
-from synthlift.generators.pipelines.suited import suited
+from synthlift.generators.pipelines.suited import chunk, suited
 from synthlift.generators.prompts import LABEL, placeholders
 from synthlift.registry import ComponentConfig
 from synthlift.weights.hub import revision_of
@@ -69,7 +69,7 @@ class PipelineConfig(ComponentConfig):
             to the study's size.
         dtype: number format of the network.
         micro_batch: images computed together; fixed, so that pixels never depend on how requests
-            are batched.
+            are batched. Small pipelines draw more together by default, large ones 4.
     """
 
     model: str
@@ -100,9 +100,10 @@ class PipelineConfig(ComponentConfig):
         if not isinstance(value, dict) or not value.get("model") or value.get("model_sha256"):
             return value
         folder = pipeline_folder(value["model"])
-        own = suited(folder)
+        own, together = suited(folder), chunk(folder)
         return {
             **({} if own is None else own._asdict()),
+            **({} if together is None else {"micro_batch": together}),
             "licence": licence_of(folder),
             "revision": revision_of(folder),
             **value,
