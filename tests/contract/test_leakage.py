@@ -48,6 +48,7 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
         "gan": {"steps": 3, "micro_batch": 8},
         "pool": {"source": "./itself"},
         "text_to_image": {"model": "tiny", "sampler_steps": 2, "micro_batch": 8},
+        "image_to_image": {"model": "tiny", "sampler_steps": 4, "micro_batch": 8},
         "translation": {"source": "./itself", "pairing": "name", "steps": 3, "width": 8},
         "vae": {"steps": 3, "micro_batch": 8},
     },
@@ -148,9 +149,10 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Store, DataKey
 @pytest.fixture(autouse=True)
 def real_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Build the tiny pipeline where a test needs it."""
-    if "text_to_image" in request.node.name:
-        settings = SETTINGS["generators"]["text_to_image"]
-        monkeypatch.setitem(settings, "model", str(request.getfixturevalue("tiny_pipeline")))
+    for kind in ("text_to_image", "image_to_image"):
+        if kind in request.node.name:
+            pipeline = str(request.getfixturevalue("tiny_pipeline"))
+            monkeypatch.setitem(SETTINGS["generators"][kind], "model", pipeline)
 
 
 def _resolved(group: Group, kind: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from synthlift.generators.cut_paste.config import CutPasteConfig
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.gan.config import GANConfig
+from synthlift.generators.image_to_image.config import ImageToImageConfig
 from synthlift.generators.pool.config import PoolConfig
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.generators.translation.config import TranslationConfig
@@ -62,6 +63,17 @@ TEXT_TO_IMAGE = Descriptor(
     "attributes",
     conditions=frozenset({"labels", "attributes"}),
     needs=frozenset({"labels", "turns"}),
+)
+
+IMAGE_TO_IMAGE = Descriptor(
+    kind="image_to_image",
+    config=ImageToImageConfig,
+    version="1",
+    target="synthlift.generators.image_to_image.generator:ImageToImageGenerator",
+    summary="training images changed by a pretrained pipeline: variations, translations between "
+    "classes, repainted objects or backgrounds, images along edges or masks",
+    conditions=frozenset({"labels", "attributes", "sources"}),
+    needs=frozenset({"labels", "inputs", "turns"}),
 )
 
 CUT_PASTE = Descriptor(

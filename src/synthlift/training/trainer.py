@@ -85,6 +85,8 @@ class TrainingJob:
         synthetic_pixels: uint8 [m, h, w, c] of the same shape as the real ones, in memory or
             where they lie, or None.
         synthetic_labels: int64 [m], or None.
+        synthetic_targets: float32 [m, k], class probabilities of images that mix classes, or None
+            where each is of its class alone.
         numerics: layout and precision.
     """
 
@@ -97,6 +99,7 @@ class TrainingJob:
     seeds: TrainingSeeds
     synthetic_pixels: PixelRows | None = field(default=None, repr=False)
     synthetic_labels: Int64 | None = field(default=None, repr=False)
+    synthetic_targets: Float32 | None = field(default=None, repr=False)
     numerics: Numerics = Numerics()
 
 
@@ -189,10 +192,12 @@ def _task(job: TrainingJob) -> ImageTask:
 
 def _tables(job: TrainingJob, device: str) -> _Tables:
     labels = np.concatenate([job.real.labels, _synthetic_labels(job)])
-    one_hot = functional.one_hot(torch.from_numpy(labels), len(job.real.classes)).float()
+    targets = functional.one_hot(torch.from_numpy(labels), len(job.real.classes)).float()
+    if job.synthetic_targets is not None:
+        targets[len(job.real) :] = torch.from_numpy(job.synthetic_targets)
     seed = job.seeds.augmentation
     return _Tables(
-        one_hot.to(device),
+        targets.to(device),
         len(job.real),
         Draws(seed_for(seed, "real")),
         Draws(seed_for(seed, "synthetic")),

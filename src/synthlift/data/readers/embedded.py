@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,29 +10,13 @@ import numpy as np
 
 from synthlift.data.contract import Item, Source, Where
 from synthlift.data.decode import WHITE_16_BIT, Decoded
+from synthlift.drawings.strokes import digits_table
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import ComponentConfig
 from synthlift.store import digest
-from synthlift.types import Float64, UInt8
+from synthlift.types import UInt8
 
 DIGITS = "sklearn:digits"
-
-
-def _digits_table() -> Float64:
-    """Grey levels 0..16 of 8 × 8 pixels, then the digit: float64 [1797, 65].
-
-    The file is read as ``load_digits`` does: importing scikit-learn for it takes a second or two.
-    """
-    spec = importlib.util.find_spec("sklearn")
-    assert spec is not None
-    assert spec.origin is not None
-    file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
-    if file.is_file():
-        return np.loadtxt(file, delimiter=",")
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    return np.column_stack([bunch.data, bunch.target])
 
 
 class EmbeddedReader:
@@ -65,7 +48,7 @@ class _Digits:
 
     @cached_property
     def _data(self) -> tuple[np.ndarray, np.ndarray]:
-        table = _digits_table()
+        table = digits_table()
         images = table[:, :-1].reshape(-1, 8, 8)
         return np.rint(images * (255 / 16)).astype(np.uint8), table[:, -1].astype(np.int64)
 

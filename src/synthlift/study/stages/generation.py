@@ -20,7 +20,7 @@ from synthlift.rows import IN_MEMORY_BYTES
 from synthlift.seeds import seed_for
 from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
-from synthlift.store.images import MASKS, PIXELS, ManifestEntry, read_generated
+from synthlift.store.images import MASKS, PIXELS, SOFT_LABELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
 from synthlift.study.components import build
 from synthlift.study.stages.common import (
@@ -176,6 +176,9 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     if batches and all(batch.masks is not None for batch in batches):
         masks = [batch.masks for batch in batches if batch.masks is not None]
         np.save(context.out / MASKS, np.concatenate(masks))
+    if batches and all(batch.soft_labels is not None for batch in batches):
+        soft = [batch.soft_labels for batch in batches if batch.soft_labels is not None]
+        np.save(context.out / SOFT_LABELS, np.concatenate(soft))
     told = {
         "origins": [origin for batch in batches for origin in batch.origins or ()],
         "prompts": [prompt for batch in batches for prompt in batch.prompts or ()],
