@@ -209,15 +209,15 @@ def test_generate_goes_on_from_what_it_wrote(finished: api.Run, tmp_path: Path) 
 def test_generate_goes_on_where_it_was_stopped(finished: api.Run, tmp_path: Path) -> None:
     whole = api.generate(finished.path, per_class=4, out=tmp_path / "whole", seed=3)
 
-    class Stopped(Exception):
+    class StopError(Exception):
         pass
 
     def stop(done: int, _total: int, _note: str) -> None:
         if done == 6:
-            raise Stopped
+            raise StopError
 
     out = tmp_path / "out"
-    with pytest.raises(Stopped):
+    with pytest.raises(StopError):
         api.generate(finished.path, per_class=4, out=out, seed=3, progress=stop)
     written = {path: path.stat().st_mtime_ns for path in (out / "images").rglob("*.png")}
     assert len(written) == 6
