@@ -119,6 +119,8 @@ def generate(
             workers=workers,
             listener=listener,
         )
+    # What an earlier folder's images had to do for lack of memory says nothing of these.
+    facts = {key: value for key, value in facts.items() if key != HALVED}
     chosen = choose_classes(classes, facts["classes"])
     require_learnt(asked_by, name, facts)
     kept = open_kept(place, name=name, facts=facts, device=_device(device), run=source, store=store)
