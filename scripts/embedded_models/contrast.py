@@ -1,4 +1,8 @@
-"""The small CLIP: pictures and captions that belong together come to lie close."""
+"""The small CLIP: pictures and captions that belong together come to lie close.
+
+Captions alone teach colours first and classes late, since a batch is told apart by colours. So
+each trait is also asked for by itself: which of all its values is shown?
+"""
 
 from __future__ import annotations
 
@@ -19,11 +23,34 @@ from transformers import (
 from scripts.embedded_models.denoiser import text_config, tokens
 from scripts.embedded_models.loop import Plan, train
 from scripts.embedded_models.pool import SEED, Pool, batch_rows
-from synthlift.drawings import Traits, describe
+from synthlift.drawings import (
+    BACKGROUNDS,
+    COLOURS,
+    DIGITS,
+    SLANTS,
+    THICKNESSES,
+    WORDS,
+    Traits,
+    describe,
+)
 from synthlift.seeds import generator_for
 
-PLAN = Plan("clip", steps=1500, rate=2e-3)
+PLAN = Plan("clip", steps=2500, rate=1.5e-3)
 BATCH = 64
+VALUES = {
+    "word": WORDS,
+    "colour": tuple(COLOURS),
+    "slant": tuple(SLANTS),
+    "thickness": tuple(THICKNESSES),
+    "background": tuple(BACKGROUNDS),
+}
+QUESTIONS = {
+    "word": ("{}", "a {}", "a photo of {}", "a photo of a {}", "a picture of a {}"),
+    "colour": ("{}", "a {} drawing", "a photo of a {} drawing"),
+    "slant": ("{}", "a drawing {}", "a {} drawing"),
+    "thickness": ("{}", "a {} drawing", "a photo of a {} drawing"),
+    "background": ("on {}", "a drawing on {}", "a drawing on a {} background"),
+}
 
 
 def train_clip(pool: Pool, tokenizer: CLIPTokenizer, work: Path) -> CLIPModel:
@@ -31,9 +58,9 @@ def train_clip(pool: Pool, tokenizer: CLIPTokenizer, work: Path) -> CLIPModel:
     torch.manual_seed(3)
     vision = CLIPVisionConfig(
         image_size=32,
-        patch_size=4,
-        hidden_size=96,
-        intermediate_size=192,
+        patch_size=8,
+        hidden_size=128,
+        intermediate_size=256,
         num_hidden_layers=4,
         num_attention_heads=4,
         projection_dim=64,
@@ -51,11 +78,29 @@ def train_clip(pool: Pool, tokenizer: CLIPTokenizer, work: Path) -> CLIPModel:
         rng = generator_for(SEED, "descriptions", step)
         traits = [pool.traits[row] for row in rows]
         texts, said = zip(*(describe(one, rng) for one in traits), strict=True)
-        found = model(input_ids=tokens(tokenizer, list(texts)), pixel_values=pool.images(rows))
-        return _contrast(found.logits_per_image, torch.from_numpy(true_of(traits, said)))
+        asked = [question for trait in VALUES for question in _questions(trait, rng)]
+        told = tokens(tokenizer, [*texts, *asked], longest=True)
+        found = model(input_ids=told, pixel_values=pool.images(rows)).logits_per_image
+        loss = _contrast(found[:, :BATCH], torch.from_numpy(true_of(traits, said)))
+        first = BATCH
+        for trait, values in VALUES.items():
+            shown = torch.tensor([values.index(getattr(one, trait)) for one in traits])
+            answers = found[:, first : first + len(values)]
+            loss = loss + functional.cross_entropy(answers, shown) / len(VALUES)
+            first += len(values)
+        return loss
 
     train(model, PLAN, loss_of, work)
     return model.eval()
+
+
+def _questions(trait: str, rng: np.random.Generator) -> list[str]:
+    """One text for each value of a trait, all in the same words."""
+    text, figures = str(rng.choice(QUESTIONS[trait])), rng.random() < 0.4
+    return [
+        text.format(DIGITS.index(value) if figures and value in DIGITS else value)
+        for value in VALUES[trait]
+    ]
 
 
 def true_of(traits: Sequence[Traits], said: Sequence[Traits]) -> np.ndarray:

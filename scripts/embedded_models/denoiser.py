@@ -23,8 +23,8 @@ from scripts.embedded_models.tokenizer import LENGTH
 from synthlift.drawings import caption
 from synthlift.seeds import generator_for
 
-PLAN = Plan("text_to_image", steps=1600, rate=2e-3)
-BATCH = 64
+PLAN = Plan("text_to_image", steps=2800, rate=1.5e-3, decay=0.998)
+BATCH = 32
 UNSAID = 0.1
 """Share of drawings without a caption, for guidance."""
 
@@ -73,10 +73,11 @@ def train_pipeline(
     )
 
 
-def tokens(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
-    """Numbers of the tokens, int64 [n, LENGTH]."""
+def tokens(tokenizer: CLIPTokenizer, texts: list[str], *, longest: bool = False) -> torch.Tensor:
+    """Numbers of the tokens, int64 [n, LENGTH]; with ``longest``, as few as the longest needs."""
+    padding = "longest" if longest else "max_length"
     made: Any = tokenizer(
-        texts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
+        texts, padding=padding, truncation=True, max_length=LENGTH, return_tensors="pt"
     )
     return torch.as_tensor(made["input_ids"])
 
@@ -99,14 +100,14 @@ def text_config(tokenizer: CLIPTokenizer) -> CLIPTextConfig:
 
 def _unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(
-        sample_size=8,
+        sample_size=16,
         in_channels=4,
         out_channels=4,
         layers_per_block=1,
-        block_out_channels=(64, WIDTH),
-        norm_num_groups=16,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(24, 48, WIDTH),
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=WIDTH,
         attention_head_dim=4,
     )

@@ -24,12 +24,14 @@ class Plan:
         steps: of the optimiser.
         rate: highest learning rate; it falls to nothing along half a cosine.
         decay: of the moving average.
+        cycles: how often the rate starts anew.
     """
 
     name: str
     steps: int
     rate: float
     decay: float = 0.995
+    cycles: int = 1
 
 
 def train(
@@ -74,7 +76,8 @@ def train(
 
 
 def _rate(plan: Plan, step: int) -> float:
-    falling = 0.5 * (1 + math.cos(math.pi * step / plan.steps))
+    length = plan.steps / plan.cycles
+    falling = 0.5 * (1 + math.cos(math.pi * (step % length) / length))
     return plan.rate * min(1.0, (step + 1) / WARM_UP) * falling
 
 

@@ -141,7 +141,10 @@ def _fitted(points: NDArray[np.float32] | Float64) -> Strokes:
 
 def _smooth(points: NDArray[np.intp]) -> NDArray[np.float32]:
     near = KDTree(points).query_ball_point(points, SMOOTH)
-    return np.array([points[one].mean(axis=0) for one in near], dtype=np.float32)
+    counts = np.array([len(one) for one in near])
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sums = np.add.reduceat(points[np.concatenate(near).astype(np.intp)], first, axis=0)
+    return (sums / counts[:, None]).astype(np.float32)
 
 
 def _lean(points: NDArray[np.float32]) -> float:
@@ -157,21 +160,25 @@ def _middle_lines(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
     taken off from the south-east and the north-west by turns, while strokes stay connected.
     """
     kept = ink.copy()
-    changed = True
-    while changed:
-        changed = False
-        for first in (True, False):
-            n, ne, e, se, s, sw, w, nw = (
-                np.roll(kept, shift, axis=(1, 2))
-                for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
-            )
-            ring = (n, ne, e, se, s, sw, w, nw)
-            neighbours = np.sum(ring, axis=0, dtype=np.int8)
-            starts = np.zeros(kept.shape, dtype=np.int8)
-            for here, following in zip(ring, (*ring[1:], n), strict=True):
-                starts += ~here & following
-            pair = (~(n & e & s) & ~(e & s & w)) if first else (~(n & e & w) & ~(n & s & w))
-            rim = kept & (neighbours >= 2) & (neighbours <= 6) & (starts == 1) & pair
-            kept &= ~rim
-            changed |= bool(rim.any())
+    moving = np.arange(len(ink))
+    while len(moving):
+        before = kept[moving]
+        now = _without_rim(_without_rim(before, first=True), first=False)
+        kept[moving] = now
+        moving = moving[(now != before).any(axis=(1, 2))]
     return kept
+
+
+def _without_rim(kept: NDArray[np.bool_], *, first: bool) -> NDArray[np.bool_]:
+    n, ne, e, se, s, sw, w, nw = (
+        np.roll(kept, shift, axis=(1, 2))
+        for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
+    )
+    ring = (n, ne, e, se, s, sw, w, nw)
+    neighbours = np.zeros(kept.shape, dtype=np.int8)
+    starts = np.zeros(kept.shape, dtype=np.int8)
+    for here, following in zip(ring, (*ring[1:], n), strict=True):
+        neighbours += here
+        starts += ~here & following
+    pair = (~(n & e & s) & ~(e & s & w)) if first else (~(n & e & w) & ~(n & s & w))
+    return kept & ~((neighbours >= 2) & (neighbours <= 6) & (starts == 1) & pair)

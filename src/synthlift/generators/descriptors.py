@@ -57,7 +57,7 @@ POOL = Descriptor(
 TEXT_TO_IMAGE = Descriptor(
     kind="text_to_image",
     config=TextToImageConfig,
-    version="2",
+    version="3",
     target="synthlift.generators.text_to_image.generator:TextToImageGenerator",
     summary="a pretrained text-to-image pipeline from a local folder, prompted by class and "
     "attributes",

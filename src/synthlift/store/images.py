@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from synthlift.errors import LeakageError
 from synthlift.rows import PixelRows
-from synthlift.store.pixel_files import JoinedRows, WithChannel, open_rows
+from synthlift.store.packed import JoinedRows
+from synthlift.store.pixel_files import WithChannel, open_rows
 from synthlift.store.store import Store
 from synthlift.types import (
     UNLABELLED,
@@ -208,9 +209,9 @@ def read_generated(store: Store, manifest: Sequence[ManifestEntry]) -> tuple[UIn
 
 def generated_rows(store: Store, manifest: Sequence[ManifestEntry]) -> tuple[PixelRows, Int64]:
     """As :func:`read_generated`, but an image is read when its row is asked for."""
-    paths = {key: store.open(key).path(PIXELS) for key in {e["chunk"] for e in manifest}}
+    folders = {key: store.open(key).folder for key in {e["chunk"] for e in manifest}}
     labels = [np.full(len(entry["rows"]), entry["label"], np.int64) for entry in manifest]
-    rows = JoinedRows([(paths[entry["chunk"]], entry["rows"]) for entry in manifest])
+    rows = JoinedRows([(folders[entry["chunk"]], entry["rows"]) for entry in manifest])
     return rows, np.concatenate(labels)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from synthlift.errors import InputError
 
 PREFIX = "hf:"
+COMMIT = re.compile(r"[0-9a-f]{40}")
 NAMED = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "README.md", "LICENSE*", "LICENCE*")
 """Pickled weights are never fetched, unless they are asked for."""
@@ -65,6 +66,13 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
             found = snapshot_download(**asked)
     folder = Path(found)
     return Fetched(folder, revision=folder.name)
+
+
+def revision_of(folder: Path) -> str:
+    """The commit that a folder in the Hub's cache is the state of; "" for any other folder."""
+    return (
+        folder.name if folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name) else ""
+    )
 
 
 @contextmanager

@@ -289,7 +289,9 @@ def test_settings_are_resolved_with_reasons() -> None:
         flip_keeps_class=True,
     )
     assert (given.steps, given.learning_rate, given.flip) == (7, 0.1, True)
-    tuned = resolve_training(Training(), train_count=145, image_size=8, classes=10, pretrained=True)
+    tuned = resolve_training(
+        Training(), train_count=145, image_size=8, classes=10, learning_rate_factor=0.1
+    )
     assert tuned.learning_rate == pytest.approx(auto.learning_rate / 10)
     assert given.reason == "given in the study file"
     assert ResolvedTraining.model_validate(given.model_dump(mode="json")) == given

@@ -1,4 +1,4 @@
-"""Data that come with a dependency: scikit-learn's handwritten digits."""
+"""Data that need no file: scikit-learn's handwritten digits, and what is drawn from them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from synthlift.data.contract import Item, Source, Where
 from synthlift.data.decode import WHITE_16_BIT, Decoded
+from synthlift.data.readers.drawn import COLOURED, DRAWINGS, DrawnSource
 from synthlift.drawings.strokes import digits_table
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import ComponentConfig
@@ -17,23 +18,24 @@ from synthlift.store import digest
 from synthlift.types import UInt8
 
 DIGITS = "sklearn:digits"
+NAMES = (DIGITS, DRAWINGS, COLOURED)
 
 
 class EmbeddedReader:
-    """Opens ``sklearn:digits``."""
+    """Opens ``sklearn:digits`` and the collections that are drawn."""
 
     def __init__(self, config: ComponentConfig) -> None:
         del config
 
     def open(self, where: Where) -> Source:
         """See :class:`~synthlift.data.contract.Reader`."""
-        if where.source != DIGITS:
+        if where.source not in NAMES:
             raise InputError(
-                f"unknown source '{where.source}'{nearest_name(where.source, [DIGITS])}",
-                rule=f"the embedded data set is called {DIGITS}",
+                f"unknown source '{where.source}'{nearest_name(where.source, NAMES)}",
+                rule=f"the embedded data sets are called {', '.join(NAMES)}",
                 remedy=f"write {DIGITS}, or give a folder with one sub-folder a class",
             )
-        return _Digits(where)
+        return _Digits(where) if where.source == DIGITS else DrawnSource(where)
 
 
 class _Digits:

@@ -10,8 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.files import hash_pipeline, pipeline_folder
 from synthlift.generators.pipelines.prompt_table import read_prompts
+from synthlift.generators.pipelines.suited import chunk, suited
 from synthlift.generators.prompts import LABEL, placeholders
 from synthlift.registry import ComponentConfig
+from synthlift.weights.hub import revision_of
+from synthlift.weights.recognising import licence_of
 
 
 def _several(value: Any) -> Any:
@@ -43,6 +46,7 @@ class PipelineConfig(ComponentConfig):
             from ``synthlift models list``; or hf:OWNER/NAME, the only form that downloads. embedded
             = the small one of digits and shapes that comes with the package.
         model_sha256: of its files; filled in, so that keys follow the content.
+        licence, revision: as the model states them; filled in, for reports and data cards.
         prompt: text with ``{label}`` and names of attributes or phrases in braces; several texts
             are used equally often.
         class_prompts: class → texts that take the place of ``prompt``; here ``{label}`` need not
@@ -57,18 +61,21 @@ class PipelineConfig(ComponentConfig):
         attributes: names of attributes that prompts use; those in the prompts are added.
         names: class name → words for the prompt; by default those under ``data.names``.
         synonyms: class → further words for it.
-        guidance_scale: classifier-free guidance; near 2 trains better classifiers than 7.5.
-        sampler_steps: steps from noise to image.
+        guidance_scale: classifier-free guidance; near 2 trains better classifiers than 7.5. Where a
+            pipeline was distilled for few steps, what its makers advise is the default.
+        sampler_steps: steps from noise to image; likewise.
         scheduler: class of diffusers that takes the place of the pipeline's own scheduler.
         size: side in pixels at which the pipeline draws; auto = its own. Images are then brought
             to the study's size.
         dtype: number format of the network.
         micro_batch: images computed together; fixed, so that pixels never depend on how requests
-            are batched.
+            are batched. Small pipelines draw more together by default, large ones 4.
     """
 
     model: str
     model_sha256: str = ""
+    licence: str = ""
+    revision: str = ""
     prompt: Texts = ("a photo of {label}",)
     class_prompts: dict[str, Texts] = Field(default_factory=dict)
     prompt_table: str = ""
@@ -88,11 +95,20 @@ class PipelineConfig(ComponentConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _hash_model(cls, value: Any) -> Any:
+    def _look_at_model(cls, value: Any) -> Any:
         # A saved generator carries the hash, so that it opens where the model no longer lies.
         if not isinstance(value, dict) or not value.get("model") or value.get("model_sha256"):
             return value
-        return {**value, "model_sha256": hash_pipeline(pipeline_folder(value["model"]))}
+        folder = pipeline_folder(value["model"])
+        own, together = suited(folder), chunk(folder)
+        return {
+            **({} if own is None else own._asdict()),
+            **({} if together is None else {"micro_batch": together}),
+            "licence": licence_of(folder),
+            "revision": revision_of(folder),
+            **value,
+            "model_sha256": hash_pipeline(folder),
+        }
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from torch import Generator as Noise
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import wording_of
 from synthlift.generators.pipelines.opening import Task, open_pipeline, sides
 from synthlift.seeds import generator_for, seed_for
@@ -82,6 +83,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def __init__(self, facts: Mapping[str, Any], config: C, *, device: str = "cpu") -> None:
         self._facts, self._device, self._config = dict(facts), device, config
+        self._texts: tuple[TextMemory, ...] = ()
         self._vocabulary = Vocabulary.from_json(facts)
         self._wording = wording_of(config, seed=facts["seed"])
 
@@ -255,7 +257,11 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     @cached_property
     def _pipeline(self) -> Any:
-        return open_pipeline(self._config, task=self.task, device=self._device, parts=self._parts())
+        opened = open_pipeline(
+            self._config, task=self.task, device=self._device, parts=self._parts()
+        )
+        self._texts = remember_texts(opened)
+        return opened
 
     def _parts(self) -> dict[str, Any]:
         """Parts that the pipeline is opened with beside its own, by name."""

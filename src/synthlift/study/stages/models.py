@@ -69,7 +69,7 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
     _save(context, validation, probabilities)
     correct = probabilities.argmax(1) == validation.labels if len(validation) else np.array([])
     return {
-        "steps": settings.steps,
+        "steps": trained.steps,
         "temperature": facts.temperature,
         "initialisation": facts.initialisation,
         "real_images": len(real),
