@@ -43,7 +43,7 @@ from synthlift.types import (
     SampleRequest,
     UInt8,
 )
-from synthlift.vision.copying import copying_reference, measure_copying
+from synthlift.vision.copying import CopyingMonitor, copying_reference, measure_copying
 from synthlift.vision.encoders import RandomConvolutions
 
 TRAINING, VALIDATION = 1000, 200
@@ -107,15 +107,18 @@ def judged(pixels: UInt8, labels: Sequence[int], digits: Digits) -> dict[str, fl
 
 
 def measure_flow(digits: Digits, *, seed: int, labels: Sequence[int]) -> dict[str, Any]:
-    """The flow with its defaults, without a monitor."""
+    """The flow with its defaults, watched for copying on validation digits as in a study."""
     names = np.array(["locked"])
     lock = LockedTest(ids=names, groups=names, hashes=names)
-    nothing = digits.train.subset(np.arange(0))
-    inputs = FitInputs(train=digits.train, validation=nothing, test=lock)
+    inputs = FitInputs(train=digits.train, validation=digits.validation, test=lock)
 
     def fit() -> FlowFitted:
+        reference = copying_reference(
+            digits.train, held_out=digits.validation, encoder=RandomConvolutions()
+        )
+        monitor = CopyingMonitor(reference, classes=digits.train.classes)
         with tempfile.TemporaryDirectory() as folder:
-            run = RunContext(folder=Path(folder), seed=seed)
+            run = RunContext(folder=Path(folder), seed=seed, monitor=monitor)
             return FlowGenerator(FlowConfig()).fit(inputs, run=run)
 
     requests = [
@@ -125,6 +128,7 @@ def measure_flow(digits: Digits, *, seed: int, labels: Sequence[int]) -> dict[st
     pixels, drawing = timed(lambda: np.concatenate([b.pixels for b in fitted.sample(requests)]))
     return {
         "steps": fitted.facts()["config"]["steps"],
+        "kept_step": fitted.facts()["kept_step"],
         "fitting": asdict(fitting),
         "drawing": asdict(drawing),
         **judged(pixels, labels, digits),
