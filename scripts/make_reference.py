@@ -216,8 +216,10 @@ def command_page() -> str:
         "`synthlift COMMAND --help` prints the same. Results go to stdout, progress to stderr.",
         "Exit codes: 0 done, 1 a stage failed, 2 the input is wrong, 130 interrupted.\n",
     ]
-    for name in sorted(group.commands):
-        parts.append(command_section(name, group.commands[name]))
+    for name, command in sorted(group.commands.items()):
+        parts.append(command_section(name, command))
+        for inner, one in getattr(command, "commands", {}).items():
+            parts.append(command_section(f"{name} {inner}", one))
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -74,6 +74,24 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """CLIP checkpoints with random weights in the formats of both libraries, by library."""
+    from tests.clips import tiny_clip, tiny_open_clip
+
+    folder = tmp_path_factory.mktemp("clips")
+    return {
+        "transformers": tiny_clip(folder / "transformers"),
+        "open_clip": tiny_open_clip(folder / "open_clip"),
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tiny_clips: dict[str, Path]) -> Path:
+    """The one in transformers' format."""
+    return tiny_clips["transformers"]
+
+
+@pytest.fixture(scope="session")
 def tiny_autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An autoencoder without anyone's weights: means of 2 × 2 pixels, and back."""
     from tests.autoencoders import pooling_weights, write_pair

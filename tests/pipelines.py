@@ -105,3 +105,18 @@ def _objecting_checker() -> dict[str, Any]:
     torch.nn.init.constant_(checker.concept_embeds_weights, -2)
     extractor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16)
     return {"safety_checker": checker, "feature_extractor": extractor}
+
+
+def tiny_controlnet(folder: Path, pipeline: Path) -> Path:
+    """A ControlNet for a pipeline of this file; unlike a new one, it already has a say."""
+    from diffusers import ControlNetModel, UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(pipeline / "unet")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
+        for parameter in control.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.2)
+    control.save_pretrained(folder, safe_serialization=True)
+    return folder

@@ -58,6 +58,14 @@ class ComponentConfig(BaseModel):
         """Whether these settings need masks, where the descriptor does not need them anyway."""
         return False
 
+    def learning_rate_factor(self) -> float:
+        """Of the automatic learning rate of classifiers; below 1 where pretrained weights move."""
+        return 1.0
+
+    def trains(self) -> bool:
+        """Whether a classifier with these settings learns from images at all."""
+        return True
+
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
         """Images that training samples for its monitor, or encodes; counts toward a budget."""
         del examples, image_shape

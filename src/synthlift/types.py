@@ -54,6 +54,7 @@ __all__ = [
     "Scorer",
     "Selector",
     "Strings",
+    "TextMatch",
     "UInt8",
     "Verdict",
 ]
@@ -175,6 +176,18 @@ class Encoder(Protocol):
 
     def __call__(self, pixels: UInt8) -> Float32:
         """Map uint8 [n, H, W, C] to features float32 [n, D]."""
+        ...
+
+
+class TextMatch(Protocol):
+    """How well images go with texts; the CLIP score's view of a CLIP checkpoint."""
+
+    def classes(self, pixels: UInt8) -> Float32:
+        """Cosines float32 [n, K] of images uint8 [n, H, W, C] with the texts of the classes."""
+        ...
+
+    def prompts(self, pixels: UInt8, prompts: Sequence[str]) -> Float32:
+        """Cosine float32 [n] of each image with a text of its own."""
         ...
 
 
@@ -326,6 +339,8 @@ class FilterInputs:
         encoder: features shared by all filters.
         scorer: a classifier trained by a training stage on ``train`` out of fold, or None.
         features: what ``encoder`` gives for ``train`` [N, D], where that is known already.
+        texts: tells how well images go with the texts of the classes, where the study names a CLIP
+            checkpoint.
     """
 
     train: ImageSet
@@ -335,6 +350,7 @@ class FilterInputs:
     reference: ImageBatch | None = None
     scorer: Scorer | None = None
     features: FeatureRows | None = None
+    texts: TextMatch | None = None
 
 
 class Filter(ABC):

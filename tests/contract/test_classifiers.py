@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from synthlift.registry import available
 from synthlift.testing.classifiers import CHECKS, Check
+from synthlift.vision.classifiers.base import ImageTask
 
 # timm's own default would be large; its smallest residual network shows the same contract.
 CONFIGS: dict[str, list[dict[str, object]]] = {
     "small_cnn": [{}],
     "resnet": [{}, {"depth": 18, "width": 8}],
     "timm": [{"model": "test_resnet"}],
+    "clip": [
+        {"model": "transformers", "tuning": "zero_shot"},
+        {"model": "transformers", "tuning": "lora"},
+        {"model": "transformers", "tuning": "full"},
+        {"model": "open_clip", "tuning": "lora"},
+    ],
 }
 CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in several]
 
@@ -18,8 +28,17 @@ def test_every_registered_classifier_is_tested() -> None:
     assert set(available("classifiers")) == set(CONFIGS)
 
 
+def test_a_classifier_is_given_no_images_at_all() -> None:
+    known = {"image_shape", "classes", "mean", "std", "names"}
+    assert {field.name for field in fields(ImageTask)} == known
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize(("kind", "settings"), CASES, ids=lambda value: str(value))
-def test_contract(kind: str, settings: dict[str, object], check: Check) -> None:
+def test_contract(
+    kind: str, settings: dict[str, object], check: Check, tiny_clips: dict[str, Path]
+) -> None:
+    if kind == "clip":
+        settings = {**settings, "model": str(tiny_clips[str(settings["model"])])}
     descriptor = available("classifiers")[kind]
     check(descriptor, descriptor.config.model_validate(settings))

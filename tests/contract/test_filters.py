@@ -11,6 +11,7 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
     "near_copies": [{}, {"quantile": 0, "relative": 0.3}],
     "pixel_copies": [{}],
     "class_agreement": [{}, {"keep": 1}],
+    "clip_score": [{}, {"keep": 1}],
     "confidence_band": [{}, {"low": 0, "high": 0.9}],
     "outliers": [{}, {"method": "mahalanobis"}, {"method": "knn", "neighbours": 1}],
     "low_contrast": [{}],

@@ -53,6 +53,11 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
             "scheduler": "EulerDiscreteScheduler",
         },
     ],
+    "image_to_image": [
+        {"model": "tiny", "sampler_steps": 4, "micro_batch": 4},
+        {"model": "tiny", "method": "between_classes", "sampler_steps": 2, "micro_batch": 3},
+        {"model": "tiny", "method": "inpainting", "sampler_steps": 1, "micro_batch": 4},
+    ],
 }
 CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in several]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from synthlift import registry
 from synthlift.data.overlap import overlap_request
 from synthlift.errors import LeakageError
 from synthlift.registry import Group, available
+from synthlift.spec.study import Training
 from synthlift.store import StageRequest, Store
 from synthlift.store.files import hash_files
 from synthlift.store.images import (
@@ -33,8 +33,9 @@ from synthlift.study.ledger import Ledger
 from synthlift.study.modelling import LAYOUT, SCORER
 from synthlift.study.open_test import open_test, prediction_request
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
+from synthlift.training.settings import resolve_training
 from synthlift.types import FitInputs, ImageSet
-from synthlift.vision.classifiers.base import ImageTask
+from synthlift.vision.clip.config import ClipCheckpoint
 from tests.e2e.tiny import committed, draw_folder, run, study_of
 
 CHEATS = Path(__file__).resolve().parents[1] / "e2e" / "plugins" / "cheats.py"
@@ -48,12 +49,24 @@ SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
         "gan": {"steps": 3, "micro_batch": 8},
         "pool": {"source": "./itself"},
         "text_to_image": {"model": "tiny", "sampler_steps": 2, "micro_batch": 8},
+        "image_to_image": {"model": "tiny", "sampler_steps": 4, "micro_batch": 8},
         "translation": {"source": "./itself", "pairing": "name", "steps": 3, "width": 8},
         "vae": {"steps": 3, "micro_batch": 8},
     },
     "filters": {kind: {} for kind in FILTERS},
-    "classifiers": {"small_cnn": {}, "resnet": {"width": 8}, "timm": {"model": "test_resnet"}},
+    "classifiers": {
+        "small_cnn": {},
+        "resnet": {"width": 8},
+        "timm": {"model": "test_resnet"},
+        "clip": {},
+    },
 }
+SETTINGS["classifiers"]["clip"] = {"model": "tiny"}
+NAMED: tuple[tuple[Group, str, str], ...] = (
+    ("generators", "text_to_image", "tiny_pipeline"),
+    ("generators", "image_to_image", "tiny_pipeline"),
+    ("classifiers", "clip", "tiny_clip"),
+)
 OWN_SOURCE = {"pool": "source pool", "translation": "source source"}
 
 
@@ -148,9 +161,11 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Store, DataKey
 @pytest.fixture(autouse=True)
 def real_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Build the tiny pipeline where a test needs it."""
-    if "text_to_image" in request.node.name:
-        settings = SETTINGS["generators"]["text_to_image"]
-        monkeypatch.setitem(settings, "model", str(request.getfixturevalue("tiny_pipeline")))
+    for group, kind, fixture in NAMED:
+        if kind in request.node.name:
+            monkeypatch.setitem(
+                SETTINGS[group][kind], "model", str(request.getfixturevalue(fixture))
+            )
 
 
 def _resolved(group: Group, kind: str) -> dict[str, Any]:
@@ -160,27 +175,16 @@ def _resolved(group: Group, kind: str) -> dict[str, Any]:
 
 
 def _model(keys: DataKeys, classifier: str) -> StageRequest:
-    training = {
-        "steps": 4,
-        "batch_size": 16,
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "weight_decay": 0.0,
-        "label_smoothing": 0.0,
-        "ema": 0.0,
-        "flip": False,
-        "early_stopping": False,
-    }
-    arm = SCORER.model_dump(
-        mode="json", include={"recipe", "duplicate", "regime", "synthetic_share", "posing"}
-    )
+    given = Training(steps=4, batch_size=16, learning_rate=1e-3, weight_decay=0, ema=0, flip="no")
+    training = resolve_training(given, train_count=1, image_size=8, classes=3)
+    arm = SCORER.model_dump(include={"recipe", "duplicate", "regime", "synthetic_share", "posing"})
     return StageRequest(
         stage="model",
         function="synthlift.study.stages.models:train_model",
         config={
             "arm": arm,
             "classifier": _resolved("classifiers", classifier),
-            "training": training,
+            "training": training.model_dump(mode="json"),
             "draw": 0,
             "fit": "pad",
             "manifest": [],
@@ -264,10 +268,13 @@ def test_filters_do_not_depend_on_test_images(
         chunks = _chunks(fit.key)
         for request in (fit, scorer, *chunks):
             store.compute(request)
+        filters = [{"name": kind, **_resolved("filters", kind)}]
+        model = SETTINGS["classifiers"]["clip"]["model"]
+        clip = ClipCheckpoint(model=model).model_dump() if kind == "clip_score" else None
         judge = StageRequest(
             stage="judge",
             function="synthlift.study.stages.generation:judge",
-            config={"draw": 0, "filters": [{"name": kind, **_resolved("filters", kind)}]},
+            config={"draw": 0, "filters": filters, "clip": clip},
             inputs={
                 **keys,  # type: ignore[dict-item]
                 "scorer": scorer.key,
@@ -286,10 +293,6 @@ def test_classifiers_do_not_depend_on_test_images(
     made = [_made(store, _model(keys, kind)) for store, keys in twins]
     assert made[0]["files"]["model.safetensors"] == made[1]["files"]["model.safetensors"]
     assert made[0] == made[1]
-
-
-def test_a_classifier_is_given_no_images_at_all() -> None:
-    assert {field.name for field in fields(ImageTask)} == {"image_shape", "classes", "mean", "std"}
 
 
 def test_components_get_a_lock_instead_of_the_test(twins: list[tuple[Store, DataKeys]]) -> None:

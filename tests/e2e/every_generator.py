@@ -11,9 +11,21 @@ from PIL import Image
 from synthlift.spec.study import Study
 from tests.e2e.tiny import draw_folder, study_of
 
-KINDS = ("flow", "gan", "vae", "translation", "cut_paste", "pool", "text_to_image")
+KINDS = (
+    "flow",
+    "gan",
+    "vae",
+    "translation",
+    "cut_paste",
+    "pool",
+    "text_to_image",
+    "image_to_image",
+)
 TRAINED = ("flow", "gan", "vae", "translation")
 """Those whose fit takes steps, with check-points in between."""
+
+PROMPTED = ("text_to_image", "image_to_image")
+"""Those that draw with a pretrained pipeline."""
 
 STEPS: dict[str, Any] = {"steps": 300, "checkpoint_seconds": 0.05, "readings": 2}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -24,6 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "cut_paste": {"backgrounds": ["ramp"]},
     "pool": {"reserved": 0.1},
     "text_to_image": {"sampler_steps": 1, "micro_batch": 16},
+    "image_to_image": {"method": "between_classes", "sampler_steps": 2, "micro_batch": 16},
 }
 
 
@@ -35,7 +48,7 @@ def study_with(
     Args:
         kind: of the generator.
         place: a folder that is made, or was made by an earlier call.
-        pipeline: folder of a text-to-image pipeline, for that kind.
+        pipeline: folder of a text-to-image pipeline, for the kinds that draw with one.
         per_class: images a class.
         changes: of the generator's settings.
     """
@@ -54,7 +67,7 @@ def study_with(
         settings["source"] = str(elsewhere)
     if kind == "cut_paste":
         data["masks"] = str(masks_of(source, place / "masks"))
-    if kind == "text_to_image":
+    if kind in PROMPTED:
         settings["model"] = str(pipeline)
     mixed = {"kind": "mixed", "multiples": [4], "recipes": ["best_rival"]}
     return study_of(

@@ -14,7 +14,7 @@ import pytest
 
 from synthlift.generators.learning.checkpoints import FILE
 from synthlift.registry import available
-from tests.e2e.every_generator import KINDS, TRAINED, study_with
+from tests.e2e.every_generator import KINDS, PROMPTED, TRAINED, study_with
 from tests.e2e.tiny import committed, comparable, finish, kill, read_results, start, wait_until
 
 Moment = Callable[[Path], bool]
@@ -64,7 +64,7 @@ def test_every_registered_generator_is_killed() -> None:
 def test_killed_in_training_and_in_sampling(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    model = request.getfixturevalue("tiny_pipeline") if kind == "text_to_image" else None
+    model = request.getfixturevalue("tiny_pipeline") if kind in PROMPTED else None
     study = study_with(kind, tmp_path / "data", pipeline=model)
     calm = finish(start(study, home=tmp_path / "calm", workers=1), home=tmp_path / "calm")
     home, expected = tmp_path / "killed", pixels(tmp_path / "calm")

@@ -50,6 +50,7 @@ REQUIRED = {
     "pool": {"source": "./images"},
     "translation": {"source": "./images"},
     "text_to_image": {"model": "./model", "model_sha256": "0"},
+    "image_to_image": {"model": "./model", "model_sha256": "0"},
 }
 
 

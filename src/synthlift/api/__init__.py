@@ -18,6 +18,7 @@ from synthlift.api.run_folder import Run, load
 from synthlift.api.sharing import share_report
 from synthlift.api.sources import Asked, ask, demo_study
 from synthlift.api.studies import demo, plan, run
+from synthlift.api.weights import add_model, check_models, models
 from synthlift.spec.loading import json_schema as schema
 
 __all__ = [
@@ -29,7 +30,9 @@ __all__ = [
     "Preview",
     "Run",
     "Status",
+    "add_model",
     "ask",
+    "check_models",
     "classify",
     "curate",
     "demo",
@@ -42,6 +45,7 @@ __all__ = [
     "init",
     "inspect",
     "load",
+    "models",
     "plan",
     "preview",
     "report",

@@ -183,12 +183,11 @@ class Pixels:
 
     def synthetic(self, image: ArmImage) -> UInt8:
         """A generated image, uint8 [size, size, C]: from the store, else sampled again."""
-        from synthlift.store.images import PIXELS
+        from synthlift.store.packed import open_images
 
         if self.store is not None and self.store.has(image.chunk):
-            chunk = np.load(self.store.open(image.chunk).path(PIXELS), mmap_mode="r")
-            found: UInt8 = np.array(chunk[image.row])
-            return found
+            (found,) = open_images(self.store.open(image.chunk).folder)[np.array([image.row])]
+            return np.asarray(found)
         if image.id not in self._sampled:
             self._sample_again(image)
         return self._sampled[image.id]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from synthlift.api.sources import Asked, Source, ask
 from synthlift.errors import InputError
 from synthlift.spec.loading import dump_study, load_study
-from synthlift.spec.study import Study
+from synthlift.spec.study import Component, Study
 
 if TYPE_CHECKING:
     from synthlift.data.contract import Source as Opened
@@ -238,6 +238,7 @@ def init(
     data: Source,
     *,
     out: Path | str = STUDY_FILE,
+    text_to_image: str = "",
     force: bool = False,
     progress: Progress = _silent,
 ) -> Path:
@@ -246,6 +247,8 @@ def init(
     Args:
         data: as for :func:`inspect`.
         out: the file to write.
+        text_to_image: folder or name of a pipeline that draws, instead of generators from scratch;
+            its prompts name the class and the attributes.
         force: replace an existing file.
         progress: see :func:`inspect`.
 
@@ -266,6 +269,8 @@ def init(
             remedy="make the folder first, or give another name with --out",
         )
     given = ask(data).study
+    if text_to_image:
+        given = _prompting(given, text_to_image)
     source = given.data.source
     facts = inspect(data, faults=False, progress=progress)
     if facts["problem"]:
@@ -290,6 +295,28 @@ def _study(given: Study, path: Path, facts: Mapping[str, Any]) -> Study:
             "data": {**content["data"], "source": source, "names": names},
         }
     )
+
+
+def _prompting(given: Study, model: str) -> Study:
+    """The same study with a pipeline that draws what class and attributes say.
+
+    Raises:
+        InputError: it is no pipeline.
+    """
+    place = Path(model).expanduser()
+    words = ", ".join(["a photo of {label}", *(f"{{{name}}}" for name in given.data.attributes)])
+    component = Component.model_validate(
+        {
+            "name": "drawn",
+            "kind": "text_to_image",
+            "model": str(place.resolve()) if place.exists() else model,
+            "prompt": words,
+        }
+    )
+    from synthlift.study.components import settings_of
+
+    settings_of("generators", component)  # a wrong folder is told before anything is written
+    return given.model_copy(update={"generators": (component,)})
 
 
 def _relative(source: Path, folder: Path) -> str:

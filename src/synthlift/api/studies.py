@@ -82,7 +82,8 @@ def plan(
 
     Returns:
         design, image_size, channels, arms, replicates, generator_fits, steps, seconds (upper
-        bound), disk_bytes, minimal_detectable_effect, warnings and decisions with their reasons.
+        bound), energy_kwh (estimated), disk_bytes, minimal_detectable_effect, warnings and
+        decisions with their reasons.
     """
     from synthlift.study.driver import forecast
     from synthlift.study.executors.local import Listener

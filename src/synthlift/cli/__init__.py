@@ -18,6 +18,7 @@ from synthlift.cli import (
     generate,
     init,
     inspect,
+    models,
     plan,
     preview,
     report,
@@ -77,6 +78,7 @@ def _top(
 
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

@@ -11,6 +11,14 @@ from synthlift.cli import options
 from synthlift.cli.errors import guarded
 
 File = Annotated[Path, typer.Option("--out", metavar="FILE", help="The study file to write.")]
+TextToImage = Annotated[
+    str,
+    typer.Option(
+        "--text-to-image",
+        metavar="MODEL",
+        help="Pipeline that draws: a folder, a name from 'models list', or embedded.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
 
@@ -19,6 +27,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing file."
 def init(
     data: options.Given,
     out: File = Path("study.yaml"),
+    text_to_image: TextToImage = "",
     force: Force = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -33,7 +42,7 @@ def init(
 
     asked = api.ask(data.source, overrides=data.overrides())
     with counting("reading images", quiet=quiet) as progress:
-        path = api.init(asked, out=out, force=force, progress=progress)
+        path = api.init(asked, out=out, text_to_image=text_to_image, force=force, progress=progress)
     if as_json:
         output.say_json({"study": path})
         return

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from synthlift.curation.config import ClassAgreementConfig
+from synthlift.curation.tails import lowest_kept
 from synthlift.errors import InputError
 from synthlift.types import Filter, FilterInputs, Float64, ImageBatch, Scorer, Verdict
 
@@ -40,14 +39,13 @@ class ClassAgreement(Filter):
             )
         self._scorer, self._classes = inputs.scorer, inputs.train.classes
         believed = _believed(inputs.scorer, inputs.reference)
-        labels = inputs.reference.labels
-        self._thresholds = np.zeros(len(self._classes))
-        for label in np.unique(labels):
-            ordered = np.sort(believed[labels == label])
-            # Rounded first: (1 − 0.9)·10 is a hair below 1.
-            self._thresholds[label] = ordered[
-                math.floor(round((1 - self.config.keep) * len(ordered), 9))
-            ]
+        self._thresholds = lowest_kept(
+            believed,
+            inputs.reference.labels,
+            classes=len(self._classes),
+            keep=self.config.keep,
+            unseen=0.0,
+        )
 
     def judge(self, batch: ImageBatch) -> list[Verdict]:
         """The score is the probability of the requested class."""

@@ -54,6 +54,23 @@ class ClassAgreementConfig(ComponentConfig):
         return _steps("keep", 1.0, 0.95, 0.9, 0.8)
 
 
+class ClipScoreConfig(ComponentConfig):
+    """Settings of kind ``clip_score``.
+
+    Attributes:
+        keep: share of each class that stays; 1 = off.
+        text: what an image is compared with: the texts of its class, or the prompt that it was
+            drawn from.
+    """
+
+    keep: float = Field(default=0.9, gt=0, le=1)
+    text: Literal["class", "prompt"] = "class"
+
+    def strengths(self) -> Mapping[str, Mapping[str, Any]]:
+        """Shares kept."""
+        return _steps("keep", 1.0, 0.95, 0.9, 0.8)
+
+
 class ConfidenceBandConfig(ComponentConfig):
     """Settings of kind ``confidence_band``.
 

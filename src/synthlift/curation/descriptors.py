@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from synthlift.curation.config import (
     ClassAgreementConfig,
+    ClipScoreConfig,
     ConfidenceBandConfig,
     DiversityConfig,
     ExactDuplicatesConfig,
@@ -45,6 +46,14 @@ CLASS_AGREEMENT = Descriptor(
     target="synthlift.curation.class_agreement:ClassAgreement",
     summary="rejects, class by class, the images that a classifier believes least",
     needs=frozenset({"reference", "scorer"}),
+)
+CLIP_SCORE = Descriptor(
+    kind="clip_score",
+    config=ClipScoreConfig,
+    version="1",
+    target="synthlift.curation.clip_score:ClipScore",
+    summary="rejects, class by class, the images that go least with their text, as CLIP sees it",
+    needs=frozenset({"reference", "clip"}),
 )
 CONFIDENCE_BAND = Descriptor(
     kind="confidence_band",

@@ -383,8 +383,8 @@ def _eight_bit(image: Image, done: set[str]) -> Image:
 
 def _channels_equal(pixels: np.ndarray) -> bool:
     # One row decides for nearly every colour picture, so that the whole is rarely compared.
-    red, green, _ = pixels[0].T
-    if red.tobytes() != green.tobytes():
+    row = pixels[0].tobytes()
+    if row[0::3] != row[1::3]:
         return False
     first = pixels[:, :, 0]
     return np.array_equal(first, pixels[:, :, 1]) and np.array_equal(first, pixels[:, :, 2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,10 +23,14 @@ def pixel_hash(pixels: UInt8) -> str:
     Headers, compression and file names do not matter: two files have the same hash exactly when
     they decode to the same picture.
     """
-    shape = "x".join(map(str, pixels.shape)).encode()
-    whole = hashlib.sha256(shape + b":")
+    whole = hashlib.sha256(_shape_bytes(pixels.shape))
     whole.update(np.ascontiguousarray(pixels).data)
     return whole.hexdigest()
+
+
+@lru_cache(1024)
+def _shape_bytes(shape: tuple[int, ...]) -> bytes:
+    return "x".join(map(str, shape)).encode() + b":"
 
 
 def find_duplicates(

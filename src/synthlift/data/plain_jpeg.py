@@ -67,11 +67,32 @@ def _decoded(data: bytes, *, components: int) -> UInt8 | None:
     return pixels
 
 
+_Known = tuple[bytes, int, int]
+# All bytes up to the scan of the plain file seen last, its pixels and components: files of one
+# origin often share them, and comparing is quicker than parsing. One assignment, so that threads
+# see the whole of it.
+_last: _Known = (b"", 0, 0)
+
+
 def _frame(data: bytes, max_pixels: int) -> int | None:
     """Components of a plain file with 1 to ``max_pixels`` pixels, from the segments before the
     scan; None for any other.
     """
-    found, at, last = None, 2, len(data) - 4
+    global _last
+    head, pixels, components = _last
+    if head and data.startswith(head) and pixels <= max_pixels:
+        return components
+    found = _parsed(data)
+    if found is None or not 0 < found[1] <= max_pixels:
+        return None
+    _last = found
+    return found[2]
+
+
+def _parsed(data: bytes) -> _Known | None:
+    """Bytes up to the scan, pixels and components of a plain file; None for any other."""
+    found: tuple[int, int] | None = None
+    at, last = 2, len(data) - 4
     while at <= last:
         mark, marker, length = _SEGMENT(data, at)
         if mark != _MARK:
@@ -81,11 +102,11 @@ def _frame(data: bytes, max_pixels: int) -> int | None:
             if found is not None or length < 8 or len(data) < body + 6:
                 return None
             bits, height, width, components = _HEADER(data, body)
-            if bits != 8 or components not in (1, 3) or not 0 < height * width <= max_pixels:
+            if bits != 8 or components not in (1, 3):
                 return None
-            found = components
+            found = (height * width, components)
         elif marker == _SCAN:
-            return found
+            return None if found is None else (data[:body], *found)
         elif marker == _PROFILE:
             if not data.startswith(b"ICC_PROFILE\0", body):
                 return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from synthlift.generators.cut_paste.config import CutPasteConfig
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.gan.config import GANConfig
+from synthlift.generators.image_to_image.config import ImageToImageConfig
 from synthlift.generators.pool.config import PoolConfig
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.generators.translation.config import TranslationConfig
@@ -56,12 +57,23 @@ POOL = Descriptor(
 TEXT_TO_IMAGE = Descriptor(
     kind="text_to_image",
     config=TextToImageConfig,
-    version="2",
+    version="3",
     target="synthlift.generators.text_to_image.generator:TextToImageGenerator",
     summary="a pretrained text-to-image pipeline from a local folder, prompted by class and "
     "attributes",
     conditions=frozenset({"labels", "attributes"}),
     needs=frozenset({"labels", "turns"}),
+)
+
+IMAGE_TO_IMAGE = Descriptor(
+    kind="image_to_image",
+    config=ImageToImageConfig,
+    version="1",
+    target="synthlift.generators.image_to_image.generator:ImageToImageGenerator",
+    summary="training images changed by a pretrained pipeline: variations, translations between "
+    "classes, repainted objects or backgrounds, images along edges or masks",
+    conditions=frozenset({"labels", "attributes", "sources"}),
+    needs=frozenset({"labels", "inputs", "turns"}),
 )
 
 CUT_PASTE = Descriptor(

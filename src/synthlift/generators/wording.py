@@ -148,11 +148,16 @@ class Wording:
         return tuple(name for name in placeholders(template) if name in self.phrases)
 
     def _turn(self, label: str, factor: str, index: int, options: int) -> int:
-        if options == 1:
-            return 0
-        lap, place = divmod(index, options)
-        order = generator_for(self.seed, "wording", label, factor, lap).permutation(options)
-        return int(order[place])
+        return turn(self.seed, "wording", label, factor, index=index, options=options)
+
+
+def turn(seed: int, *purpose: str | int, index: int, options: int) -> int:
+    """Which of ``options`` has its turn at ``index``: each once in any lap, in a new order."""
+    if options == 1:
+        return 0
+    lap, place = divmod(index, options)
+    order = generator_for(seed, *purpose, lap).permutation(options)
+    return int(order[place])
 
 
 HOMONYMS: dict[str, tuple[str, str]] = {

@@ -72,6 +72,11 @@ _WORDS = {
         "Least believed of its class",
         "The tail of each class is left out.",
     ),
+    "clip_score": (
+        "Off its text",
+        "Least like the text of its class",
+        "The tail of each class, as CLIP sees it, is left out.",
+    ),
     "diversity": (
         "Redundant",
         "Others stand for it",

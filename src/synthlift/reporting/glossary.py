@@ -47,6 +47,8 @@ TERMS = {
     "class that was asked for.",
     "KID": "Kernel distance between generated and held-out real images in a frozen encoder's "
     "features; 0 = none. Only to be compared within this table.",
+    "CMMD": "Distance between generated and held-out real images in the embeddings of the CLIP "
+    "checkpoint that the study names; the floor is what as many real training images reach.",
     "told apart": "How often a linear classifier tells generated from held-out real images: 50 % "
     "is chance, 100 % a gap between two domains.",
     "image precision": "Share of the generated images that look like some real one.",

@@ -24,6 +24,7 @@ Regime = Literal[
     "feature_mixup",
 ]
 Posing = Literal["resampled", "fresh", "shuffled"]
+Tuning = Literal["zero_shot", "linear_probe", "lora", "full"]
 
 
 class Recipe(BaseModel):
@@ -64,6 +65,7 @@ class Arm(BaseModel):
         curated: whether rejected images are left out.
         without: name of the one filter whose rejections are kept in; "" = none.
         retrieved: the images are real ones from the unlabelled pool, not synthetic ones.
+        tuning: what is trained of a pretrained classifier, instead of what the study's says.
         posing: None, or a control without generator whose answer is known: training images
             ``resampled``, ``fresh`` real images of the pool, or fresh ones with ``shuffled``
             labels pose as synthetic ones.
@@ -85,6 +87,7 @@ class Arm(BaseModel):
     curated: bool = True
     without: str = ""
     retrieved: bool = False
+    tuning: Tuning | None = None
     posing: Posing | None = None
 
     @property
@@ -148,6 +151,8 @@ class ArmSpec(BaseModel):
         curated: False keeps rejected images in.
         ablation: adds a control for each filter of ``curation``, in which the images that it alone
             rejects are kept in, and one without any filter (``mixed`` and ``targeted`` only).
+        tuning: what this arm trains of a pretrained classifier (``clip``), instead of what its
+            setting of that name says; ``zero_shot`` belongs to arm ``real`` only.
         posing: a control whose answer is known, see ``Arm`` (``mixed`` and ``targeted`` only).
     """
 
@@ -162,6 +167,7 @@ class ArmSpec(BaseModel):
     synthetic_share: float | None = Field(default=None, gt=0, lt=1)
     curated: bool = True
     ablation: bool = False
+    tuning: Tuning | None = None
     posing: Posing | None = None
 
     @model_validator(mode="before")
@@ -196,6 +202,11 @@ class ArmSpec(BaseModel):
             raise ValueError("'ablation' leaves filters out one by one: remove 'curated: false'")
         if self.posing is not None and self.target is not None and self.target.attributes:
             raise ValueError("'posing' images have a class only: give a target without attributes")
+        if self.tuning == "zero_shot" and self.kind != "real":
+            raise ValueError(
+                "'zero_shot' trains nothing, so that images and recipes have no effect: give it to "
+                "arm 'real'"
+            )
         if self.synthetic_share is not None and self.kind != "batch_share":
             raise ValueError("'synthetic_share' belongs to arm 'batch_share' only")
         return self
@@ -256,6 +267,8 @@ def _rival(spec: ArmSpec) -> list[Arm]:
     if spec.augmentation is not None:
         preset["recipe"] = {**preset.get("recipe", {}), "augmentation": spec.augmentation}
         name = f"{spec.kind}-{spec.augmentation}"
+    if spec.tuning is not None:
+        preset["tuning"], name = spec.tuning, f"{name}-{spec.tuning}"
     if spec.kind != "retrieval":
         return [Arm(name=name, role="rival", **preset)]
     target = spec.target or ALL
@@ -282,6 +295,7 @@ def _generative(spec: ArmSpec, generators: Sequence[str]) -> list[Arm]:
             regime=_REGIMES.get(spec.kind, "joint"),
             synthetic_share=_share(spec),
             curated=spec.curated,
+            tuning=spec.tuning,
             posing=spec.posing,
         )
         for multiple in spec.multiples or (1.0,)
@@ -316,6 +330,8 @@ def _prefix(
     prefix = f"{prefix}:{spec.kind}" if prefix else spec.kind
     if spec.target is not None and spec.target != usual_target:
         prefix += f"-{spec.target.title}"
+    if spec.tuning is not None:
+        prefix += f"-{spec.tuning}"
     return prefix if spec.curated else f"{prefix}-uncurated"
 
 

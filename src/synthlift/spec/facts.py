@@ -98,7 +98,7 @@ class QualityFigure(Record):
     """How real images look in one respect, beside what real training images reach.
 
     Attributes:
-        name: kid, precision, recall, density, coverage, cas, gan_test or told_apart, as in
+        name: kid, precision, recall, density, coverage, cas, gan_test, told_apart or cmmd, as in
             :mod:`synthlift.vision.quality`.
         value: of generated images.
         floor: of as many training images; for gan_test, of validation images.

@@ -29,8 +29,8 @@ def load_study(source: Path | str | Mapping[str, Any], overrides: Sequence[str] 
     An empty value stands for the default. In a file, these are relative to the file where they are
     relative: ``data.source`` and ``data.metadata``, those of external sets, ``data.unlabelled``,
     ``data.split.file``, ``plugins``, ``weights``, and whatever starts with ``./`` or ``../`` among
-    ``data.masks``, the settings of components, and after a scheme (``hf:./folder``); everywhere
-    else to the current folder.
+    ``data.masks``, ``clip``, the settings of components, and after a scheme (``hf:./folder``);
+    everywhere else to the current folder.
 
     Args:
         source: a path, or the mapping that such a file holds; ``{}`` is the study of defaults.
@@ -131,6 +131,8 @@ def _beside(content: Content, folder: Path) -> Content:
             content[name] = [component(item) for item in content[name]]
     if "classifier" in content:
         content["classifier"] = component(content["classifier"])
+    if "clip" in content:
+        content["clip"] = component(absolute(content["clip"], dotted_only=True))
     return content
 
 

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from synthlift.errors import nearest_name
 from synthlift.spec.arms import ArmSpec
+from synthlift.spec.clip import KIND as CLIP
+from synthlift.spec.clip import Clip
 from synthlift.spec.data import Data, Section
 
 METRICS = (
@@ -139,7 +141,10 @@ class Study(Section):
         curation: components of group ``filters``, applied in order, each with settings or a
             ``strength``.
         arms: what is compared: names of presets, or each with its own settings.
-        classifier: a component of group ``classifiers``.
+        classifier: a component of group ``classifiers``; kind ``clip`` starts from ``clip`` where
+            it names no checkpoint of its own.
+        clip: a CLIP checkpoint for image quality (CMMD), filter ``clip_score`` and classifier
+            ``clip``: the path of a folder, or its settings.
         training: equal for all arms.
         replicates: paired repetitions in designs A and B; in C there are folds × repeats. A
             verdict needs at least 10.
@@ -164,6 +169,7 @@ class Study(Section):
         default=tuple(ArmSpec.model_validate(a) for a in DEFAULT_ARMS), min_length=1
     )
     classifier: Component = Component(kind="small_cnn")
+    clip: Clip | None = None
     training: Training = Training()
     replicates: int = Field(default=10, ge=1, le=1000)
     generator_fits: int = Field(default=5, ge=1)
@@ -181,3 +187,16 @@ class Study(Section):
             if titles.count(title) > 1:
                 raise ValueError(f"the name '{title}' is given twice; give each entry a 'name'")
         return value
+
+    @model_validator(mode="after")
+    def _clip_once(self) -> Study:
+        """One place names the checkpoint, its templates and the words for classes."""
+        if self.classifier.kind != CLIP:
+            return self
+        shared = {} if self.clip is None else self.clip.model_dump(mode="json")
+        if self.data.names:
+            shared["names"] = self.data.names
+        # Frozen: the only field that others decide is set once, here.
+        told = Component.model_validate({**shared, **self.classifier.model_dump()})
+        object.__setattr__(self, "classifier", told)
+        return self

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from synthlift.errors import LeakageError
 from synthlift.rows import PixelRows
-from synthlift.store.pixel_files import JoinedRows, WithChannel, open_rows
+from synthlift.store.packed import JoinedRows
+from synthlift.store.pixel_files import WithChannel, open_rows
 from synthlift.store.store import Store
 from synthlift.types import (
     UNLABELLED,
+    Float32,
     GuardedPixels,
     ImageSet,
     Int64,
@@ -37,6 +39,8 @@ Part = Literal["train", "validation", "pool", "unlabelled"]
 INVENTORY, PIXELS, SPLIT = "inventory.parquet", "pixels.npy", "split.parquet"
 MASKS = "masks.npy"
 """uint8 [N, H, W], rows as in the pixels; 0 = background, or no mask."""
+SOFT_LABELS = "soft_labels.npy"
+"""float32 [N, K], class probabilities of generated images that mix classes."""
 
 
 class DataKeys(TypedDict):
@@ -205,7 +209,24 @@ def read_generated(store: Store, manifest: Sequence[ManifestEntry]) -> tuple[UIn
 
 def generated_rows(store: Store, manifest: Sequence[ManifestEntry]) -> tuple[PixelRows, Int64]:
     """As :func:`read_generated`, but an image is read when its row is asked for."""
-    paths = {key: store.open(key).path(PIXELS) for key in {e["chunk"] for e in manifest}}
+    folders = {key: store.open(key).folder for key in {e["chunk"] for e in manifest}}
     labels = [np.full(len(entry["rows"]), entry["label"], np.int64) for entry in manifest]
-    rows = JoinedRows([(paths[entry["chunk"]], entry["rows"]) for entry in manifest])
+    rows = JoinedRows([(folders[entry["chunk"]], entry["rows"]) for entry in manifest])
     return rows, np.concatenate(labels)
+
+
+def generated_targets(
+    store: Store, manifest: Sequence[ManifestEntry], *, classes: int
+) -> Float32 | None:
+    """Class probabilities [n, K] of generated images, where any of them mixes classes."""
+    places = {key: store.open(key).folder / SOFT_LABELS for key in {e["chunk"] for e in manifest}}
+    if not any(path.is_file() for path in places.values()):
+        return None
+    certain = np.eye(classes, dtype=np.float32)
+    found = [
+        np.load(path, mmap_mode="r")[entry["rows"]]
+        if (path := places[entry["chunk"]]).is_file()
+        else np.repeat(certain[[entry["label"]]], len(entry["rows"]), axis=0)
+        for entry in manifest
+    ]
+    return np.concatenate(found)

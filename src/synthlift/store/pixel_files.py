@@ -6,7 +6,6 @@ them leave before memory is short. So large files are not mapped: their rows are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,38 +71,3 @@ class FileRows:
                         raise StageError(f"'{self._path}' ends before its last image does")
                     wanted = wanted[got:]
         return images
-
-
-class JoinedRows:
-    """Chosen rows of several ``.npy`` files of equal image shape, one choice after the other.
-
-    Args:
-        choices: file and the rows wanted of it; a file may come several times.
-    """
-
-    def __init__(self, choices: Sequence[tuple[Path, Sequence[int]]]) -> None:
-        assert choices, "no file names the shape of the images"
-        counts = [len(rows) for _, rows in choices]
-        names = list(dict.fromkeys(path for path, _ in choices))
-        number = {path: i for i, path in enumerate(names)}
-        self._file = np.repeat([number[path] for path, _ in choices], counts)
-        self._row = np.concatenate([np.asarray(rows, np.intp) for _, rows in choices])
-        self._paths = names
-        # Not mapped, however small: thousands of maps would use up the process's file handles.
-        self._opened: dict[int, FileRows] = {}
-        self.shape: tuple[int, ...] = (len(self._row), *self._open(0).shape[1:])
-
-    def __getitem__(self, rows: NDArray[np.intp], /) -> UInt8:
-        """Read the images at ``rows``, uint8 [n, H, W, C]."""
-        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        file = self._file[rows]
-        order = np.argsort(file, kind="stable")
-        ends = np.flatnonzero(np.diff(file[order])) + 1
-        for own in np.split(order, ends) if len(order) else ():
-            images[own] = self._open(int(file[own[0]]))[self._row[rows[own]]]
-        return images
-
-    def _open(self, number: int) -> FileRows:
-        if number not in self._opened:
-            self._opened[number] = FileRows(self._paths[number])
-        return self._opened[number]

@@ -31,6 +31,7 @@ from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
 from synthlift.study.filter_strength import strength_choices
 from synthlift.study.membership import membership_results
 from synthlift.study.preparation import original_sizes
+from synthlift.study.pretrained import trained_classifier
 from synthlift.study.realism import energy_kwh, quality_results
 from synthlift.study.retrieving import retrieved_in_words
 from synthlift.study.stages.evidence import OUTCOME
@@ -43,7 +44,7 @@ ADDED_FAMILY = "with replicates added after the opening (exploratory)"
 def scope(work: Work) -> str:
     """What a verdict speaks of: classifier, initialisation and image size."""
     study = work.session.study
-    return f"classifier '{study.classifier.title}' {initialisation(work)}, at {_size(work)}"
+    return f"classifier '{trained_classifier(study)}' {initialisation(work)}, at {_size(work)}"
 
 
 def initialisation(work: Work) -> str:
@@ -99,7 +100,7 @@ def study_facts(work: Work, *, command: str, complete: bool) -> StudyFacts:
         design=prepared.layout.design,
         classes=list(prepared.opened.classes),
         class_names=study.data.names,
-        classifier=study.classifier.title,
+        classifier=trained_classifier(study),
         initialisation=initialisation(work),
         image_size=prepared.image_size,
         channels=prepared.channels,

@@ -87,11 +87,14 @@ def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
             rule="synthetic images are compared with the best rival; 'real' at least is needed",
             remedy="add 'real', 'augmented' and 'logit_adjusted' under 'arms:'",
         )
+    # Of one kind, what trains as the study says comes first, and what trains nothing last.
+    ordered = sorted(rivals.values(), key=lambda arm: (arm.tuning == "zero_shot", bool(arm.tuning)))
     order = ["logit_adjusted", "class_balanced", "augmented", "real"]
     for name in order if unbalanced else ["augmented", "real"]:
-        if name in rivals:
-            return rivals[name]
-    return next(iter(rivals.values()))
+        for arm in ordered:
+            if arm.name.removesuffix(f"-{arm.tuning}") == name:
+                return arm
+    return ordered[0]
 
 
 def predeclared_generative(arms: Sequence[Arm], *, unbalanced: bool) -> Arm | None:
@@ -112,13 +115,19 @@ def predeclared_generative(arms: Sequence[Arm], *, unbalanced: bool) -> Arm | No
 
 
 def with_recipe(arm: Arm, rival: Arm) -> Arm:
-    """Give an arm of base ``best_rival`` that rival's recipe."""
+    """Give an arm of base ``best_rival`` that rival's recipe.
+
+    What the rival trains of a pretrained classifier belongs to its recipe, unless it trains
+    nothing: beside images that is no recipe.
+    """
     if arm.base != "best_rival":
         return arm
     recipe = rival.recipe
     if arm.spread_evenly:
         recipe = recipe.model_copy(update={"sampler": "class_balanced", "loss": "cross_entropy"})
-    return arm.model_copy(update={"recipe": recipe, "duplicate": rival.duplicate})
+    tuning = arm.tuning or (None if rival.tuning == "zero_shot" else rival.tuning)
+    changes = {"recipe": recipe, "duplicate": rival.duplicate, "tuning": tuning}
+    return arm.model_copy(update=changes)
 
 
 def named_arm(arms: Sequence[Arm], name: str, *, role: str) -> Arm:

@@ -29,6 +29,7 @@ from synthlift.study.preparation import (
     original_sizes,
     prepare,
 )
+from synthlift.study.pretrained import checkpoint_for
 from synthlift.study.session import Session
 from synthlift.study.stages.curation import VERDICTS
 
@@ -94,6 +95,7 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
         {"name": component.title, **resolve_component("filters", component)}
         for component in filters
     ]
+    texts = checkpoint_for(session.study, filters)
     _refuse_same_place(session, pool)
     classes = _classes_of(session)
     source = _open(pool, base=session.base, classes=classes)
@@ -129,7 +131,7 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
             StageRequest(
                 stage="curate",
                 function="synthlift.study.stages.curation:judge_pool",
-                config={"draw": 0, "filters": resolved},
+                config={"draw": 0, "filters": resolved, **texts},
                 inputs={
                     **as_inputs(prepared.data),
                     "scorer": scorer.key,

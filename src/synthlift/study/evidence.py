@@ -242,7 +242,8 @@ def planned_arms(work: Work) -> list[PlannedArm]:
 def recipe_facts(arm: Arm) -> dict[str, Any]:
     """How an arm trains, as the results record it."""
     recipe = {**arm.recipe.model_dump(), "duplicate": arm.duplicate, "regime": arm.regime}
-    return {**recipe, "retrieved": True} if arm.retrieved else recipe
+    own = {"retrieved": arm.retrieved, "tuning": arm.tuning}
+    return recipe | {name: value for name, value in own.items() if value}
 
 
 def _real(work: Work, arm: str, indices: list[int], training: dict[str, float]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Any
 from synthlift.spec.targets import Cell
 from synthlift.study.beside import check_beside
 from synthlift.study.budget import Option, expected_seconds
+from synthlift.study.environment import WATTS_PER_CORE
 from synthlift.study.layout import most_wanted, wanted_images
 from synthlift.study.planning import Plan, describe_task, make_plan, measure
 from synthlift.study.preparation import Opened, decide_design, open_data
@@ -24,7 +25,8 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
 
     Returns:
         JSON: design, image_size, channels, arms, replicates, generator_fits, steps, seconds
-        (upper bound), disk_bytes, minimal_detectable_effect, warnings and decisions.
+        (upper bound), energy_kwh (estimated, of the processor), disk_bytes,
+        minimal_detectable_effect, warnings and decisions.
     """
     opened = open_data(session)
     check_beside(session, opened.classes)
@@ -41,6 +43,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         training_share=1.0,
     )
     effect = detectable(opened, session, plan)
+    seconds = expected_seconds(task, option, speeds) * UPPER
     return {
         "design": design.kind,
         "image_size": plan.image_size,
@@ -52,7 +55,9 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
             "classifier": plan.training_steps or speeds.training_steps,
             "generator": round(speeds.generator_steps * plan.generator_share),
         },
-        "seconds": expected_seconds(task, option, speeds) * UPPER,
+        "seconds": seconds,
+        # As measured costs are, so that plan and report compare: for each worker a busy core.
+        "energy_kwh": seconds * workers * WATTS_PER_CORE / 3.6e6,
         "disk_bytes": _disk(plan, task.cells, opened),
         "minimal_detectable_effect": effect,
         "warnings": _warnings(effect, session.study.primary.margin, plan),

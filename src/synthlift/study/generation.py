@@ -19,6 +19,7 @@ from synthlift.study.components import Resolved, resolve_component
 from synthlift.study.halving import Halving, Place, halve, halvings_of, micro_batch_of
 from synthlift.study.layout import FitUnit
 from synthlift.study.pools import Pool
+from synthlift.study.pretrained import checkpoint_for
 from synthlift.study.session import Session
 from synthlift.study.streams import Stream
 
@@ -118,7 +119,11 @@ def _judge_request(
     return StageRequest(
         stage="judge",
         function=f"{_STAGES}:judge",
-        config={"draw": pool.unit.draw, "filters": list(pool.curation.filters)},
+        config={
+            "draw": pool.unit.draw,
+            "filters": list(pool.curation.filters),
+            **checkpoint_for(session.study, pool.curation.filters),
+        },
         inputs={
             **as_inputs(pool.data),
             "scorer": pool.scorer,

@@ -11,9 +11,10 @@ from synthlift.spec.arms import Arm, Recipe
 from synthlift.spec.targets import SOURCES, By, Cell, class_cells
 from synthlift.store import StageRequest
 from synthlift.store.images import DataKeys, ManifestEntry, as_inputs
-from synthlift.study.components import Resolved
+from synthlift.study.components import Resolved, resolve_component, settings_of
 from synthlift.study.layout import FitUnit, Replicate, wanted_images
 from synthlift.study.pools import Pool
+from synthlift.study.pretrained import tuned_classifier
 from synthlift.study.session import Session
 from synthlift.study.stages.models import model_seed
 
@@ -121,6 +122,23 @@ def from_hard_cases(cell: Cell) -> Cell:
     return Cell.of(cell.label, {**dict(cell.attributes), SOURCES: "hard_cases"})
 
 
+def _tuned(
+    session: Session, shared: Modelling, arm: Arm, draw: int
+) -> tuple[Resolved, dict[str, Any]]:
+    """Classifier and training settings of an arm that trains another part of the classifier."""
+    training = shared.training[draw]
+    if arm.tuning is None:
+        return shared.classifier, training
+    own, usual = (
+        settings_of("classifiers", one)
+        for one in (tuned_classifier(session.study, arm), session.study.classifier)
+    )
+    if session.study.training.learning_rate == "auto":
+        factor = own.learning_rate_factor() / usual.learning_rate_factor()
+        training = {**training, "learning_rate": training["learning_rate"] * factor}
+    return resolve_component("classifiers", tuned_classifier(session.study, arm)), training
+
+
 def _request(
     session: Session,
     shared: Modelling,
@@ -138,13 +156,14 @@ def _request(
         include={"recipe", "duplicate", "regime", "synthetic_share", "posing"},
     )
     posing = shared.wanted(arm, draw) if arm.posing else {}
+    classifier, training = _tuned(session, shared, arm, draw)
     return StageRequest(
         stage="model",
         function=f"{_STAGES}:train_model",
         config={
             "arm": recipe,
-            "classifier": shared.classifier,
-            "training": shared.training[draw],
+            "classifier": classifier,
+            "training": training,
             "draw": draw,
             "fit": session.study.data.fit,
             "manifest": [dict(entry) for entry in manifest],

@@ -27,6 +27,7 @@ from synthlift.study.components import resolve_component
 from synthlift.study.filtering import automatic, curation_of, least_share
 from synthlift.study.layout import Layout, make_layout, with_room
 from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
+from synthlift.study.pretrained import check_pretrained
 from synthlift.study.retrieving import require_pool
 from synthlift.study.session import Session
 
@@ -83,6 +84,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
     )
     require_pool(session.arms(), study.data)
     curation_of(study.curation, {})
+    check_pretrained(study, session.arms())
     design = decide_design(session, opened)
     channels = decide_channels(session, opened)
     if study.budget is None:

@@ -12,6 +12,7 @@ from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
 from synthlift.study.environment import WATTS_PER_CORE
 from synthlift.study.pools import Pool
+from synthlift.study.pretrained import checkpoint_of
 from synthlift.study.work import Work
 
 NAMES = (
@@ -23,6 +24,7 @@ NAMES = (
     "cas",
     "gan_test",
     "told_apart",
+    "cmmd",
 )
 
 
@@ -38,10 +40,15 @@ def quality_figures(work: Work) -> dict[str, list[Artefact]]:
 
 def _request(work: Work, pool: Pool) -> StageRequest:
     manifest, chunks = pool.first_chunks()
+    clip = checkpoint_of(work.session.study)
     return StageRequest(
         stage="quality",
         function="synthlift.study.stages.evidence:quality",
-        config={"draw": pool.unit.draw, "manifest": manifest},
+        config={
+            "draw": pool.unit.draw,
+            "manifest": manifest,
+            **({} if clip is None else {"clip": clip}),
+        },
         inputs={**as_inputs(pool.data), "scorer": pool.scorer, "chunks": chunks},
         seed=seed_for(work.session.study.seed, "quality", pool.generator, pool.unit.index),
         numerics=work.session.numerics,
@@ -55,8 +62,8 @@ def quality_results(figures: Sequence[Artefact]) -> list[QualityFigure]:
     measured = [artefact.summary for artefact in figures if artefact.summary["measured"]]
     found = []
     for name in NAMES:
-        values = [one["generated"][name] for one in measured]
-        floors = [one["floor"][name] for one in measured]
+        values = [one["generated"][name] for one in measured if name in one["generated"]]
+        floors = [one["floor"][name] for one in measured if name in one["floor"]]
         if values and np.isfinite([*values, *floors]).all():
             found.append(
                 QualityFigure(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from synthlift.registry import descriptor
 from synthlift.spec.study import Component, Study
+from synthlift.study.components import settings_of
 
 if TYPE_CHECKING:
     from synthlift.training.settings import ResolvedTraining
@@ -40,7 +41,7 @@ def training_settings(
         image_size=image_size,
         classes=len(counts),
         flip_keeps_class=flip,
-        pretrained=bool(study.classifier.settings().get("weights")),
+        learning_rate_factor=settings_of("classifiers", study.classifier).learning_rate_factor(),
     )
 
 

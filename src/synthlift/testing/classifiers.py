@@ -31,7 +31,8 @@ SHAPES = ((8, 8, 1), (28, 28, 1), (32, 32, 3))
 
 
 def _task(shape: tuple[int, int, int] = (28, 28, 1), classes: int = 5) -> ImageTask:
-    return ImageTask(shape, classes, (0.4,) * shape[2], (0.3,) * shape[2])
+    names = ("ant", "bee", "cat", "dog", "eel")[:classes]
+    return ImageTask(shape, classes, (0.4,) * shape[2], (0.3,) * shape[2], names=names)
 
 
 def _pixels(count: int, shape: tuple[int, int, int] = (28, 28, 1)) -> np.ndarray:
@@ -65,11 +66,14 @@ def head_reads_features(descriptor: Descriptor, config: ComponentConfig) -> None
 
 
 def seed_decides_initialisation(descriptor: Descriptor, config: ComponentConfig) -> None:
-    """The same seed gives the same weights, another seed others."""
+    """The same seed gives the same weights; another one others, where none are pretrained."""
     first, again = _network(descriptor, config).state_dict(), _network(descriptor, config)
     assert all(torch.equal(v, first[k]) for k, v in again.state_dict().items())
-    other = _network(descriptor, config, seed=1).state_dict()
-    assert not torch.equal(other["head.weight"], first["head.weight"])
+    heads = [
+        build_network(descriptor, config, task=_task(), seed=seed, pretrained=False).head
+        for seed in (0, 1)
+    ]
+    assert not torch.equal(heads[0].state_dict()["weight"], heads[1].state_dict()["weight"])
 
 
 def leaves_global_random_state(descriptor: Descriptor, config: ComponentConfig) -> None:
@@ -80,11 +84,16 @@ def leaves_global_random_state(descriptor: Descriptor, config: ComponentConfig) 
 
 
 def learns(descriptor: Descriptor, config: ComponentConfig) -> None:
-    """Gradient steps lower the loss and reach every parameter."""
+    """Gradient steps lower the loss, reach every parameter to be trained, and no frozen one."""
     network = _network(descriptor, config).train()
+    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    assert bool(learnt) == config.trains(), "what learns nothing has nothing to train"
+    if not learnt:
+        return
+    frozen = {n: p.clone() for n, p in network.named_parameters() if not p.requires_grad}
     images = torch.from_numpy(_pixels(10)).permute(0, 3, 1, 2).float() / 255
     labels = torch.arange(10) % 5
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(learnt, lr=1e-3)
     losses = []
     with torch.random.fork_rng(devices=[]):
         for _ in range(12):
@@ -93,8 +102,10 @@ def learns(descriptor: Descriptor, config: ComponentConfig) -> None:
             torch.autograd.backward(loss)
             optimizer.step()
             losses.append(loss.item())
-    silent = [name for name, p in network.named_parameters() if p.grad is None]
+    silent = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert not silent, f"no gradient reaches {silent}"
+    now = dict(network.named_parameters())
+    assert all(torch.equal(value, now[name]) for name, value in frozen.items())
     assert losses[-1] < losses[0]
 
 

@@ -9,7 +9,7 @@ def test_my_filter(check):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -40,6 +40,7 @@ def filter_inputs() -> FilterInputs:
         encoder=CallableEncoder("pixels", _flat),
         reference=ImageBatch(pixels=pixels, labels=labels),
         scorer=_mean_scorer(inputs.train),
+        texts=_MeanMatch(inputs.train),
     )
 
 
@@ -59,6 +60,31 @@ def _mean_scorer(train: ImageSet) -> Scorer:
         return np.asarray(shares, dtype=np.float32)
 
     return score
+
+
+class _MeanMatch:
+    """Stands for a CLIP checkpoint: the text of a class is the mean of its images.
+
+    Args:
+        train: labelled images.
+    """
+
+    def __init__(self, train: ImageSet) -> None:
+        features = _flat(train.pixels())
+        self._mean = features.mean(axis=0)
+        means = [features[train.labels == label].mean(axis=0) for label in range(3)]
+        self._texts = np.stack(means + [self._mean] * (len(train.classes) - 3)) - self._mean
+
+    def classes(self, pixels: UInt8) -> Float32:
+        """Cosines [n, K]."""
+        seen = (_flat(pixels) - self._mean)[:, None]
+        lengths = np.sqrt((seen**2).sum(axis=2) * (self._texts**2).sum(axis=1)) + 1e-6
+        return np.asarray((seen * self._texts).sum(axis=2) / lengths, dtype=np.float32)
+
+    def prompts(self, pixels: UInt8, prompts: Sequence[str]) -> Float32:
+        """Cosines [n]; a prompt is the index of a class."""
+        every = self.classes(pixels)
+        return np.asarray(every[np.arange(len(pixels)), [int(one) for one in prompts]])
 
 
 def _calibrated(descriptor: Descriptor, config: ComponentConfig) -> Filter:

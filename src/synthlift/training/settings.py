@@ -15,8 +15,6 @@ FEWEST_STEPS, MOST_STEPS = 200, 10_000
 # Trials on long-tailed digits (150 images) and flowers (300 at 32 px): 1e-3 to 8e-3 gain with the
 # rate at these short schedules; half of the best leaves room for deeper networks.
 LEARNING_RATES: dict[str, float] = {"adam": 4e-3, "sgd": 0.05}
-# Pretrained weights are adjusted, not learnt anew.
-PRETRAINED_FACTOR = 0.1
 
 
 class ResolvedTraining(BaseModel):
@@ -56,7 +54,7 @@ def resolve_training(
     image_size: int,
     classes: int,
     flip_keeps_class: bool = False,
-    pretrained: bool = False,
+    learning_rate_factor: float = 1.0,
 ) -> ResolvedTraining:
     """Fill in everything that is ``auto``.
 
@@ -66,7 +64,7 @@ def resolve_training(
         image_size, classes: side in pixels and number of classes, named in the reason; in trials
             the number of images decided how long training kept gaining, not these.
         flip_keeps_class: outcome of ``transforms.flip_keeps_class``; used where flip is auto.
-        pretrained: the classifier starts from a weights file: auto takes a tenth of the rate.
+        learning_rate_factor: of the classifier; multiplies the rate where it is auto.
     """
     steps, reason = training.steps, "given in the study file"
     if steps == "auto":
@@ -74,7 +72,7 @@ def resolve_training(
         reason += f" ({classes} classes at {image_size} pixels)"
     rate = training.learning_rate
     if rate == "auto":
-        rate = LEARNING_RATES[training.optimizer] * (PRETRAINED_FACTOR if pretrained else 1.0)
+        rate = LEARNING_RATES[training.optimizer] * learning_rate_factor
     return ResolvedTraining(
         steps=steps,
         batch_size=training.batch_size,

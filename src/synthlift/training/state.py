@@ -76,13 +76,14 @@ class TrainingState:
         """Keep the averaged weights if balanced accuracy, then likelihood, beats what was kept."""
         score = (accuracy, -nll)
         if self.best_score is None or score > self.best_score:
-            self.best = {k: v.clone() for k, v in self.averaged.state_dict().items()}
+            now = changing(self.averaged, like=self.network)
+            self.best = {name: value.clone() for name, value in now.items()}
             self.best_step, self.best_score = self.step, score
 
     def final_network(self) -> ImageNetwork:
         """The averaged network, with the best weights where early stopping kept some."""
         if self.best is not None:
-            self.averaged.load_state_dict(self.best)
+            put_back(self.averaged, self.best)
         return self.averaged
 
 
@@ -93,9 +94,32 @@ def start_state(
     network = network.to(device).train()
     if numerics.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    averaged = copy.deepcopy(network).requires_grad_(False) if settings.ema else network
+    learnt = [p for p in network.parameters() if p.requires_grad]
+    averaged = _twin(network) if settings.ema else network
     zero, pairs = torch.zeros((), device=device), _pairs(averaged, network)
-    return TrainingState(network, averaged, Optimizer(network.parameters(), settings), zero, pairs)
+    return TrainingState(network, averaged, Optimizer(learnt, settings), zero, pairs)
+
+
+def _twin(network: ImageNetwork) -> ImageNetwork:
+    """A copy that shares what is frozen: it never changes, and may be large."""
+    frozen = {id(p): p for p in network.parameters() if not p.requires_grad}
+    return copy.deepcopy(network, frozen).requires_grad_(False)
+
+
+def changing(network: ImageNetwork, *, like: ImageNetwork) -> dict[str, Tensor]:
+    """What training may change of a network's state: all but its frozen parameters.
+
+    Args:
+        network: whose values are taken.
+        like: the trained network, whose parameters say what is frozen.
+    """
+    frozen = {name for name, p in like.named_parameters() if not p.requires_grad}
+    return {name: value for name, value in network.state_dict().items() if name not in frozen}
+
+
+def put_back(network: ImageNetwork, state: dict[str, Tensor]) -> None:
+    """Put what :func:`changing` gave into the network that it was taken from."""
+    network.load_state_dict({**network.state_dict(), **state})
 
 
 def _pairs(averaged: ImageNetwork, network: ImageNetwork) -> AveragedPairs:
@@ -103,6 +127,8 @@ def _pairs(averaged: ImageNetwork, network: ImageNetwork) -> AveragedPairs:
     means = [*averaged.parameters(), *averaged.buffers()]
     current = [*network.parameters(), *network.buffers()]
     for mean, now in zip(means, current, strict=True):
+        if mean is now:
+            continue
         floating = now.is_floating_point()
         (pairs.means if floating else pairs.mean_counters).append(mean)
         (pairs.current if floating else pairs.counters).append(now)
@@ -141,8 +167,8 @@ def average(state: TrainingState, *, decay: float, steps_in_phase: int) -> None:
 def save_checkpoint(state: TrainingState, folder: Path) -> None:
     """Write everything that :func:`restore` needs, in one step."""
     content = {
-        "network": state.network.state_dict(),
-        "averaged": state.averaged.state_dict(),
+        "network": changing(state.network, like=state.network),
+        "averaged": changing(state.averaged, like=state.network),
         "optimizer": state.optimizer.state(),
         "best": state.best,
         "loss_sum": state.loss_sum,
@@ -171,8 +197,8 @@ def restore(state: TrainingState, folder: Path) -> bool:
     if not path.is_file():
         return False
     content = torch.load(path, map_location=state.loss_sum.device, weights_only=True)
-    state.network.load_state_dict(content["network"])
-    state.averaged.load_state_dict(content["averaged"])
+    put_back(state.network, content["network"])
+    put_back(state.averaged, content["averaged"])
     state.optimizer.restore(content["optimizer"])
     state.best, state.loss_sum = content["best"], content["loss_sum"]
     for name in _PLAIN:

@@ -11,13 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from synthlift.errors import InputError, StageError
 from synthlift.registry import ComponentConfig, Descriptor
@@ -28,6 +27,7 @@ from synthlift.training.batches import Batch, Batches, TrainingSeeds
 from synthlift.training.calibration import fit_temperature, negative_log_likelihood
 from synthlift.training.heads import HeadImages, require_head
 from synthlift.training.images import TrainingImages, training_images
+from synthlift.training.inputs import augmented, make_tables
 from synthlift.training.losses import SoftCrossEntropy
 from synthlift.training.regimes import Phase, boundaries, filled_labels, phases_of
 from synthlift.training.settings import ResolvedTraining
@@ -50,7 +50,6 @@ from synthlift.vision.classifiers.base import (
     seeded,
 )
 from synthlift.vision.prediction import ClassifierFacts, compute
-from synthlift.vision.transforms import Draws, augment, mix
 
 HISTORY_POINTS = 20
 CHECKPOINT_SECONDS = 30.0
@@ -85,6 +84,8 @@ class TrainingJob:
         synthetic_pixels: uint8 [m, h, w, c] of the same shape as the real ones, in memory or
             where they lie, or None.
         synthetic_labels: int64 [m], or None.
+        synthetic_targets: float32 [m, k], class probabilities of images that mix classes, or None
+            where each is of its class alone.
         numerics: layout and precision.
     """
 
@@ -97,6 +98,7 @@ class TrainingJob:
     seeds: TrainingSeeds
     synthetic_pixels: PixelRows | None = field(default=None, repr=False)
     synthetic_labels: Int64 | None = field(default=None, repr=False)
+    synthetic_targets: Float32 | None = field(default=None, repr=False)
     numerics: Numerics = Numerics()
 
 
@@ -109,6 +111,7 @@ class TrainedClassifier:
         facts: what is saved beside the weights, temperature included.
         history: about 20 points: step, phase, learning_rate, loss (mean since the last point) and,
             with early stopping, validation_balanced_accuracy and validation_nll.
+        steps: that were taken; 0 for a classifier that learns nothing.
         best_step: the step whose weights were kept.
         validation_logits: float32 [n, k] of ``network`` on the validation images.
         seconds: wall time of the steps, resumed parts included.
@@ -117,19 +120,10 @@ class TrainedClassifier:
     network: ImageNetwork
     facts: ClassifierFacts
     history: list[dict[str, float | str]]
+    steps: int
     best_step: int
     validation_logits: Float32
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """What a batch needs besides its images: targets, real ones first, and draws."""
-
-    targets_nk: Tensor
-    real_count: int
-    real_draws: Draws
-    synthetic_draws: Draws
 
 
 def train(
@@ -148,6 +142,7 @@ def train(
         StageError: the loss is no longer finite.
     """
     _check(job)
+    job = _within_reach(job)
     labels = _synthetic_labels(job)
     phases = phases_of(
         job.arm,
@@ -177,6 +172,13 @@ def _check(job: TrainingJob) -> None:
         )
 
 
+def _within_reach(job: TrainingJob) -> TrainingJob:
+    """A classifier that learns nothing takes no step."""
+    if job.config.trains():
+        return job
+    return replace(job, settings=job.settings.model_copy(update={"steps": 0}))
+
+
 def _synthetic_labels(job: TrainingJob) -> Int64:
     none = np.zeros(0, np.int64)
     return none if job.synthetic_labels is None else job.synthetic_labels
@@ -184,19 +186,8 @@ def _synthetic_labels(job: TrainingJob) -> Int64:
 
 def _task(job: TrainingJob) -> ImageTask:
     mean, std = channel_statistics(in_blocks(job.real.source))
-    return ImageTask(job.real.image_shape, len(job.real.classes), mean, std)
-
-
-def _tables(job: TrainingJob, device: str) -> _Tables:
-    labels = np.concatenate([job.real.labels, _synthetic_labels(job)])
-    one_hot = functional.one_hot(torch.from_numpy(labels), len(job.real.classes)).float()
-    seed = job.seeds.augmentation
-    return _Tables(
-        one_hot.to(device),
-        len(job.real),
-        Draws(seed_for(seed, "real")),
-        Draws(seed_for(seed, "synthetic")),
-    )
+    classes = job.real.classes
+    return ImageTask(job.real.image_shape, len(classes), mean, std, names=classes)
 
 
 def _run_phases(
@@ -213,8 +204,22 @@ def _run_phases(
     images = training_images(
         job.real.source, job.synthetic_pixels, layout=layout, device=run.device
     )
-    tables = _tables(job, run.device)
-    assemble = partial(_assemble, tables=tables, job=job)
+    labels = np.concatenate([job.real.labels, _synthetic_labels(job)])
+    tables = make_tables(
+        labels,
+        mixed=job.synthetic_targets,
+        real=len(job.real),
+        classes=len(job.real.classes),
+        seed=job.seeds.augmentation,
+        device=run.device,
+    )
+    assemble = partial(
+        augmented,
+        tables=tables,
+        strength=job.arm.recipe.augmentation,
+        flip=job.settings.flip,
+        channels_last=job.numerics.channels_last,
+    )
     saved = time.perf_counter()
     every = max(1, steps // HISTORY_POINTS)
     with seeded(job.seeds.augmentation, device=run.device):
@@ -313,28 +318,6 @@ def _step(
     state.synthetic_seen += len(batch.synthetic)
 
 
-def _assemble(
-    batch: Batch, pixels_nchw: Tensor, tables: _Tables, job: TrainingJob
-) -> tuple[Tensor, Tensor]:
-    """Augmented float32 images [n, c, h, w] in [0, 1] and targets [n, k] of one batch."""
-    device, strength = pixels_nchw.device, job.arm.recipe.augmentation
-    rows = torch.from_numpy(np.concatenate([batch.real, batch.synthetic + tables.real_count]))
-    inputs, targets = pixels_nchw.float().div_(255), tables.targets_nk[rows.to(device)]
-    if strength == "none":
-        return inputs, targets
-    draws = torch.cat(
-        [
-            tables.real_draws.take(batch.real_start, len(batch.real)),
-            tables.synthetic_draws.take(batch.synthetic_start, len(batch.synthetic)),
-        ]
-    ).to(device)
-    inputs = augment(inputs, draws, strength=strength, flip=job.settings.flip)
-    inputs, targets = mix(inputs, targets, draws, strength=strength)
-    if job.numerics.channels_last:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-    return inputs, targets
-
-
 def _check_finite(state: TrainingState, job: TrainingJob) -> None:
     if not torch.isfinite(state.loss_sum):
         raise StageError(
@@ -392,4 +375,12 @@ def _finish(
         initialisation=component.initialisation,
     )
     best = state.best_step if state.best_step is not None else state.step
-    return TrainedClassifier(network, facts, state.history, best, logits, state.seconds)
+    return TrainedClassifier(
+        network=network,
+        facts=facts,
+        history=state.history,
+        steps=state.step,
+        best_step=best,
+        validation_logits=logits,
+        seconds=state.seconds,
+    )

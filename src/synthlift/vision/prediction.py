@@ -61,7 +61,9 @@ class ClassifierFacts(BaseModel):
     @property
     def task(self) -> ImageTask:
         """What the network was built for."""
-        return ImageTask(self.image_shape, len(self.classes), self.mean, self.std)
+        return ImageTask(
+            self.image_shape, len(self.classes), self.mean, self.std, names=self.classes
+        )
 
 
 class Classifier:

@@ -206,3 +206,17 @@ def test_another_format_under_its_name_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode_file(tmp_path / "png.jpg", max_pixels=99).pixels, pixels)
     (tmp_path / "jpeg.png").write_bytes(_jpeg())
     assert decode_file(tmp_path / "jpeg.png", max_pixels=LIMIT).pixels.shape == (17, 23, 3)
+
+
+def test_files_that_share_their_header_are_told_apart_from_others() -> None:
+    first, second = _jpeg((23, 17)), _jpeg((23, 17), quality=40)
+    for data in (first, first, second, _jpeg((24, 17)), _jpeg(mode="L"), first):
+        assert decode_plain(data, max_pixels=LIMIT) is not None
+        assert _same(data)
+    # Known from a file that was let in, and yet too large where the limit is lower.
+    assert decode_plain(first, max_pixels=23 * 17) is not None
+    assert decode_plain(first, max_pixels=23 * 17 - 1) is None
+    # As long as what the files share, and without a picture behind it.
+    for length in range(first.index(b"\xff\xda") - 2, first.index(b"\xff\xda") + 8):
+        assert decode_plain(first[:length], max_pixels=LIMIT) is None
+        assert _same(first[:length])

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from synthlift.errors import InputError
+from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.generators.text_to_image.generator import TextToImageFitted, TextToImageGenerator
-from synthlift.generators.text_to_image.tokens import lost_words
 from synthlift.types import FitInputs, ImageBatch, ImageSet, LockedTest, RunContext, SampleRequest
 
 CLASSES = ("crane", "gull")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthlift.errors import InputError
-from synthlift.generators.text_to_image.config import read_prompts
+from synthlift.generators.pipelines.prompt_table import read_prompts
 from synthlift.generators.wording import Wording, ambiguous
 
 TEMPLATES = ("a photo of {label}", "{label} on {ground}, {light}", "a drawing")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from synthlift.errors import LeakageError, StageError
 from synthlift.rows import in_blocks
 from synthlift.store import pixel_files
-from synthlift.store.pixel_files import FileRows, JoinedRows, WithChannel, open_rows
+from synthlift.store.pixel_files import FileRows, WithChannel, open_rows
 from synthlift.types import GuardedPixels, UInt8
 
 COUNT = 40
@@ -51,23 +51,6 @@ def test_masks_have_one_channel_wherever_they_lie(
     found = WithChannel(open_rows(tmp_path / "masks.npy"))
     assert found.shape == (COUNT, 6, 6, 1)
     np.testing.assert_array_equal(found[rows], masks[rows][..., None])
-
-
-@given(rows=st.lists(st.integers(0, COUNT - 1), max_size=60), cut=st.integers(0, 60))
-def test_joined_rows_are_the_choices_one_after_the_other(
-    file: Path, rows: list[int], cut: int
-) -> None:
-    other = file.with_name("other.npy")
-    if not other.exists():
-        np.save(other, _pixels(seed=1))
-    chosen = rows or [0]
-    joined = JoinedRows([(file, chosen[:cut]), (other, [3, 3, 1]), (file, chosen[cut:])])
-    first, second = _pixels(), _pixels(seed=1)
-    whole = np.concatenate([first[chosen[:cut]], second[[3, 3, 1]], first[chosen[cut:]]])
-    assert joined.shape == whole.shape
-    some = np.random.default_rng(len(rows)).integers(0, len(whole), 25)
-    np.testing.assert_array_equal(joined[some], whole[some])
-    np.testing.assert_array_equal(joined[np.arange(len(whole))], whole)
 
 
 @pytest.mark.parametrize("row", [-1, COUNT])

@@ -169,6 +169,27 @@ def test_all_regimes_take_equal_steps(tmp_path: Path) -> None:
         assert counted == list(range(1, 12)), regime
 
 
+def test_images_that_mix_classes_are_learnt_as_such(tmp_path: Path) -> None:
+    zeros, ones = (VALIDATION.pixels()[VALIDATION.labels == k][:5] for k in (0, 1))
+    labels = np.zeros(10, np.int64)
+    halves = np.full((10, 10), 0, np.float32)
+    halves[:, :2] = 0.5
+    given: dict[str, Any] = {
+        "arm": Arm(name="a", role="generative", regime="synthetic_only"),
+        "synthetic_pixels": np.concatenate([zeros, ones]),
+        "synthetic_labels": labels,
+        "steps": 60,
+    }
+    certain = np.eye(10, dtype=np.float32)[labels]
+    hard = train(_job(**given), run=_run(tmp_path / "hard"))
+    same = train(_job(**given, synthetic_targets=certain), run=_run(tmp_path / "same"))
+    assert _bits(same) == _bits(hard)
+    soft = train(_job(**given, synthetic_targets=halves), run=_run(tmp_path / "soft"))
+    logits = compute(soft.network, given["synthetic_pixels"], what="logits")
+    found = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert found[:, :2].mean(0) == pytest.approx([0.5, 0.5], abs=0.1)
+
+
 def test_early_stopping_keeps_the_best_step_on_validation(tmp_path: Path) -> None:
     job = _job(steps=60, early_stopping=True, optimizer="sgd", learning_rate=0.3, ema=0.0)
     trained = train(job, run=_run(tmp_path))
@@ -268,7 +289,9 @@ def test_settings_are_resolved_with_reasons() -> None:
         flip_keeps_class=True,
     )
     assert (given.steps, given.learning_rate, given.flip) == (7, 0.1, True)
-    tuned = resolve_training(Training(), train_count=145, image_size=8, classes=10, pretrained=True)
+    tuned = resolve_training(
+        Training(), train_count=145, image_size=8, classes=10, learning_rate_factor=0.1
+    )
     assert tuned.learning_rate == pytest.approx(auto.learning_rate / 10)
     assert given.reason == "given in the study file"
     assert ResolvedTraining.model_validate(given.model_dump(mode="json")) == given

@@ -12,6 +12,7 @@ from synthlift.types import Float32, Int64
 from synthlift.vision.quality import (
     MOST,
     Quality,
+    cmmd,
     density_coverage,
     kernel_distance,
     matched_rows,
@@ -150,3 +151,28 @@ def test_too_few_images_are_not_measured() -> None:
         )
         is None
     )
+
+
+def unit(count: int, *, seed: int, shift: float = 0.0) -> Float32:
+    """Embeddings of length 1."""
+    drawn = cloud(count, seed=seed) + np.float32(shift)
+    found: Float32 = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return found
+
+
+def test_cmmd_is_the_authors_estimate_of_its_definition() -> None:
+    from sklearn.metrics.pairwise import rbf_kernel
+
+    x, y = unit(40, seed=0), unit(30, seed=1, shift=0.5)
+    within = [rbf_kernel(z, gamma=1 / (2 * 10**2)).mean() for z in (x, y)]
+    between = rbf_kernel(x, y, gamma=1 / (2 * 10**2)).mean()
+    assert cmmd(x, y) == pytest.approx(1000 * (sum(within) - 2 * between), rel=1e-5)
+    assert cmmd(x, x) == pytest.approx(0, abs=1e-9)
+
+
+def test_cmmd_tells_a_gap_from_its_floor() -> None:
+    floor = cmmd(unit(100, seed=2), unit(100, seed=3))
+    assert floor > 0
+    assert cmmd(unit(100, seed=4), unit(100, seed=3)) < 2 * floor
+    assert cmmd(unit(100, seed=4, shift=0.5), unit(100, seed=3)) > 5 * floor
+    assert cmmd(unit(400, seed=2), unit(400, seed=3)) < floor / 2  # the fewer, the larger

@@ -226,11 +226,17 @@ def _terms(told: Told) -> str:
 
 
 def _pool_terms(told: Told) -> str:
-    """Terms of imported pools, as far as they are stated."""
+    """Terms of imported pools and licences of pretrained models, as far as they are stated."""
     said = [
         f"\n\nTerms of '{g.title}', as stated by the user: {g.settings()['terms']}."
         for g in told.run.study.generators
         if g.settings().get("terms")
+    ]
+    said += [
+        f"\n\nLicence of the model behind '{g.name}', as it states it: {g.config['licence']}. It "
+        "may bind the images, too."
+        for g in told.run.results.generators
+        if g.config.get("licence")
     ]
     return "".join(said)
 

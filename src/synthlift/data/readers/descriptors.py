@@ -21,8 +21,8 @@ EMBEDDED = ReaderDescriptor(
     config=ComponentConfig,
     version="1",
     target=f"{_HERE}.embedded:EmbeddedReader",
-    summary="scikit-learn's digits",
-    schemes=("sklearn",),
+    summary="scikit-learn's digits, and drawings with traits: embedded:drawings",
+    schemes=("sklearn", "embedded"),
 )
 NPZ = ReaderDescriptor(
     kind="npz",

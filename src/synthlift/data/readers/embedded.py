@@ -1,8 +1,7 @@
-"""Data that come with a dependency: scikit-learn's handwritten digits."""
+"""Data that need no file: scikit-learn's handwritten digits, and what is drawn from them."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,46 +10,32 @@ import numpy as np
 
 from synthlift.data.contract import Item, Source, Where
 from synthlift.data.decode import WHITE_16_BIT, Decoded
+from synthlift.data.readers.drawn import COLOURED, DRAWINGS, DrawnSource
+from synthlift.drawings.strokes import digits_table
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import ComponentConfig
 from synthlift.store import digest
-from synthlift.types import Float64, UInt8
+from synthlift.types import UInt8
 
 DIGITS = "sklearn:digits"
-
-
-def _digits_table() -> Float64:
-    """Grey levels 0..16 of 8 × 8 pixels, then the digit: float64 [1797, 65].
-
-    The file is read as ``load_digits`` does: importing scikit-learn for it takes a second or two.
-    """
-    spec = importlib.util.find_spec("sklearn")
-    assert spec is not None
-    assert spec.origin is not None
-    file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
-    if file.is_file():
-        return np.loadtxt(file, delimiter=",")
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    return np.column_stack([bunch.data, bunch.target])
+NAMES = (DIGITS, DRAWINGS, COLOURED)
 
 
 class EmbeddedReader:
-    """Opens ``sklearn:digits``."""
+    """Opens ``sklearn:digits`` and the collections that are drawn."""
 
     def __init__(self, config: ComponentConfig) -> None:
         del config
 
     def open(self, where: Where) -> Source:
         """See :class:`~synthlift.data.contract.Reader`."""
-        if where.source != DIGITS:
+        if where.source not in NAMES:
             raise InputError(
-                f"unknown source '{where.source}'{nearest_name(where.source, [DIGITS])}",
-                rule=f"the embedded data set is called {DIGITS}",
+                f"unknown source '{where.source}'{nearest_name(where.source, NAMES)}",
+                rule=f"the embedded data sets are called {', '.join(NAMES)}",
                 remedy=f"write {DIGITS}, or give a folder with one sub-folder a class",
             )
-        return _Digits(where)
+        return _Digits(where) if where.source == DIGITS else DrawnSource(where)
 
 
 class _Digits:
@@ -65,7 +50,7 @@ class _Digits:
 
     @cached_property
     def _data(self) -> tuple[np.ndarray, np.ndarray]:
-        table = _digits_table()
+        table = digits_table()
         images = table[:, :-1].reshape(-1, 8, 8)
         return np.rint(images * (255 / 16)).astype(np.uint8), table[:, -1].astype(np.int64)
 

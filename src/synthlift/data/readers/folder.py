@@ -103,6 +103,7 @@ class _Folder:
         notes: Sequence[str] = (),
     ) -> None:
         self._root = where.path.resolve()
+        self._prefix = os.path.join(self._root, "")  # noqa: PTH118
         self.where = where
         self.notes = notes
         self.ignored: Mapping[str, int] = dict(sorted(ignored.items()))
@@ -112,8 +113,7 @@ class _Folder:
 
     def load(self, path: str, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
         # Strings, since a Path costs more than decoding a small picture.
-        file = os.path.join(self._root, path)  # noqa: PTH118
-        return decode_file(file, max_pixels=max_pixels, white=white)
+        return decode_file(self._prefix + path, max_pixels=max_pixels, white=white)
 
     def file(self, path: str) -> Path | None:
         return self._root / path

@@ -13,7 +13,6 @@ from synthlift.errors import InputError
 
 JUNK_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
 _JUNK_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
-_ENDINGS = tuple(sorted(EXTENSIONS))
 LAYOUT = "one sub-folder a class, with that class's images inside it"
 
 File = tuple[str, int, int, int]
@@ -124,7 +123,7 @@ def no_permission(given: str) -> InputError:
 
 def is_image(name: str) -> bool:
     """Whether a visible file's ending is that of an image."""
-    return name.lower().endswith(_ENDINGS)
+    return name[name.rfind(".") :].lower() in EXTENSIONS
 
 
 def extension(name: str) -> str:

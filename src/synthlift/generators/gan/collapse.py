@@ -25,10 +25,10 @@ def spread(pixels: UInt8) -> float:
     """
     if len(pixels) < 2:
         return 0.0
-    flat: Float64 = pixels.reshape(len(pixels), -1) / 255.0
+    # Whole numbers are summed exactly in any order, so that equal images are 0 apart everywhere.
+    flat: Float64 = pixels.reshape(len(pixels), -1).astype(np.float64)
     squares = (flat**2).sum(1)
-    square = squares[:, None] + squares[None] - 2 * flat @ flat.T
-    apart = np.sqrt(np.maximum(square, 0.0))
+    apart = np.sqrt(squares[:, None] + squares[None] - 2 * flat @ flat.T) / 255.0
     return float(apart.sum() / (len(flat) * (len(flat) - 1)))
 
 

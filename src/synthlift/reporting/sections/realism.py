@@ -14,12 +14,23 @@ from synthlift.spec.facts import GeneratorResult, QualityFigure
 from synthlift.spec.results import ArmResult, Contrast
 
 _SHARES = ("told_apart", "cas", "gan_test", "precision", "recall", "coverage")
-MEASURES = ("cas", "gan_test", "kid", "told_apart", "precision", "recall", "density", "coverage")
+MEASURES = (
+    "cas",
+    "gan_test",
+    "kid",
+    "cmmd",
+    "told_apart",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+)
 """Columns of the table, in order; the glossary explains them by :data:`WORDS`."""
 WORDS = {
     "cas": "CAS",
     "gan_test": "GAN-test",
     "kid": "KID",
+    "cmmd": "CMMD",
     "told_apart": "told apart",
     "precision": "image precision",
     "recall": "image recall",

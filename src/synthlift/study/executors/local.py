@@ -23,6 +23,7 @@ from typing import Any
 from synthlift.errors import Interrupted, StageError, SynthliftError
 from synthlift.store import Store
 from synthlift.store.requests import StageRequest
+from synthlift.study.executors.memory import keep_freed_memory
 
 BUSY_SECONDS = 0.2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -220,6 +221,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 def _start_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    keep_freed_memory()
     threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from synthlift.registry import load_plugin
 from synthlift.rows import FeatureRows
@@ -20,9 +20,11 @@ from synthlift.store.images import (
     read_masks,
     read_part,
 )
+from synthlift.store.keys import canonical
 from synthlift.types import Encoder, FitInputs, GuardedPixels, ImageSet, RunContext
 
 if TYPE_CHECKING:
+    from synthlift.vision.clip.matching import ClipMatch
     from synthlift.vision.prediction import Classifier
 
 MANY = 10_000
@@ -117,6 +119,21 @@ def classifier(store: Store, key: str) -> Classifier:
     from synthlift.vision.prediction import load_classifier
 
     return load_classifier(store.open(key).folder)
+
+
+def text_match(config: Mapping[str, Any], classes: Sequence[str]) -> ClipMatch | None:
+    """The CLIP checkpoint of a request's settings beside its classes; None where there is none."""
+    if config.get("clip") is None:
+        return None
+    return _opened_clip(canonical(config["clip"]), tuple(classes))
+
+
+@functools.lru_cache(maxsize=1)
+def _opened_clip(checkpoint: str, classes: tuple[str, ...]) -> ClipMatch:
+    from synthlift.vision.clip.config import ClipCheckpoint
+    from synthlift.vision.clip.matching import ClipMatch
+
+    return ClipMatch(ClipCheckpoint.model_validate_json(checkpoint), classes=classes)
 
 
 @dataclass(frozen=True)

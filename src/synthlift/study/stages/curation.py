@@ -23,6 +23,7 @@ from synthlift.study.stages.common import (
     fit_inputs,
     load_plugins,
     reference,
+    text_match,
 )
 from synthlift.types import (
     Filter,
@@ -125,6 +126,7 @@ def _inputs(
         features=known.features,
         reference=_batch(pool, np.concatenate(first)),
         scorer=scorer,
+        texts=text_match(request.config, inputs.train.classes),
     )
 
 

@@ -18,7 +18,13 @@ from synthlift.store.images import (
     read_generated,
     usable_rows,
 )
-from synthlift.study.stages.common import classifier, fit_inputs, load_plugins, reference
+from synthlift.study.stages.common import (
+    classifier,
+    fit_inputs,
+    load_plugins,
+    reference,
+    text_match,
+)
 from synthlift.study.tables import Entry, gather
 from synthlift.types import UInt8
 
@@ -84,10 +90,11 @@ def quality(request: StageRequest, context: StageContext) -> Summary:
     """Stage: how real uncurated samples of one fit look, each figure beside its floor (METHOD §5).
 
     ``gan_test`` is the balanced accuracy on them of the study's judging classifier, which learnt
-    from the training images alone (Shmelkov 2018), beside that on validation images.
+    from the training images alone (Shmelkov 2018), beside that on validation images. ``cmmd`` is
+    there where the study names a CLIP checkpoint.
     """
     from synthlift.vision.features import encode
-    from synthlift.vision.quality import balanced, measure_quality
+    from synthlift.vision.quality import balanced, cmmd, matched_rows, measure_quality
 
     load_plugins(request)
     store = context.store
@@ -115,6 +122,13 @@ def quality(request: StageRequest, context: StageContext) -> Summary:
             [judge.probabilities(block).argmax(axis=1) for block in in_blocks(rows)]
         )
         figures["gan_test"] = balanced(right == given, given)
+    if match := text_match(request.config, inputs.train.classes):
+        mine, theirs, real = matched_rows(
+            labels, train=inputs.train.labels, held_out=held_out.labels, seed=request.seed
+        )
+        wanted = match.embed(held_out.source[real])
+        generated["cmmd"] = cmmd(match.embed(pixels[mine]), wanted)
+        floor["cmmd"] = cmmd(match.embed(inputs.train.source[theirs]), wanted)
     return {
         "measured": True,
         "generated": generated,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from synthlift.rows import IN_MEMORY_BYTES
 from synthlift.seeds import seed_for
 from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
-from synthlift.store.images import MASKS, PIXELS, ManifestEntry, read_generated
+from synthlift.store.images import MASKS, SOFT_LABELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
+from synthlift.store.packed import write_images
 from synthlift.study.components import build
 from synthlift.study.stages.common import (
     classifier,
@@ -31,6 +32,7 @@ from synthlift.study.stages.common import (
     load_plugins,
     reference,
     run_context,
+    text_match,
 )
 from synthlift.study.stages.errors import hard_sources
 from synthlift.study.stages.sheets import SheetKeeper, copy_sheets
@@ -132,7 +134,7 @@ def open_fit(store: Store, key: str, *, device: str) -> FittedGenerator:
 
 
 def sample(request: StageRequest, context: StageContext) -> Summary:
-    """Stage: one chunk of one sampling stream; writes ``pixels.npy`` uint8 [n, H, W, C].
+    """Stage: one chunk of one sampling stream; writes its images uint8 [n, H, W, C].
 
     A request's seed derives from (fit, stream, cell, index), so a chunk's pixels depend on
     nothing but its place in the stream.
@@ -172,10 +174,13 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
             rule="a generator's native size equals the study's image size",
             remedy=f"set data.image_size to {pixels.shape[1]}, or the generator's own size",
         )
-    np.save(context.out / PIXELS, pixels)
+    write_images(context.out, pixels)
     if batches and all(batch.masks is not None for batch in batches):
         masks = [batch.masks for batch in batches if batch.masks is not None]
         np.save(context.out / MASKS, np.concatenate(masks))
+    if batches and all(batch.soft_labels is not None for batch in batches):
+        soft = [batch.soft_labels for batch in batches if batch.soft_labels is not None]
+        np.save(context.out / SOFT_LABELS, np.concatenate(soft))
     told = {
         "origins": [origin for batch in batches for origin in batch.origins or ()],
         "prompts": [prompt for batch in batches for prompt in batch.prompts or ()],
@@ -233,8 +238,9 @@ def _calibrated(root: Path, spec: str) -> dict[str, Filter | Selector]:
         test=inputs.test,
         encoder=known.encoder,
         features=known.features,
-        reference=ImageBatch(*read_generated(store, chunks)) if chunks else None,
+        reference=_batch(store, chunks) if chunks else None,
         scorer=scorer.probabilities,
+        texts=text_match(parts, inputs.train.classes),
     )
     filters: dict[str, Filter | Selector] = {}
     for component in parts["filters"]:
@@ -267,22 +273,30 @@ def _whole_chunks(store: Store, keys: list[str]) -> list[ManifestEntry]:
     ]
 
 
+def _batch(store: Store, entries: Sequence[ManifestEntry]) -> ImageBatch:
+    """Generated images with the prompts that they were drawn from, where all have some."""
+    pixels, labels = read_generated(store, entries)
+    prompts: list[str] = []
+    for entry in entries:
+        told = store.open(entry["chunk"]).summary.get("prompts", ())
+        prompts.extend(told[row] for row in entry["rows"] if row < len(told))
+    whole = len(prompts) == len(labels)
+    return ImageBatch(pixels, labels, prompts=tuple(prompts) if whole else None)
+
+
 def judge(request: StageRequest, context: StageContext) -> Summary:
     """Stage: one verdict per image and filter for one chunk; kept in the record's summary."""
     from synthlift.curation.apply import judge_chunk
 
     load_plugins(request)
     inputs: Mapping[str, Any] = {k: v for k, v in request.inputs.items() if k != "chunk"}
-    spec = canonical(
-        {"draw": request.config["draw"], "filters": request.config["filters"], "inputs": inputs}
-    )
+    spec = canonical({**request.config, "inputs": inputs})
     chunk = _whole_chunks(context.store, [request.one("chunk")])
     if not chunk:
         return {"rejected_by": [], "reasons": [], "scores": {}, "flags": {}}
     calibrated = _calibrated_on_many if has_many(request, context.store) else _calibrated_on_few
     filters = calibrated(context.store.root, spec)
-    pixels, labels = read_generated(context.store, chunk)
-    judged = judge_chunk(filters, batch=ImageBatch(pixels=pixels, labels=labels))
+    judged = judge_chunk(filters, batch=_batch(context.store, chunk))
     return {
         "rejected_by": judged.rejected_by.tolist(),
         "reasons": judged.reasons.tolist(),

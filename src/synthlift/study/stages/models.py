@@ -9,7 +9,7 @@ from synthlift.rows import PixelRows
 from synthlift.seeds import generator_for, seed_for
 from synthlift.spec.arms import Arm
 from synthlift.store import StageContext, StageRequest, Store, Summary
-from synthlift.store.images import generated_rows
+from synthlift.store.images import generated_rows, generated_targets
 from synthlift.study.components import rebuild
 from synthlift.study.open_test import PREDICTIONS
 from synthlift.study.stages.common import load_plugins, part, run_context
@@ -40,6 +40,9 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
             real=real,
             synthetic_pixels=pixels,
             synthetic_labels=labels,
+            synthetic_targets=generated_targets(
+                context.store, request.config["manifest"], classes=len(real.classes)
+            ),
             validation=validation,
             arm=arm,
             classifier=descriptor,
@@ -66,7 +69,7 @@ def train_model(request: StageRequest, context: StageContext) -> Summary:
     _save(context, validation, probabilities)
     correct = probabilities.argmax(1) == validation.labels if len(validation) else np.array([])
     return {
-        "steps": settings.steps,
+        "steps": trained.steps,
         "temperature": facts.temperature,
         "initialisation": facts.initialisation,
         "real_images": len(real),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from synthlift.errors import InputError
 from synthlift.rows import FeatureRows
 from synthlift.store import Artefact, StageContext, StageRequest, Summary
-from synthlift.store.images import PIXELS
+from synthlift.store.packed import write_images
 from synthlift.study.stages.common import load_plugins, part, reference, unlabelled
 from synthlift.types import Float64, Int64, Strings
 
@@ -44,7 +44,7 @@ class Likeness:
 def retrieve(request: StageRequest, context: StageContext) -> Summary:
     """Stage: the images of a pool that are nearest to each class's training images.
 
-    Writes ``pixels.npy`` uint8 [m, H, W, C], class by class and the nearest first, and
+    Writes images uint8 [m, H, W, C], class by class and the nearest first, and
     ``retrieved.npz`` (ids, labels, distances) in the same order. The pool is what the split
     ``pool`` leaves unlabelled in the draw ``pool_draw`` and the sources under ``unlabelled``,
     without what shows a picture of the data set.
@@ -79,7 +79,7 @@ def retrieve(request: StageRequest, context: StageContext) -> Summary:
         np.concatenate([block.agrees for block in blocks]),
     )
     rows = nearest_of_each(found, pool.ids, most=config["most"])
-    np.save(context.out / PIXELS, pool.pixels(rows))
+    write_images(context.out, pool.pixels(rows))
     np.savez(
         context.out / RETRIEVED,
         ids=pool.ids[rows],

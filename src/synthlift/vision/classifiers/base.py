@@ -29,12 +29,14 @@ class ImageTask:
         image_shape: height, width, channels (1 or 3) of its inputs.
         classes: number of classes.
         mean, std: per-channel statistics of the training images on the scale [0, 1].
+        names: of the classes in index order, for classifiers that read them.
     """
 
     image_shape: tuple[int, int, int]
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    names: tuple[str, ...] = ()
 
 
 @final
@@ -90,9 +92,14 @@ class ImageClassifier(ABC):
 
     @abstractmethod
     def build(self, task: ImageTask) -> ImageNetwork:
-        """Build the network with random weights (drawn from torch's current random state)."""
+        """Build the network with random weights (drawn from torch's current random state).
 
-    def load_pretrained(self, network: ImageNetwork) -> None:  # noqa: B027 - optional by design
+        What training must not change does not require a gradient.
+        """
+
+    def load_pretrained(  # noqa: B027 - optional by design
+        self, network: ImageNetwork, *, task: ImageTask
+    ) -> None:
         """Put pretrained weights into a network of :meth:`build`; by default there are none."""
 
 
@@ -132,7 +139,7 @@ def build_network(
     Args:
         descriptor: the classifier component.
         config: its Config.
-        task: shapes, classes and normalisation.
+        task: shapes, classes and their names, normalisation.
         seed: of the random initialisation.
         pretrained: load pretrained weights where the Config names some.
     """
@@ -140,7 +147,7 @@ def build_network(
     with seeded(seed):
         network = component.build(task)
     if pretrained:
-        component.load_pretrained(network)
+        component.load_pretrained(network, task=task)
     return network
 
 

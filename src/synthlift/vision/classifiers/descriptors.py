@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from synthlift.errors import InputError
 from synthlift.registry import ComponentConfig, Descriptor
+from synthlift.vision.clip.config import ClipConfig
 
 
 class SmallCNNConfig(ComponentConfig):
@@ -67,6 +68,10 @@ class TimmConfig(ComponentConfig):
             return value
         return {**value, "weights_sha256": hash_weights(Path(value["weights"]))}
 
+    def learning_rate_factor(self) -> float:
+        """A tenth for pretrained weights, which are adjusted and not learnt anew."""
+        return 0.1 if self.weights else 1.0
+
 
 def hash_weights(path: Path) -> str:
     """SHA-256 (hex) of a weights file.
@@ -114,5 +119,13 @@ TIMM = Descriptor(
     version="1",
     target="synthlift.vision.classifiers.timm_backbone:TimmBackbone",
     summary="any timm backbone, from scratch or from a local weights file",
+    needs=frozenset({"labels"}),
+)
+CLIP = Descriptor(
+    kind="clip",
+    config=ClipConfig,
+    version="1",
+    target="synthlift.vision.clip.classifier:Clip",
+    summary="a CLIP checkpoint: zero-shot, linear probe, LoRA or fine-tuned, from texts on",
     needs=frozenset({"labels"}),
 )

@@ -69,8 +69,9 @@ class TimmBackbone(ImageClassifier):
         head = nn.Linear(_width(trunk, size), task.classes)
         return ImageNetwork(trunk, head, mean=mean, std=std, dropout=self.config.dropout)
 
-    def load_pretrained(self, network: ImageNetwork) -> None:
+    def load_pretrained(self, network: ImageNetwork, *, task: ImageTask) -> None:
         """See ``ImageClassifier``."""
+        del task
         if self.config.weights is None:
             return
         path = Path(self.config.weights)

@@ -43,7 +43,7 @@ def _tokenizers(model: Path) -> tuple[Any, ...]:
     ]
     if not parts:
         return ()
-    from synthlift.generators.text_to_image.pipelines import needing_extra
+    from synthlift.generators.pipelines.opening import needing_extra
 
     with needing_extra():
         import transformers

@@ -1,0 +1,78 @@
+"""Train the models that come with the package, from drawings alone.
+
+    python -m scripts.embedded_models            # all of them, into src/synthlift/embedded
+    python -m scripts.embedded_models clip --into ./mine
+
+Everything follows from fixed seeds, one thread computes, and an interrupted training goes on from
+its last check-point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from transformers import CLIPTokenizer
+
+from scripts.embedded_models.autoencoder import finish_decoder, train_autoencoder
+from scripts.embedded_models.contrast import processor, train_clip
+from scripts.embedded_models.denoiser import train_pipeline
+from scripts.embedded_models.pool import Pool, training_pool
+from scripts.embedded_models.tokenizer import save_tokenizer
+from synthlift.embedded import embedded_model
+
+DRAWINGS = 20_000
+PARTS = ("text_to_image", "clip")
+TOKENIZER_FILES = ("vocab.json", "merges.txt")
+"""What older versions of transformers read in place of tokenizer.json."""
+
+
+def main() -> None:
+    """Train what was asked for and write it in half precision."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.embedded_models", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("--work", type=Path, default=Path(".cache/embedded_models"))
+    parser.add_argument("--into", type=Path, default=embedded_model("clip").parent)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    given.work.mkdir(parents=True, exist_ok=True)
+    tokenizer = save_tokenizer(given.work / "tokenizer")
+    pool = training_pool(given.work, DRAWINGS)
+    for part in given.parts or PARTS:
+        folder = given.into / part
+        if part == "clip":
+            _make_clip(pool, tokenizer, given.work, folder)
+        else:
+            _make_pipeline(pool, tokenizer, given.work, folder)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        print(f"{folder}: {size / 2**20:.2f} MiB")
+
+
+def _make_pipeline(pool: Pool, tokenizer: CLIPTokenizer, work: Path, folder: Path) -> None:
+    kept = work / "autoencoder"
+    if not kept.is_dir():
+        train_autoencoder(pool, work).save_pretrained(kept)
+    autoencoder = AutoencoderKL.from_pretrained(kept).eval()
+    pipeline = train_pipeline(pool, autoencoder, tokenizer, work)
+    finish_decoder(autoencoder, pool, work)
+    pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
+    _copy_tokenizer(work, folder / "tokenizer")
+
+
+def _make_clip(pool: Pool, tokenizer: CLIPTokenizer, work: Path, folder: Path) -> None:
+    train_clip(pool, tokenizer, work).half().save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    processor().save_pretrained(folder)
+    _copy_tokenizer(work, folder)
+
+
+def _copy_tokenizer(work: Path, folder: Path) -> None:
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(work / "tokenizer" / name, folder / name)
+
+
+if __name__ == "__main__":
+    main()

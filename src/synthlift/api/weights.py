@@ -1,0 +1,129 @@
+"""``models list``, ``check`` and ``add``: weights that others have trained, by name and hash."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from synthlift.errors import InputError
+from synthlift.weights import Entry, Shelf
+from synthlift.weights.files import HASHED, PICKLED, pickles_of
+from synthlift.weights.hub import PREFIX, fetch
+from synthlift.weights.recognising import only_pickled
+
+RENAMED = {"pytorch_model": "model"}
+"""Names that transformers looks for its weights under, by the pickled file's."""
+
+
+def models() -> list[dict[str, Any]]:
+    """What is on the shelf: a row for each :class:`synthlift.weights.Entry`."""
+    return [asdict(entry) for entry in Shelf().entries().values()]
+
+
+def check_models(*names: str) -> list[dict[str, Any]]:
+    """The same, hashed again, with ``state``: ok, missing or changed.
+
+    Args:
+        names: those to look at; none = all.
+
+    Raises:
+        InputError: a name that is not known.
+    """
+    return [{**asdict(entry), "state": state} for entry, state in Shelf().check(names)]
+
+
+def add_model(source: str | Path, *, name: str = "", allow_pickle: bool = False) -> Entry:
+    """Give weights a name that study files may use; a folder or file stays where it is.
+
+    Args:
+        source: folder, file, or ``hf:OWNER/NAME[@REVISION]``, which is fetched unless the Hub's
+            local cache has it.
+        name: by default that of the folder, file or model.
+        allow_pickle: read weights that are there in a pickled format alone, and write them beside
+            the shelf as safetensors. Such files can run any code when they are read.
+
+    Raises:
+        InputError: nothing of use is there, the name is taken, or the weights are pickled.
+    """
+    said, shelf = str(source), Shelf()
+    revision, place = "", Path(said).expanduser()
+    if said.startswith(PREFIX):
+        fetched = fetch(said, pickles=allow_pickle)
+        place, revision = fetched.folder, fetched.revision
+        name = name or said.removeprefix(PREFIX).partition("@")[0].rpartition("/")[2]
+    if place.exists() and only_pickled(place):
+        if not allow_pickle:
+            raise InputError(
+                f"the weights in '{said}' are pickled: {pickles_of(place)[0].name}",
+                rule="weights are read as safetensors only: other formats can run code when loaded",
+                remedy="take the safetensors variant; or, if you trust whoever made them: "
+                f"synthlift models add {said} --allow-pickle",
+            )
+        called = name or place.stem
+        place = convert(place, shelf.root / "converted" / called)
+        return shelf.add(place, name=called, source=said, revision=revision)
+    return shelf.add(place, name=name, source=said if revision else "", revision=revision)
+
+
+def convert(place: Path, target: Path) -> Path:
+    """Write pickled weights as safetensors; settings and vocabularies are copied.
+
+    Args:
+        place: a folder as diffusers or transformers saves it, or one file.
+        target: the folder that is made, whole or not at all.
+
+    Returns:
+        ``target``, or the one file in it.
+    """
+    draft = target.with_name(target.name + ".new")
+    shutil.rmtree(draft, ignore_errors=True)
+    root = place.parent if place.is_file() else place
+    for path in pickles_of(place):
+        stem = RENAMED.get(path.stem, path.stem)
+        written = (draft / path.relative_to(root)).with_name(f"{stem}.safetensors")
+        written.parent.mkdir(parents=True, exist_ok=True)
+        _write_tensors(_read_pickle(path), written)
+    if place.is_dir():
+        for path in place.rglob("*"):
+            if path.is_file() and path.suffix in (*HASHED, ".md") and path.suffix not in PICKLED:
+                copy = draft / path.relative_to(place)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.replace(target)
+    return target if place.is_dir() else target / f"{place.stem}.safetensors"
+
+
+def _read_pickle(path: Path) -> Mapping[str, Any]:
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # anything but tensors: the user has said that it may run
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=False)
+        except Exception as error:
+            raise InputError(
+                f"'{path}' cannot be read: {str(error).splitlines()[0]}",
+                rule="pickled weights are what torch.save wrote",
+                remedy="download the file again",
+            ) from error
+    state = found.get("state_dict", found) if isinstance(found, Mapping) else {}
+    tensors = {str(k): v for k, v in state.items() if isinstance(v, torch.Tensor)}
+    if not tensors:
+        raise InputError(
+            f"'{path}' holds no tensors by name",
+            rule="weights are a dictionary of tensors",
+            remedy="give the file that holds the model's state_dict",
+        )
+    return tensors
+
+
+def _write_tensors(tensors: Mapping[str, Any], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    # Tensors that share memory would be refused: each gets its own.
+    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, path)

@@ -1,0 +1,1 @@
+"""Training images changed by a pretrained pipeline: variations, translations, repainting."""

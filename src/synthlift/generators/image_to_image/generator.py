@@ -1,0 +1,209 @@
+"""Training images changed by any pipeline of diffusers, from a local folder."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from synthlift.generators.image_to_image.config import ImageToImageConfig, Method
+from synthlift.generators.image_to_image.edges import edges
+from synthlift.generators.image_to_image.starting import StartingImages
+from synthlift.generators.pipelines.fitted import NUMBERS, PipelineFitted, Settings, Wish
+from synthlift.generators.pipelines.noting import noted, warned
+from synthlift.generators.pipelines.opening import Task, open_controlnet
+from synthlift.types import (
+    FitInputs,
+    Float32,
+    ImageBatch,
+    InputsGenerator,
+    RunContext,
+    SampleRequest,
+    UInt8,
+)
+
+FILE = "image_to_image.json"
+TASKS: dict[Method, Task] = {
+    "variation": "image_to_image",
+    "between_classes": "image_to_image",
+    "inpainting": "inpainting",
+    "control": "text_to_image",
+}
+SAID: dict[Method, str] = {
+    "variation": "a variation of {name}, strength {strength:g}",
+    "between_classes": "{name}, changed at strength {strength:g}",
+    "inpainting": "{name}, its {repaint} repainted at strength {strength:g}",
+    "control": "drawn along the {control_image} of {name}",
+}
+
+
+@dataclass(frozen=True)
+class ChangeSettings(Settings):
+    """With the share of the image that is lost before it is drawn again."""
+
+    strength: float
+
+
+class ImageToImageGenerator(InputsGenerator):
+    """Prompts a pretrained pipeline that starts from training images."""
+
+    def __init__(self, config: ImageToImageConfig) -> None:
+        self.config = config
+
+    def fit(self, inputs: FitInputs, *, run: RunContext) -> ImageToImageFitted:
+        """Note classes, attribute values and how often they meet.
+
+        Raises:
+            InputError: no labelled image, a placeholder that no attribute fills, or no masks where
+                the method needs them.
+        """
+        facts = noted(self.config, inputs.train, seed=run.seed)
+        prompts = ImageToImageFitted(inputs, facts, device=run.device).every_prompt()
+        return ImageToImageFitted(inputs, warned(facts, self.config, prompts), device=run.device)
+
+    def reload(self, folder: Path, *, inputs: FitInputs, device: str = "cpu") -> ImageToImageFitted:
+        """Read back what was noted; images and masks come with the inputs."""
+        return ImageToImageFitted(
+            inputs, json.loads((folder / FILE).read_text("utf-8")), device=device
+        )
+
+
+class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
+    """A pipeline with the images that it starts from.
+
+    Args:
+        inputs: the training images, and masks where the method needs them.
+        facts: settings, classes, attribute values and how often they meet, JSON-able.
+        device: torch device string.
+    """
+
+    file = FILE
+    numbers: ClassVar[Mapping[str, tuple[float, float]]] = {**NUMBERS, "strength": (0.01, 1)}
+
+    def __init__(self, inputs: FitInputs, facts: Mapping[str, Any], *, device: str = "cpu") -> None:
+        config = ImageToImageConfig.model_validate(facts["config"])
+        super().__init__(facts, config, device=device)
+        self._starting = StartingImages(inputs, config, seed=facts["seed"])
+
+    @property
+    def task(self) -> Task:
+        """What the pipeline is opened for."""
+        return TASKS[self._config.method]
+
+    def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
+        """See :class:`PipelineFitted`; a request may set ``strength``, too.
+
+        It ends at the first request for which there is no image to start from.
+        """
+        for request in requests:
+            self._vocabulary.require(request)
+        able = [self._starting.row(request) is not None for request in requests]
+        yield from super().sample(requests[: (*able, False).index(False)])
+
+    def _row(self, request: SampleRequest) -> int:
+        row = self._starting.row(request)
+        assert row is not None, "requests without an image to start from are left out"
+        return row
+
+    def _settings(self, request: SampleRequest) -> ChangeSettings:
+        usual = super()._settings(request)
+        strength = self._starting.strength(request)
+        return ChangeSettings(usual.guidance_scale, usual.sampler_steps, strength)
+
+    def _companions(self, request: SampleRequest) -> dict[str, str]:
+        own = self._starting.attributes(self._row(request))
+        return {name: own[name] for name in self._vocabulary.attributes}
+
+    def _origin(self, wish: Wish) -> str:
+        config = self._config
+        return SAID[config.method].format(
+            name=self._starting.name(self._row(wish.request)),
+            strength=self._starting.strength(wish.request),
+            repaint=config.repaint,
+            control_image=config.control_image,
+        )
+
+    def _soft_labels(self, wishes: Sequence[Wish]) -> Float32 | None:
+        config = self._config
+        if config.method != "between_classes" or not config.soft_labels:
+            return None
+        found = np.zeros((len(wishes), len(self._vocabulary.classes)), np.float32)
+        for row, (request, *_) in enumerate(wishes):
+            # Diff-Mix (Wang 2024).
+            share = self._starting.strength(request) ** config.label_exponent
+            found[row, self._starting.label(self._row(request))] += 1 - share
+            found[row, request.label] += share
+        return found
+
+    def _masks(self, wishes: Sequence[Wish]) -> UInt8 | None:
+        if not self._config.wants_masks():
+            return None
+        return np.stack([self._starting.mask(self._row(wish.request)) for wish in wishes])
+
+    def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
+        assert isinstance(settings, ChangeSettings)
+        config, (height, width) = self._config, self._native_size()
+        rows = [self._row(wish.request) for wish in wishes]
+        images = [_picture(self._starting.pixels(row), (width, height)) for row in rows]
+        if config.method == "control":
+            along = [self._control(row, (width, height)) for row in rows]
+            scale = {"controlnet_conditioning_scale": config.control_scale}
+            return self._pipeline(
+                **told, **self._control_inputs(along), height=height, width=width, **scale
+            ).images
+        told = {**told, "image": images, "strength": settings.strength}
+        if config.method != "inpainting":
+            return self._pipeline(**told).images
+        areas = [self._area(row) for row in rows]
+        shown = [_picture(area[:, :, None], (width, height)).convert("L") for area in areas]
+        drawn = self._pipeline(**told, mask_image=shown, height=height, width=width).images
+        # What is not repainted stays exactly as it was, whatever the pipeline makes of it.
+        kept = np.stack([np.asarray(image, np.float32) / 255 for image in images])
+        share = np.stack([np.asarray(area, np.float32)[:, :, None] / 255 for area in shown])
+        return share * drawn + (1 - share) * kept
+
+    def _parts(self) -> dict[str, Any]:
+        config = self._config
+        if config.method != "control":
+            return {}
+        opened = open_controlnet(
+            config.control_model,
+            sha256=config.control_sha256,
+            dtype=config.dtype,
+            device=self._device,
+        )
+        return {"controlnet": opened}
+
+    def _area(self, row: int) -> UInt8:
+        """What is repainted, uint8 [H, W], 255 or 0."""
+        marked = self._starting.mask(row) > 0
+        if self._config.repaint == "background":
+            marked = ~marked
+        if self._config.margin:
+            marked = ndimage.binary_dilation(marked, iterations=self._config.margin)
+        return np.where(marked, 255, 0).astype(np.uint8)
+
+    def _control(self, row: int, size: tuple[int, int]) -> Image.Image:
+        if self._config.control_image == "mask":
+            return _picture(self._starting.mask(row)[:, :, None], size)
+        # At the pipeline's size, where a line is one pixel wide.
+        large = np.asarray(_picture(self._starting.pixels(row), size))
+        return _picture(edges(large)[:, :, None], size)
+
+    def _control_inputs(self, along: list[Image.Image]) -> dict[str, Any]:
+        # Stable Diffusion calls it "image", the pipelines of transformers "control_image".
+        taken = inspect.signature(self._pipeline.__call__).parameters
+        return {"control_image" if "control_image" in taken else "image": along}
+
+
+def _picture(pixels: UInt8, size: tuple[int, int]) -> Image.Image:
+    """An RGB picture of images uint8 [H, W, C], brought to width and height."""
+    rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    return Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS)

@@ -1,0 +1,146 @@
+"""Settings of generators that draw with pipelines. No torch here: descriptors read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from synthlift.errors import InputError
+from synthlift.generators.pipelines.files import hash_pipeline, pipeline_folder
+from synthlift.generators.pipelines.prompt_table import read_prompts
+from synthlift.generators.pipelines.suited import chunk, suited
+from synthlift.generators.prompts import LABEL, placeholders
+from synthlift.registry import ComponentConfig
+from synthlift.weights.hub import revision_of
+from synthlift.weights.recognising import licence_of
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _written(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            placeholders(text)
+        except InputError as error:
+            raise ValueError(f"{error.given}; {error.rule}") from None
+        if not text.strip():
+            raise ValueError("an empty text")
+    return texts
+
+
+Texts = Annotated[
+    tuple[str, ...], Field(min_length=1), BeforeValidator(_several), AfterValidator(_written)
+]
+"""One text or several."""
+
+
+class PipelineConfig(ComponentConfig):
+    """Which pipeline draws, what it is told, and how it computes.
+
+    Attributes:
+        model: folder of a pipeline in the format of diffusers, weights as safetensors; or a name
+            from ``synthlift models list``; or hf:OWNER/NAME, the only form that downloads. embedded
+            = the small one of digits and shapes that comes with the package.
+        model_sha256: of its files; filled in, so that keys follow the content.
+        licence, revision: as the model states them; filled in, for reports and data cards.
+        prompt: text with ``{label}`` and names of attributes or phrases in braces; several texts
+            are used equally often.
+        class_prompts: class → texts that take the place of ``prompt``; here ``{label}`` need not
+            stand.
+        prompt_table: CSV file with the columns label, prompt and, if need be, negative_prompt, a
+            row for every text; read into ``class_prompts`` and ``class_negative_prompts``.
+        negative_prompt: what images should not show, where the pipeline takes such a text.
+        class_negative_prompts: class → text that takes its place.
+        phrases: name → phrases, one of which takes the place of ``{name}``.
+        combine: each = every text, word and phrase is used equally often, and they meet at random;
+            all = every combination is used equally often.
+        attributes: names of attributes that prompts use; those in the prompts are added.
+        names: class name → words for the prompt; by default those under ``data.names``.
+        synonyms: class → further words for it.
+        guidance_scale: classifier-free guidance; near 2 trains better classifiers than 7.5. Where a
+            pipeline was distilled for few steps, what its makers advise is the default.
+        sampler_steps: steps from noise to image; likewise.
+        scheduler: class of diffusers that takes the place of the pipeline's own scheduler.
+        size: side in pixels at which the pipeline draws; auto = its own. Images are then brought
+            to the study's size.
+        dtype: number format of the network.
+        micro_batch: images computed together; fixed, so that pixels never depend on how requests
+            are batched. Small pipelines draw more together by default, large ones 4.
+    """
+
+    model: str
+    model_sha256: str = ""
+    licence: str = ""
+    revision: str = ""
+    prompt: Texts = ("a photo of {label}",)
+    class_prompts: dict[str, Texts] = Field(default_factory=dict)
+    prompt_table: str = ""
+    negative_prompt: str = ""
+    class_negative_prompts: dict[str, str] = Field(default_factory=dict)
+    phrases: dict[str, Texts] = Field(default_factory=dict)
+    combine: Literal["each", "all"] = "each"
+    attributes: tuple[str, ...] = ()
+    names: dict[str, str] = Field(default_factory=dict)
+    synonyms: dict[str, Texts] = Field(default_factory=dict)
+    guidance_scale: float = Field(default=2.0, ge=0, le=50)
+    sampler_steps: int = Field(default=30, ge=1, le=1000)
+    scheduler: str = ""
+    size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] | Literal["auto"] = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    micro_batch: int = Field(default=4, ge=1, le=256)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _look_at_model(cls, value: Any) -> Any:
+        # A saved generator carries the hash, so that it opens where the model no longer lies.
+        if not isinstance(value, dict) or not value.get("model") or value.get("model_sha256"):
+            return value
+        folder = pipeline_folder(value["model"])
+        own, together = suited(folder), chunk(folder)
+        return {
+            **({} if own is None else own._asdict()),
+            **({} if together is None else {"micro_batch": together}),
+            "licence": licence_of(folder),
+            "revision": revision_of(folder),
+            **value,
+            "model_sha256": hash_pipeline(folder),
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_table(cls, value: Any) -> Any:
+        # Keys follow what the table says, not where it lies.
+        if not isinstance(value, dict) or not value.get("prompt_table"):
+            return value
+        for taken in ("class_prompts", "class_negative_prompts"):
+            if value.get(taken):
+                raise ValueError(f"give either prompt_table or {taken}, not both")
+        return {**value, **read_prompts(Path(value["prompt_table"])), "prompt_table": ""}
+
+    @field_validator("prompt")
+    @classmethod
+    def _names_the_class(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if LABEL not in placeholders(text):
+                raise ValueError(
+                    f"the prompt '{text}' does not name the class; write {{label}} in it"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _with_placeholders(self) -> Self:
+        texts = [*self.prompt, *(one for own in self.class_prompts.values() for one in own)]
+        said = {name for text in texts for name in placeholders(text)}
+        for bank in self.phrases:
+            if bank == LABEL or bank not in said:
+                raise ValueError(
+                    f"the phrases '{bank}' stand in no prompt; write {{{bank}}} in one"
+                )
+        # Frozen: the only field that others decide is set once, here.
+        named = ({*self.attributes} | said) - {LABEL, *self.phrases}
+        object.__setattr__(self, "attributes", tuple(sorted(named)))
+        return self

@@ -1,0 +1,72 @@
+"""The files of a pipeline, and the hash that stands for them. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthlift.embedded import EMBEDDED, embedded_model
+from synthlift.errors import InputError
+from synthlift.weights import hash_weights_of, locate
+from synthlift.weights.recognising import only_pickled
+
+INDEX, CONFIG = "model_index.json", "config.json"
+
+
+def pipeline_folder(model: str) -> Path:
+    """The folder that a study's ``model`` stands for."""
+    return embedded_model("text_to_image") if model == EMBEDDED else locate(model)
+
+
+def hash_pipeline(folder: Path) -> str:
+    """SHA-256 (hex) over names and contents of a pipeline's files.
+
+    Raises:
+        InputError: there is no such folder, or it holds no pipeline.
+    """
+    if not (folder / INDEX).is_file():
+        what = "holds no pipeline" if folder.is_dir() else "does not exist"
+        raise InputError(
+            f"the text-to-image model '{folder}' {what}",
+            rule=f"'model' is a local folder with {INDEX}, as diffusers saves it; nothing is "
+            "downloaded",
+            remedy="give the folder of a downloaded pipeline, or "
+            f"'{EMBEDDED}' for the small one that comes with the package",
+        )
+    return _hash_weights(folder, what=f"the text-to-image model '{folder}'")
+
+
+def hash_part(folder: Path, *, what: str, setting: str) -> str:
+    """SHA-256 (hex) over the files of a part that is told beside a pipeline, such as a ControlNet.
+
+    Args:
+        folder: as diffusers saves a model.
+        what: its name, for people.
+        setting: the key that names the folder.
+
+    Raises:
+        InputError: there is no such folder, or it holds no model.
+    """
+    if not (folder / CONFIG).is_file():
+        state = "holds no model" if folder.is_dir() else "does not exist"
+        raise InputError(
+            f"the {what} '{folder}' {state}",
+            rule=f"'{setting}' is a local folder with {CONFIG}, as diffusers saves it; nothing is "
+            "downloaded",
+            remedy=f"give the folder of a downloaded {what}",
+        )
+    return _hash_weights(folder, what=f"the {what} '{folder}'")
+
+
+def _hash_weights(folder: Path, *, what: str) -> str:
+    if not any(folder.rglob("*.safetensors")):
+        pickled = only_pickled(folder)
+        raise InputError(
+            f"{what} has no weights in safetensors",
+            rule="weights are read as safetensors only: other formats can run code when loaded",
+            remedy="download the safetensors variant"
+            + (
+                f"; or, if you trust its maker: synthlift models add {folder} --allow-pickle"
+                * pickled
+            ),
+        )
+    return hash_weights_of(folder)

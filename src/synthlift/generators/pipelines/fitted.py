@@ -1,0 +1,325 @@
+"""Drawing with a pretrained pipeline: what text-to-image and image-to-image have in common."""
+
+from __future__ import annotations
+
+import copy
+import json
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator as Noise
+
+from synthlift.errors import InputError
+from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.memory import TextMemory, remember_texts
+from synthlift.generators.pipelines.noting import wording_of
+from synthlift.generators.pipelines.opening import Task, open_pipeline, sides
+from synthlift.seeds import generator_for, seed_for
+from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
+
+REDRAWN = 3
+TOGETHER = 32
+"""Chunks among whose requests equal settings are looked for."""
+NUMBERS: Mapping[str, tuple[float, float]] = {"guidance_scale": (0, 50), "sampler_steps": (1, 1000)}
+TEXTS = ("prompt", "negative_prompt")
+
+C = TypeVar("C", bound=PipelineConfig)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one call of the pipeline is made with; requests of equal settings go together."""
+
+    guidance_scale: float
+    sampler_steps: int
+
+
+class Wish(NamedTuple):
+    """One image to draw.
+
+    Attributes:
+        request: as it was asked for.
+        prompt: what it shows.
+        avoided: what it should not show; "" = nothing.
+        seed: of its noise.
+    """
+
+    request: SampleRequest
+    prompt: str
+    avoided: str
+    seed: int
+
+
+class Drawn(NamedTuple):
+    """An image uint8 [H, W, C], with what it was drawn for and where it comes from."""
+
+    wish: Wish
+    pixels: UInt8
+    origin: str
+
+
+class PipelineFitted(FittedGenerator, Generic[C]):
+    """A pipeline with its prompts.
+
+    Args:
+        facts: settings, classes, attribute values and how often they meet, JSON-able.
+        config: the settings among them.
+        device: torch device string.
+    """
+
+    file: ClassVar[str]
+    """Under which name the facts are saved."""
+    numbers: ClassVar[Mapping[str, tuple[float, float]]] = NUMBERS
+    """Parameters that a request may set, with their ranges."""
+
+    def __init__(self, facts: Mapping[str, Any], config: C, *, device: str = "cpu") -> None:
+        self._facts, self._device, self._config = dict(facts), device, config
+        self._texts: tuple[TextMemory, ...] = ()
+        self._vocabulary = Vocabulary.from_json(facts)
+        self._wording = wording_of(config, seed=facts["seed"])
+
+    @property
+    @abstractmethod
+    def task(self) -> Task:
+        """What the pipeline is opened for."""
+
+    @abstractmethod
+    def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
+        """Let the pipeline draw; ``told`` is what every kind of pipeline takes.
+
+        Returns:
+            float [n, H, W, 3] in [0, 1], at the pipeline's size.
+        """
+
+    def _origin(self, wish: Wish) -> str:
+        """Where an image comes from, in words for its provenance; "" = from words alone."""
+        del wish
+        return ""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the study, to which images are brought."""
+        height, width, channels = self._facts["image_shape"]
+        return height, width, channels
+
+    def prompt(self, request: SampleRequest) -> str:
+        """The words that a request is drawn from.
+
+        Attributes that it leaves open are taken, by its seed, from a training image of its class.
+        """
+        if said := request.params.get("prompt"):
+            return str(said)
+        label = self._vocabulary.classes[request.label]
+        attributes = {**self._companions(request), **request.attributes}
+        return self._wording.phrasing(label, request.index).says(attributes)
+
+    def every_prompt(self) -> Iterator[tuple[str, str]]:
+        """Class and prompt of every combination of words with the attributes seen in training."""
+        names = tuple(self._vocabulary.attributes)
+        for label, name in enumerate(self._vocabulary.classes):
+            rows = [row[1:] for row, _ in self._facts["together"] if row[0] == label]
+            for phrasing in self._wording.phrasings(name):
+                for values in rows:
+                    yield name, phrasing.says(dict(zip(names, values, strict=True)))
+
+    def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
+        """Yield images in order of the requests, those of equal settings drawn together.
+
+        A request may set ``prompt``, ``negative_prompt``, ``guidance_scale`` and
+        ``sampler_steps`` in its ``params``. An image that comes out black – what a safety checker
+        does to images that it objects to – is drawn anew from another seed, ``REDRAWN`` times at
+        most, and its origin says so.
+
+        Raises:
+            InputError: a class, attribute or value without training images, or an unknown
+                parameter; the pipeline is gone, is another one, or makes no images from text.
+        """
+        for request in requests:
+            self._vocabulary.require(request)
+            check_params(request, numbers=self.numbers)
+        window = TOGETHER * self._config.micro_batch
+        for start in range(0, len(requests), window):
+            yield self._window(requests[start : start + window])
+
+    @property
+    def micro_batch(self) -> int:
+        """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
+        return self._config.micro_batch
+
+    def with_micro_batch(self, micro_batch: int) -> Self:
+        """The same generator computing so many images together."""
+        other = copy.copy(self)
+        other._config = self._config.model_copy(update={"micro_batch": micro_batch})
+        return other
+
+    def save(self, folder: Path) -> None:
+        """Write what was noted; the pipeline stays where it is, named by its hash."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / self.file).write_text(json.dumps(self._facts, indent=1), encoding="utf-8")
+
+    def facts(self) -> dict[str, Any]:
+        """Settings, classes and counts, for the report."""
+        return {name: value for name, value in self._facts.items() if name != "together"}
+
+    def _companions(self, request: SampleRequest) -> dict[str, str]:
+        names = list(self._vocabulary.attributes)
+        rows = [
+            (row[1:], count)
+            for row, count in self._facts["together"]
+            if row[0] == request.label
+            and all(
+                request.attributes.get(name, value) == value
+                for name, value in zip(names, row[1:], strict=True)
+            )
+        ]
+        if not names or not rows:
+            return {}
+        weights = np.array([count for _, count in rows], dtype=np.float64)
+        draw = generator_for(request.seed, "attributes")
+        chosen = rows[int(draw.choice(len(rows), p=weights / weights.sum()))][0]
+        return dict(zip(names, chosen, strict=True))
+
+    def _settings(self, request: SampleRequest) -> Settings:
+        """What a request's images are computed with, beside its words; equal ones go together."""
+        config, params = self._config, request.params
+        scale = float(params.get("guidance_scale", config.guidance_scale))
+        return Settings(scale, int(params.get("sampler_steps", config.sampler_steps)))
+
+    def _avoided(self, request: SampleRequest) -> str:
+        config, label = self._config, self._vocabulary.classes[request.label]
+        usual = config.class_negative_prompts.get(label, config.negative_prompt)
+        return str(request.params.get("negative_prompt", usual))
+
+    def _window(self, requests: Sequence[SampleRequest]) -> ImageBatch:
+        alike: dict[Settings, list[int]] = defaultdict(list)
+        for place, request in enumerate(requests):
+            alike[self._settings(request)].append(place)
+        size, places, drawn = self._config.micro_batch, list[int](), list[Drawn]()
+        for settings, members in alike.items():
+            for start in range(0, len(members), size):
+                chunk = members[start : start + size]
+                places += chunk
+                drawn += self._chunk([requests[place] for place in chunk], settings)
+        order = np.argsort(places)
+        return self._batch(requests, [drawn[row] for row in order])
+
+    def _batch(self, requests: Sequence[SampleRequest], drawn: Sequence[Drawn]) -> ImageBatch:
+        origins = tuple(one.origin for one in drawn)
+        wishes = [one.wish for one in drawn]
+        return ImageBatch(
+            pixels=np.stack([one.pixels for one in drawn]),
+            labels=np.array([request.label for request in requests], dtype=np.int64),
+            soft_labels=self._soft_labels(wishes),
+            masks=self._masks(wishes),
+            prompts=tuple(wish.prompt for wish in wishes),
+            origins=origins if any(origins) else None,
+        )
+
+    def _chunk(self, members: Sequence[SampleRequest], settings: Settings) -> list[Drawn]:
+        wishes = [
+            Wish(request, self.prompt(request), self._avoided(request), request.seed)
+            for request in members
+        ]
+        pixels = self._draw(wishes, settings)
+        origins = [self._origin(wish) for wish in wishes]
+        for again in range(1, REDRAWN + 1):
+            black = [i for i, image in enumerate(pixels) if not image.any()]
+            if not black:
+                break
+            anew = [
+                wishes[i]._replace(seed=seed_for(wishes[i].seed, "drawn again", again))
+                for i in black
+            ]
+            pixels[black] = self._draw(anew, settings)
+            for i in black:
+                said = [self._origin(wishes[i]), f"drawn anew, black before: {again}"]
+                origins[i] = "; ".join(filter(None, said))
+        return [Drawn(*one) for one in zip(wishes, pixels, origins, strict=True)]
+
+    def _soft_labels(self, wishes: Sequence[Wish]) -> Float32 | None:
+        """Class probabilities [n, K] of images that mix classes; None = they do not."""
+        del wishes
+        return None
+
+    def _masks(self, wishes: Sequence[Wish]) -> UInt8 | None:
+        """Masks [n, H, W] of what was drawn; None = not known."""
+        del wishes
+        return None
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        opened = open_pipeline(
+            self._config, task=self.task, device=self._device, parts=self._parts()
+        )
+        self._texts = remember_texts(opened)
+        return opened
+
+    def _parts(self) -> dict[str, Any]:
+        """Parts that the pipeline is opened with beside its own, by name."""
+        return {}
+
+    def _native_size(self) -> tuple[int, int]:
+        """Height and width in pixels at which the pipeline draws."""
+        return sides(self._pipeline, asked=self._config.size)
+
+    @torch.inference_mode()
+    def _draw(self, wishes: Sequence[Wish], settings: Settings) -> UInt8:
+        """Draw one chunk, uint8 [n, H, W, C]; always computed at its full size."""
+        config = self._config
+        padded = [*wishes, *[wishes[-1]] * (config.micro_batch - len(wishes))]
+        avoided = [wish.avoided for wish in padded]
+        told = {
+            "prompt": [wish.prompt for wish in padded],
+            # Not every pipeline takes one; without any, none is told.
+            **({"negative_prompt": avoided} if any(avoided) else {}),
+            "guidance_scale": settings.guidance_scale,
+            "num_inference_steps": settings.sampler_steps,
+            # One stream an image, on the processor: the same pixels in any batch.
+            "generator": [Noise("cpu").manual_seed(wish.seed % 2**63) for wish in padded],
+            "output_type": "np",
+        }
+        drawn = self._call(padded, settings, told)[: len(wishes)]
+        if not np.isfinite(drawn).all():
+            raise InputError(
+                f"the text-to-image model '{config.model}' drew numbers that are no colours",
+                rule=f"images are finite; the number format was {config.dtype}",
+                remedy="set dtype: float32",
+            )
+        return np.stack([self._fitted(image) for image in drawn])
+
+    def _fitted(self, image: np.ndarray) -> UInt8:
+        height, width, channels = self.image_shape
+        pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+        picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
+        resized = picture.resize((width, height), Image.Resampling.LANCZOS)
+        return np.asarray(resized, dtype=np.uint8).reshape(height, width, channels)
+
+
+def check_params(
+    request: SampleRequest, *, numbers: Mapping[str, tuple[float, float]] = NUMBERS
+) -> None:
+    """Refuse what a request may not set.
+
+    Raises:
+        InputError: an unknown parameter, or a value out of range.
+    """
+    for name, value in request.params.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        low, high = numbers.get(name, (0, 0))
+        fine = isinstance(value, str) if name in TEXTS else number and low <= value <= high
+        if not (fine and name in (*numbers, *TEXTS)):
+            allowed = (f"{key} ({a} to {b})" for key, (a, b) in numbers.items())
+            raise InputError(
+                f"request {request.index} sets '{name}' to {value!r}",
+                rule="a request for an image from text may set: " + ", ".join([*TEXTS, *allowed]),
+                remedy="correct or remove it",
+            )

@@ -1,0 +1,89 @@
+"""What a generator that prompts a pipeline notes of its training images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.files import pipeline_folder
+from synthlift.generators.pipelines.tokens import lost_words
+from synthlift.generators.wording import Wording, ambiguous
+from synthlift.types import ImageSet
+
+MOST_CHECKED = 20_000
+"""Prompts that are measured against the text encoder's limit."""
+
+
+def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, Any]:
+    """Classes, attribute values and how often they meet, with the settings; JSON-able.
+
+    Raises:
+        InputError: no labelled image, or a placeholder that no attribute fills.
+    """
+    wording_of(config, seed=seed).check(train.classes, tuple(train.attributes))
+    vocabulary = Vocabulary.of(train, config.attributes)
+    columns = [train.attributes[name].tolist() for name in vocabulary.attributes]
+    rows = zip(train.labels.tolist(), *columns, strict=True)
+    together = Counter(row for row in rows if row[0] >= 0)
+    return {
+        **vocabulary.as_json(),
+        "config": config.model_dump(mode="json"),
+        "seed": seed,
+        "image_shape": list(train.image_shape),
+        "together": [[list(row), count] for row, count in sorted(together.items())],
+    }
+
+
+def warned(
+    facts: dict[str, Any], config: PipelineConfig, prompts: Iterable[tuple[str, str]]
+) -> dict[str, Any]:
+    """The facts with warnings about words of two meanings and words that are not read.
+
+    Args:
+        facts: of :func:`noted`.
+        config: the settings.
+        prompts: class and prompt of whatever may be asked for.
+    """
+    wording, vocabulary = wording_of(config, seed=facts["seed"]), Vocabulary.from_json(facts)
+    found = [*_ambiguities(wording, vocabulary), *_too_long(config, prompts)]
+    return {**facts, **({"warnings": found} if found else {})}
+
+
+def wording_of(config: PipelineConfig, *, seed: int) -> Wording:
+    """What the settings say about words."""
+    return Wording(
+        templates=config.prompt,
+        own=config.class_prompts,
+        names=config.names,
+        synonyms=config.synonyms,
+        phrases=config.phrases,
+        every=config.combine == "all",
+        seed=seed,
+    )
+
+
+def _ambiguities(wording: Wording, vocabulary: Vocabulary) -> Iterator[str]:
+    for label in vocabulary.classes:
+        word = wording.words(label)[0]
+        if meanings := ambiguous(word):
+            yield (
+                f"'{word}' means {meanings[0]} as well as {meanings[1]}, and the pipeline may draw "
+                f"either; say which under data.names, such as {label}: '{word}, {meanings[0]}'"
+            )
+
+
+def _too_long(config: PipelineConfig, prompts: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A warning for each class whose longest prompt is cut by the text encoder."""
+    longest: dict[str, str] = {}
+    for label, prompt in dict.fromkeys(islice(prompts, MOST_CHECKED)):
+        longest[label] = max(longest.get(label, ""), prompt, key=len)
+    for prompt in longest.values():
+        if lost := lost_words(pipeline_folder(config.model), prompt):
+            yield (
+                f"the prompt '{prompt}' is longer than the text encoder reads: the words "
+                f"'{lost}' are not seen"
+            )

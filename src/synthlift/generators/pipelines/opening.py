@@ -1,0 +1,149 @@
+"""Opening a pipeline of diffusers from a local folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+
+from synthlift.errors import InputError, nearest_name
+from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.files import (
+    CONFIG,
+    hash_part,
+    hash_pipeline,
+    pipeline_folder,
+)
+from synthlift.weights import locate
+
+Task = Literal["text_to_image", "image_to_image", "inpainting"]
+OPENERS: dict[Task, tuple[str, str]] = {
+    "text_to_image": ("AutoPipelineForText2Image", "makes images from text"),
+    "image_to_image": ("AutoPipelineForImage2Image", "changes images as a text says"),
+    "inpainting": ("AutoPipelineForInpainting", "fills a part of an image as a text says"),
+}
+
+
+@contextmanager
+def needing_extra() -> Iterator[None]:
+    """Say which extra an import within needs.
+
+    Raises:
+        InputError: a package is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(
+            f"text-to-image needs a package that is not installed: {error.name}",
+            rule="text-to-image pipelines come with the extra 'text2image'",
+            remedy="pip install 'synthlift[text2image]'",
+        ) from None
+
+
+def open_pipeline(
+    config: PipelineConfig, *, task: Task, device: str, parts: Mapping[str, Any] | None = None
+) -> Any:
+    """Open the pipeline that the settings name, for one task.
+
+    Args:
+        config: the settings.
+        task: what it is to do.
+        device: torch device string.
+        parts: modules that it gets beside its own, such as a ControlNet.
+
+    Raises:
+        InputError: a package is missing; the folder holds another pipeline than was planned with,
+            an incomplete one, or one that cannot do the task; the scheduler does not suit.
+    """
+    opener, does = OPENERS[task]
+    with needing_extra():
+        import diffusers
+        from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
+    for chatty in (diffusers_logging, transformers_logging):
+        chatty.disable_progress_bar()
+    folder = pipeline_folder(config.model)
+    if hash_pipeline(folder) != config.model_sha256:
+        raise InputError(
+            f"the text-to-image model '{config.model}' is another one than was planned with",
+            rule=f"its files must hash to {config.model_sha256}",
+            remedy="put the former model back, or run the study anew with --replan",
+        )
+    try:
+        pipeline = getattr(diffusers, opener).from_pretrained(
+            folder,
+            dtype=getattr(torch, config.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            **(parts or {}),
+        )
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"the text-to-image model '{config.model}' cannot be opened: {error}",
+            rule=f"it is a complete pipeline that {does}",
+            remedy="compare the folder with model_index.json; download it again if parts miss",
+        ) from None
+    if config.scheduler:
+        pipeline.scheduler = _scheduler(pipeline, config.scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def _scheduler(pipeline: Any, name: str) -> Any:
+    """A scheduler of another class with the settings of the pipeline's own."""
+    kinds = {kind.__name__: kind for kind in pipeline.scheduler.compatibles}
+    if name not in kinds:
+        raise InputError(
+            f"the scheduler '{name}'{nearest_name(name, kinds)}",
+            rule=f"schedulers that suit this pipeline are: {', '.join(sorted(kinds))}",
+            remedy="name one of them, or leave 'scheduler' out",
+        )
+    return kinds[name].from_config(pipeline.scheduler.config)
+
+
+def open_controlnet(folder: str, *, sha256: str, dtype: str, device: str) -> Any:
+    """Open a ControlNet for a pipeline.
+
+    Raises:
+        InputError: a package is missing; the folder holds another one than was planned with, or
+            none.
+    """
+    with needing_extra():
+        import diffusers
+    place = locate(folder)
+    if hash_part(place, what="ControlNet", setting="control_model") != sha256:
+        raise InputError(
+            f"the ControlNet '{folder}' is another one than was planned with",
+            rule=f"its files must hash to {sha256}",
+            remedy="put the former model back, or run the study anew with --replan",
+        )
+    kind = json.loads((place / CONFIG).read_text("utf-8")).get("_class_name", "")
+    if "ControlNet" not in kind or not hasattr(diffusers, kind):
+        raise InputError(
+            f"the ControlNet '{folder}' is a model of class '{kind}'",
+            rule="'control_model' is the folder of a ControlNet of diffusers",
+            remedy="give another folder",
+        )
+    return (
+        getattr(diffusers, kind)
+        .from_pretrained(
+            place, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
+        )
+        .to(device)
+    )
+
+
+def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
+    """Height and width in pixels at which a pipeline draws, its own where none is asked for."""
+    if asked != "auto":
+        return asked, asked
+    core = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    own = getattr(core.config, "sample_size", None) if core is not None else None
+    own = own or getattr(pipeline, "default_sample_size", None)
+    height, width = own if isinstance(own, list | tuple) else (own, own)
+    factor = getattr(pipeline, "vae_scale_factor", 1)
+    return height * factor, width * factor

@@ -1,0 +1,72 @@
+"""Settings that suit a pipeline, from what its files say of it. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from synthlift.weights.files import read_json
+
+PARTS_OF_NAME = 3
+"""Last parts of a path in which a name is looked for; the Hub's cache adds two below it."""
+
+
+class Suited(NamedTuple):
+    """Steps from noise to image, and classifier-free guidance."""
+
+    sampler_steps: int
+    guidance_scale: float
+
+
+NAMED = {
+    "turbo": Suited(4, 0.0),
+    "lightning": Suited(4, 0.0),
+    "schnell": Suited(4, 0.0),
+    "sprint": Suited(2, 4.5),
+    "lcm": Suited(4, 1.5),
+}
+"""By a word in a model's name, as its makers advise."""
+CHUNKS = ((64, 32), (256, 8), (float("inf"), 4))
+"""Up to so many pixels a side, so many images."""
+SCHEDULED = {"LCMScheduler": Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
+
+
+def suited(folder: Path) -> Suited | None:
+    """What a pipeline was distilled for; None where it needs the usual number of steps.
+
+    It goes by the scheduler, by whether a Flux model was trained to be guided, and by words in the
+    folder's name.
+    """
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
+    if scheduler in SCHEDULED:
+        return SCHEDULED[scheduler]
+    transformer = read_json(folder / "transformer" / "config.json")
+    flux = transformer.get("_class_name") == "FluxTransformer2DModel"
+    if flux and transformer.get("guidance_embeds") is False:
+        return NAMED["schnell"]
+    name = "/".join(folder.absolute().parts[-PARTS_OF_NAME:]).lower()
+    return next((found for word, found in NAMED.items() if word in name), None)
+
+
+def chunk(folder: Path) -> int | None:
+    """Images that are best drawn together, by the size at which a pipeline draws.
+
+    A small image alone keeps no processor busy. It goes by files rather than by a measurement, so
+    that the same study draws the same pixels on any day.
+
+    Returns:
+        None where the files do not tell the size.
+    """
+    side = native_side(folder)
+    return None if side is None else next(n for most, n in CHUNKS if side <= most)
+
+
+def native_side(folder: Path) -> int | None:
+    """Pixels of the longer side at which a pipeline draws, as far as its files tell."""
+    for part in ("unet", "transformer"):
+        size = read_json(folder / part / "config.json").get("sample_size")
+        if size:
+            levels = read_json(folder / "vae" / "config.json").get("block_out_channels", [0] * 4)
+            longest = max(size) if isinstance(size, list) else int(size)
+            return int(longest * 2 ** (len(levels) - 1))
+    return None

@@ -1,0 +1,129 @@
+"""Generated images on disk: as they are while they are small, losslessly compressed above.
+
+A packed file begins with the shape of its images and where each of them starts; then come PNG
+streams, so that single images are read without the others.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from synthlift.rows import PixelRows
+from synthlift.store.pixel_files import FileRows
+from synthlift.types import Int64, UInt8
+
+PLAIN, PACKED = "pixels.npy", "pixels.packed"
+LARGE_IMAGE = 48 * 2**10
+"""Images of more bytes than this are compressed: writing a smaller one costs more than it saves."""
+LEVEL = 1
+"""Of zlib: photographs shrink by a tenth more at level 6, in four times the time."""
+_MAGIC = b"synthlift packed images 1\n"
+_NUMBERS = np.dtype("<u8")
+
+
+def write_images(folder: Path, pixels: UInt8) -> Path:
+    """Write images uint8 [N, H, W, C] (C = 1 or 3) into a folder, the smaller way.
+
+    Returns:
+        The file written.
+    """
+    if not len(pixels) or pixels[0].nbytes <= LARGE_IMAGE:
+        np.save(folder / PLAIN, pixels)
+        return folder / PLAIN
+    path = folder / PACKED
+    streams = [_packed(image) for image in pixels]
+    first = len(_MAGIC) + (4 + len(streams) + 1) * _NUMBERS.itemsize
+    starts = first + np.concatenate([[0], np.cumsum([len(stream) for stream in streams])])
+    with path.open("wb") as file:
+        file.write(_MAGIC)
+        file.write(np.array(pixels.shape, _NUMBERS).tobytes())
+        file.write(starts.astype(_NUMBERS).tobytes())
+        for stream in streams:
+            file.write(stream)
+    return path
+
+
+def open_images(folder: Path) -> PixelRows:
+    """The images that :func:`write_images` wrote into a folder; each is read when asked for."""
+    packed = folder / PACKED
+    return PackedRows(packed) if packed.is_file() else FileRows(folder / PLAIN)
+
+
+class PackedRows:
+    """Images of one packed file, uint8 [N, H, W, C]; holds no image and no handle."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with path.open("rb") as file:
+            assert file.read(len(_MAGIC)) == _MAGIC, f"'{path}' holds no packed images"
+            self.shape = tuple(int(n) for n in _read(file, 4))
+            self._starts: Int64 = _read(file, self.shape[0] + 1).astype(np.int64)
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> UInt8:
+        """Read the images at ``rows``, uint8 [n, H, W, C].
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        if len(rows) and (rows.min() < 0 or rows.max() >= self.shape[0]):
+            raise IndexError(f"a row outside the {self.shape[0]} of '{self._path.name}'")
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        with self._path.open("rb") as file:
+            for place, row in enumerate(rows.tolist()):
+                file.seek(int(self._starts[row]))
+                stream = io.BytesIO(file.read(int(self._starts[row + 1] - self._starts[row])))
+                images[place] = np.asarray(Image.open(stream)).reshape(self.shape[1:])
+        return images
+
+
+class JoinedRows:
+    """Chosen rows of several folders of images of equal shape, one choice after the other.
+
+    Args:
+        choices: folder, as :func:`write_images` fills it, and the rows wanted of it; a folder may
+            come several times.
+    """
+
+    def __init__(self, choices: Sequence[tuple[Path, Sequence[int]]]) -> None:
+        assert choices, "no folder names the shape of the images"
+        counts = [len(rows) for _, rows in choices]
+        names = list(dict.fromkeys(path for path, _ in choices))
+        number = {path: i for i, path in enumerate(names)}
+        self._folder = np.repeat([number[path] for path, _ in choices], counts)
+        self._row = np.concatenate([np.asarray(rows, np.intp) for _, rows in choices])
+        self._paths = names
+        # Not mapped, however small: thousands of maps would use up the process's file handles.
+        self._opened: dict[int, PixelRows] = {}
+        self.shape: tuple[int, ...] = (len(self._row), *self._open(0).shape[1:])
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> UInt8:
+        """Read the images at ``rows``, uint8 [n, H, W, C]."""
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        folder = self._folder[rows]
+        order = np.argsort(folder, kind="stable")
+        ends = np.flatnonzero(np.diff(folder[order])) + 1
+        for own in np.split(order, ends) if len(order) else ():
+            images[own] = self._open(int(folder[own[0]]))[self._row[rows[own]]]
+        return images
+
+    def _open(self, number: int) -> PixelRows:
+        if number not in self._opened:
+            self._opened[number] = open_images(self._paths[number])
+        return self._opened[number]
+
+
+def _packed(image: UInt8) -> bytes:
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    stream = io.BytesIO()
+    picture.save(stream, "png", compress_level=LEVEL)
+    return stream.getvalue()
+
+
+def _read(file: io.BufferedReader, count: int) -> NDArray[np.uint64]:
+    return np.frombuffer(file.read(count * _NUMBERS.itemsize), _NUMBERS)

@@ -1,0 +1,1 @@
+"""CLIP checkpoints from local files: classifiers, the CLIP score and CMMD are made of them."""

@@ -1,0 +1,263 @@
+"""The image tower of a CLIP checkpoint as a module, and what the text tower makes of texts.
+
+Shape letters: n images, t texts, d the width of the embedding space.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, normalize
+
+from synthlift.errors import InputError
+from synthlift.vision.clip.config import ClipCheckpoint
+from synthlift.vision.clip.files import CONFIGS, ClipFiles, clip_place, find_clip, hash_clip
+
+ADAPTED = ("q_proj", "k_proj", "v_proj", "qkv")
+"""Names of the linear layers of an attention that low-rank matrices stand beside."""
+PACKED = "in_proj_weight"
+"""Queries, keys and values of torch's own attention in one parameter."""
+
+
+class Tower(nn.Module):
+    """Images, normalised, to embeddings of length 1 [n, d].
+
+    Args:
+        model: the library's own image tower.
+        size: pixels a side that it sees.
+        learns: whether any of it may be trained; else it stays in evaluation mode, so that a
+            frozen tower is frozen in its running statistics, too.
+    """
+
+    def __init__(self, model: nn.Module, *, size: int, learns: bool) -> None:
+        super().__init__()
+        self.model, self.size, self.learns = model, size, learns
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Resize as the checkpoint's own processor does, make grey RGB, embed."""
+        if x.shape[-1] != self.size or x.shape[-2] != self.size:
+            x = interpolate(
+                x, (self.size, self.size), mode="bicubic", antialias=True, align_corners=False
+            )
+        found = self.model(x.expand(-1, 3, -1, -1).contiguous())
+        embeddings: Tensor = getattr(found, "image_embeds", found)
+        return normalize(embeddings, dim=-1)
+
+    def train(self, mode: bool = True) -> Tower:
+        """See ``nn.Module``."""
+        super().train(mode and self.learns)
+        return self
+
+
+@contextmanager
+def needing_extra() -> Iterator[None]:
+    """Say which extra an import within needs.
+
+    Raises:
+        InputError: a package is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(
+            f"CLIP needs a package that is not installed: {error.name}",
+            rule="CLIP checkpoints are opened by packages of the extra 'clip'",
+            remedy="pip install 'synthlift[clip]'",
+        ) from None
+
+
+def build_tower(architecture: Mapping[str, Any], *, learns: bool) -> Tower:
+    """An image tower with random weights, drawn from torch's current random state."""
+    settings = architecture["vision"]
+    if architecture["library"] == "transformers":
+        with needing_extra():
+            from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+        model = CLIPVisionModelWithProjection(CLIPVisionConfig(**settings))
+    else:
+        with needing_extra():
+            from open_clip import CLIP
+        # The text tower is thrown away, hence as small as can be.
+        least = {"context_length": 2, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1}
+        model = CLIP(embed_dim=architecture["embedding"], text_cfg=least, **settings).visual
+    return Tower(model, size=architecture["size"], learns=learns)
+
+
+def adapt(tower: Tower, *, rank: int, alpha: int) -> None:
+    """Put low-rank matrices beside queries, keys and values, and freeze everything else.
+
+    Raises:
+        InputError: the tower has no attention that is known.
+    """
+    with needing_extra():
+        from peft import LoraConfig, inject_adapter_in_model
+    modules = [name for name, _ in tower.model.named_modules() if name.split(".")[-1] in ADAPTED]
+    packed = [name for name, _ in tower.model.named_parameters() if name.endswith(PACKED)]
+    if not modules and not packed:
+        raise InputError(
+            f"LoRA on an image tower of class {type(tower.model).__name__}",
+            rule="low-rank matrices stand beside the attention of a vision transformer",
+            remedy="set tuning: linear_probe or full, or take a CLIP with a vision transformer",
+        )
+    settings = LoraConfig(
+        r=rank, lora_alpha=alpha, target_modules=modules, target_parameters=packed or None
+    )
+    inject_adapter_in_model(settings, tower.model)
+
+
+class OpenedClip:
+    """A checkpoint, read once: weights of the image tower, and embeddings of texts.
+
+    Args:
+        checkpoint: names the files, and what they hash to.
+
+    Raises:
+        InputError: the files are others than were planned with, or do not fit together.
+    """
+
+    def __init__(self, checkpoint: ClipCheckpoint) -> None:
+        self.path = clip_place(checkpoint.model)
+        self.files = find_clip(self.path)
+        if hash_clip(self.path) != checkpoint.model_sha256:
+            raise InputError(
+                f"the CLIP checkpoint '{self.path}' is another one than was planned with",
+                rule=f"its files must hash to {checkpoint.model_sha256}",
+                remedy="put the former files back, or start the study again",
+            )
+        self._tensors = _read(self.files)
+
+    @property
+    def scale(self) -> float:
+        """What cosines are multiplied with for logits, as the checkpoint learnt it."""
+        return float(self._tensors["logit_scale"].float().exp())
+
+    def load_into(self, tower: Tower) -> None:
+        """Put the weights into an image tower; low-rank matrices stay as they are."""
+        prefix = "visual." if self.files.library == "open_clip" else ""
+        own = tower.model.state_dict()
+        wanted = {name: name.replace("base_layer.", "") for name in own if ".lora_" not in name}
+        self._fill(tower.model, {name: prefix + theirs for name, theirs in wanted.items()})
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings of length 1 [t, d] of texts, each computed alone.
+
+        Raises:
+            InputError: a text is longer than the text tower reads.
+        """
+        found = torch.cat([self._read_text(text) for text in texts])
+        return normalize(found.float(), dim=-1)
+
+    def embed_classes(self, groups: Iterable[Sequence[str]]) -> Tensor:
+        """One embedding of length 1 for each group of texts [k, d]: the mean of theirs."""
+        means = [self.embed(texts).mean(dim=0) for texts in groups]
+        return normalize(torch.stack(means), dim=-1)
+
+    @functools.cached_property
+    def _read_text(self) -> Callable[[str], Tensor]:
+        """From a text to its embedding [1, d], not normalised."""
+        return {"transformers": self._transformers, "open_clip": self._open_clip}[
+            self.files.library
+        ]()
+
+    def _transformers(self) -> Callable[[str], Tensor]:
+        with needing_extra():
+            from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModelWithProjection
+        said = _read_settings(self.files)
+        settings = {**said["text_config"], "projection_dim": said.get("projection_dim", 512)}
+        config = CLIPTextConfig(**settings)
+        with torch.random.fork_rng(devices=[]):
+            model = CLIPTextModelWithProjection(config)
+        model.train(False)
+        self._fill(model, {name: name for name in model.state_dict()})
+        tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
+
+        def read(text: str) -> Tensor:
+            tokens = tokenizer([text], return_tensors="pt", verbose=False)["input_ids"]
+            self._require_short(text, tokens, config.max_position_embeddings)
+            embedding: Tensor = model(input_ids=tokens).text_embeds
+            return embedding
+
+        return read
+
+    def _open_clip(self) -> Callable[[str], Tensor]:
+        with needing_extra():
+            import open_clip
+        settings = _open_clip_settings(self.files)
+        custom = settings.pop("custom_text", False)
+        with torch.random.fork_rng(devices=[]):
+            model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**settings).eval()
+        self._fill(model, {name: name for name in model.state_dict()})
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{self.files.folder}")
+
+        def read(text: str) -> Tensor:
+            embedding: Tensor = model.encode_text(tokenizer([text]))
+            return embedding
+
+        return read
+
+    def _require_short(self, text: str, tokens: Tensor, most: int) -> None:
+        if tokens.shape[1] > most:
+            raise InputError(
+                f"the text '{text}' has {tokens.shape[1]} tokens",
+                rule=f"the text tower of '{self.path}' reads {most}",
+                remedy="shorten the template, or the words for the class under data.names",
+            )
+
+    def _fill(self, module: nn.Module, names: Mapping[str, str]) -> None:
+        own = module.state_dict()
+        fitting = {
+            name: self._tensors[theirs].to(own[name].dtype)
+            for name, theirs in names.items()
+            if theirs in self._tensors and self._tensors[theirs].shape == own[name].shape
+        }
+        # Counters of positions are no weights; older versions saved them, newer ones do not.
+        missing = [name for name in names if name not in fitting and "position_ids" not in name]
+        if missing:
+            raise InputError(
+                f"the weights of the CLIP checkpoint '{self.path}' do not fit its configuration: "
+                f"{len(missing)} of {len(names)} tensors are missing or of another shape, first "
+                f"'{missing[0]}'",
+                rule=f"{CONFIGS[self.files.library]} describes the weights beside it",
+                remedy="download the checkpoint again",
+            )
+        module.load_state_dict({**own, **fitting})
+
+
+def _read(files: ClipFiles) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    tensors: dict[str, Tensor] = {}
+    for path in files.weights:
+        try:
+            tensors |= load_file(path)
+        except SafetensorError as error:
+            raise InputError(
+                f"the weights '{path}' cannot be read: {error}",
+                rule="a .safetensors file holds plain tensors",
+                remedy="download the file again",
+            ) from None
+    return tensors
+
+
+def _read_settings(files: ClipFiles) -> dict[str, Any]:
+    text = (files.folder / CONFIGS[files.library]).read_text("utf-8")
+    settings: dict[str, Any] = json.loads(text)
+    return settings
+
+
+def _open_clip_settings(files: ClipFiles) -> dict[str, Any]:
+    settings: dict[str, Any] = _read_settings(files)["model_cfg"]
+    if "hf_model_name" in settings["text_cfg"]:
+        raise InputError(
+            f"the CLIP checkpoint '{files.folder}' has a text tower of another library",
+            rule="the text tower must be one of open_clip's own",
+            remedy="take a checkpoint with a plain text tower",
+        )
+    return {**settings, "vision_cfg": {**settings["vision_cfg"], "timm_model_pretrained": False}}

@@ -1,0 +1,94 @@
+"""What a folder or file of weights is, and on which terms it was given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthlift.weights.files import pickles_of, read_json, tensor_names
+
+CLIP_TYPES = ("clip", "siglip", "siglip2", "align", "altclip", "chinese_clip")
+LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING")
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What weights are.
+
+    Attributes:
+        kind: pipeline, pipeline file, controlnet, autoencoder, clip, lora, model, weights; unknown
+            = none of these.
+        architecture: the class or model type that it names itself; "" = it names none.
+    """
+
+    kind: str
+    architecture: str = ""
+
+
+def recognise(place: Path) -> Recognised:
+    """Say what lies in a folder or file, from its settings and the names of its tensors."""
+    return _file(place) if place.is_file() else _folder(place)
+
+
+def _folder(place: Path) -> Recognised:
+    if index := read_json(place / "model_index.json"):
+        return Recognised("pipeline", str(index.get("_class_name", "")))
+    if read_json(place / "open_clip_config.json"):
+        return Recognised("clip", "open_clip")
+    config = read_json(place / "config.json")
+    name = str(config.get("_class_name", ""))
+    if "ControlNet" in name:
+        return Recognised("controlnet", name)
+    if name.startswith("Autoencoder"):
+        return Recognised("autoencoder", name)
+    if config.get("model_type") in CLIP_TYPES:
+        return Recognised("clip", str(config["model_type"]))
+    if config:
+        return Recognised("model", name or str(config.get("model_type", "")))
+    found = sorted(place.glob("*.safetensors"))
+    return _file(found[0]) if len(found) == 1 else Recognised(UNKNOWN)
+
+
+def _file(path: Path) -> Recognised:
+    if path.suffix in (".pth", ".pt"):
+        return Recognised("weights")
+    if path.suffix != ".safetensors":
+        return Recognised(UNKNOWN)
+    names = tensor_names(path)
+    if any("lora" in name.lower() for name in names):
+        return Recognised("lora")
+    if any(name.startswith("model.diffusion_model.") for name in names):
+        return Recognised("pipeline file")
+    return Recognised("weights") if names else Recognised(UNKNOWN)
+
+
+def licence_of(place: Path) -> str:
+    """The licence that weights state: its short name, or the first line of its text; "" = none.
+
+    It is looked for in the header of ``README.md``, as the Hub writes it, then in a licence file.
+    """
+    folder = place.parent if place.is_file() else place
+    card = folder / "README.md"
+    if card.is_file():
+        header = re.match(r"---\n(.*?)\n---", card.read_text("utf-8", errors="replace"), re.DOTALL)
+        named = (
+            re.search(r"^license(?:_name)?:[ \t]*['\"]?([^\n'\"]+)", header[1], re.M)
+            if header
+            else None
+        )
+        if named:
+            return named[1].strip()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_file() and path.name.upper().startswith(LICENCE_FILES):
+            lines = path.read_text("utf-8", errors="replace").strip().splitlines()
+            return f"{lines[0].strip()} ({path.name})" if lines else path.name
+    return ""
+
+
+def only_pickled(place: Path) -> bool:
+    """Whether weights are there in formats alone that can run code when loaded."""
+    if not pickles_of(place):
+        return False
+    return place.is_file() or not any(place.rglob("*.safetensors"))

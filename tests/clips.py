@@ -1,0 +1,82 @@
+"""Tiny CLIP checkpoints with random weights, in the real formats, built in a second."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+VOCABULARY = 49408
+"""Of the tokenizer that open_clip brings along."""
+
+
+def tiny_clip(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
+    """A ``CLIPModel`` of transformers with its tokenizer and image processor."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), ",</w>"]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    vocabulary |= {"<|startoftext|>": len(words), "<|endoftext|>": len(words) + 1}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=32
+    )
+    shared = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    text = {
+        **shared,
+        "vocab_size": len(vocabulary),
+        "num_hidden_layers": 1,
+        "max_position_embeddings": 32,
+        "bos_token_id": len(words),
+        "eos_token_id": len(words) + 1,
+        "pad_token_id": len(words) + 1,
+    }
+    vision = {**shared, "num_hidden_layers": 2, "image_size": side, "patch_size": side // 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8))
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    CLIPImageProcessor(
+        size={"shortest_edge": side}, crop_size=side, image_mean=[0.4] * 3, image_std=[0.2] * 3
+    ).save_pretrained(folder)
+    return folder
+
+
+def tiny_open_clip(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
+    """A model of open_clip in the layout that it is published in."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    settings = {
+        "embed_dim": 8,
+        "vision_cfg": {
+            "image_size": side,
+            "patch_size": side // 2,
+            "width": 16,
+            "layers": 2,
+            "head_width": 8,
+        },
+        "text_cfg": {
+            "context_length": 32,
+            "vocab_size": VOCABULARY,
+            "width": 16,
+            "heads": 2,
+            "layers": 1,
+        },
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = open_clip.CLIP(**settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()},
+        folder / "open_clip_model.safetensors",
+    )
+    said = {"model_cfg": settings, "preprocess_cfg": {"mean": [0.4] * 3, "std": [0.2] * 3}}
+    (folder / "open_clip_config.json").write_text(json.dumps(said))
+    return folder

@@ -1,0 +1,223 @@
+"""Image-to-image through a real, tiny pipeline: which image is started from, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from synthlift.errors import InputError
+from synthlift.generators.image_to_image.config import ImageToImageConfig
+from synthlift.generators.image_to_image.edges import edges
+from synthlift.generators.image_to_image.generator import (
+    ImageToImageFitted,
+    ImageToImageGenerator,
+)
+from synthlift.types import (
+    FitInputs,
+    GuardedPixels,
+    ImageBatch,
+    ImageSet,
+    LockedTest,
+    RunContext,
+    SampleRequest,
+)
+
+CLASSES = ("crane", "gull")
+SIDE = 16
+
+
+def inputs(*, masked: bool = True) -> FitInputs:
+    """Six images of two classes, of two tones; those in even rows have a mask."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
+    train = replace(
+        ImageSet.from_arrays(pixels, np.array([0, 0, 0, 1, 1, 1]), CLASSES, ids=list("abcdef")),
+        attributes={"tone": np.array(["dark", "light", "light"] * 2)},
+    )
+    masks = np.zeros((6, SIDE, SIDE, 1), np.uint8)
+    masks[::2, 4:9, 6:12] = 255
+    none = train.ids[:0]
+    return FitInputs(
+        train=train,
+        validation=train,
+        test=LockedTest(ids=none, groups=none, hashes=none),
+        masks=GuardedPixels(masks, np.arange(6)) if masked else None,
+    )
+
+
+def fitted(model: Path, folder: Path, *, masked: bool = True, **settings: Any) -> Any:
+    config = ImageToImageConfig.model_validate(
+        {"model": str(model), "sampler_steps": 4, "micro_batch": 4, **settings}
+    )
+    generator = ImageToImageGenerator(config)
+    return generator.fit(inputs(masked=masked), run=RunContext(folder=folder, seed=3))
+
+
+def draw(
+    generator: ImageToImageFitted, labels: list[int], *, attributes: Any = None, **params: Any
+) -> ImageBatch:
+    requests = [
+        SampleRequest(index=i, label=k, seed=i, params=params, attributes=attributes or {})
+        for i, k in enumerate(labels)
+    ]
+    (batch,) = generator.sample(requests)
+    return batch
+
+
+def starts(batch: ImageBatch) -> list[str]:
+    assert batch.origins is not None
+    return [words.split(",")[0].rsplit(" ", 1)[-1] for words in batch.origins]
+
+
+def test_a_variation_starts_from_each_image_of_its_class_equally_often(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    found = draw(fitted(tiny_pipeline, tmp_path, strength=[0.5, 1.0]), [0] * 12)
+    assert Counter(starts(found)) == {"a": 4, "b": 4, "c": 4}
+    assert found.origins is not None
+    assert Counter(words.rsplit(" ", 1)[-1] for words in found.origins) == {"0.5": 6, "1": 6}
+
+
+def test_less_strength_keeps_more_of_the_image(tiny_pipeline: Path, tmp_path: Path) -> None:
+    train, distances = inputs().train, []
+    # This pipeline has learnt nothing: even its autoencoder changes images.
+    passed_on = draw(fitted(tiny_pipeline, tmp_path, sampler_steps=50, strength=0.02), [0] * 6)
+    for strength in (0.1, 0.5, 1.0):
+        generator = fitted(tiny_pipeline, tmp_path, sampler_steps=50)
+        found = draw(generator, [0] * 6, strength=strength)
+        assert starts(found) == starts(passed_on)
+        distances.append(np.abs(found.pixels.astype(int) - passed_on.pixels).mean())
+    assert distances[0] < distances[1] < distances[2]
+    assert len(train) == 6
+
+
+def test_images_go_between_classes_and_count_for_both(tiny_pipeline: Path, tmp_path: Path) -> None:
+    generator = fitted(
+        tiny_pipeline, tmp_path, method="between_classes", strength=0.64, label_exponent=0.5
+    )
+    found = draw(generator, [0, 1, 0, 1])
+    assert {*starts(found)[::2]} <= {*"def"}
+    assert {*starts(found)[1::2]} <= {*"abc"}
+    assert found.prompts == tuple(f"a photo of {name}" for name in CLASSES * 2)
+    expected = np.array([[0.8, 0.2], [0.2, 0.8]] * 2, np.float32)
+    assert found.soft_labels == pytest.approx(expected)
+    hard = fitted(tiny_pipeline, tmp_path, method="between_classes", soft_labels=False)
+    assert draw(hard, [0, 1]).soft_labels is None
+
+
+@pytest.mark.parametrize("repaint", ["object", "background"])
+def test_inpainting_leaves_the_rest_exactly_as_it_was(
+    tiny_pipeline: Path, tmp_path: Path, repaint: str
+) -> None:
+    given = inputs()
+    generator = fitted(tiny_pipeline, tmp_path, method="inpainting", repaint=repaint, margin=0)
+    found = draw(generator, [0, 1])
+    assert {*starts(found)} <= {*"ace"}, "an image without a mask was repainted"
+    assert found.masks is not None
+    for image, mask, name in zip(found.pixels, found.masks, starts(found), strict=True):
+        before = given.train.pixels(np.array(["abcdef".index(name)]))[0]
+        inside = (mask > 0) == (repaint == "object")
+        assert mask.any()
+        assert np.array_equal(image[~inside], before[~inside])
+        assert not np.array_equal(image[inside], before[inside])
+
+
+def test_the_words_are_those_of_the_image_but_for_what_is_asked_for(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    generator = fitted(tiny_pipeline, tmp_path, prompt="{tone} {label}")
+    found = draw(generator, [0] * 3)
+    tones = {"a": "dark", "b": "light", "c": "light"}
+    assert found.prompts == tuple(f"{tones[name]} crane" for name in starts(found))
+    asked = draw(generator, [0] * 3, attributes={"tone": "light"})
+    assert {*starts(asked)} == {"b", "c"}
+    assert {*(asked.prompts or ())} == {"light crane"}
+
+
+def test_requests_of_several_strengths_come_in_their_order(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    generator = fitted(tiny_pipeline, tmp_path, strength=[0.5, 1.0])
+    together = draw(generator, [0, 1] * 4)
+    alone = [
+        next(iter(generator.sample([SampleRequest(index=i, label=i % 2, seed=i)])))
+        for i in range(8)
+    ]
+    assert np.array_equal(together.pixels, np.concatenate([one.pixels for one in alone]))
+    assert together.origins == tuple(one.origins[0] for one in alone if one.origins)
+
+
+def test_a_controlnet_draws_along_edges(tiny_pipeline: Path, tmp_path: Path) -> None:
+    from tests.pipelines import tiny_controlnet
+
+    control = tiny_controlnet(tmp_path / "control", tiny_pipeline)
+    settings: dict[str, Any] = {"method": "control", "control_model": str(control)}
+    found = draw(fitted(tiny_pipeline, tmp_path, **settings), [0, 1])
+    assert found.origins is not None
+    assert found.origins[0].startswith("drawn along the edges of ")
+    free = draw(fitted(tiny_pipeline, tmp_path, **settings, control_scale=0), [0, 1])
+    assert not np.array_equal(found.pixels, free.pixels)
+    along_mask = draw(fitted(tiny_pipeline, tmp_path, **settings, control_image="mask"), [0, 1])
+    assert along_mask.masks is not None
+    index = control / "config.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "AutoencoderKL"}))
+    with pytest.raises(InputError, match="class 'AutoencoderKL'"):
+        draw(fitted(tiny_pipeline, tmp_path, **settings), [0])
+
+
+def test_edges_are_thin_and_lie_on_the_border() -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[8:24, 8:24] = 200
+    found = edges(image)
+    assert {*np.unique(found)} == {0, 255}
+    rows, columns = np.nonzero(found)
+    inside = np.maximum(np.abs(rows - 15.5), np.abs(columns - 15.5))
+    assert inside.min() > 5
+    assert inside.max() < 10
+    assert (found[16] > 0).sum() <= 4, "an edge is one or two pixels wide"
+    assert not edges(np.full((8, 8, 1), 7, np.uint8)).any()
+
+
+def test_masks_that_are_missing_are_asked_for(tiny_pipeline: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="have no masks"):
+        fitted(tiny_pipeline, tmp_path, masked=False, method="inpainting")
+
+
+def test_a_class_without_images_to_start_from_ends_the_stream(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    generator = fitted(tiny_pipeline, tmp_path)
+    requests = [SampleRequest(index=i, label=0, seed=i, sources=("d",)) for i in range(3)]
+    assert [len(batch) for batch in generator.sample(requests)] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"strength": 0.1}, "is not one step"),
+        ({"strength": 0}, "greater than 0"),
+        ({"strength": []}, "at least 1 item"),
+        ({"method": "control"}, "needs control_model"),
+        ({"control_model": "nowhere"}, "does not exist"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(
+    tiny_pipeline: Path, settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises((ValueError, InputError), match=says):
+        ImageToImageConfig.model_validate(
+            {"model": str(tiny_pipeline), "sampler_steps": 4, **settings}
+        )
+
+
+def test_global_random_state_is_left_alone(tiny_pipeline: Path, tmp_path: Path) -> None:
+    generator = fitted(tiny_pipeline, tmp_path)
+    before = torch.get_rng_state()
+    draw(generator, [0, 1])
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,104 @@
+"""What is known of a pipeline from its files: steps that suit it, licence, revision, hash."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from synthlift import api
+from synthlift.cli import app
+from synthlift.errors import InputError
+from synthlift.generators.pipelines.suited import chunk, native_side, suited
+from synthlift.generators.text_to_image.config import TextToImageConfig
+from synthlift.spec.loading import load_study
+from tests.e2e.tiny import draw_folder
+
+
+def pipeline(place: Path, **parts: dict[str, Any]) -> Path:
+    for name, config in parts.items():
+        file = place / name / ("scheduler_config.json" if name == "scheduler" else "config.json")
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(config))
+    place.mkdir(exist_ok=True)
+    return place
+
+
+def test_pipelines_for_few_steps_are_known_by_scheduler_kind_or_name(tmp_path: Path) -> None:
+    lcm = pipeline(tmp_path / "a", scheduler={"_class_name": "LCMScheduler"})
+    assert suited(lcm) == (4, 1.5)
+    flux = {"_class_name": "FluxTransformer2DModel"}
+    assert suited(pipeline(tmp_path / "b", transformer={**flux, "guidance_embeds": False})) == (
+        4,
+        0,
+    )
+    assert suited(pipeline(tmp_path / "c", transformer={**flux, "guidance_embeds": True})) is None
+    cached = tmp_path / "models--stabilityai--sd-turbo" / "snapshots" / ("a" * 40)
+    cached.mkdir(parents=True)
+    assert suited(cached) == (4, 0)
+    assert suited(pipeline(tmp_path / "d", scheduler={"_class_name": "DDIMScheduler"})) is None
+
+
+def test_what_suits_is_the_default_and_what_is_said_goes_before_it(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    turbo = shutil.copytree(tiny_pipeline, tmp_path / "tiny-turbo")
+    usual = TextToImageConfig(model=str(tiny_pipeline))
+    assert (usual.sampler_steps, usual.guidance_scale) == (30, 2)
+    quick = TextToImageConfig(model=str(turbo))
+    assert (quick.sampler_steps, quick.guidance_scale) == (4, 0)
+    said = TextToImageConfig(model=str(turbo), sampler_steps=7)
+    assert (said.sampler_steps, said.guidance_scale) == (7, 0)
+    assert quick.model_sha256 == usual.model_sha256
+    # A saved generator opens where its model no longer lies, with what was found then.
+    gone = TextToImageConfig.model_validate({**quick.model_dump(), "model": "gone"})
+    assert (gone.sampler_steps, gone.model_sha256) == (4, quick.model_sha256)
+
+
+def test_small_pipelines_draw_more_images_together(tiny_pipeline: Path, tmp_path: Path) -> None:
+    assert native_side(tiny_pipeline) == 16
+    assert TextToImageConfig(model=str(tiny_pipeline)).micro_batch == 32
+    vae = {"block_out_channels": [128, 256, 512, 512]}
+    large = pipeline(tmp_path / "sdxl", unet={"sample_size": 128}, vae=vae)
+    assert (native_side(large), chunk(large)) == (1024, 4)
+    wide = pipeline(tmp_path / "wide", transformer={"sample_size": [16, 24]}, vae=vae)
+    assert (native_side(wide), chunk(wide)) == (192, 8)
+    assert chunk(tmp_path) is None
+
+
+def test_licence_and_revision_are_noted(tiny_pipeline: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models--me--net" / "snapshots" / ("c" * 40)
+    shutil.copytree(tiny_pipeline, folder)
+    (folder / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n")
+    config = TextToImageConfig(model=str(folder))
+    assert (config.licence, config.revision) == ("creativeml-openrail-m", "c" * 40)
+
+
+def test_pickled_pipelines_are_refused_with_the_way_out(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_pipeline, tmp_path / "pickled")
+    for path in folder.rglob("*.safetensors"):
+        path.rename(path.with_suffix(".bin"))
+    with pytest.raises(InputError, match="no weights in safetensors") as caught:
+        TextToImageConfig(model=str(folder))
+    assert "--allow-pickle" in caught.value.remedy
+
+
+def test_a_study_file_is_written_for_a_pipeline(tiny_pipeline: Path, tmp_path: Path) -> None:
+    images = draw_folder(tmp_path / "images", per_class=6)
+    out = tmp_path / "study.yaml"
+    arguments = ["init", str(images), "--text-to-image", str(tiny_pipeline), "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (generator,) = load_study(out).generators
+    assert generator.kind == "text_to_image"
+    assert generator.settings()["prompt"] == "a photo of {label}"
+    assert generator.settings()["model"] == str(tiny_pipeline)
+    with pytest.raises(InputError, match="holds no pipeline"):
+        api.init(images, out=tmp_path / "no.yaml", text_to_image=str(images))
+    assert not (tmp_path / "no.yaml").exists()

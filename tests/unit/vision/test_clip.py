@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch.nn.functional import interpolate, normalize
+
+from synthlift.errors import InputError
+from synthlift.types import Float32, UInt8
+from synthlift.vision.classifiers.base import ImageNetwork, ImageTask, build_network
+from synthlift.vision.classifiers.descriptors import CLIP
+from synthlift.vision.clip.config import ClipCheckpoint, ClipConfig
+from synthlift.vision.clip.files import find_clip, hash_clip
+from synthlift.vision.clip.matching import ClipMatch
+from synthlift.vision.prediction import (
+    ClassifierFacts,
+    compute,
+    load_classifier,
+    save_classifier,
+)
+
+CLASSES = ("ant", "bee", "sea_horse")
+TASK = ImageTask((16, 16, 3), 3, (0.5,) * 3, (0.2,) * 3, names=CLASSES)
+LIBRARIES = ("transformers", "open_clip")
+
+
+def pixels(count: int = 6, side: int = 16) -> UInt8:
+    drawn = np.random.default_rng(5).integers(0, 256, (count, side, side, 3))
+    return drawn.astype(np.uint8)
+
+
+def network(model: Path, **settings: object) -> ImageNetwork:
+    config = ClipConfig.model_validate({"model": str(model), **settings})
+    return build_network(CLIP, config, task=TASK, seed=0).eval()
+
+
+def theirs(library: str, folder: Path, images: UInt8, texts: list[str]) -> Float32:
+    """The library's own cosines [n, t], times its own scale."""
+    scaled = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    inputs = (scaled - 0.4) / 0.2
+    with torch.no_grad():
+        if library == "transformers":
+            from transformers import CLIPModel, CLIPTokenizer
+
+            model = CLIPModel.from_pretrained(folder)
+            model.train(False)
+            tokens = CLIPTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
+            logits = model(pixel_values=inputs, **tokens).logits_per_image
+        else:
+            import open_clip
+
+            model = open_clip.create_model(f"local-dir:{folder}").eval()
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+            written = normalize(model.encode_text(tokenizer(texts)))
+            logits = model.logit_scale.exp() * normalize(model.encode_image(inputs)) @ written.T
+    wanted: Float32 = logits.numpy()
+    return wanted
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_zero_shot_gives_the_logits_of_the_library_itself(
+    library: str, tiny_clips: dict[str, Path]
+) -> None:
+    folder, images = tiny_clips[library], pixels()
+    mine = compute(
+        network(folder, tuning="zero_shot", templates="a {label}"), images, what="logits"
+    )
+    wanted = theirs(library, folder, images, ["a ant", "a bee", "a sea horse"])
+    assert np.abs(wanted).max() > 1
+    np.testing.assert_allclose(mine, wanted, atol=2e-4)
+
+
+def test_an_ensemble_of_prompts_is_the_mean_of_their_embeddings(
+    tiny_clips: dict[str, Path],
+) -> None:
+    folder, texts = tiny_clips["transformers"], ("a {label}", "the {label} of the zoo")
+    both = network(folder, templates=texts, names={"ant": "emmet"}).head.state_dict()["weight"]
+    apart = [
+        normalize(network(folder, templates=t, names={"ant": "emmet"}).head.state_dict()["weight"])
+        for t in texts
+    ]
+    scale = both.norm(dim=1)
+    assert torch.allclose(scale, scale[0].expand(3), rtol=1e-5)
+    assert torch.allclose(normalize(both), normalize(apart[0] + apart[1]), atol=1e-5)
+    plain = network(folder, templates=texts).head.state_dict()["weight"]
+    same = [torch.equal(a, b) for a, b in zip(both, plain, strict=True)]
+    assert same == [False, True, True]  # the word for one class changes that class's text alone
+
+
+@pytest.mark.parametrize("tuning", ["zero_shot", "linear_probe", "lora", "full"])
+def test_every_tuning_begins_as_zero_shot(tuning: str, tiny_clips: dict[str, Path]) -> None:
+    for library in LIBRARIES:
+        first = compute(network(tiny_clips[library], tuning=tuning), pixels(), what="logits")
+        begun = compute(network(tiny_clips[library], tuning="zero_shot"), pixels(), what="logits")
+        np.testing.assert_allclose(first, begun, atol=2e-4)
+
+
+def test_images_of_another_size_or_in_grey_are_brought_to_the_checkpoint(
+    tiny_clips: dict[str, Path],
+) -> None:
+    made = network(tiny_clips["transformers"], tuning="zero_shot")
+    grey = pixels(side=28)[..., :1]
+    scaled = torch.from_numpy(grey.repeat(3, axis=3)).permute(0, 3, 1, 2).float() / 255
+    resized = interpolate(scaled, (16, 16), mode="bicubic", antialias=True, align_corners=False)
+    with torch.no_grad():
+        wanted = made(resized).numpy()
+    np.testing.assert_allclose(compute(made, grey, what="logits"), wanted, atol=1e-4)
+
+
+def test_a_saved_classifier_opens_where_the_checkpoint_is_gone(
+    tmp_path: Path, tiny_clips: dict[str, Path]
+) -> None:
+    for library, tuning in (("transformers", "lora"), ("open_clip", "full")):
+        place = shutil.copytree(tiny_clips[library], tmp_path / library)
+        config = ClipConfig.model_validate({"model": str(place), "tuning": tuning})
+        made = build_network(CLIP, config, task=TASK, seed=1).eval()
+        facts = ClassifierFacts(
+            kind="clip",
+            config=config.model_dump(mode="json"),
+            identity="",
+            classes=CLASSES,
+            image_shape=TASK.image_shape,
+            mean=TASK.mean,
+            std=TASK.std,
+        )
+        save_classifier(tmp_path / f"saved {library}", network=made, facts=facts)
+        before = compute(made, pixels(), what="logits")
+        shutil.rmtree(place)
+        again = load_classifier(tmp_path / f"saved {library}")
+        assert np.array_equal(again.logits(pixels()), before)
+
+
+# ── images beside texts ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_cosines_depend_on_one_image_and_its_text_alone(
+    library: str, tiny_clips: dict[str, Path]
+) -> None:
+    checkpoint = ClipCheckpoint(model=str(tiny_clips[library]), templates=("a {label}",))
+    match, images = ClipMatch(checkpoint, classes=CLASSES), pixels(5)
+    cosines = match.classes(images)
+    wanted = theirs(library, tiny_clips[library], images, ["a ant", "a bee", "a sea horse"])
+    np.testing.assert_allclose(cosines / cosines.max(), wanted / wanted.max(), atol=1e-4)
+    assert (np.abs(cosines) <= 1).all()
+    embedded = match.embed(images)
+    np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
+    prompts = ["a bee", "a ant", "a sea horse", "a bee", "a very long sea horse"]
+    together = match.prompts(images, prompts)
+    np.testing.assert_allclose(together[[0, 3]], cosines[[0, 3], 1], atol=1e-5)
+    alone = [match.prompts(images[i : i + 1], [prompts[i]])[0] for i in range(5)]
+    assert together.tolist() == alone
+    assert np.array_equal(match.classes(images[3:4])[0], cosines[3])
+
+
+# ── mistakes ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_hash_follows_what_a_checkpoint_says(
+    tmp_path: Path, tiny_clips: dict[str, Path]
+) -> None:
+    one = shutil.copytree(tiny_clips["transformers"], tmp_path / "one")
+    first = hash_clip(one)
+    assert hash_clip(shutil.copytree(one, tmp_path / "two")) == first
+    assert hash_clip(one / "model.safetensors") == first
+    (one / "notes.md").write_text("nothing to do with it")
+    assert hash_clip(one) == first
+    text = (one / "merges.txt").read_text()
+    (one / "merges.txt").write_text(text + "t h\n")
+    assert hash_clip(one) != first
+
+
+def test_other_folders_are_refused(tmp_path: Path, tiny_clips: dict[str, Path]) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        find_clip(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="holds no CLIP checkpoint"):
+        find_clip(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(InputError, match="holds a model of type 'bert'"):
+        find_clip(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"no readable config\.json"):
+        find_clip(tmp_path)
+    shutil.copy(tiny_clips["transformers"] / "config.json", tmp_path / "config.json")
+    with pytest.raises(InputError, match="no weights as safetensors"):
+        find_clip(tmp_path)
+
+
+def test_pickled_weights_are_refused(tmp_path: Path, tiny_clips: dict[str, Path]) -> None:
+    shutil.copy(tiny_clips["transformers"] / "config.json", tmp_path / "config.json")
+    weights = tmp_path / "pytorch_model.bin"
+    torch.save({}, weights)
+    for named in (tmp_path, weights):
+        with pytest.raises(InputError, match="has pickled weights") as refused:
+            find_clip(named)
+        assert "safetensors only" in refused.value.rule
+
+
+def test_changed_or_unfitting_weights_are_refused(
+    tmp_path: Path, tiny_clips: dict[str, Path]
+) -> None:
+    place = shutil.copytree(tiny_clips["transformers"], tmp_path / "clip")
+    planned = ClipConfig.model_validate({"model": str(place)})
+    weights = place / "model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: value + 1 for name, value in tensors.items()}, weights)
+    with pytest.raises(InputError, match="another one than was planned with"):
+        build_network(CLIP, planned, task=TASK, seed=0)
+    tensors.pop("visual_projection.weight")
+    save_file(tensors, weights)
+    lacking = ClipConfig.model_validate({"model": str(place)})
+    with pytest.raises(InputError, match=r"1 of \d+ tensors are missing.*visual_projection"):
+        build_network(CLIP, lacking, task=TASK, seed=0)
+    weights.write_bytes(b"no tensors")
+    broken = ClipConfig.model_validate({"model": str(place)})
+    with pytest.raises(InputError, match="cannot be read"):
+        build_network(CLIP, broken, task=TASK, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("a photo", "does not name the class; write {label}"),
+        ("a {label} on {ground}", "has the placeholder '{ground}'"),
+        ("a {label", "expected '}'"),
+    ],
+)
+def test_templates_name_the_class_and_nothing_else(
+    template: str, said: str, tiny_clips: dict[str, Path]
+) -> None:
+    with pytest.raises(ValidationError, match=said.replace("{", r"\{").replace("}", r"\}")):
+        ClipConfig.model_validate({"model": str(tiny_clips["open_clip"]), "templates": [template]})
+
+
+def test_a_classifier_without_checkpoint_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no CLIP checkpoint is named; write clip: PATH"):
+        ClipConfig.model_validate({})
+
+
+def test_texts_that_are_too_long_are_refused(tiny_clips: dict[str, Path]) -> None:
+    with pytest.raises(InputError, match=r"has \d+ tokens"):
+        network(tiny_clips["transformers"], names={"ant": "a really large ant " * 3})

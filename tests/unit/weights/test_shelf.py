@@ -1,0 +1,127 @@
+"""Names for weights, and what happens when they move, change or are pickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from synthlift import api
+from synthlift.cli import app
+from synthlift.errors import InputError
+from synthlift.weights import Shelf, locate
+
+
+@pytest.fixture(autouse=True)
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SYNTHLIFT_WEIGHTS", str(tmp_path / "shelf"))
+    return tmp_path / "shelf"
+
+
+def weights(path: Path, value: float = 1.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"layer.weight": torch.full((2, 3), value)}, path)
+    return path
+
+
+def test_a_name_leads_to_the_weights_and_a_path_goes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = weights(tmp_path / "here" / "net.safetensors")
+    entry = api.add_model(path)
+    assert (entry.name, entry.kind, entry.bytes) == ("net", "weights", path.stat().st_size)
+    assert locate("net") == path
+    monkeypatch.chdir(tmp_path)
+    weights(tmp_path / "net")
+    assert locate("net") == Path("net")
+    assert locate("no such thing") == Path("no such thing")
+
+
+def test_weights_that_change_or_go_are_found_out(tmp_path: Path) -> None:
+    paths = [weights(tmp_path / f"{name}.safetensors") for name in ("kept", "spoilt", "gone")]
+    for path in paths:
+        api.add_model(path)
+    weights(paths[1], value=2.0)
+    paths[2].unlink()
+    found = {one["name"]: one["state"] for one in api.check_models()}
+    assert found == {"kept": "ok", "spoilt": "changed", "gone": "missing"}
+    result = CliRunner().invoke(app, ["models", "check", "kept"])
+    assert result.exit_code == 0
+    assert CliRunner().invoke(app, ["models", "check"]).exit_code == 1
+    with pytest.raises(InputError, match="no weights are called 'spoil'"):
+        api.check_models("spoil")
+
+
+def test_a_name_stands_for_one_content(tmp_path: Path) -> None:
+    api.add_model(weights(tmp_path / "a.safetensors"), name="mine")
+    api.add_model(weights(tmp_path / "copy.safetensors"), name="mine")
+    with pytest.raises(InputError, match="already the name of other weights"):
+        api.add_model(weights(tmp_path / "b.safetensors", value=2), name="mine")
+    with pytest.raises(InputError, match="as a name for weights"):
+        api.add_model(tmp_path / "a.safetensors", name="../mine")
+
+
+def test_what_weights_are_is_recognised(tmp_path: Path, tiny_pipeline: Path) -> None:
+    pipeline = api.add_model(tiny_pipeline, name="pipeline")
+    assert (pipeline.kind, pipeline.architecture) == ("pipeline", "StableDiffusionPipeline")
+    part = api.add_model(tiny_pipeline / "vae", name="vae")
+    assert (part.kind, part.architecture) == ("autoencoder", "AutoencoderKL")
+    lora = tmp_path / "style.safetensors"
+    save_file({"unet.down.lora_A.weight": torch.zeros(2, 2)}, lora)
+    assert api.add_model(lora).kind == "lora"
+    whole = tmp_path / "v1-5.safetensors"
+    save_file({"model.diffusion_model.out.0.weight": torch.zeros(2)}, whole)
+    assert api.add_model(whole).kind == "pipeline file"
+    for wrong, says in ((tmp_path, "holds no weights"), (tmp_path / "nowhere", "does not exist")):
+        with pytest.raises(InputError, match=says):
+            api.add_model(wrong)
+
+
+def test_the_licence_is_carried_along(tmp_path: Path) -> None:
+    path = weights(tmp_path / "one" / "net.safetensors")
+    assert api.add_model(path, name="silent").licence == ""
+    (path.parent / "LICENSE.md").write_text("Apache License 2.0\n\nmore")
+    assert api.add_model(path, name="text").licence == "Apache License 2.0 (LICENSE.md)"
+    (path.parent / "README.md").write_text("---\ntags: [x]\nlicense: openrail++\n---\n# Net\n")
+    assert api.add_model(path, name="card").licence == "openrail++"
+
+
+def test_pickled_weights_are_read_only_when_allowed_and_kept_as_safetensors(
+    tmp_path: Path, shelf: Path
+) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    shared = torch.arange(6.0).reshape(2, 3)
+    torch.save({"a": shared, "b": shared}, folder / "pytorch_model.bin")
+    (folder / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    with pytest.raises(InputError, match=r"are pickled: pytorch_model\.bin") as caught:
+        api.add_model(folder)
+    assert "--allow-pickle" in caught.value.remedy
+    assert not list(shelf.rglob("*"))
+    entry = api.add_model(folder, allow_pickle=True)
+    assert (entry.kind, Path(entry.path)) == ("clip", shelf / "converted" / "clip")
+    found = load_file(Path(entry.path) / "model.safetensors")
+    assert torch.equal(found["a"], shared)
+    assert torch.equal(found["b"], shared)
+    assert not list(Path(entry.path).rglob("*.bin"))
+
+
+def test_a_broken_pickle_leaves_nothing_behind(tmp_path: Path, shelf: Path) -> None:
+    broken = tmp_path / "net.ckpt"
+    broken.write_bytes(b"not a pickle")
+    with pytest.raises(InputError, match="cannot be read"):
+        api.add_model(broken, allow_pickle=True)
+    assert not Shelf().entries()
+    assert not (shelf / "converted" / "net").exists()
+
+
+def test_the_list_shows_names_and_json_all_of_it(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["models", "list", "--json"]).stdout.strip() == "[]"
+    api.add_model(weights(tmp_path / "net.safetensors"))
+    assert "net" in CliRunner().invoke(app, ["models", "list"]).stdout
+    (told,) = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).stdout)
+    assert told["sha256"] == Shelf().find("net").sha256
