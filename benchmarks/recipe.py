@@ -139,7 +139,7 @@ class RecipeFit:
         if guidance == 0:
             return said
         unsaid = self.network(x, times, wanted, torch.zeros_like(known))
-        return said + guidance * (said - unsaid)
+        return torch.lerp(unsaid, said, 1 + guidance)
 
 
 def fit_recipe(
@@ -162,7 +162,7 @@ def fit_recipe(
     for epoch in range(epochs):
         optimiser.param_groups[0]["lr"] = RATE * (1 - epoch / epochs)
         total = 0.0
-        for rows in torch.randperm(len(pixels)).split(batch_size):
+        for rows in torch.split(torch.randperm(len(pixels)), batch_size):
             levels = torch.randint(1, LEVELS + 1, (len(rows),))
             product = products[levels][:, None, None, None]
             noise = torch.randn(pixels[rows].shape)
@@ -170,7 +170,7 @@ def fit_recipe(
             known = (torch.rand(len(rows)) >= DROPPED).float()
             loss = F.mse_loss(network(noisy, levels / LEVELS, labels[rows], known), noise)
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             total += float(loss.detach()) * len(rows)
         fitted.losses.append(total / len(pixels))

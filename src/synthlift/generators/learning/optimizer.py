@@ -153,7 +153,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """
     a, b, c = QUINTIC
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + 1e-7)
+    x: Tensor = wide / (wide.norm() + 1e-7)
     for _ in range(QUINTIC_STEPS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
