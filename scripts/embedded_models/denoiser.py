@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ WORDS = Plan("words", steps=1000, rate=1.5e-3, decay=0.995)
 """Learns what the CLIP's text encoder says of them. Beginning from nothing, the two had not come
 to understand a single class when the forms were learnt."""
 
+LONGER = Plan("longer", steps=4000, rate=1.2e-3, decay=0.998)
+"""The same for longer, until pictures show what is said."""
+
 BATCH = 32
 UNSAID = 0.1
 """Share of drawings without a caption, for guidance."""
@@ -53,15 +57,15 @@ def train_pipeline(
     )
     latents = encoded(autoencoder, pool, len(pool.traits)) * autoencoder.config.scaling_factor
 
-    def loss_of(step: int, *purpose: str) -> torch.Tensor:
-        rows = batch_rows(pool, "/".join(purpose) or "text_to_image", step, BATCH)
-        rng = generator_for(SEED, "captions", *purpose, step)
+    def loss_of(purpose: str, step: int) -> torch.Tensor:
+        rows = batch_rows(pool, purpose, step, BATCH)
+        rng = generator_for(SEED, "captions", purpose, step)
         said = ["" if rng.random() < UNSAID else caption(pool.traits[row], rng) for row in rows]
         draw = torch.Generator().manual_seed(step)
         noise = torch.randn(BATCH, *latents.shape[1:], generator=draw)
         # One time in each stratum: losses of neighbouring steps compare.
         spread = (torch.arange(BATCH) + torch.rand(BATCH, generator=draw)) / BATCH
-        if purpose:
+        if purpose != FORMS.name:
             # Words matter where noise hides all else; elsewhere colours can be seen.
             spread = spread ** (1 / 3)
         times = (spread * scheduler.config.num_train_timesteps).long()
@@ -70,10 +74,11 @@ def train_pipeline(
         found = parts["unet"](noisy, times, words).sample
         return functional.mse_loss(found, scheduler.get_velocity(latents[rows], noise, times))
 
-    train(parts, FORMS, loss_of, work)
+    train(parts, FORMS, functools.partial(loss_of, FORMS.name), work)
     parts["text"].load_state_dict(clip.text_model.state_dict())
     parts["text"].requires_grad_(False)
-    train(parts, WORDS, lambda step: loss_of(step, WORDS.name), work)
+    for plan in (WORDS, LONGER):
+        train(parts, plan, functools.partial(loss_of, plan.name), work)
     return StableDiffusionPipeline(
         vae=autoencoder,
         text_encoder=parts["text"].eval(),
