@@ -1,11 +1,11 @@
-# make setup | demo | test | check | format | test-slow | test-gpu | test-lowest | docs | lock | clean
+# make setup | demo | test | check | format | test-slow | test-gpu | test-lowest | container | docs | lock | clean
 SHELL := /bin/sh
 BIN := .venv/bin
 PYTHON_CODE := $(wildcard src tests benchmarks scripts docs/examples)
 # Small models always use one thread; tests must not depend on the machine's core count.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help setup run-env demo test check format test-slow test-gpu test-lowest docs lock clean
+.PHONY: help setup run-env demo test check format test-slow test-gpu test-lowest container docs lock clean
 
 help:
 	@echo "make demo         the whole path on embedded digits, about three minutes"
@@ -14,6 +14,7 @@ help:
 	@echo "make test         the tests, with two processes"
 	@echo "make format       put the code into the format that 'make check' wants"
 	@echo "make test-slow    the tests of minutes and hours      make test-gpu   those for a GPU"
+	@echo "make container    the steps of the Dockerfile in a clean Debian; as root"
 	@echo "make test-lowest  the tests with the oldest versions that pyproject.toml allows"
 	@echo "make docs         generate docs/reference             make lock       pin newer versions"
 	@echo "make clean        remove caches and environments"
@@ -51,6 +52,9 @@ check: setup
 format: setup
 	$(BIN)/ruff format $(PYTHON_CODE)
 	$(BIN)/ruff check --fix $(PYTHON_CODE)
+
+container:
+	python3 scripts/try_container.py
 
 docs: setup
 	$(BIN)/python scripts/make_reference.py

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import shutil
 import struct
 import time
+import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -119,6 +122,41 @@ def test_every_image_says_that_it_is_synthetic_and_how_it_is_seen(
         assert image["seen"]["probability"] == pytest.approx(answer.probability, abs=1e-5)
 
 
+def test_every_image_is_shown_with_its_nearest_training_image(
+    server: Server, run_id: str, finished: Path, home: Path
+) -> None:
+    made = server.draw(run_id)
+    rows = list(csv.DictReader((finished / "splits.csv").read_text().splitlines()))
+    trained = {
+        np.asarray(Image.open(home / "data" / "shapes" / row["id"])).tobytes(): row["label"]
+        for row in rows
+        if (row["draw"], row["part"]) == ("0", "train")
+    }
+    for image in made["images"]:
+        near = image["near"]
+        assert 0 <= near["unusual"] <= 1
+        code, content, _ = server.ask("GET", near["url"])
+        assert code == 200
+        assert provenance_in(content) is None, "a real image is not marked as synthetic"
+        assert trained[np.asarray(Image.open(io.BytesIO(content))).tobytes()] == near["label"]
+    table = server.ask("GET", made["archive"])[1]
+    with zipfile.ZipFile(io.BytesIO(table)) as archive:
+        assert not any("nearest" in name for name in archive.namelist()), "real images stay here"
+        assert "nearest_class" in archive.read("metadata.csv").decode()
+
+
+def test_images_are_told_of_as_they_come(server: Server, run_id: str) -> None:
+    body = {"run": run_id, "generator": "flow", "label": "disc", "count": 5, "seed": 5}
+    made = server.ask("POST", "/api/v1/generations", body)[1]
+    with urllib.request.urlopen(f"{server.address}/api/v1/generations/{made['id']}/events") as told:
+        assert told.headers["Content-Type"].startswith("text/event-stream")
+        lines = [line for line in told.read().decode().splitlines() if line.startswith("data: ")]
+    states = [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert [state["state"] for state in states][-1] == "done"
+    indices = [image["index"] for state in states for image in state["images"]]
+    assert indices == list(range(5)), "each image once, in order"
+
+
 def test_guidance_and_steps_change_the_images(server: Server, run_id: str) -> None:
     usual = server.images(server.draw(run_id))
     assert server.images(server.draw(run_id, guidance=1.25, steps=2)) == usual
@@ -210,6 +248,27 @@ def test_two_models_answer_side_by_side(
             assert given["role"] == role
             assert given["probabilities"] == pytest.approx(answer.probabilities, abs=1e-5)
     assert list((server.home / "pictures").iterdir()) == [], "deleted as soon as it is classified"
+
+
+def test_an_answer_says_where_the_models_looked_and_how_unusual_the_picture_is(
+    server: Server, run_id: str, home: Path
+) -> None:
+    path = f"/api/v1/runs/{run_id}/sample-classifications"
+    (one,) = server.ask("POST", path, {"samples": [0], "explain": True})[1]["pictures"]
+    for answer in one["answers"]:
+        assert Image.open(io.BytesIO(base64.b64decode(answer["map"]))).size == (192, 192)
+    assert Image.open(io.BytesIO(base64.b64decode(one["near"]["picture"]))).size == (8, 8)
+    assert one["near"]["unusual"] < 1
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
+    Image.fromarray(noise).save(stream, "PNG")
+    upload = ("n.png", stream.getvalue())
+    path_of_uploads = f"/api/v1/runs/{run_id}/classifications"
+    odd = server.send(path_of_uploads, "pictures", upload, explain="true")[1]["pictures"][0]
+    assert odd["near"]["unusual"] == 1.0
+    plain = server.ask("POST", path, {"samples": [0]})[1]["pictures"][0]
+    assert (plain["near"], plain["answers"][0]["map"]) == (None, "")
+    assert plain["answers"][0]["probabilities"] == one["answers"][0]["probabilities"]
 
 
 def test_samples_can_be_tried(server: Server, run_id: str) -> None:
@@ -345,6 +404,7 @@ def test_a_newcomer_draws_and_classifies_with_the_keyboard(
     assert page.get_by_role("img").count() == 4
     assert page.locator("figcaption .mark").all_inner_texts() == ["synthetic"] * 4
     assert page.get_by_text("seen as").count() == 4
+    assert page.locator(".near").count() == 4
     assert "4 images of class ramp" in page.get_by_role("status").inner_text()
 
     page.get_by_role("link", name="Classify", exact=True).focus()
@@ -356,6 +416,8 @@ def test_a_newcomer_draws_and_classifies_with_the_keyboard(
         "Model trained on real images only",
         "Model trained on real and generated images",
     ]
+    assert page.locator("#answers img.map").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     file = next((home / "data" / "shapes" / "bars").iterdir())
     page.set_input_files("#pictures", file)
     page.get_by_alt_text(file.name).wait_for(timeout=60_000)

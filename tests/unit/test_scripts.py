@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ def script(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look for it
     spec.loader.exec_module(module)
     return module
 
@@ -221,3 +223,37 @@ def test_pages_are_the_same_whatever_the_terminal(monkeypatch: pytest.MonkeyPatc
     wide = reference.command_page()
     monkeypatch.setitem(os.environ, "COLUMNS", "40")
     assert reference.command_page() == wide
+
+
+# ── container ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_dockerfile_is_understood_and_runs_as_an_ordinary_user() -> None:
+    tried = script("try_container")
+    first, last = tried.read_dockerfile((ROOT / "Dockerfile").read_text())
+    assert (first.name, last.name) == ("build", "")
+    known = {name for name in dir(tried.Builder) if name.startswith("_")}
+    steps = [*first.steps, *last.steps]
+    assert {f"_{word.lower()}" for word, _ in steps} <= known
+    words = dict(last.steps)
+    assert words["USER"].split(":")[0] == "10001"
+    assert words["VOLUME"] == "/data"
+    assert "healthz" in words["HEALTHCHECK"]
+    targets, command = tried.mounts_of(
+        next(rest for _, rest in first.steps if "without_cuda" in rest and "--mount" in rest)
+    )
+    assert targets == ["/cache"]
+    assert command.startswith("uv venv")
+    copied = {rest.split()[0] for word, rest in steps if word == "COPY" and "--from" not in rest}
+    allowed = (ROOT / ".dockerignore").read_text().split()
+    assert {f"!{name}" for name in copied} <= set(allowed)
+
+
+def test_requirements_without_cuda_leave_nothing_else_out() -> None:
+    tool = script("without_cuda")
+    blocks = tool.blocks((ROOT / "requirements" / "web.txt").read_text())
+    names = {tool.name_of(block) for block in blocks} - {""}
+    kept = {name for name in names if not tool._CUDA.fullmatch(name)}
+    assert {"torch", "torchvision", "triton"} <= names - kept
+    assert {"flask", "numpy", "timm", "waitress"} <= kept
+    assert all("--hash=sha256:" in block for block in blocks if tool.name_of(block))

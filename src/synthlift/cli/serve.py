@@ -55,8 +55,10 @@ KeepHours = Annotated[
         "--keep-hours", min=0.1, help="Uploads and generated images are deleted after so long."
     ),
 ]
+NoExamples = Annotated[
+    bool, typer.Option("--no-examples", help="Do not prepare the two built-in examples.")
+]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Open no browser.")]
-THREADS = 16
 
 
 @guarded
@@ -71,13 +73,14 @@ def serve(
     store: options.Store = None,
     device: options.Device = "cpu",
     workers: options.Workers = None,
+    no_examples: NoExamples = False,
     no_browser: NoBrowser = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Open the web app: generate, classify and study in the browser.
 
-    It shows finished runs of the given folders and of the store. Stop it with Ctrl-C; a study that
-    runs goes on when it is started again.
+    It shows finished runs of the given folders and of the store, and prepares two built-in examples
+    when it first starts. Stop it with Ctrl-C; a study that runs goes on when it is started again.
     """
     for name in ("flask", "flask_limiter", "flask_wtf", "apispec", "waitress"):
         if importlib.util.find_spec(name) is None:
@@ -109,6 +112,7 @@ def serve(
         token=known,
         device=device,
         workers=workers,
+        examples=not no_examples,
         keep_seconds=keep_hours * 3600,
     )
     _run(settings, made_up=known if known != token else "", browser=not no_browser, quiet=quiet)
@@ -121,36 +125,17 @@ def _only_here(host: str) -> bool:
 
 
 def _run(settings: Settings, *, made_up: str, browser: bool, quiet: bool) -> None:
-    import logging
     import signal
     import threading
     import webbrowser
 
-    import waitress
-
     from synthlift.cli import output
     from synthlift.web import create_app
+    from synthlift.web.serving import listen
 
-    # It warns of every request that waits for a moment.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     app = create_app(settings)
     here = app.extensions["synthlift"]
-    try:
-        server = waitress.create_server(
-            app,
-            host=settings.host,
-            port=settings.port,
-            threads=THREADS,
-            ident=None,
-            max_request_body_size=settings.upload_bytes,
-            clear_untrusted_proxy_headers=True,
-        )
-    except OSError as error:
-        raise InputError(
-            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror or error})",
-            rule="the address is this machine's and the port is free",
-            remedy="give another --port or --host",
-        ) from None
+    server = listen(app, settings)
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{shown}:{settings.port}/"
     output.note(f"Synthlift is at {address} – stop it with Ctrl-C", quiet=quiet)

@@ -135,7 +135,8 @@ class Data(Section):
     Attributes:
         source: a folder with one sub-folder a class, a table of paths (CSV, TSV, parquet, XLSX),
             an ``.npz`` file, ``torchvision:NAME?root=FOLDER`` (``&download=yes`` allows a
-            download), ``hf:PATH_OR_NAME`` or ``sklearn:digits``.
+            download), ``hf:PATH_OR_NAME``, ``sklearn:digits`` or
+            ``embedded:leaves``.
         metadata: a table that is joined to the images by path, name or stem.
         label: column with the class; None = the sub-folder, or a column called label or class.
         group: column with what must not be torn apart (patient, lesion); ``stem`` = images whose

@@ -150,7 +150,8 @@ def _write_all(
         for role, name in pair.items():
             place, kept = folder.file("models") / role, work.models[name, 0]
             _copy_folder(kept.folder, place, only=("model.safetensors", "model.json"))
-            write_json_atomic(place / "arm.json", {"arm": name, "replicate": 1})
+            facts = {"arm": name, "replicate": 1, "key": kept.key}
+            write_json_atomic(place / "arm.json", facts)
     for pool in {p.generator: p for p in reversed(list(work.pools.values()))}.values():
         place = folder.file("generators") / pool.generator
         _copy_folder(pool.fitted.folder / SAVED, place)

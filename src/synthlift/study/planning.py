@@ -148,10 +148,10 @@ def _require_head(session: Session, opened: Opened, *, size: int, channels: int)
 
 
 def _with_steps(component: Component, steps: int | None) -> Component:
-    known = descriptor("generators", component.kind).config.model_fields
-    if steps is None or "steps" not in known:
+    if steps is None:
         return component
-    return Component.model_validate({**component.model_dump(), "steps": steps})
+    config = descriptor("generators", component.kind).config.model_validate(component.settings())
+    return Component.model_validate({**component.model_dump(), **config.trained_with(steps=steps)})
 
 
 def _image_size(session: Session, opened: Opened) -> int:

@@ -162,8 +162,7 @@ def _speed(session: Session, opened: Opened, plan: Plan, component: Component) -
 
 def _with(component: Component, **settings: int) -> Component:
     """The generator with those of the settings that it knows."""
-    known = type(settings_of("generators", component)).model_fields
-    chosen = {name: value for name, value in settings.items() if name in known}
+    chosen = settings_of("generators", component).trained_with(**settings)
     return Component.model_validate({**component.model_dump(), **chosen})
 
 

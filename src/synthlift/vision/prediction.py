@@ -73,13 +73,19 @@ class Classifier:
         network: the network with its final weights; it is put into evaluation mode.
         facts: what ``model.json`` says.
         device: torch device string.
+        micro_batch: images computed together, always; a small one answers single images sooner.
     """
 
     def __init__(
-        self, network: ImageNetwork, facts: ClassifierFacts, *, device: str = "cpu"
+        self,
+        network: ImageNetwork,
+        facts: ClassifierFacts,
+        *,
+        device: str = "cpu",
+        micro_batch: int = MICRO_BATCH,
     ) -> None:
         self.network = network.to(device).eval()
-        self.facts, self.device = facts, device
+        self.facts, self.device, self.micro_batch = facts, device, micro_batch
 
     def __call__(self, pixels: PixelRows) -> Float32:
         """The same as :meth:`probabilities`."""
@@ -96,12 +102,17 @@ class Classifier:
     def logits(self, pixels: PixelRows) -> Float32:
         """Logits before temperature, float32 [n, K], of uint8 [n, H, W, C]."""
         self._check(pixels)
-        return compute(self.network, pixels, what="logits", device=self.device)
+        return self._compute(pixels, "logits")
 
     def features(self, pixels: PixelRows) -> Float32:
         """Penultimate features, float32 [n, D], of uint8 [n, H, W, C]."""
         self._check(pixels)
-        return compute(self.network, pixels, what="features", device=self.device)
+        return self._compute(pixels, "features")
+
+    def _compute(self, pixels: PixelRows, what: Literal["logits", "features"]) -> Float32:
+        return compute(
+            self.network, pixels, what=what, device=self.device, micro_batch=self.micro_batch
+        )
 
     def _check(self, pixels: PixelRows) -> None:
         if len(pixels.shape) != 4 or pixels.shape[1:] != self.facts.image_shape:
@@ -162,7 +173,9 @@ def save_classifier(folder: Path, *, network: ImageNetwork, facts: ClassifierFac
     write_json_atomic(folder / DESCRIPTION, facts.model_dump(mode="json"))
 
 
-def load_classifier(folder: Path, *, device: str = "cpu") -> Classifier:
+def load_classifier(
+    folder: Path, *, device: str = "cpu", micro_batch: int = MICRO_BATCH
+) -> Classifier:
     """Read what :func:`save_classifier` wrote; pretrained weight files are not needed any more.
 
     Raises:
@@ -180,7 +193,7 @@ def load_classifier(folder: Path, *, device: str = "cpu") -> Classifier:
         pretrained=False,
     )
     network.load_state_dict(load_file(folder / WEIGHTS))
-    return Classifier(network, facts, device=device)
+    return Classifier(network, facts, device=device, micro_batch=micro_batch)
 
 
 def _read_facts(folder: Path) -> ClassifierFacts:

@@ -21,11 +21,15 @@ from synthlift.web.errors import BusyError, MissingError
 from synthlift.web.inference.client import Inference
 
 State = Literal["running", "done", "failed", "cancelled"]
-REQUEST, IMAGES, LIST = "request.json", "images", "images.jsonl"
+REQUEST, IMAGES, NEAREST, LIST = "request.json", "images", "nearest", "images.jsonl"
+_NEAR = {"label": "nearest_class", "unusual": "unusual", "near_copy": "near_copy"}
+"""What is known of the nearest training image, and what the table calls it."""
 _ID = re.compile(r"[0-9a-f]{16}")
 README = """These images are synthetic: a generator made them. They show nothing that exists.
 
-metadata.csv says of each image what made it, from which seed, and which class a classifier sees.
+metadata.csv says of each image what made it, from which seed, and which class a classifier sees;
+of which class the nearest training image is; which share of held-out real images is less unusual;
+and whether it is nearly a copy of a training image.
 The PNG files say it themselves, in text chunks called synthlift:*.
 The same generator, class, seed and settings give the same images again.
 """
@@ -40,9 +44,10 @@ class Generation:
         folder: where its images lie.
         request: what was asked for, as the client may see it.
         state: how it is.
-        images: one entry an image: file, facts, seen.
+        images: one entry an image: file, facts, seen, near.
         error: given, rule and remedy when it failed.
         began, changed: seconds since the epoch.
+        news: is told of every change.
     """
 
     id: str
@@ -53,18 +58,30 @@ class Generation:
     error: Mapping[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
     changed: float = field(default_factory=time.time)
+    news: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """Take note of what the worker says."""
         self.changed = time.time()
         if event["event"] == "image":
-            entry = {key: event[key] for key in ("file", "facts", "seen")}
+            entry = {key: event.get(key) for key in ("file", "facts", "seen", "near")}
             with (self.folder / LIST).open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(entry) + "\n")
             self.images.append(entry)
-            return
-        self.error = event.get("error", {})
-        self.state = event["event"]
+        else:
+            self.error = event.get("error", {})
+            self.state = event["event"]
+        with self.news:
+            self.news.notify_all()
+
+    def wait(self, *, images: int, seconds: float) -> bool:
+        """Wait until there are more than so many images, or it has ended; False = neither yet."""
+
+        def is_new() -> bool:
+            return len(self.images) > images or self.state != "running"
+
+        with self.news:
+            return self.news.wait_for(is_new, timeout=seconds)
 
     @property
     def seconds_left(self) -> float | None:
@@ -93,15 +110,17 @@ def metadata(images: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> s
     keys = sorted({key for one in images for key in one["facts"]})
     stream = io.StringIO()
     writer = csv.writer(stream)
-    writer.writerow(["file", *keys, "seen_as", "seen_probability"])
+    writer.writerow(["file", *keys, "seen_as", "seen_probability", *_NEAR.values()])
     for one in images:
         seen = one["seen"] or {"label": "", "probability": ""}
-        facts = [_harmless(str(one["facts"].get(key, ""))) for key in keys]
-        writer.writerow([names[one["file"]], *facts, _harmless(seen["label"]), seen["probability"]])
+        facts = [harmless(str(one["facts"].get(key, ""))) for key in keys]
+        near = [harmless(str((one.get("near") or {}).get(key, ""))) for key in _NEAR]
+        views = [harmless(seen["label"]), seen["probability"], *near]
+        writer.writerow([names[one["file"]], *facts, *views])
     return stream.getvalue()
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and len(text) > 1 else text
 
@@ -138,7 +157,7 @@ class Generations:
             self._known[name] = made
         (made.folder / IMAGES).mkdir(parents=True)
         write_json_atomic(made.folder / REQUEST, dict(request), durable=False)
-        out = {"out": str(made.folder / IMAGES)}
+        out = {"out": str(made.folder / IMAGES), "nearest": str(made.folder / NEAREST)}
         self.inference.send({"id": name, "do": "generate", **request, **private, **out}, made.hear)
         return made
 

@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from synthlift.web.jobs.commands import Budget, Question
-
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     """A request says nothing that is not known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,7 +73,7 @@ class RunList(BaseModel):
 # ── generating ────────────────────────────────────────────────────────────────────────────────
 
 
-class GenerateRequest(_Body):
+class GenerateRequest(Body):
     """Images to draw: the same run, generator, class, seed and settings give the same images."""
 
     run: Id
@@ -95,13 +93,33 @@ class Seen(BaseModel):
     probability: float
 
 
+class Likeness(BaseModel):
+    """What a picture is like among the real images that the run's rival model was trained on.
+
+    ``label`` is the class of the nearest of them, ``unusual`` the share of held-out real pictures
+    that lie nearer to the training data, ``near_copy`` whether it lies nearer to one training
+    image than 99 of 100 held-out pictures do.
+    """
+
+    label: str
+    unusual: float
+    near_copy: bool
+
+
+class GeneratedLikeness(Likeness):
+    """With the address of the nearest training image."""
+
+    url: str
+
+
 class GeneratedImage(BaseModel):
-    """A synthetic image: where it is, what made it, and as what it is seen."""
+    """A synthetic image: where it is, what made it, as what it is seen, and what it is like."""
 
     index: int
     url: str
     facts: dict[str, str]
     seen: Seen | None
+    near: GeneratedLikeness | None
 
 
 class GenerationFacts(BaseModel):
@@ -121,13 +139,24 @@ class GenerationFacts(BaseModel):
 # ── classifying ───────────────────────────────────────────────────────────────────────────────
 
 
+class PictureLikeness(Likeness):
+    """With the nearest training image, a PNG as base64."""
+
+    picture: str
+
+
 class ModelAnswer(BaseModel):
-    """What one model says of a picture."""
+    """What one model says of a picture.
+
+    ``map`` is a PNG as base64: the picture as the model took it, and where it saw the class. It is
+    "" where that was not asked for, or where the model has no map of places.
+    """
 
     role: Literal["rival", "generative", "recommended"]
     label: str
     probability: float
     probabilities: dict[str, float]
+    map: str
 
 
 class PictureFacts(BaseModel):
@@ -136,6 +165,7 @@ class PictureFacts(BaseModel):
     name: str
     problem: str
     answers: list[ModelAnswer]
+    near: PictureLikeness | None
 
 
 class Classified(BaseModel):
@@ -145,90 +175,8 @@ class Classified(BaseModel):
     pictures: list[PictureFacts]
 
 
-class SampleRequest(_Body):
+class SampleRequest(Body):
     """Pictures of the run's gallery to classify, by their index."""
 
     samples: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=24)
-
-
-# ── studies ───────────────────────────────────────────────────────────────────────────────────
-
-
-class DataFacts(BaseModel):
-    """A data set that may be studied."""
-
-    id: str
-    name: str
-    kind: Literal["folder", "upload"]
-    until: float | None
-
-
-class DataList(BaseModel):
-    """Uploads, then folders."""
-
-    data: list[DataFacts]
-
-
-class InspectRequest(_Body):
-    """A data set to look at."""
-
-    data: Id
-
-
-class StudyRequest(_Body):
-    """A question about a data set."""
-
-    data: Id
-    question: Question = "help"
-    budget: Budget = "30m"
-
-
-class TaskFacts(BaseModel):
-    """Something that is being computed now."""
-
-    label: str
-    done: int
-    total: int
-
-
-class Progress(BaseModel):
-    """How far a study is, from its run folder."""
-
-    label: str
-    done: int | None
-    total: int | None
-    seconds: float | None
-    seconds_left: float | None
-    tasks: list[TaskFacts]
-
-
-class JobFacts(BaseModel):
-    """A study or an inspection; ``page`` is what it shows so far, ``run`` its finished run."""
-
-    id: str
-    kind: Literal["study", "demo", "inspect"]
-    title: str
-    state: Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
-    created: float
-    started: float | None
-    ended: float | None
-    error: str
-    progress: Progress | None
-    page: str
-    run: str
-    found: Found | None
-
-
-class Found(BaseModel):
-    """What an inspection found, in short."""
-
-    images: int
-    usable: int
-    classes: dict[str, int]
-    warnings: list[str]
-
-
-class JobList(BaseModel):
-    """All jobs, the newest first."""
-
-    jobs: list[JobFacts]
+    explain: bool = False

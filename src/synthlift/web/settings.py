@@ -25,6 +25,8 @@ class Settings:
         token: what clients must know; needed unless only this machine can connect.
         device: torch device of the process that draws and classifies.
         workers: processes of a study; None = one a core.
+        examples: whether the built-in examples are prepared when the server first starts.
+        streams: pages that are kept informed by Server-Sent Events; others ask again and again.
         upload_bytes: of one request.
         picture_bytes, pictures: of one uploaded picture, and how many at once.
         max_pixels: of one picture; larger ones are refused from their header.
@@ -36,6 +38,9 @@ class Settings:
         images: generated images of one request.
         per_minute, costly_per_minute: requests of one client, and those that compute something.
         login_per_minute: attempts to sign in of one client.
+        memory_bytes: that a command, or the process that draws and classifies, may use with all
+            that it starts; None = 80 % of the machine's.
+        blind_tests: that may be open; more are refused.
         answer_seconds: after which the process that draws and classifies counts as stuck.
     """
 
@@ -48,6 +53,8 @@ class Settings:
     token: str = ""
     device: str = "cpu"
     workers: int | None = None
+    examples: bool = True
+    streams: int = 4
     upload_bytes: int = 512 * MIB
     picture_bytes: int = 32 * MIB
     pictures: int = 24
@@ -62,6 +69,8 @@ class Settings:
     per_minute: int = 2400
     costly_per_minute: int = 120
     login_per_minute: int = 10
+    memory_bytes: int | None = None
+    blind_tests: int = 200
     answer_seconds: float = 120.0
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ EMBEDDED = ReaderDescriptor(
     config=ComponentConfig,
     version="1",
     target=f"{_HERE}.embedded:EmbeddedReader",
-    summary="scikit-learn's digits, and drawings with traits: embedded:drawings",
+    summary="scikit-learn's digits, embedded:leaves, and drawings with traits: embedded:drawings",
     schemes=("sklearn", "embedded"),
 )
 NPZ = ReaderDescriptor(

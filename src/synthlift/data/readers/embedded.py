@@ -11,6 +11,7 @@ import numpy as np
 from synthlift.data.contract import Item, Source, Where
 from synthlift.data.decode import WHITE_16_BIT, Decoded
 from synthlift.data.readers.drawn import COLOURED, DRAWINGS, DrawnSource
+from synthlift.data.readers.leaves import LEAVES, LeavesSource
 from synthlift.drawings.strokes import digits_table
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import ComponentConfig
@@ -18,7 +19,7 @@ from synthlift.store import digest
 from synthlift.types import UInt8
 
 DIGITS = "sklearn:digits"
-NAMES = (DIGITS, DRAWINGS, COLOURED)
+NAMES = (DIGITS, LEAVES, DRAWINGS, COLOURED)
 
 
 class EmbeddedReader:
@@ -35,6 +36,8 @@ class EmbeddedReader:
                 rule=f"the embedded data sets are called {', '.join(NAMES)}",
                 remedy=f"write {DIGITS}, or give a folder with one sub-folder a class",
             )
+        if where.source == LEAVES:
+            return LeavesSource(where)
         return _Digits(where) if where.source == DIGITS else DrawnSource(where)
 
 

@@ -100,7 +100,8 @@ def _generator_seconds(
 
     def seconds(steps: int) -> float:
         nonlocal fitted
-        short = {**component, "config": {**component["config"], "steps": steps}}
+        cut = settings.trained_with(steps=steps)
+        short = {**component, "config": {**component["config"], **cut}}
         folder = context.work / f"generator-{steps}"
         folder.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from synthlift.web.endpoints import classifying, generating, jobs, runs
+from synthlift.web.endpoints import (
+    blind_tests,
+    classifying,
+    data,
+    examples,
+    figures,
+    gallery,
+    generating,
+    jobs,
+    pools,
+    runs,
+    studies,
+)
 from synthlift.web.operations import Operation
+
+SUBJECTS = (
+    runs,
+    examples,
+    figures,
+    generating,
+    classifying,
+    gallery,
+    blind_tests,
+    pools,
+    data,
+    studies,
+    jobs,
+)
 
 
 def operations() -> list[Operation]:
     """All of them."""
-    return [*runs.OPERATIONS, *generating.OPERATIONS, *classifying.OPERATIONS, *jobs.OPERATIONS]
+    return [one for subject in SUBJECTS for one in subject.OPERATIONS]

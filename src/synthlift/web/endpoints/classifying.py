@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flask import request
 from werkzeug.datastructures import FileStorage
 
+from synthlift.api.classifying import KeptModel
 from synthlift.errors import InputError
 from synthlift.web.context import context
 from synthlift.web.endpoints.runs import model_facts
 from synthlift.web.errors import StuckError
 from synthlift.web.library import Finished
 from synthlift.web.operations import Operation
-from synthlift.web.schemas import Classified, ModelAnswer, PictureFacts, SampleRequest
+from synthlift.web.schemas import (
+    Classified,
+    ModelAnswer,
+    PictureFacts,
+    PictureLikeness,
+    SampleRequest,
+)
 
 
 def classify_pictures(run: str) -> Classified:
@@ -38,10 +45,17 @@ def classify_pictures(run: str) -> Classified:
         limit = here.settings.picture_bytes
         large = [_save(one, file, limit) for one, file in zip(given, files, strict=True)]
         names = [_shown(one.filename or "", place) for place, one in enumerate(given, start=1)]
-        return _classify(found, files, names, large)
+        return _classify(found, files, names, large, explain=_asks(request.form))
     finally:
         for file in files:
             file.unlink(missing_ok=True)
+
+
+def _asks(form: Mapping[str, str]) -> bool:
+    given = form.get("explain", "false")
+    if given not in ("true", "false"):
+        raise InputError("explain", rule="it is true or false", remedy="send one of them")
+    return given == "true"
 
 
 def classify_samples(run: str, body: SampleRequest) -> Classified:
@@ -56,7 +70,9 @@ def classify_samples(run: str, body: SampleRequest) -> Classified:
         )
     chosen = [samples[index] for index in body.samples]
     names = [f"sample of class {label}" for _, label in chosen]
-    return _classify(found, [file for file, _ in chosen], names, [False] * len(chosen))
+    return _classify(
+        found, [file for file, _ in chosen], names, [False] * len(chosen), explain=body.explain
+    )
 
 
 def _save(given: FileStorage, file: Path, limit: int) -> bool:
@@ -75,7 +91,12 @@ def _shown(name: str, place: int) -> str:
 
 
 def _classify(
-    run: Finished, files: Sequence[Path], names: Sequence[str], large: Sequence[bool]
+    run: Finished,
+    files: Sequence[Path],
+    names: Sequence[str],
+    large: Sequence[bool],
+    *,
+    explain: bool,
 ) -> Classified:
     here, models = context(), run.models
     if not models:
@@ -92,6 +113,9 @@ def _classify(
                 "models": [str(model.folder) for model in models],
                 "files": [str(file) for file in usable],
                 "max_pixels": here.settings.max_pixels,
+                "explain": explain,
+                "run": str(run.path),
+                "rival": next((str(m.folder) for m in models if m.role == "rival"), ""),
             }
         )
     if answer.get("event") == "failed":
@@ -103,21 +127,32 @@ def _classify(
     mib = here.settings.picture_bytes // 1024**2
     pictures = []
     for name, is_large in zip(names, large, strict=True):
-        unread: dict[str, Any] = {"problem": f"larger than {mib} MiB", "answers": {}}
+        unread: dict[str, Any] = {
+            "problem": f"larger than {mib} MiB",
+            "answers": {},
+            "maps": {},
+            "near": None,
+        }
         one = unread if is_large else next(said)
         answers = [
-            _answer(model.role, one["answers"][str(model.folder)])
+            _answer(model, one)
             for model in models
             if str(model.folder) in one["answers"] and not one["problem"]
         ]
-        pictures.append(PictureFacts(name=name, problem=one["problem"], answers=answers))
+        near = one["near"] and PictureLikeness.model_validate(one["near"])
+        pictures.append(PictureFacts(name=name, problem=one["problem"], answers=answers, near=near))
     return Classified(models=[model_facts(model) for model in models], pictures=pictures)
 
 
-def _answer(role: Any, probabilities: dict[str, float]) -> ModelAnswer:
+def _answer(model: KeptModel, said: Mapping[str, Any]) -> ModelAnswer:
+    probabilities = said["answers"][str(model.folder)]
     label = max(probabilities, key=lambda name: probabilities[name])
     return ModelAnswer(
-        role=role, label=label, probability=probabilities[label], probabilities=probabilities
+        role=model.role,
+        label=label,
+        probability=probabilities[label],
+        probabilities=probabilities,
+        map=said["maps"].get(str(model.folder), ""),
     )
 
 
@@ -129,6 +164,11 @@ OPERATIONS = [
         "Classify pictures with the models of a run; the pictures are deleted at once.",
         form={
             "pictures": {"type": "array", "items": {"type": "string", "format": "binary"}},
+            "explain": {
+                "type": "string",
+                "enum": ["true", "false"],
+                "description": "also say where the models looked, and what the pictures are like",
+            },
         },
         answer=Classified,
         costly=True,

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from flask import Response, request, send_file, url_for
 
 from synthlift.errors import InputError
 from synthlift.web.context import context
 from synthlift.web.errors import MissingError
-from synthlift.web.generations import IMAGES, Generation
+from synthlift.web.generations import IMAGES, NEAREST, Generation
 from synthlift.web.library import Finished, KeptGenerator
 from synthlift.web.operations import Operation
-from synthlift.web.schemas import GeneratedImage, GenerateRequest, GenerationFacts, Seen
+from synthlift.web.schemas import (
+    GeneratedImage,
+    GeneratedLikeness,
+    GenerateRequest,
+    GenerationFacts,
+    Seen,
+)
+from synthlift.web.streams import LONGEST_SECONDS, QUIET_SECONDS
 
 
 def facts_of(made: Generation, *, after: int = 0) -> GenerationFacts:
@@ -31,12 +41,20 @@ def facts_of(made: Generation, *, after: int = 0) -> GenerationFacts:
                 url=url_for("api.generated_image", generation=made.id, index=after + place),
                 facts=one["facts"],
                 seen=None if one["seen"] is None else Seen.model_validate(one["seen"]),
+                near=_near(made.id, after + place, one.get("near")),
             )
             for place, one in enumerate(images)
         ],
         archive=url_for("api.download_images", generation=made.id),
         error=dict(made.error),
     )
+
+
+def _near(generation: str, index: int, said: Mapping[str, Any] | None) -> GeneratedLikeness | None:
+    if said is None:
+        return None
+    url = url_for("api.nearest_image", generation=generation, index=index)
+    return GeneratedLikeness.model_validate({**said, "url": url})
 
 
 def generate(body: GenerateRequest) -> GenerationFacts:
@@ -106,6 +124,27 @@ def get_generation(generation: str) -> GenerationFacts:
     return facts_of(context().generations.get(generation), after=max(0, after))
 
 
+def follow_generation(generation: str) -> Response:
+    """How far it is, again whenever there is an image more."""
+    here = context()
+    made = here.generations.get(generation)
+    shown = max(0, request.args.get("after", 0, type=int))
+
+    def states() -> Iterator[GenerationFacts | None]:
+        known, end = shown, time.monotonic() + LONGEST_SECONDS
+        while time.monotonic() < end:
+            if not made.wait(images=known, seconds=QUIET_SECONDS):
+                yield None
+                continue
+            facts = facts_of(made, after=known)
+            known += len(facts.images)
+            yield facts
+            if facts.state != "running":
+                return
+
+    return here.streams.open(states)
+
+
 def cancel_generation(generation: str) -> GenerationFacts:
     """Stop drawing."""
     made = context().generations
@@ -119,6 +158,15 @@ def generated_image(generation: str, index: int) -> Response:
     if index >= len(made.images):
         raise MissingError(str(index))
     return send_file(made.folder / IMAGES / made.images[index]["file"], mimetype="image/png")
+
+
+def nearest_image(generation: str, index: int) -> Response:
+    """The training image that is nearest to one image."""
+    made = context().generations.get(generation)
+    near = made.images[index].get("near") if index < len(made.images) else None
+    if near is None:
+        raise MissingError(str(index))
+    return send_file(made.folder / NEAREST / near["file"], mimetype="image/png")
 
 
 def download_images(generation: str) -> Response:
@@ -155,6 +203,14 @@ OPERATIONS = [
         query={"after": "leave out the first images, which are known already"},
     ),
     Operation(
+        "GET",
+        "/generations/<generation>/events",
+        follow_generation,
+        "Follow a request for images by Server-Sent Events; few may, others get 429 and ask again.",
+        answer="text/event-stream",
+        query={"after": "leave out the first images, which are known already"},
+    ),
+    Operation(
         "DELETE",
         "/generations/<generation>",
         cancel_generation,
@@ -166,6 +222,13 @@ OPERATIONS = [
         "/generations/<generation>/images/<int:index>",
         generated_image,
         "Get one synthetic image; its metadata say what made it.",
+        answer="image/png",
+    ),
+    Operation(
+        "GET",
+        "/generations/<generation>/images/<int:index>/nearest",
+        nearest_image,
+        "Get the real training image that is nearest to a synthetic one.",
         answer="image/png",
     ),
     Operation(

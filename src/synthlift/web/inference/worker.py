@@ -6,6 +6,7 @@ classify that wait together are computed together; between two batches of a draw
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import os
@@ -19,13 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from synthlift.errors import InputError, SynthliftError
+from synthlift.web.inference.explaining import References, likeness, looked_at, png
 from synthlift.web.inference.loaded import Loaded
 
 if TYPE_CHECKING:
     from synthlift.api.kept_generators import Kept
+    from synthlift.api.references import Reference
     from synthlift.types import Float32, UInt8
     from synthlift.vision.prediction import Classifier
 
+TOGETHER = 8
+"""Pictures that a classifier computes together, padded: few, so that one alone is answered soon."""
 BLOCK, MOMENT = 16, 0.25
 """Images that are judged together, and the seconds after which fewer are."""
 Item = TypeVar("Item")
@@ -45,6 +50,7 @@ class Worker:
         from synthlift.study.devices import choose_device
 
         self.send, self.device, self.loaded = send, choose_device(device), Loaded()
+        self.references = References()
         self._drawings: deque[tuple[str, Iterator[Mapping[str, Any]]]] = deque()
 
     @property
@@ -102,6 +108,7 @@ class Worker:
             place, lambda: open_generator(run, name=place.name, device=self.device)
         )
         judge = self._classifier(request["judge"]) if request["judge"] else None
+        reference = self._reference(run, judge)
         wanted = Wanted(
             kept,
             label,
@@ -112,11 +119,35 @@ class Worker:
         )
         for block in _blocks(drawn(kept, wanted, halved=[])):
             seen = _seen(judge, [image[0] for _, image in block])
-            for (one, image), view in zip(block, seen, strict=True):
+            near = self._near(reference, judge, block, Path(request["nearest"]))
+            for (one, image), view, like in zip(block, seen, near, strict=True):
                 facts_told = told_of(kept, label, one, image)
                 name = f"{one.index:05d}.png"
                 (out / name).write_bytes(png_bytes(image[0], facts=facts_told))
-                yield {"event": "image", "file": name, "facts": facts_told, "seen": view}
+                said = {"facts": facts_told, "seen": view, "near": like}
+                yield {"event": "image", "file": name, **said}
+
+    def _reference(self, run: Path, judge: Classifier | None) -> Reference | None:
+        return None if judge is None else self.references.of(run, judge)
+
+    @staticmethod
+    def _near(
+        reference: Reference | None, judge: Classifier | None, block: Sequence[Any], folder: Path
+    ) -> list[dict[str, Any] | None]:
+        """For each image its nearest training image, which is written to a folder."""
+        from synthlift.api.classifying import as_trained
+
+        if reference is None or judge is None:
+            return [None] * len(block)
+        found = likeness(reference, [as_trained(image[0], judge) for _, image in block])
+        for one in found:
+            assert one is not None
+            one["file"] = f"{one.pop('row'):06d}.png"
+            file = folder / one["file"]
+            if not file.is_file():
+                folder.mkdir(exist_ok=True)
+                file.write_bytes(png(reference.picture(int(file.stem))[0]))
+        return found
 
     # ── classifying ───────────────────────────────────────────────────────────────────────────
 
@@ -124,7 +155,9 @@ class Worker:
         from synthlift.vision.prediction import load_classifier
 
         path = Path(folder)
-        return self.loaded.get(path, lambda: load_classifier(path, device=self.device))
+        return self.loaded.get(
+            path, lambda: load_classifier(path, device=self.device, micro_batch=TOGETHER)
+        )
 
     def _classify(self, requests: Sequence[Request]) -> None:
         """Answer requests together: each model computes all their pictures in one go."""
@@ -135,19 +168,63 @@ class Worker:
                 answers[request["id"]] = self._prepare(request, pictures)
             except Exception as error:
                 self.send({"id": request["id"], "event": "failed", "error": told(error)})
+        explained = {request["id"]: request for request in requests if request.get("explain")}
         for model, items in pictures.items():
-            import numpy as np
-
             items = [item for item in items if item[0] in answers]
-            if not items:
-                continue
-            classifier = self._classifier(model)
-            rows = classifier.probabilities(np.stack([pixels for _, _, pixels in items]))
-            for (request_id, place, _), row in zip(items, rows, strict=True):
-                found = answers[request_id]["pictures"][place]
-                found["answers"][model] = _named(classifier, row)
+            if items:
+                self._answer(self._classifier(model), model, items, answers, explained)
         for request_id, answer in answers.items():
             self.send({"id": request_id, "event": "done", **answer})
+
+    def _answer(
+        self,
+        classifier: Classifier,
+        model: str,
+        items: Sequence[tuple[str, int, UInt8]],
+        answers: Mapping[str, dict[str, Any]],
+        explained: Mapping[str, Request],
+    ) -> None:
+        """One model's probabilities of all pictures, explained where that was asked for."""
+        import numpy as np
+
+        rows = classifier.probabilities(np.stack([pixels for _, _, pixels in items]))
+        for (request_id, place, _), row in zip(items, rows, strict=True):
+            found = answers[request_id]["pictures"][place]
+            found["answers"][model] = _named(classifier, row)
+        for start in range(0, len(items), BLOCK):
+            block = slice(start, start + BLOCK)
+            self._explain(classifier, model, items[block], rows[block], answers, explained)
+
+    def _explain(
+        self,
+        classifier: Classifier,
+        model: str,
+        items: Sequence[tuple[str, int, UInt8]],
+        rows: Float32,
+        answers: Mapping[str, dict[str, Any]],
+        explained: Mapping[str, Request],
+    ) -> None:
+        """Where a model looked, and what the rival's training images say, for those who ask."""
+        import numpy as np
+
+        asking = [i for i, item in enumerate(items) if item[0] in explained]
+        if not asking:
+            return
+        maps = looked_at(classifier, np.stack([items[i][2] for i in asking]), rows[asking])
+        for i, laid in zip(asking, maps, strict=True):
+            request_id, place, pixels = items[i]
+            request, found = explained[request_id], answers[request_id]["pictures"][place]
+            found["maps"][model] = laid
+            if model == request["rival"]:
+                found["near"] = self._likeness(Path(request["run"]), classifier, pixels)
+
+    def _likeness(self, run: Path, rival: Classifier, pixels: UInt8) -> dict[str, Any] | None:
+        reference = self.references.of(run, rival)
+        (found,) = likeness(reference, [pixels])
+        if found is not None and reference is not None:
+            picture = reference.picture(found.pop("row"))[0]
+            found["picture"] = base64.b64encode(png(picture)).decode()
+        return found
 
     def _prepare(
         self, request: Request, pictures: dict[str, list[tuple[str, int, UInt8]]]
@@ -157,7 +234,7 @@ class Worker:
         classifiers = {model: self._classifier(model) for model in request["models"]}
         found: list[dict[str, Any]] = []
         for place, file in enumerate(request["files"]):
-            found.append({"answers": {}, "problem": ""})
+            found.append({"answers": {}, "maps": {}, "near": None, "problem": ""})
             for model, classifier in classifiers.items():
                 white = classifier.facts.white
                 pixels = _decoded(Path(file), white=white, max_pixels=request["max_pixels"])

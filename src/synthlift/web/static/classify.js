@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, percent, find, several, offerRuns } = Synthlift;
+  const { ask, say, make, pictureOf, nearest, percent, find, several, offerRuns } = Synthlift;
   const SHOWN = 5;
   let runs = [];
 
@@ -38,7 +38,16 @@
     return make("section", { class: answer.role },
       make("h3", {}, `Model ${model.title}`),
       make("p", { class: "says" }, `${answer.label}, ${percent(answer.probability)}`),
+      ...(answer.map ? [make("img", { class: "map", src: pictureOf(answer.map), alt: `Where this model saw ${answer.label}: the bright places count most` })] : []),
       make("table", { class: "chances" }, make("tbody", {}, ...rows)));
+  }
+
+  function standing(near) {
+    if (near.near_copy) return "The models learnt from this very picture, or nearly so: that they know it says little.";
+    const share = Math.round(100 * near.unusual);
+    if (near.unusual >= 0.99) return "Hardly any real picture is as unusual as this one: do not rely on the answers.";
+    if (near.unusual >= 0.9) return `Unusual: only ${100 - share} of 100 real pictures are more so.`;
+    return `Not unusual: ${100 - share} of 100 real pictures are more so.`;
   }
 
   function show(found, urls) {
@@ -46,6 +55,7 @@
       const image = make("img", { src: urls[place], alt: picture.name });
       image.addEventListener("error", () => { image.hidden = true; });
       const frame = make("div", { class: "frame" }, image, picture.name);
+      if (picture.near) frame.append(nearest(picture.near, pictureOf(picture.near.picture)), make("p", {}, standing(picture.near)));
       const names = order(picture);
       const views = picture.problem
         ? make("p", { class: "fault" }, `This cannot be used: ${picture.problem}`)
@@ -67,12 +77,13 @@
   }
 
   function trySample(sample) {
-    classify(() => ask("POST", `runs/${run().id}/sample-classifications`, { samples: [sample.index] }), [sample.url]);
+    classify(() => ask("POST", `runs/${run().id}/sample-classifications`, { samples: [sample.index], explain: true }), [sample.url]);
   }
 
   function tryFiles(files) {
     if (!files.length) return;
     const form = new FormData();
+    form.append("explain", "true");
     for (const file of files) form.append("pictures", file);
     classify(() => ask("POST", `runs/${run().id}/classifications`, form), [...files].map((file) => URL.createObjectURL(file)));
   }

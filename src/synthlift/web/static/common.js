@@ -42,6 +42,19 @@ const Synthlift = (() => {
     return node;
   }
 
+  // A picture that came within an answer.
+  function pictureOf(base64) {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    return URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+  }
+
+  // The real image that a picture is most like; remark = what else to say of it, if anything.
+  function nearest(near, url, remark) {
+    const text = make("span", {}, `nearest training picture: ${near.label}`);
+    if (remark) text.append("; ", make("span", { class: "other" }, remark));
+    return make("p", { class: "near" }, make("img", { src: url, alt: "" }), text);
+  }
+
   function fill(select, pairs, chosen) {
     select.replaceChildren(...pairs.map(([value, text]) => {
       const option = make("option", { value }, text);
@@ -63,26 +76,44 @@ const Synthlift = (() => {
     return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
   }
 
+  function size(bytes) {
+    const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    const place = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+    const number = bytes / 1024 ** place;
+    return `${number.toFixed(place && number < 10 ? 1 : 0)} ${units[place]}`;
+  }
+
+  // The name that a person judges under, kept in this browser only.
+  const who = (given) => {
+    if (given !== undefined) localStorage.setItem("synthlift-who", given);
+    return localStorage.getItem("synthlift-who") || "";
+  };
+
   const wait = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
   const find = (id) => document.getElementById(id);
   const wanted = (name) => new URLSearchParams(location.search).get(name);
   const several = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
 
-  // Fills the list of studies with those that a page can work with; none = what the page says then.
+  // Fills the list of studies with those that a page can work with, as soon as there is one.
   async function offerRuns(suits) {
     let runs = [];
-    try {
-      runs = (await ask("GET", "runs")).runs.filter(suits);
-    } catch (error) {
+    for (;;) {
+      try {
+        runs = (await ask("GET", "runs")).runs.filter(suits);
+      } catch (error) {
+        find("none").hidden = false;
+        say(find("none"), error.message, true);
+        return runs;
+      }
+      if (runs.length) break;
       find("none").hidden = false;
-      say(find("none"), error.message, true);
-      return runs;
+      await wait(3000);
     }
-    find("none").hidden = runs.length > 0;
-    find("work").hidden = runs.length === 0;
+    find("none").hidden = true;
+    find("work").hidden = false;
     fill(find("run"), runs.map((one) => [one.id, `${one.name}, ${one.created.slice(0, 10)}`]), wanted("run"));
     return runs;
   }
 
-  return { ask, say, make, fill, percent, duration, wait, find, several, offerRuns };
+  return { ask, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, offerRuns };
 })();

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, percent, duration, wait, find, several, offerRuns } = Synthlift;
+  const { ask, say, make, fill, nearest, percent, duration, wait, find, several, offerRuns } = Synthlift;
   const PAUSE = 400;
   let runs = [];
   let drawing = null;
@@ -41,6 +41,12 @@
     };
   }
 
+  function remark(near) {
+    if (near.near_copy) return "nearly a copy of it";
+    if (near.unusual >= 0.99) return "hardly any real picture is as unusual";
+    return near.unusual >= 0.9 ? `more unusual than ${Math.floor(100 * near.unusual)} % of real pictures` : "";
+  }
+
   function picture(image, label) {
     const facts = make("dl", { class: "facts" });
     for (const [name, value] of Object.entries(image.facts)) {
@@ -52,7 +58,9 @@
       caption.append(make("span", { class: same ? false : "other" },
         `seen as ${image.seen.label}, ${percent(image.seen.probability)}`));
     }
-    caption.append(make("details", {}, make("summary", {}, "Where from"), facts));
+    if (image.near) caption.append(nearest(image.near, image.near.url, remark(image.near)));
+    const save = make("a", { href: image.url, download: `synthetic-${label}-${image.index}.png` }, "Save the picture");
+    caption.append(make("details", {}, make("summary", {}, "Where from"), facts, save));
     const alt = `Synthetic image ${image.index + 1} of class ${label}`;
     return make("li", {}, make("figure", {},
       make("div", { class: "frame" }, make("img", { src: image.url, alt })), caption));
@@ -77,27 +85,51 @@
     return `${count} of class ${state.request.label}, seed ${state.request.seed}.${fewer}`;
   }
 
+  // Images come as they are finished; true when all have come, false when the page must ask itself.
+  function listen(shown, take) {
+    return new Promise((done) => {
+      const source = new EventSource(`/api/v1/generations/${drawing}/events?after=${shown}`);
+      source.onmessage = (event) => {
+        const state = JSON.parse(event.data);
+        take(state);
+        if (state.state === "running") return;
+        source.close();
+        done(true);
+      };
+      source.onerror = () => {
+        source.close();
+        done(false);
+      };
+    });
+  }
+
   async function draw(event) {
     event.preventDefault();
     const asked = wish();
+    let shown = 0;
+    let last = null;
+    const take = (state) => {
+      find("images").append(...state.images.map((image) => picture(image, asked.label)));
+      shown += state.images.length;
+      find("progress").value = state.done / state.total;
+      say(find("said"), words(state), state.state === "failed");
+      last = state;
+    };
     find("images").replaceChildren();
     find("after").hidden = true;
     busy(true);
     try {
-      let state = await ask("POST", "generations", asked);
-      drawing = state.id;
-      let shown = 0;
-      for (;;) {
-        find("images").append(...state.images.map((image) => picture(image, asked.label)));
-        shown += state.images.length;
-        find("progress").value = state.done / state.total;
-        say(find("said"), words(state), state.state === "failed");
-        if (state.state !== "running") break;
+      const first = await ask("POST", "generations", asked);
+      drawing = first.id;
+      take(first);
+      let ended = await listen(shown, take);
+      while (!ended) {
         await wait(PAUSE);
-        state = await ask("GET", `generations/${drawing}?after=${shown}`);
+        take(await ask("GET", `generations/${drawing}?after=${shown}`));
+        ended = last.state !== "running";
       }
-      find("archive").href = state.archive;
-      find("after").hidden = state.done === 0;
+      find("archive").href = last.archive;
+      find("after").hidden = last.done === 0;
     } catch (error) {
       say(find("said"), error.message, true);
     }

@@ -1,0 +1,143 @@
+"""The built-in examples: two small studies that a server begins by itself when it first starts."""
+
+from __future__ import annotations
+
+import functools
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synthlift.web.errors import MissingError
+from synthlift.web.jobs.commands import study_file_command
+from synthlift.web.jobs.table import Job
+from synthlift.web.library import id_of
+from synthlift.web.settings import Settings
+
+if TYPE_CHECKING:
+    from synthlift.web.context import Context
+
+STUDIES = Path(__file__).parent / "studies"
+_SIDE, _GAP = 64, 4
+
+
+@dataclass(frozen=True)
+class Example:
+    """A built-in study.
+
+    Attributes:
+        name: of its file below ``studies`` and of its run folder.
+        title: for people.
+        words: what it shows, in plain words.
+        source: its data set.
+        shown: images of it that stand for it.
+    """
+
+    name: str
+    title: str
+    words: str
+    source: str
+    shown: tuple[str, ...]
+
+    @property
+    def file(self) -> Path:
+        """Its study file."""
+        return STUDIES / f"{self.name}.yaml"
+
+    def folder(self, settings: Settings) -> Path:
+        """Its run folder."""
+        return settings.own_runs / self.name
+
+    def run_id(self, settings: Settings) -> str:
+        """The id of its run, once it is there."""
+        return id_of(self.folder(settings).resolve())
+
+
+EXAMPLES: dict[str, Example] = {
+    one.name: one
+    for one in (
+        Example(
+            "digits",
+            "Handwritten digits",
+            "Small scans of the digits 0 to 9. Some were made rare on purpose: 40 examples of a "
+            "nought, 3 of a nine. Does it help to draw more nines?",
+            "sklearn:digits",
+            tuple(f"digits/{row:04d}" for row in range(10)),
+        ),
+        Example(
+            "leaves",
+            "Leaves",
+            "Leaves of six trees, drawn by a program: many of the beech, few of the ginkgo, and "
+            "some bare ground. Something is wrong with this collection. Can you find out what?",
+            "embedded:leaves",
+            tuple(
+                f"leaves/{name}"
+                for name in (
+                    *("beech/000", "beech/004", "lime/000", "lime/004", "oak/002", "oak/001"),
+                    *("maple/000", "maple/001", "willow/002", "ginkgo/004"),
+                )
+            ),
+        ),
+    )
+}
+
+
+def example(name: str) -> Example:
+    """One example.
+
+    Raises:
+        MissingError: there is none of that name.
+    """
+    try:
+        return EXAMPLES[name]
+    except KeyError:
+        raise MissingError(name) from None
+
+
+def job_of(here: Context, one: Example) -> Job | None:
+    """The job that makes it, the latest of several."""
+    folder = one.folder(here.settings)
+    return next((job for job in here.jobs.all() if job.folder == folder), None)
+
+
+def begin(here: Context, one: Example) -> Job:
+    """Queue an example, or go on with it; one that is done stays as it is."""
+    job = job_of(here, one)
+    if job is None:
+        folder = one.folder(here.settings)
+        command = study_file_command(here.settings, file=one.file, out=folder)
+        return here.jobs.add(kind="demo", title=one.title, command=command, folder=folder)
+    here.jobs.resume(job.id)
+    return here.jobs.get(job.id)
+
+
+def begin_new(here: Context) -> None:
+    """Queue examples that were never begun; one that somebody stopped stays stopped."""
+    for one in EXAMPLES.values():
+        if job_of(here, one) is None and not one.folder(here.settings).exists():
+            begin(here, one)
+
+
+@functools.lru_cache(maxsize=len(EXAMPLES))
+def strip(name: str) -> bytes:
+    """Some of an example's pictures side by side, as PNG."""
+    import numpy as np
+    from PIL import Image
+
+    from synthlift.data.contract import Where
+    from synthlift.data.sources import open_source
+
+    one = EXAMPLES[name]
+    source = open_source(Where(one.source, ""))
+    width = len(one.shown) * (_SIDE + _GAP) - _GAP
+    sheet = np.zeros((_SIDE, width, 4), np.uint8)
+    for place, path in enumerate(one.shown):
+        pixels = source.load(path, max_pixels=_SIDE**2).pixels
+        factor = _SIDE // pixels.shape[0]
+        large = np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)
+        left = place * (_SIDE + _GAP)
+        sheet[:, left : left + _SIDE, :3] = large
+        sheet[:, left : left + _SIDE, 3] = 255
+    stream = io.BytesIO()
+    Image.fromarray(sheet).save(stream, "PNG")
+    return stream.getvalue()
