@@ -104,15 +104,32 @@ def _content(code: int, content: bytes, headers: dict[str, str]) -> Asked:
     return code, json.loads(content) if is_json else content, headers
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until_it_answers(server: Server, process: subprocess.Popen[bytes], said: Path) -> None:
+    """Wait for a server that was started."""
+    for _ in range(600):
+        assert process.poll() is None, said.read_text()
+        try:
+            server.ask("GET", "/healthz")
+            return
+        except OSError:
+            time.sleep(0.1)
+
+
 @contextmanager
 def serving(home: Path, words: Sequence[str]) -> Iterator[Server]:
     """``synthlift serve`` until the end of the block, with its folders below ``home``."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folders = ["--home", str(home / "web"), "--store", str(home / "store")]
     options = [*folders, "--port", str(port), "--no-browser", "--no-examples"]
-    said = home / "serve.stderr"
+    said = home / f"serve-{port}.stderr"
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", *words, *options],
         env={**os.environ, "SYNTHLIFT_DATA_HOME": str(home / "data-home")},
@@ -120,13 +137,7 @@ def serving(home: Path, words: Sequence[str]) -> Iterator[Server]:
     )
     found = Server(port, home / "web")
     try:
-        for _ in range(600):
-            assert process.poll() is None, said.read_text()
-            try:
-                found.ask("GET", "/healthz")
-                break
-            except OSError:
-                time.sleep(0.1)
+        until_it_answers(found, process, said)
         yield found
     finally:
         process.send_signal(signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -280,3 +281,32 @@ def _store(root: Path | str | None) -> Store:
     from synthlift.store import Store
 
     return Store(None if root is None else Path(root))
+
+
+def delete(path: Path | str) -> Collected:
+    """Delete a run: its folder, and the results in its store that no other run refers to.
+
+    The ledger still says that its test set was opened: that cannot be undone.
+
+    Raises:
+        InputError: it is no run folder, or it is being computed.
+    """
+    found = status(path)
+    if found.state == "running":
+        raise InputError(
+            f"'{found.path}' is being computed",
+            rule="a run is deleted when nothing writes into it",
+            remedy=f"synthlift stop {found.path}",
+        )
+    facts = load(found.path).facts
+    count = size = 0
+    if Path(str(facts.get("store", ""))).is_dir():
+        store = _store(facts["store"])
+        names = [n for n, one in store.roots().items() if _folder_of(n, one) == found.path]
+        keys = {str(line["key"]) for line in _log(found.path / LOG) if "key" in line}
+        count, size = store.forget(names, keys)
+        others = {one.get("key") for one in store.roots().values()}
+        if facts["key"] not in others:
+            store.forget_decisions(str(facts["key"]))
+    shutil.rmtree(found.path)
+    return Collected(count, size, (str(found.path),), dry_run=False)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthlift.errors import InputError
 from synthlift.spec.arms import Arm
+from synthlift.spec.people import HandVerdict, in_force
 from synthlift.spec.targets import SOURCES, Cell, grouped
 from synthlift.store.keys import canonical
 from synthlift.study.aiming import decision_name, read_weights
@@ -103,7 +105,9 @@ def verdicts(run: Run) -> pd.DataFrame:
     return pd.read_parquet(run.path / VERDICTS)
 
 
-def arm_images(run: Run, arm: Arm, *, part: str = "train", replicate: int = 0) -> list[ArmImage]:
+def arm_images(
+    run: Run, arm: Arm, *, part: str = "train", replicate: int = 0, by_hand: bool = False
+) -> list[ArmImage]:
     """The images of one training set (each once), or of its validation set.
 
     Args:
@@ -111,6 +115,9 @@ def arm_images(run: Run, arm: Arm, *, part: str = "train", replicate: int = 0) -
         arm: one of its arms.
         part: train or validation; test images stay locked.
         replicate: which repetition.
+        by_hand: let verdicts by hand count, which no model of the run was trained with: images
+            that people rejected are left out, those that they kept are put back, and the next
+            ones of a class fill the gaps.
     """
     if part not in ("train", "validation"):
         raise InputError(
@@ -145,7 +152,8 @@ def arm_images(run: Run, arm: Arm, *, part: str = "train", replicate: int = 0) -
     ]
     if part == "validation":
         return real
-    synthetic = _synthetic(run, arm, fit, rows) if arm.uses_synthetic else []
+    hands = in_force(run.path) if by_hand else {}
+    synthetic = _synthetic(run, arm, fit, rows, hands) if arm.uses_synthetic else []
     return synthetic if arm.regime == "synthetic_only" else [*real, *synthetic]
 
 
@@ -178,36 +186,54 @@ def _wanted(
     return {from_hard_cases(cell): count for cell, count in wanted.items()}
 
 
-def _synthetic(run: Run, arm: Arm, fit: int, rows: pd.DataFrame) -> list[ArmImage]:
+def _synthetic(
+    run: Run, arm: Arm, fit: int, rows: pd.DataFrame, hands: Mapping[str, HandVerdict]
+) -> list[ArmImage]:
     classes = run.results.study.classes
     census = _census(rows[rows["part"] == "train"], arm, classes)
     table = verdicts(run)
     table = table[(table["generator"] == arm.generator) & (table["fit"] == fit)]
     wanted = _wanted(run, arm, census, draw=int(rows["draw"].iloc[0]), table=table)
-    if arm.curated:
-        table = table[table["kept"]]
     images: list[ArmImage] = []
     for cell, count in wanted.items():
         label, asked = classes[cell.label], dict(cell.attributes)
         stream = table[(table["label"] == label) & (table["attributes"] == canonical(asked))]
-        stream = stream.sort_values("index").head(count)
-        place = "/".join(
-            [f"{arm.generator}/{fit}/{label}", *(f"{k}={v}" for k, v in asked.items())]
-        )
-        images.extend(
-            ArmImage(
-                "synthetic",
-                id=f"{place}/{row['index']}",
-                label=label,
-                generator=str(arm.generator),
-                fit=fit,
-                index=int(row["index"]),
-                chunk=row["chunk"],
-                row=int(row["row"]),
-                attributes=cell.attributes,
-                made_from=row["made_from"],
-                prompt=row["prompt"],
-            )
+        stream = stream.sort_values("index")
+        if not hands:
+            stream = (stream[stream["kept"]] if arm.curated else stream).head(count)
+        found = (
+            (synthetic_image(row, attributes=asked), bool(row["kept"]) or not arm.curated)
             for row in stream.to_dict("records")
         )
+        usable = (image for image, kept in found if _counts(image, kept, hands))
+        images.extend(islice(usable, count))
     return images
+
+
+def _counts(image: ArmImage, kept: bool, hands: Mapping[str, HandVerdict]) -> bool:
+    """Whether an image may be trained on; a verdict by hand goes before those of filters."""
+    said = hands.get(image.id)
+    return kept if said is None else said.verdict == "keep"
+
+
+def synthetic_image(row: Mapping[Any, Any], *, attributes: Mapping[str, str]) -> ArmImage:
+    """The image of one row of ``verdicts.parquet``."""
+    place = "/".join(
+        [
+            f"{row['generator']}/{row['fit']}/{row['label']}",
+            *(f"{name}={value}" for name, value in attributes.items()),
+        ]
+    )
+    return ArmImage(
+        "synthetic",
+        id=f"{place}/{row['index']}",
+        label=str(row["label"]),
+        generator=str(row["generator"]),
+        fit=int(row["fit"]),
+        index=int(row["index"]),
+        chunk=str(row["chunk"]),
+        row=int(row["row"]),
+        attributes=tuple(attributes.items()),
+        made_from=str(row["made_from"]),
+        prompt=str(row["prompt"]),
+    )

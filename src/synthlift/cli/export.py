@@ -33,6 +33,14 @@ AcceptTerms = Annotated[
     typer.Option("--accept-terms", help="Export although the source may not be redistributed."),
 ]
 
+ByHand = Annotated[
+    bool,
+    typer.Option(
+        "--by-hand",
+        help="Let verdicts by hand count, as given in the web app; models never saw them.",
+    ),
+]
+
 
 @guarded
 def export(
@@ -44,6 +52,7 @@ def export(
     synthetic_only: SyntheticOnly = False,
     accept_copies: AcceptCopies = False,
     accept_terms: AcceptTerms = False,
+    by_hand: ByHand = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -67,6 +76,7 @@ def export(
             synthetic_only=synthetic_only,
             accept_copies=accept_copies,
             accept_terms=accept_terms,
+            by_hand=by_hand,
             progress=progress,
         )
     if as_json:

@@ -18,6 +18,7 @@ from synthlift.reporting.sections import (
     filters,
     generators,
     images,
+    people,
     realism,
     strengths,
     subgroups,
@@ -50,7 +51,7 @@ def render(results: Results, *, folder: Path | None, shareable: bool = False) ->
         shareable: say what was left out; ``reporting.shareable`` leaves it out.
     """
     reading = Reading(results, folder)
-    parts = _parts(reading)
+    parts = _parts(reading, shareable=shareable)
     return render_page(
         "report.html",
         results=results,
@@ -82,6 +83,7 @@ _SECTIONS = (
     ("calibration", "Can the confidence be trusted?"),
     ("realism", "Which generator?"),
     ("generators", "The generators"),
+    ("people", "Judged by people"),
     ("limitations", "Limitations"),
     ("funnel", "Where every image went"),
     ("cost", "Cost"),
@@ -90,7 +92,7 @@ _SECTIONS = (
 )
 
 
-def _parts(reading: Reading) -> dict[str, Any]:
+def _parts(reading: Reading, *, shareable: bool) -> dict[str, Any]:
     """What each section shows; a false value leaves the section out."""
     pictures = images.view(reading)
     crossing = {
@@ -114,6 +116,7 @@ def _parts(reading: Reading) -> dict[str, Any]:
         "calibration": crossings.calibration(reading),
         "realism": realism.view(reading),
         "generators": generators.views(reading),
+        "people": people.view(reading, shareable=shareable),
         "limitations": reading.results.limitations,
         "funnel": facts.funnel(reading),
         "cost": facts.costs(reading),

@@ -19,7 +19,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -229,10 +229,32 @@ class Store:
             Number of folders and bytes freed (or that would be freed).
         """
         live = self._live_keys()
+        return self._sweep(lambda name: name not in live, dry_run=dry_run)
+
+    def forget(self, roots: Collection[str], keys: Collection[str]) -> tuple[int, int]:
+        """Delete registered runs, and what of theirs no other run refers to and nobody holds.
+
+        Args:
+            roots: names of the runs; they need not be registered any more.
+            keys: what they asked for; what these were made from goes with them.
+
+        Returns:
+            Number of folders and bytes freed.
+        """
+        named = {
+            key for name, root in self.roots().items() if name in roots for key in root["keys"]
+        }
+        theirs = self._with_inputs({*named, *keys})
+        for name in roots:
+            (self.root / "roots" / f"{name}.json").unlink(missing_ok=True)
+        live = self._live_keys()
+        return self._sweep(lambda name: name in theirs and name not in live)
+
+    def _sweep(self, doomed: Callable[[str], bool], *, dry_run: bool = False) -> tuple[int, int]:
         count = size = 0
         for kind in ("artefacts", "work"):
             for folder in sorted((self.root / kind).iterdir()):
-                if folder.name in live:
+                if not doomed(folder.name):
                     continue
                 with self.lease(folder.name) as held:
                     if held:
@@ -249,17 +271,21 @@ class Store:
         shutil.rmtree(doomed)
 
     def _live_keys(self) -> set[str]:
-        waiting = [key for root in self.roots().values() for key in root["keys"]]
-        live: set[str] = set()
+        return self._with_inputs(key for root in self.roots().values() for key in root["keys"])
+
+    def _with_inputs(self, keys: Iterable[str]) -> set[str]:
+        """Some artefacts, and all that they were made from."""
+        waiting = list(keys)
+        found: set[str] = set()
         while waiting:
             key = waiting.pop()
-            if key in live:
+            if key in found:
                 continue
-            live.add(key)
+            found.add(key)
             with contextlib.suppress(SynthliftError):  # not made yet, or its record is damaged
                 for value in self.open(key).record["inputs"].values():
                     waiting.extend([value] if isinstance(value, str) else value)
-        return live
+        return found
 
 
 def _record(

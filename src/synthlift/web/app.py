@@ -9,6 +9,7 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_wtf.csrf import CSRFProtect
 
+from synthlift.reporting.glossary import TERMS
 from synthlift.web import operations, pages
 from synthlift.web.context import KEY, Context
 from synthlift.web.endpoints import operations as all_operations
@@ -58,5 +59,6 @@ def create_app(settings: Settings) -> Flask:
     protect(app, settings)
     handle(app)
     app.jinja_env.globals["client_header"] = CLIENT_HEADER
+    app.jinja_env.globals["meanings"] = TERMS
     app.jinja_env.globals["needs_token"] = bool(settings.token)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,12 +11,15 @@ from dataclasses import dataclass, field
 from flask import current_app
 
 from synthlift.web import examples
+from synthlift.web.blind import BlindTests
 from synthlift.web.datasets import DataSets
+from synthlift.web.galleries import Galleries
 from synthlift.web.generations import Generations
 from synthlift.web.inference.client import Inference
 from synthlift.web.jobs.runner import Runner
 from synthlift.web.jobs.table import JobTable
 from synthlift.web.library import Library
+from synthlift.web.pools import Pools
 from synthlift.web.settings import Settings
 from synthlift.web.streams import Streams
 
@@ -33,6 +37,7 @@ class Context:
         library, data: runs and data sets.
         jobs, runner: studies and inspections.
         inference, generations: what draws and classifies.
+        galleries, blind, pools: what people look at and judge.
         streams: pages that are kept informed.
     """
 
@@ -43,6 +48,9 @@ class Context:
     runner: Runner
     inference: Inference
     generations: Generations
+    galleries: Galleries
+    blind: BlindTests
+    pools: Pools
     streams: Streams
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -55,6 +63,7 @@ class Context:
             device=settings.device,
             answer_seconds=settings.answer_seconds,
             waiting=settings.classifications,
+            memory_bytes=settings.memory_bytes,
         )
         jobs = JobTable(settings.home / "jobs.sqlite")
         return cls(
@@ -62,11 +71,14 @@ class Context:
             library=Library(settings),
             data=DataSets(settings),
             jobs=jobs,
-            runner=Runner(jobs, logs=settings.job_logs),
+            runner=Runner(jobs, logs=settings.job_logs, memory_bytes=settings.memory_bytes),
             inference=inference,
             generations=Generations(
                 settings.generated, inference, open_at_once=settings.generations
             ),
+            galleries=Galleries(),
+            blind=BlindTests(settings.home / "blind-tests", most=settings.blind_tests),
+            pools=Pools(settings.home / "pools"),
             streams=Streams(settings.streams),
         )
 
@@ -90,10 +102,20 @@ class Context:
         needed = {job.data for job in self.jobs.all() if job.state in ("queued", "running")}
         self.data.delete_older(than, spare=frozenset(needed))
         self.generations.delete_older(than)
+        self.blind.delete_older(than)
+        self._delete_looks(than)
         folder = self.settings.pictures_folder
         for file in folder.iterdir() if folder.is_dir() else ():
             if file.stat().st_mtime < than:
                 file.unlink(missing_ok=True)
+
+    def _delete_looks(self, than: float) -> None:
+        """Inspections and forecasts: their pages may show pictures of uploads that are gone."""
+        for job in self.jobs.all():
+            old = job.ended is not None and job.ended < than
+            if job.kind in ("inspect", "plan") and old and self.jobs.delete(job.id):
+                for folder in (job.folder, self.settings.job_logs / job.id):
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _keep_tidy(self) -> None:
         while True:

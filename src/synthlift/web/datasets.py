@@ -20,6 +20,7 @@ from synthlift.web.library import id_of
 from synthlift.web.settings import Settings
 
 SHOWN = 300
+TABLES = frozenset((".csv", ".tsv"))
 _NAME = "name.txt"
 
 
@@ -33,6 +34,7 @@ class DataSet:
         path: the folder, or where it was unpacked.
         kind: where it comes from.
         until: when an upload is deleted, seconds since the epoch.
+        top: folder below which its tables lie; they may lie beside the folder of the images.
     """
 
     id: str
@@ -40,6 +42,18 @@ class DataSet:
     path: Path
     kind: Literal["folder", "upload"]
     until: float | None = None
+    top: Path | None = None
+
+    @property
+    def tables(self) -> dict[str, Path]:
+        """Tables beside the images, by their names; links are none of them."""
+        places = dict.fromkeys((self.top or self.path, self.path))
+        found: dict[str, Path] = {}
+        for place in places:
+            for file in sorted(place.iterdir()) if place.is_dir() else ():
+                if file.suffix.lower() in TABLES and file.is_file() and not file.is_symlink():
+                    found.setdefault(file.name, file)
+        return found
 
 
 class DataSets:
@@ -123,7 +137,8 @@ class DataSets:
                 until = place.stat().st_mtime + self.settings.keep_seconds
             except OSError:  # being unpacked, or deleted just now
                 continue
-            yield DataSet(place.name, title, _innermost(place / title), "upload", until)
+            top = _innermost(place / title)
+            yield DataSet(place.name, title, _images_of(top), "upload", until, top)
 
     def _folders(self) -> Iterator[DataSet]:
         for given in self.settings.data:
@@ -164,6 +179,19 @@ def _has_classes(path: Path) -> bool:
 
 def _is_image(file: Path) -> bool:
     return file.suffix.lower() in EXTENSIONS
+
+
+def _images_of(top: Path) -> Path:
+    """The one folder of images where only tables lie beside it, else the folder itself."""
+    inside = [one for one in top.iterdir() if one.is_dir()] if top.is_dir() else []
+    if len(inside) == 1 and any(_has_classes(path) or _is_split(path) for path in inside):
+        return inside[0]
+    return top
+
+
+def _is_split(path: Path) -> bool:
+    """Whether its folders are parts such as train and test, with a folder a class in each."""
+    return any(one.is_dir() and _has_classes(one) for one in path.iterdir())
 
 
 def _innermost(path: Path) -> Path:

@@ -113,14 +113,14 @@ def metadata(images: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> s
     writer.writerow(["file", *keys, "seen_as", "seen_probability", *_NEAR.values()])
     for one in images:
         seen = one["seen"] or {"label": "", "probability": ""}
-        facts = [_harmless(str(one["facts"].get(key, ""))) for key in keys]
-        near = [_harmless(str((one.get("near") or {}).get(key, ""))) for key in _NEAR]
-        views = [_harmless(seen["label"]), seen["probability"], *near]
+        facts = [harmless(str(one["facts"].get(key, ""))) for key in keys]
+        near = [harmless(str((one.get("near") or {}).get(key, ""))) for key in _NEAR]
+        views = [harmless(seen["label"]), seen["probability"], *near]
         writer.writerow([names[one["file"]], *facts, *views])
     return stream.getvalue()
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and len(text) > 1 else text
 

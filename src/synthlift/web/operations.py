@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apispec import APISpec
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, abort, jsonify, request
 from flask_limiter import Limiter
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
@@ -17,6 +17,7 @@ from synthlift import __version__
 from synthlift.errors import InputError
 from synthlift.web.security import CLIENT_HEADER
 
+MOST_JSON_BYTES = 1024**2
 View = Callable[..., BaseModel | Response]
 
 
@@ -54,6 +55,7 @@ class Operation:
         status: of success.
         costly: whether it computes something, so that fewer are allowed.
         query: parameters of the query, name to meaning; whole numbers.
+        words: the same, of text.
     """
 
     method: str
@@ -66,6 +68,7 @@ class Operation:
     status: int = 200
     costly: bool = False
     query: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def blueprint(operations: list[Operation], *, limiter: Limiter, costly: str) -> Blueprint:
@@ -100,7 +103,12 @@ def _route(one: Operation) -> Callable[..., Response]:
 
 
 def _read(model: type[BaseModel]) -> BaseModel:
-    content = request.get_json(silent=True)
+    if (request.content_length or 0) > MOST_JSON_BYTES:
+        abort(413)
+    try:
+        content = request.get_json(silent=True)
+    except RecursionError:  # thousands of brackets
+        content = None
     if not isinstance(content, dict):
         raise InputError(
             "the body of the request is no JSON object",
@@ -172,8 +180,9 @@ def _described(one: Operation) -> dict[str, Any]:
         for name in names
     ]
     parameters += [
-        {"name": name, "in": "query", "description": meaning, "schema": {"type": "integer"}}
-        for name, meaning in one.query.items()
+        {"name": name, "in": "query", "description": meaning, "schema": {"type": kind}}
+        for kind, named in (("integer", one.query), ("string", one.words))
+        for name, meaning in named.items()
     ]
     media, schema = (
         (one.answer, {"type": "string", "format": "binary"})

@@ -17,14 +17,15 @@ from flask import (
 from flask_limiter import Limiter
 from werkzeug.wrappers import Response as AnyResponse
 
+from synthlift.api.blind_tests import FEWEST, MOST
 from synthlift.api.run_folder import REPORT
 from synthlift.reporting.pages import tokens
 from synthlift.web.context import context
-from synthlift.web.endpoints.jobs import PAGE
+from synthlift.web.endpoints.jobs import PAGE, job_facts
 from synthlift.web.endpoints.runs import facts_of
 from synthlift.web.errors import MissingError
 from synthlift.web.examples import EXAMPLES
-from synthlift.web.jobs.commands import BUDGETS, QUESTIONS
+from synthlift.web.questions import BUDGETS, DERIVED, QUESTIONS
 from synthlift.web.security import mark, may_enter, report_policy, token_is_right
 
 
@@ -35,9 +36,13 @@ def blueprint(limiter: Limiter, *, login: str) -> Blueprint:
     made.add_url_rule("/generate", view_func=generate)
     made.add_url_rule("/classify", view_func=classify)
     made.add_url_rule("/study", view_func=study)
+    made.add_url_rule("/chain", view_func=chain)
+    made.add_url_rule("/compare", view_func=compare)
     made.add_url_rule("/jobs/<job>", view_func=job)
     made.add_url_rule("/jobs/<job>/page", view_func=job_page)
     made.add_url_rule("/runs/<run>", view_func=run)
+    made.add_url_rule("/runs/<run>/images", view_func=gallery)
+    made.add_url_rule("/runs/<run>/blind-test", view_func=blind_test)
     made.add_url_rule("/runs/<run>/report", view_func=report)
     made.add_url_rule("/tokens.css", endpoint="tokens", view_func=style)
     made.add_url_rule("/healthz", endpoint="health", view_func=health)
@@ -74,6 +79,7 @@ def study() -> str:
     return render_template(
         "study.html",
         questions=QUESTIONS,
+        derived=DERIVED,
         budgets=BUDGETS,
         mib=settings.upload_bytes // 1024**2,
         hours=round(settings.keep_seconds / 3600),
@@ -81,10 +87,31 @@ def study() -> str:
     )
 
 
+def chain() -> str:
+    """Draw, judge by hand, and collect what is kept."""
+    return render_template("chain.html", limit=context().settings.images)
+
+
+def compare() -> str:
+    """Finished runs side by side."""
+    return render_template("compare.html")
+
+
+def gallery(run: str) -> str:
+    """The generated images of a run, one by one."""
+    return render_template("gallery.html", run=facts_of(context().library.get(run)))
+
+
+def blind_test(run: str) -> str:
+    """Real or synthetic?"""
+    return render_template(
+        "blind.html", run=facts_of(context().library.get(run)), fewest=FEWEST, most=MOST
+    )
+
+
 def job(job: str) -> str:
     """A study or an inspection while it runs, and after."""
-    found = context().jobs.get(job)
-    return render_template("job.html", job=found)
+    return render_template("job.html", job=job_facts(context().jobs.get(job)))
 
 
 def run(run: str) -> str:

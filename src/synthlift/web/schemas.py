@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from synthlift.web.jobs.commands import Budget, Question
-
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     """A request says nothing that is not known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,7 +73,7 @@ class RunList(BaseModel):
 # ── generating ────────────────────────────────────────────────────────────────────────────────
 
 
-class GenerateRequest(_Body):
+class GenerateRequest(Body):
     """Images to draw: the same run, generator, class, seed and settings give the same images."""
 
     run: Id
@@ -177,108 +175,8 @@ class Classified(BaseModel):
     pictures: list[PictureFacts]
 
 
-class SampleRequest(_Body):
+class SampleRequest(Body):
     """Pictures of the run's gallery to classify, by their index."""
 
     samples: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=24)
     explain: bool = False
-
-
-# ── studies ───────────────────────────────────────────────────────────────────────────────────
-
-
-class DataFacts(BaseModel):
-    """A data set that may be studied."""
-
-    id: str
-    name: str
-    kind: Literal["folder", "upload"]
-    until: float | None
-
-
-class DataList(BaseModel):
-    """Uploads, then folders."""
-
-    data: list[DataFacts]
-
-
-class InspectRequest(_Body):
-    """A data set to look at."""
-
-    data: Id
-
-
-class StudyRequest(_Body):
-    """A question about a data set."""
-
-    data: Id
-    question: Question = "help"
-    budget: Budget = "30m"
-
-
-class TaskFacts(BaseModel):
-    """Something that is being computed now."""
-
-    label: str
-    done: int
-    total: int
-
-
-class Progress(BaseModel):
-    """How far a study is, from its run folder."""
-
-    label: str
-    done: int | None
-    total: int | None
-    seconds: float | None
-    seconds_left: float | None
-    tasks: list[TaskFacts]
-
-
-class JobFacts(BaseModel):
-    """A study or an inspection; ``page`` is what it shows so far, ``run`` its finished run."""
-
-    id: str
-    kind: Literal["study", "demo", "inspect"]
-    title: str
-    state: Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
-    created: float
-    started: float | None
-    ended: float | None
-    error: str
-    progress: Progress | None
-    page: str
-    run: str
-    found: Found | None
-
-
-class ExampleFacts(BaseModel):
-    """A built-in example: what it is, the job that makes it, and its run once it is finished."""
-
-    name: str
-    title: str
-    words: str
-    picture: str
-    run: str
-    job: JobFacts | None
-
-
-class ExampleList(BaseModel):
-    """All built-in examples."""
-
-    examples: list[ExampleFacts]
-
-
-class Found(BaseModel):
-    """What an inspection found, in short."""
-
-    images: int
-    usable: int
-    classes: dict[str, int]
-    warnings: list[str]
-
-
-class JobList(BaseModel):
-    """All jobs, the newest first."""
-
-    jobs: list[JobFacts]

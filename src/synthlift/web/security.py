@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,8 +42,17 @@ def secret_key(home: Path) -> bytes:
     """The key that sessions are signed with; made once, readable by the user only."""
     path = home / "secret.key"
     if not path.is_file():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
+        # Written beside and linked: of two servers that start together, both read the same key.
+        made = home / f".secret.{secrets.token_hex(6)}"
+        made.touch(mode=0o600)
+        made.write_bytes(secrets.token_bytes(32))
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            made.replace(path)
+        made.unlink(missing_ok=True)
     return path.read_bytes()
 
 

@@ -38,6 +38,9 @@ class Settings:
         images: generated images of one request.
         per_minute, costly_per_minute: requests of one client, and those that compute something.
         login_per_minute: attempts to sign in of one client.
+        memory_bytes: that a command, or the process that draws and classifies, may use with all
+            that it starts; None = 80 % of the machine's.
+        blind_tests: that may be open; more are refused.
         answer_seconds: after which the process that draws and classifies counts as stuck.
     """
 
@@ -66,6 +69,8 @@ class Settings:
     per_minute: int = 2400
     costly_per_minute: int = 120
     login_per_minute: int = 10
+    memory_bytes: int | None = None
+    blind_tests: int = 200
     answer_seconds: float = 120.0
 
     def __post_init__(self) -> None:

@@ -155,6 +155,29 @@ def test_closing_puts_running_jobs_back(table: JobTable, runner: Runner, tmp_pat
     assert table.get(job.id).state == "queued"
 
 
+def test_a_job_that_grows_too_large_is_ended_with_what_it_started(
+    table: JobTable, tmp_path: Path
+) -> None:
+    runner = Runner(table, logs=tmp_path / "logs", memory_bytes=8 * 1024**2, pause=0.05)
+    job = add(table, "doctor")
+    runner.step()
+    process = psutil.Process(table.get(job.id).pid)
+    found = step_until(runner, job, "failed", "done")
+    assert found.state == "failed"
+    assert "more memory" in found.error
+    assert not process.is_running()
+
+
+def test_a_running_job_is_not_deleted(table: JobTable) -> None:
+    job = add(table, "--version")
+    table.claim("me", ["study"])
+    assert not table.delete(job.id)
+    table.finish(job.id, "done", owner="me")
+    assert table.delete(job.id)
+    with pytest.raises(MissingError):
+        table.get(job.id)
+
+
 def test_unknown_jobs_are_missing(table: JobTable) -> None:
     with pytest.raises(MissingError):
         table.get("nothing")

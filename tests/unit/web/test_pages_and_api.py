@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from synthlift.spec.study import Study
+from synthlift.spec.loading import load_study
 from synthlift.web import Settings, create_app
 from synthlift.web.generations import Generation, metadata
 from synthlift.web.inference.loaded import Loaded
-from synthlift.web.jobs.commands import BUDGETS, QUESTIONS
+from synthlift.web.jobs.commands import parts_of
 from synthlift.web.library import Library
+from synthlift.web.questions import BUDGETS, QUESTIONS, Choices
 from tests.unit.web.conftest import OURS, Serve
 
 AS_JSON = {**OURS, "Content-Type": "application/json"}
@@ -197,11 +198,12 @@ def test_folders_are_offered_below_the_allowed_ones_only(serve: Serve, tmp_path:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_questions_are_valid_studies(question: str) -> None:
-    changes = QUESTIONS[question].settings  # type: ignore[index]
-    arms = Study.model_validate(changes).arms
-    assert any(arm.kind in ("mixed", "targeted") for arm in arms)
-    assert any(arm.kind == "real" for arm in arms)
+def test_questions_are_valid_studies(question: Any, tmp_path: Path) -> None:
+    choices = Choices(attribute="age", pool=tmp_path / "pool")
+    for part in parts_of(question, choices):
+        study = load_study({}, [f"{k}={json.dumps(v)}" for k, v in part.settings.items()])
+        assert any(arm.kind in ("mixed", "targeted") for arm in study.arms)
+        assert any(arm.kind == "real" for arm in study.arms)
 
 
 def test_a_study_is_a_command_that_can_be_typed(serve: Serve, tmp_path: Path) -> None:

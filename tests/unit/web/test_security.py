@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
+import synthlift
 from synthlift.errors import InputError
 from synthlift.web import Settings
+from synthlift.web.errors import BusyError
+from synthlift.web.security import secret_key
 from tests.unit.web.conftest import OURS, Serve
 
-PAGES = ("/", "/generate", "/classify", "/study")
+PAGES = ("/", "/generate", "/classify", "/chain", "/study", "/compare")
 ELSEWHERE = {"host": "0.0.0.0", "token": "a-long-token"}
 
 
@@ -163,6 +170,14 @@ def test_large_requests_are_not_read(serve: Serve) -> None:
         "/api/v1/generations/../../secret.key/archive",
         "/jobs/..%2fsecret.key/page",
         "/api/v1/runs/0000000000000000/samples/0",
+        "/api/v1/runs/..%2f..%2fetc/generated/0",
+        "/api/v1/pools/..%2f..%2fhome",
+        "/api/v1/pools/0000000000000000/images/..%2f..%2fpool.json",
+        "/api/v1/blind-tests/..%2f..%2fhome/pictures/0",
+        "/api/v1/data/..%2f..%2fetc/tables",
+        "/api/v1/jobs/..%2fx/sheets/..%2f..%2fsecret/0/0",
+        "/runs/..%2f..%2fetc/images",
+        "/runs/..%2f..%2fetc/blind-test",
     ],
 )
 def test_no_path_leads_out(client: FlaskClient, path: str) -> None:
@@ -181,6 +196,17 @@ def test_secrets_are_readable_by_their_owner_only(serve: Serve, tmp_path: Path) 
     serve()
     assert (tmp_path / "home").stat().st_mode & 0o077 == 0
     assert (tmp_path / "home" / "secret.key").stat().st_mode & 0o077 == 0
+
+
+def test_servers_that_start_together_sign_with_the_same_key(tmp_path: Path) -> None:
+    for attempt in range(20):
+        home = tmp_path / str(attempt)
+        home.mkdir()
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(secret_key, [home] * 8))
+        assert len(keys) == 1
+        assert len(keys.pop()) == 32
+        assert [file.name for file in home.iterdir()] == ["secret.key"]
 
 
 def test_errors_show_no_trace(client: FlaskClient) -> None:
@@ -206,4 +232,81 @@ def test_the_web_process_never_loads_torch(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert said == "[200, 200, 200, 200, 200] []\n"
+    assert said == f"{[200] * (len(PAGES) + 1)} []\n"
+
+
+# ── what the server never does ────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_fetched_whatever_is_asked(tmp_path: Path) -> None:
+    """An audit hook hears every connection and every name that is looked up."""
+    code = f"""
+import sys
+heard = []
+sys.addaudithook(lambda event, args: heard.append(event)
+    if event in ("socket.connect", "socket.getaddrinfo", "urllib.Request") else None)
+from pathlib import Path
+from synthlift.web import Settings, create_app
+home = Path({str(tmp_path)!r})
+client = create_app(Settings(home=home, store=home)).test_client()
+url = "http://169.254.169.254/latest"
+table = {{"data": "0" * 16, "table": url, "group": url}}
+for body in ({{"data": url}}, table, {{"run": url}}, {{"name": url}}):
+    for path in ("studies", "forecasts", "inspections", "generations", "pools"):
+        client.post("/api/v1/" + path, json=body, headers={OURS!r})
+for page in {PAGES!r}:
+    client.get(page, query_string={{"run": url, "pool": url}})
+print(heard)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n", said.stderr
+
+
+def modules() -> Iterator[tuple[Path, ast.Module]]:
+    for path in Path(synthlift.__file__).parent.rglob("*.py"):
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_nothing_is_unpickled() -> None:
+    """No module reads pickles, and what could read one is told not to."""
+    wrong = []
+    for path, tree in modules():
+        if "testing" in path.parts:  # it checks that components can be sent to other processes
+            continue
+        for node in ast.walk(tree):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(n.split(".")[0] in ("pickle", "shelve", "dill", "joblib") for n in names):
+                wrong.append(f"{path.name}: imports {names}")
+            if isinstance(node, ast.Call):
+                told = {one.arg: one.value for one in node.keywords}
+                allowed = told.get("allow_pickle")
+                if isinstance(allowed, ast.Constant) and allowed.value:
+                    wrong.append(f"{path.name}: allow_pickle")
+                if ast.unparse(node.func) == "torch.load" and "weights_only" not in told:
+                    wrong.append(f"{path.name}: torch.load")
+    assert wrong == []
+
+
+def test_what_is_asked_is_not_logged(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret = "a-private-word"
+    form = {"archive": (io.BytesIO(b"no zip"), f"{secret}.zip")}
+    client.post("/api/v1/data", data=form, headers=OURS)
+    client.post("/api/v1/pools", json={"name": secret}, headers=OURS)
+    body = {"run": "0" * 16, "generator": secret, "label": secret}
+    client.post("/api/v1/generations", json=body, headers=OURS)
+    client.get(f"/api/v1/runs/{'0' * 16}/generated", query_string={"label": secret})
+    assert secret not in caplog.text
+    out, err = capfd.readouterr()
+    assert secret not in out + err
+
+
+def test_too_many_blind_tests_are_refused(serve: Serve) -> None:
+    here = serve(blind_tests=1).application.extensions["synthlift"]
+    here.blind.begin("0" * 16, generator="flow", shown=[])
+    with pytest.raises(BusyError):
+        here.blind.begin("0" * 16, generator="flow", shown=[])
+    here.blind.delete_older(time.time() + 1)
+    here.blind.begin("0" * 16, generator="flow", shown=[])

@@ -16,6 +16,7 @@ from synthlift.api.training_sets import verdicts
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.spec.facts import GeneratorResult
+from synthlift.spec.people import in_force
 from synthlift.spec.places import plain, without_places
 
 CARD, HUB_CARD = "DATA_CARD.md", "README.md"
@@ -32,7 +33,7 @@ class Told:
         form: format of the export.
         entries: every image in it.
         written: what became of them.
-        synthetic_only, accept_copies, accept_terms: as the user asked.
+        synthetic_only, accept_copies, accept_terms, by_hand: as the user asked.
     """
 
     run: Run
@@ -45,6 +46,7 @@ class Told:
     synthetic_only: bool
     accept_copies: bool
     accept_terms: bool
+    by_hand: bool
 
 
 def data_card(told: Told) -> str:
@@ -182,7 +184,21 @@ def _curation(told: Told) -> str:
     text = _table((f"images of fit {told.fit + 1}", "number"), rows)
     if not told.arm.curated:
         text += "\n\nThis arm takes images uncurated: rejected ones are among them."
-    return text
+    return text + _by_hand(told)
+
+
+def _by_hand(told: Told) -> str:
+    """Who judged images by hand, and that no figure of the study knows of it."""
+    said = [one for one in in_force(told.run.path).values() if told.by_hand]
+    if not said:
+        return ""
+    kept = sum(one.verdict == "keep" for one in said)
+    people = ", ".join(sorted({one.who for one in said}))
+    return (
+        f"\n\nVerdicts by hand of {people} were let count (`--by-hand`): over the whole run "
+        f"{len(said) - kept:,} images rejected and {kept:,} put back. They were given after the "
+        "study: its figures are those of the images as the filters left them."
+    )
 
 
 def _copying(told: Told) -> str:
@@ -316,6 +332,7 @@ def _command(told: Told) -> str:
         "--synthetic-only": told.synthetic_only,
         "--accept-copies": told.accept_copies,
         "--accept-terms": told.accept_terms,
+        "--by-hand": told.by_hand,
     }
     return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
 

@@ -65,10 +65,17 @@ class File:
 
 
 def entries_of(
-    run: Run, arm: Arm, pixels: Pixels, *, replicate: int, parts: Sequence[str], real: bool
+    run: Run,
+    arm: Arm,
+    pixels: Pixels,
+    *,
+    replicate: int,
+    parts: Sequence[str],
+    real: bool,
+    by_hand: bool = False,
 ) -> list[Entry]:
     """Every image of some parts, real ones before synthetic ones; test images are never there."""
-    seeds = _FitSeeds(run)
+    seeds = FitSeeds(run)
     attributes = pixels.attributes if real else {}
     return [
         Entry(
@@ -78,12 +85,12 @@ def entries_of(
             facts=seeds.facts(image) if image.origin == "synthetic" else {},
         )
         for part in parts
-        for image in arm_images(run, arm, part=part, replicate=replicate)
+        for image in arm_images(run, arm, part=part, replicate=replicate, by_hand=by_hand)
         if real or image.origin == "synthetic"
     ]
 
 
-class _FitSeeds:
+class FitSeeds:
     """Seeds of fits and images, as the study derived them."""
 
     def __init__(self, run: Run) -> None:
@@ -92,6 +99,7 @@ class _FitSeeds:
         self._kind = {component.title: component.kind for component in run.study.generators}
 
     def facts(self, image: ArmImage) -> dict[str, str]:
+        """What a generated image's PNG says of itself."""
         cell = Cell(self._label[image.label], image.attributes)
         fit_seed = seed_for(self._study.seed, "fit", image.generator, image.fit)
         return facts_of(

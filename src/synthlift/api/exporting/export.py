@@ -25,7 +25,7 @@ from synthlift.api.exporting.formats import FORMATS, Format, write
 from synthlift.api.exporting.guards import arm_of, require_no_copies, require_terms
 from synthlift.api.images import Pixels
 from synthlift.api.run_folder import Run, load
-from synthlift.api.training_sets import place, splits
+from synthlift.api.training_sets import arm_images, place, splits
 from synthlift.errors import InputError, SynthliftError, nearest_name
 from synthlift.spec.arms import Arm
 
@@ -63,6 +63,7 @@ def export(
     synthetic_only: bool = False,
     accept_copies: bool = False,
     accept_terms: bool = False,
+    by_hand: bool = False,
     progress: Progress = lambda _done, _total, _note: None,
 ) -> Exported:
     """Write the images that one model of an arm was trained on; test images are never among them.
@@ -82,6 +83,8 @@ def export(
         synthetic_only: leave the real images out.
         accept_copies: export although the generator failed the copying gate.
         accept_terms: export although the source may not be redistributed.
+        by_hand: let verdicts by hand count, see :func:`~synthlift.api.training_sets.arm_images`;
+            where they change the images, no model is written: none was trained on these.
         progress: called as ``progress(done, total, note)``.
 
     Raises:
@@ -97,8 +100,15 @@ def export(
     pixels = Pixels(opened)
     parts = (TRAIN,) if synthetic_only or chosen == "imagefolder" else (TRAIN, VALIDATION)
     entries = entries_of(
-        opened, record, pixels, replicate=replicate, parts=parts, real=not synthetic_only
+        opened,
+        record,
+        pixels,
+        replicate=replicate,
+        parts=parts,
+        real=not synthetic_only,
+        by_hand=by_hand,
     )
+    changed = by_hand and _changed(opened, record, entries, replicate=replicate)
     _require_images(entries, record, synthetic_only=synthetic_only)
     pixels.sample_again([entry.image for entry in entries])
     draw, fit = place(opened, replicate)
@@ -117,6 +127,7 @@ def export(
             synthetic_only=synthetic_only,
             accept_copies=accept_copies,
             accept_terms=accept_terms,
+            by_hand=by_hand,
         )
         name, text = (HUB_CARD, hub_card) if chosen == "hf" else (CARD, data_card)
         (making / name).write_text(text(told), encoding="utf-8")
@@ -125,9 +136,12 @@ def export(
             table = splits(opened)
             table = table[table["draw"] == draw].drop(columns="draw")
             table.to_csv(making / SPLITS, index=False)
-            model = _write_model(
-                opened, record, replicate, entries, pixels, making / MODEL, trained=trained
-            )
+            if changed:
+                model = "none: verdicts by hand changed the images, so that no model has seen these"
+            else:
+                model = _write_model(
+                    opened, record, replicate, entries, pixels, making / MODEL, trained=trained
+                )
     return Exported(
         path=folder,
         real=sum(not entry.synthetic for entry in entries),
@@ -136,6 +150,13 @@ def export(
         decoded=written.kinds.get(DECODED, 0),
         model=model,
     )
+
+
+def _changed(run: Run, arm: Arm, entries: Sequence[Entry], *, replicate: int) -> bool:
+    """Whether verdicts by hand changed which generated images there are."""
+    trained_on = arm_images(run, arm, replicate=replicate)
+    without = [image.id for image in trained_on if image.origin == "synthetic"]
+    return without != [entry.image.id for entry in entries if entry.synthetic]
 
 
 def _format(name: str) -> Format:

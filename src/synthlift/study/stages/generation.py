@@ -34,6 +34,7 @@ from synthlift.study.stages.common import (
     run_context,
     text_match,
 )
+from synthlift.study.stages.curves import CurveKeeper
 from synthlift.study.stages.errors import hard_sources
 from synthlift.study.stages.sheets import SheetKeeper, copy_sheets
 from synthlift.types import (
@@ -62,10 +63,12 @@ def fit(request: StageRequest, context: StageContext) -> Summary:
     inputs = fit_inputs(request, context.store)
     generator: Generator = build("generators", request.config["generator"])
     monitor = _copying_monitor(inputs, seed=request.seed, folder=context.store.scratch())
+    shown = [Path(place) for place in request.local.get("sheets", ())]
     if monitor is not None:
-        places = [context.work / SHEETS, *map(Path, request.local.get("sheets", ()))]
+        places = [context.work / SHEETS, *shown]
         monitor = SheetKeeper(monitor, classes=inputs.train.classes, places=places)
-    run = replace(run_context(request, context), monitor=monitor)
+    run = run_context(request, context)
+    run = replace(run, monitor=monitor, progress=CurveKeeper(run.progress, places=shown))
     try:
         fitted = generator.fit(inputs, run=run)
     except Exception as error:

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from synthlift.web.endpoints import classifying, examples, generating, jobs, runs
+from synthlift.web.endpoints import (
+    blind_tests,
+    classifying,
+    data,
+    examples,
+    figures,
+    gallery,
+    generating,
+    jobs,
+    pools,
+    runs,
+    studies,
+)
 from synthlift.web.operations import Operation
+
+SUBJECTS = (
+    runs,
+    examples,
+    figures,
+    generating,
+    classifying,
+    gallery,
+    blind_tests,
+    pools,
+    data,
+    studies,
+    jobs,
+)
 
 
 def operations() -> list[Operation]:
     """All of them."""
-    parts = (runs, examples, generating, classifying, jobs)
-    return [one for part in parts for one in part.OPERATIONS]
+    return [one for subject in SUBJECTS for one in subject.OPERATIONS]

@@ -9,7 +9,7 @@ from synthlift.web.endpoints.jobs import job_facts
 from synthlift.web.errors import MissingError
 from synthlift.web.examples import EXAMPLES, Example, begin, example, job_of, strip
 from synthlift.web.operations import Operation
-from synthlift.web.schemas import ExampleFacts, ExampleList
+from synthlift.web.study_schemas import ExampleFacts, ExampleList
 
 
 def _facts(here: Context, one: Example) -> ExampleFacts:

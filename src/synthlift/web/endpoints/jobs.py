@@ -1,95 +1,67 @@
-"""Data sets, inspections and studies."""
+"""Jobs: how far they are, what they found, ending, resuming and deleting them."""
 
 from __future__ import annotations
 
 import json
-import re
+import shutil
 from pathlib import Path
 from typing import Any
 
-from flask import request, url_for
+from flask import Response, send_file, url_for
 
-from synthlift.api.keeping import status
+from synthlift.api.keeping import delete, status
 from synthlift.api.run_folder import REPORT
-from synthlift.api.sources import study_name
 from synthlift.errors import InputError
+from synthlift.study.folder import STUDY, TRAINING
 from synthlift.web.context import Context, context
-from synthlift.web.datasets import DataSet
-from synthlift.web.errors import BusyError
-from synthlift.web.jobs.commands import inspect_command, study_command
+from synthlift.web.errors import BusyError, MissingError
+from synthlift.web.jobs.commands import shown
+from synthlift.web.jobs.live import curves_of, sheets_of, stages_of
 from synthlift.web.jobs.table import Job
 from synthlift.web.library import id_of
 from synthlift.web.operations import Operation
-from synthlift.web.schemas import (
-    DataFacts,
-    DataList,
+from synthlift.web.questions import QUESTIONS, Choices, Seen, obstacle
+from synthlift.web.study_schemas import (
+    Deleted,
+    Forecast,
     Found,
-    InspectRequest,
     JobFacts,
     JobList,
+    Live,
     Progress,
-    StudyRequest,
+    Sheet,
     TaskFacts,
 )
 
 PAGE = "inspect.html"
-
-
-# ── data sets ─────────────────────────────────────────────────────────────────────────────────
-
-
-def _data_facts(one: DataSet) -> DataFacts:
-    return DataFacts(id=one.id, name=one.name, kind=one.kind, until=one.until)
-
-
-def list_data() -> DataList:
-    """Data sets that may be studied."""
-    return DataList(data=[_data_facts(one) for one in context().data.all()])
-
-
-def upload_data() -> DataFacts:
-    """Unpack a zip."""
-    given = request.files.get("archive")
-    if given is None:
-        raise InputError("no file", rule="a zip is sent as 'archive'", remedy="choose one")
-    return _data_facts(context().data.take_in(given.stream, called=given.filename or ""))
-
-
-def delete_data(data: str) -> DataList:
-    """Delete an upload."""
-    here = context()
-    if any(job.data == data and job.state in ("queued", "running") for job in here.jobs.all()):
-        raise InputError(
-            "a study is reading this upload",
-            rule="what a running study needs is kept",
-            remedy="cancel the study first",
-        )
-    here.data.delete(data)
-    return list_data()
-
-
-# ── jobs ──────────────────────────────────────────────────────────────────────────────────────
+LOOKS = ("inspect", "plan")
+"""Kinds of jobs that leave no run."""
 
 
 def job_facts(job: Job) -> JobFacts:
-    """A job as clients see it: no path, no command."""
-    is_run = job.kind != "inspect"
+    """A job as clients see it: no path."""
+    is_run = job.kind not in LOOKS
     page = job.folder / (REPORT if is_run else PAGE)
     done = job.state == "done"
     cancelling = job.cancel and job.state == "running"
+    said = _said(context().settings.job_logs / job.id) if done and not is_run else {}
+    title, _, part = job.title.partition(" · ")
     return JobFacts(
         id=job.id,
         kind=job.kind,
-        title=job.title,
+        title=title,
+        part=part,
         state="cancelling" if cancelling else job.state,
         created=job.created,
         started=job.started,
         ended=job.ended,
         error=job.error,
+        command=shown(job.command),
         progress=_progress(job) if is_run and job.state == "running" else None,
         page=url_for("pages.job_page", job=job.id) if page.is_file() else "",
         run=id_of(job.folder.resolve()) if is_run and done else "",
-        found=_found(context().settings.job_logs / job.id) if done and not is_run else None,
+        found=_found(said) if job.kind == "inspect" else None,
+        forecast=_forecast(said) if job.kind == "plan" else None,
     )
 
 
@@ -111,69 +83,108 @@ def _progress(job: Job) -> Progress:
     )
 
 
-def _found(folder: Path) -> Found | None:
+def _said(folder: Path) -> dict[str, Any]:
     try:
-        said: dict[str, Any] = json.loads((folder / "stdout").read_text(encoding="utf-8"))
-        return Found(
-            images=said["read"],
-            usable=said["usable"],
+        content = json.loads((folder / "stdout").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def seen_in(said: dict[str, Any]) -> Seen | None:
+    """What an inspection said, as far as questions depend on it."""
+    try:
+        effect = said["minimal_detectable_effect"]
+        return Seen(
             classes={one["name"]: one["images"] for one in said["classes"]},
-            warnings=list(said["findings"]["warnings"]),
+            smallest_effect=effect["value"] if effect else None,
+            problem=str(said["problem"] or ""),
         )
-    except (OSError, ValueError, KeyError):
+    except (KeyError, TypeError):
         return None
 
 
-def _room(here: Context) -> None:
+def _found(said: dict[str, Any]) -> Found | None:
+    seen = seen_in(said)
+    if seen is None:
+        return None
+    return Found(
+        images=said["read"],
+        usable=said["usable"],
+        classes=dict(seen.classes),
+        warnings=list(said["findings"]["warnings"]),
+        smallest_effect=seen.smallest_effect,
+        obstacles={
+            name: why
+            for name in QUESTIONS
+            # What is chosen beside the pictures is seen on the page, not by a look at them.
+            if name not in ("group", "pool") and (why := obstacle(name, Choices(), seen))
+        },
+    )
+
+
+def _forecast(said: dict[str, Any]) -> Forecast | None:
+    try:
+        return Forecast(
+            seconds=said["seconds"],
+            disk_bytes=said["disk_bytes"],
+            design=said["design"].replace("_", "-"),
+            image_size=said["image_size"],
+            arms=said["arms"],
+            replicates=said["replicates"],
+            generator_fits=said["generator_fits"],
+            smallest_effect=said["minimal_detectable_effect"],
+            warnings=said["warnings"],
+            reasons=[one["reason"] for one in said["decisions"].values() if one["reason"]],
+        )
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def require_room(here: Context) -> None:
+    """Refuse another job where as many wait as may.
+
+    Raises:
+        BusyError: they do.
+    """
     if here.jobs.count("queued") >= here.settings.queued_jobs:
         raise BusyError(f"{here.settings.queued_jobs} jobs are waiting already")
 
 
-def start_inspection(body: InspectRequest) -> JobFacts:
-    """Look at a data set."""
-    here = context()
-    _room(here)
-    data = here.data.get(body.data)
-    folder = _new_folder(here.settings.home / "inspections", data.name)
-    folder.mkdir(parents=True)
-    command = inspect_command(data.path, folder / PAGE)
-    return job_facts(
-        here.jobs.add(kind="inspect", title=data.name, command=command, folder=folder, data=data.id)
-    )
-
-
-def start_study(body: StudyRequest) -> JobFacts:
-    """Study a data set."""
-    here = context()
-    _room(here)
-    data = here.data.get(body.data)
-    out = _new_folder(here.settings.own_runs, data.name)
-    command = study_command(
-        here.settings, source=data.path, out=out, question=body.question, budget=body.budget
-    )
-    return job_facts(
-        here.jobs.add(kind="study", title=data.name, command=command, folder=out, data=data.id)
-    )
-
-
-def _new_folder(place: Path, name: str) -> Path:
-    """A folder that is not there yet and that no job was promised."""
-    taken = {job.folder for job in context().jobs.all()}
-    title = re.sub(r"\s+", "-", study_name(name.replace("/", "-")))
-    number = 1
-    while (found := place / f"{title}-{number}") in taken or found.exists():
-        number += 1
-    return found
-
-
 def list_jobs() -> JobList:
-    """All jobs."""
-    return JobList(jobs=[job_facts(job) for job in context().jobs.all()])
+    """All jobs but forecasts, which are answers and no work to come back to."""
+    return JobList(jobs=[job_facts(job) for job in context().jobs.all() if job.kind != "plan"])
 
 
 def get_job(job: str) -> JobFacts:
     """One job."""
     return job_facts(context().jobs.get(job))
+
+
+def get_live(job: str) -> Live:
+    """What a study shows while it runs."""
+    folder = context().jobs.get(job).folder
+    sheets = [
+        Sheet(
+            generator=one.generator,
+            fit=one.fit,
+            step=one.step,
+            url=url_for(
+                "api.training_sheet", job=job, generator=one.generator, fit=one.fit, step=one.step
+            ),
+        )
+        for one in sheets_of(folder / TRAINING)
+    ]
+    return Live(stages=stages_of(folder), sheets=sheets, curves=curves_of(folder / TRAINING))
+
+
+def training_sheet(job: str, generator: str, fit: int, step: int) -> Response:
+    """What a generator drew while it trained."""
+    folder = context().jobs.get(job).folder / TRAINING
+    for one in sheets_of(folder):
+        if (one.generator, one.fit, one.step) == (generator, fit, step):
+            return send_file(one.path, mimetype="image/png")
+    raise MissingError(job)
 
 
 def cancel_job(job: str) -> JobFacts:
@@ -186,34 +197,62 @@ def cancel_job(job: str) -> JobFacts:
 def resume_job(job: str) -> JobFacts:
     """Go on with a cancelled or failed job."""
     here = context()
-    _room(here)
+    require_room(here)
     here.jobs.resume(here.jobs.get(job).id)
     return job_facts(here.jobs.get(job))
 
 
-def _post(rule: str, view: Any, summary: str, body: Any = None) -> Operation:
-    return Operation(
-        "POST", rule, view, summary, body=body, answer=JobFacts, status=202, costly=True
-    )
+def delete_job(job: str) -> Deleted:
+    """Delete a job with everything that it wrote; its run is gone from then on."""
+    here = context()
+    found = here.jobs.get(job)
+    if any(one.state == "running" and one.kind not in LOOKS for one in here.jobs.all()):
+        raise InputError(
+            "a study is running",
+            rule="results may be shared between studies, so that nothing is deleted meanwhile",
+            remedy="stop it, or wait until it is done",
+        )
+    if not here.jobs.delete(found.id):
+        raise InputError("this runs", rule="what runs is not deleted", remedy="stop it first")
+    results = size = 0
+    if (found.folder / STUDY).is_file():
+        gone = delete(found.folder)
+        results, size = gone.results, gone.bytes
+    shutil.rmtree(found.folder, ignore_errors=True)
+    shutil.rmtree(here.settings.job_logs / found.id, ignore_errors=True)
+    here.library.forget()
+    return Deleted(id=found.id, results=results, bytes=size)
+
+
+def _post(rule: str, view: Any, summary: str) -> Operation:
+    return Operation("POST", rule, view, summary, answer=JobFacts, status=202, costly=True)
 
 
 OPERATIONS = [
-    Operation("GET", "/data", list_data, "List data sets that may be studied.", answer=DataList),
-    Operation(
-        "POST",
-        "/data",
-        upload_data,
-        "Upload a zip with one folder a class.",
-        form={"archive": {"type": "string", "format": "binary"}},
-        answer=DataFacts,
-        status=201,
-        costly=True,
-    ),
-    Operation("DELETE", "/data/<data>", delete_data, "Delete an upload.", answer=DataList),
-    _post("/inspections", start_inspection, "Look at a data set.", InspectRequest),
-    _post("/studies", start_study, "Start a study of a data set.", StudyRequest),
     Operation("GET", "/jobs", list_jobs, "List studies and inspections.", answer=JobList),
     Operation("GET", "/jobs/<job>", get_job, "Say how far a job is.", answer=JobFacts),
+    Operation(
+        "GET",
+        "/jobs/<job>/live",
+        get_live,
+        "Say what a study shows while it runs: finished stages, sheets of samples, curves.",
+        answer=Live,
+    ),
+    Operation(
+        "GET",
+        "/jobs/<job>/sheets/<generator>/<int:fit>/<int:step>",
+        training_sheet,
+        "Get what a generator drew at a step of its training.",
+        answer="image/png",
+    ),
     _post("/jobs/<job>/cancel", cancel_job, "End a job; what is finished is kept."),
     _post("/jobs/<job>/resume", resume_job, "Go on with a cancelled or failed job."),
+    Operation(
+        "DELETE",
+        "/jobs/<job>",
+        delete_job,
+        "Delete a study or an inspection with all its files.",
+        answer=Deleted,
+        costly=True,
+    ),
 ]

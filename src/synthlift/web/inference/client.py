@@ -8,12 +8,15 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from synthlift.web.errors import BusyError, StuckError
+from synthlift.web.memory import used_by, usual_limit
 
 Event = dict[str, Any]
+WEIGH_SECONDS = 0.5
 Listener = Callable[[Event], None]
 _GONE: Event = {
     "event": "failed",
@@ -32,9 +35,13 @@ class Inference:
         device: torch device of the worker.
         answer_seconds: after which a worker that does not answer is replaced.
         waiting: pictures that may wait to be classified.
+        memory_bytes: that the worker may use; beyond it, it is replaced.
     """
 
-    def __init__(self, *, device: str, answer_seconds: float, waiting: int) -> None:
+    def __init__(
+        self, *, device: str, answer_seconds: float, waiting: int, memory_bytes: int | None = None
+    ) -> None:
+        self.memory_bytes = usual_limit() if memory_bytes is None else memory_bytes
         self.device, self.answer_seconds, self.waiting = device, answer_seconds, waiting
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
@@ -111,6 +118,7 @@ class Inference:
             self._listeners = {}  # its own: those of an earlier one are told that it ended
             hearing = (self._process, self._listeners)
             threading.Thread(target=self._hear, args=hearing, daemon=True).start()
+            threading.Thread(target=self._weigh, args=hearing[:1], daemon=True).start()
         return self._process
 
     @staticmethod
@@ -121,6 +129,13 @@ class Inference:
             process.stdin.flush()
         except OSError:
             pass  # It died just now: the thread that hears it tells everybody.
+
+    def _weigh(self, process: subprocess.Popen[str]) -> None:
+        """End a worker that grows too large; who waits for it is told, as when it dies."""
+        while process.poll() is None:
+            if used_by(process.pid) > self.memory_bytes:
+                process.kill()
+            time.sleep(WEIGH_SECONDS)
 
     def _hear(self, process: subprocess.Popen[str], listeners: dict[str, Listener]) -> None:
         assert process.stdout is not None

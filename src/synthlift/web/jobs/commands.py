@@ -1,56 +1,21 @@
-"""What a job's command is: questions in plain words become options of ``synthlift``."""
+"""What a job's command is: a question, a data set and choices become words of ``synthlift``."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from synthlift.web.questions import QUESTIONS, Budget, Choices, Part, Question
 from synthlift.web.settings import Settings
 
-Question = Literal["help", "classes"]
-Budget = Literal["5m", "15m", "30m", "1h", "2h", "8h"]
-BUDGETS: dict[Budget, str] = {
-    "5m": "5 minutes – a first look",
-    "15m": "15 minutes",
-    "30m": "30 minutes – usual",
-    "1h": "1 hour",
-    "2h": "2 hours",
-    "8h": "8 hours – over night",
-}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question in plain words.
-
-    Attributes:
-        title: the question.
-        meaning: what is compared to answer it.
-        settings: of the study, where they differ from the usual ones.
-    """
-
-    title: str
-    meaning: str
-    settings: dict[str, Any]
-
-
-_RIVALS = ["real", "augmented", "class_balanced", "logit_adjusted"]
-QUESTIONS: dict[Question, Asked] = {
-    "help": Asked(
-        "Do generated images help my classifier?",
-        "Compares training with and without generated images, and with the best that can be done "
-        "without them.",
-        {},
-    ),
-    "classes": Asked(
-        "Which class needs help?",
-        "Generates images of the rarer classes only, up to the largest one, and shows class by "
-        "class what that changes.",
-        {"arms": [*_RIVALS, {"kind": "targeted", "multiples": [1]}, "targeted_duplication"]},
-    ),
-}
+WITH_VALUE = frozenset(("--out", "--store", "--device", "--workers"))
+ALONE = frozenset(("--json", "--quiet"))
+"""Options that say nothing of a study, or too much of the server."""
 
 
 def study_file_command(settings: Settings, *, file: Path, out: Path) -> list[str]:
@@ -58,18 +23,82 @@ def study_file_command(settings: Settings, *, file: Path, out: Path) -> list[str
     return ["run", str(file), *_common(settings, out)]
 
 
+def parts_of(question: Question, choices: Choices) -> list[Part]:
+    """The studies that answer a question, one after the other."""
+    data = _data_settings(choices)
+    return [
+        replace(part, settings={**data, **part.settings})
+        for part in QUESTIONS[question].parts(choices)
+    ]
+
+
 def study_command(
-    settings: Settings, *, source: Path, out: Path, question: Question, budget: Budget
+    settings: Settings, *, source: Path, out: Path, part: Part, budget: str
 ) -> list[str]:
     """A study of a folder."""
-    changes = [f"{key}={json.dumps(value)}" for key, value in QUESTIONS[question].settings.items()]
-    sets = [part for change in changes for part in ("--set", change)]
-    return ["run", str(source), "--budget", budget, *sets, *_common(settings, out)]
+    return ["run", *_asked(source, part, budget), *_common(settings, out)]
 
 
-def inspect_command(source: Path, page: Path) -> list[str]:
+def forecast_command(
+    settings: Settings, *, source: Path, out: Path, part: Part, budget: str
+) -> list[str]:
+    """What that study would take."""
+    return ["plan", *_asked(source, part, budget), *_common(settings, out)]
+
+
+def inspect_command(source: Path, page: Path, choices: Choices) -> list[str]:
     """A look at a folder, with a page."""
-    return ["inspect", str(source), "--out", str(page), "--json", "--quiet"]
+    sets = _sets(_data_settings(choices))
+    return ["inspect", str(source), *sets, "--out", str(page), "--json", "--quiet"]
+
+
+def share_of(budget: Budget, parts: int) -> str:
+    """The time of each of several studies that share a budget."""
+    if parts == 1:
+        return budget
+    seconds = int(budget[:-1]) * {"m": 60, "h": 3600}[budget[-1]]
+    return f"{seconds // parts}s"
+
+
+def shown(command: Sequence[str]) -> str:
+    """A command for people: without the places of this server."""
+    words, told = iter(command), []
+    for word in words:
+        if word in WITH_VALUE:
+            next(words)
+        elif word not in ALONE:
+            told.append(word)
+    if len(told) > 1:  # a study file of our own, or the place of somebody's pictures
+        told[1] = Path(told[1]).name if told[1].endswith(".yaml") else "PICTURES"
+    plain = (_without_places(word) for word in told)
+    return " ".join(("synthlift", *(shlex.quote(word) for word in plain)))
+
+
+def _without_places(word: str) -> str:
+    return re.sub(r'"(?:/|[A-Za-z]:\\\\)[^"]*[/\\]([^"/\\]+)"', r'"…/\1"', word)
+
+
+def _asked(source: Path, part: Part, budget: str) -> list[str]:
+    return [str(source), "--budget", budget, *_sets(part.settings)]
+
+
+def _sets(settings: Mapping[str, Any]) -> list[str]:
+    # Never as options of their own: a column may be called like one.
+    changes = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    return [word for change in changes for word in ("--set", change)]
+
+
+def _data_settings(choices: Choices) -> dict[str, Any]:
+    """Keys of ``data:`` that the choices stand for."""
+    asked = [] if choices.derived else [choices.attribute]
+    columns = [name for name in dict.fromkeys((*choices.attributes, *asked)) if name]
+    found: dict[str, Any] = {
+        "data.metadata": str(choices.table) if choices.table else None,
+        "data.group": choices.group or None,
+        "data.attributes": columns or None,
+        "data.derived": [choices.attribute] if choices.derived else None,
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _common(settings: Settings, out: Path) -> list[str]:

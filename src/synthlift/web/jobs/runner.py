@@ -18,8 +18,9 @@ from pathlib import Path
 import psutil
 
 from synthlift.web.jobs.table import ATTEMPTS, Job, JobTable, Kind, State
+from synthlift.web.memory import kill_family, used_by, usual_limit
 
-LANES: tuple[tuple[Kind, ...], ...] = (("study", "demo"), ("inspect",))
+LANES: tuple[tuple[Kind, ...], ...] = (("study", "demo"), ("inspect", "plan"))
 """Kinds that wait for each other; a look at data does not wait for a study of hours."""
 PATIENCE = 30.0
 """Seconds that a job has to end by itself before it is killed; what is finished is kept anyway."""
@@ -36,6 +37,7 @@ class _Running:
     job: Job
     process: subprocess.Popen[bytes]
     asked: float | None = None
+    too_large: bool = False
 
 
 class Runner:
@@ -44,11 +46,20 @@ class Runner:
     Args:
         table: the jobs.
         logs: folder for what the commands print.
+        memory_bytes: that a command and its workers may use; beyond it they are ended.
         pause: seconds between two looks at the table.
     """
 
-    def __init__(self, table: JobTable, *, logs: Path, pause: float = 0.5) -> None:
+    def __init__(
+        self,
+        table: JobTable,
+        *,
+        logs: Path,
+        memory_bytes: int | None = None,
+        pause: float = 0.5,
+    ) -> None:
         self.table, self.logs, self.pause = table, logs, pause
+        self.memory_bytes = usual_limit() if memory_bytes is None else memory_bytes
         self.name = secrets.token_hex(8)
         self._running: dict[tuple[Kind, ...], _Running] = {}
         self._end = threading.Event()
@@ -133,11 +144,20 @@ class Runner:
             _interrupt(running.process)
         elif running.asked is not None and time.monotonic() - running.asked > PATIENCE:
             _kill(running.process)
+        elif used_by(running.process.pid) > self.memory_bytes:
+            running.too_large = True
+            kill_family(running.process.pid)
 
     def _conclude(self, running: _Running, code: int) -> None:
         job = running.job
         if code == 0:
             self.table.finish(job.id, "done", owner=self.name)
+        elif running.too_large:
+            limit = f"{self.memory_bytes / 1024**3:.1f} GiB"
+            said = (
+                f"it needed more memory than this server allows ({limit})\nWhat is finished is kept"
+            )
+            self.table.finish(job.id, "failed", owner=self.name, error=said)
         elif running.asked is not None or code == 130:
             self.table.finish(job.id, "cancelled", owner=self.name)
         else:

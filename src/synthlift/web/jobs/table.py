@@ -15,7 +15,7 @@ from typing import Literal
 from synthlift.web.errors import MissingError
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Kind = Literal["study", "demo", "inspect"]
+Kind = Literal["study", "demo", "inspect", "plan"]
 ATTEMPTS = 3
 """A job whose server died so often is given up: it may be what kills it."""
 _SCHEMA = """
@@ -198,6 +198,14 @@ class JobTable:
                 "error = '' WHERE id = ? AND state IN ('cancelled', 'failed')",
                 (job,),
             )
+
+    def delete(self, job: str) -> bool:
+        """Forget a job that does not run; False when it runs."""
+        with self._open() as database:
+            found = database.execute(
+                "DELETE FROM jobs WHERE id = ? AND state != 'running'", (job,)
+            ).rowcount
+        return bool(found)
 
     def orphans(self, owner: str) -> list[Job]:
         """Running jobs of other servers that have gone: taken from them, by one caller only."""

@@ -76,6 +76,19 @@ const Synthlift = (() => {
     return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
   }
 
+  function size(bytes) {
+    const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    const place = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+    const number = bytes / 1024 ** place;
+    return `${number.toFixed(place && number < 10 ? 1 : 0)} ${units[place]}`;
+  }
+
+  // The name that a person judges under, kept in this browser only.
+  const who = (given) => {
+    if (given !== undefined) localStorage.setItem("synthlift-who", given);
+    return localStorage.getItem("synthlift-who") || "";
+  };
+
   const wait = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
   const find = (id) => document.getElementById(id);
   const wanted = (name) => new URLSearchParams(location.search).get(name);
@@ -102,5 +115,5 @@ const Synthlift = (() => {
     return runs;
   }
 
-  return { ask, say, make, fill, pictureOf, nearest, percent, duration, wait, find, several, offerRuns };
+  return { ask, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, offerRuns };
 })();

@@ -1,25 +1,16 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, wait, find, several } = Synthlift;
+  const { ask, say, make, fill, wait, duration, size, find, several, wanted } = Synthlift;
   const STATES = { queued: "waiting", running: "running", cancelling: "stopping", done: "done", failed: "failed", cancelled: "stopped" };
   let data = [];
+  let tables = [];
+  let pools = [];
+  let found = null;
   let looking = 0;
 
   const chosen = () => data.find((one) => one.id === find("data").value);
-
-  async function showData(select) {
-    data = (await ask("GET", "data")).data;
-    const pairs = data.map((one) => [one.id, one.kind === "upload" ? `${one.name} (upload)` : one.name]);
-    fill(find("data"), pairs.length ? pairs : [["", "none yet – upload a zip"]], select || find("data").value);
-    choose();
-  }
-
-  function choose() {
-    looking += 1;
-    find("found").hidden = true;
-    find("delete").hidden = !chosen() || chosen().kind !== "upload";
-    find("inspect").disabled = find("go").disabled = !chosen();
-  }
+  const table = () => tables.find((one) => one.name === find("table").value);
+  const question = () => document.querySelector('input[name="question"]:checked').value;
 
   async function guarded(node, action) {
     try {
@@ -27,6 +18,53 @@
     } catch (error) {
       say(node, error.message, true);
     }
+  }
+
+  // ── the pictures ──────────────────────────────────────────────────────────────────────────
+
+  async function showData(select) {
+    data = (await ask("GET", "data")).data;
+    const pairs = data.map((one) => [one.id, one.kind === "upload" ? `${one.name} (upload)` : one.name]);
+    fill(find("data"), pairs.length ? pairs : [["", "none yet – upload a zip"]], select || find("data").value);
+    await choose();
+  }
+
+  async function choose() {
+    looking += 1;
+    forget();
+    const one = chosen();
+    find("delete").hidden = !one || one.kind !== "upload";
+    find("inspect").disabled = find("forecast").disabled = find("go").disabled = !one;
+    tables = one && one.tables.length ? (await ask("GET", `data/${one.id}/tables`)).tables : [];
+    find("tables").hidden = tables.length === 0;
+    fill(find("table"), [["", "no table"], ...tables.map((each) => [each.name, each.name])], tables.length ? tables[0].name : "");
+    chooseTable();
+  }
+
+  // What was seen, or foretold, holds for the choices that it was asked with.
+  function forget() {
+    found = null;
+    find("found").hidden = true;
+    find("plan").hidden = true;
+    showObstacles();
+  }
+
+  function chooseTable() {
+    const one = table();
+    find("columns").hidden = !one || one.problem !== "";
+    say(find("data-said"), one && one.problem ? `The table ${one.name} cannot be used: ${one.problem}` : "", true);
+    const columns = one ? one.columns : [];
+    const words = (column) => `${column.name} – ${several(column.values, "value", "values")}, such as ${column.examples.slice(0, 2).join(", ")}`;
+    fill(find("group"), [["", "nothing: each picture stands alone"], ...columns.filter((each) => each.may_group || each.may_divide).map((each) => [each.name, words(each)])]);
+    const divide = columns.filter((each) => each.may_divide);
+    find("attributes").replaceChildren(...divide.map((each, place) => make("p", { class: "choice" },
+      make("input", { type: "checkbox", id: `column-${place}`, value: each.name }),
+      make("label", { for: `column-${place}` }, words(each)))));
+    if (one && !divide.length) find("attributes").replaceChildren("No column has between 2 and 30 values that repeat.");
+    const options = find("attribute-columns");
+    options.hidden = divide.length === 0;
+    options.replaceChildren(...divide.map((each) => make("option", { value: `column:${each.name}` }, each.name)));
+    forget();
   }
 
   function upload() {
@@ -43,40 +81,121 @@
     find("archive").value = "";
   }
 
+  function joined() {
+    const columns = find("columns").hidden ? [] : [...find("attributes").querySelectorAll("input:checked")];
+    return {
+      data: chosen().id,
+      table: find("columns").hidden ? "" : find("table").value,
+      group: find("columns").hidden ? "" : find("group").value,
+      attributes: columns.map((one) => one.value),
+    };
+  }
+
   function describe(job) {
-    const found = job.found;
     const counts = Object.entries(found.classes).map(([name, n]) => make("li", {}, `${name}: ${n.toLocaleString("en")}`));
     const warnings = found.warnings.map((text) => make("li", {}, text));
     const parts = [make("p", {}, `${several(found.images, "picture", "pictures")}, ${found.usable.toLocaleString("en")} of them usable, in ${several(counts.length, "class", "classes")}:`),
       make("ul", { class: "counts" }, ...counts)];
+    if (found.smallest_effect !== null) {
+      parts.push(make("p", {}, `With so many pictures, a study would find differences above about ${(100 * found.smallest_effect).toFixed(1)} percentage points; smaller ones may exist unseen.`));
+    }
     if (warnings.length) parts.push(make("div", { class: "fault" }, make("strong", {}, "Worth knowing"), make("ul", {}, ...warnings)));
     parts.push(make("p", {}, make("a", { href: `/jobs/${job.id}` }, "See everything that was found, with pictures")));
     find("found").replaceChildren(...parts);
     find("found").hidden = false;
   }
 
-  function inspect() {
+  // Waits for a job; null when something else was chosen meanwhile.
+  async function finished(job) {
     const mine = looking += 1;
+    while (["queued", "running"].includes(job.state)) {
+      await wait(800);
+      if (mine !== looking) return null;
+      job = await ask("GET", `jobs/${job.id}`);
+    }
+    if (mine !== looking) return null;
+    if (job.state !== "done") throw new Error(job.error || "It was stopped.");
+    return job;
+  }
+
+  function inspect() {
     guarded(find("data-said"), async () => {
       say(find("data-said"), "Looking at every picture …");
-      let job = await ask("POST", "inspections", { data: chosen().id });
-      while (["queued", "running"].includes(job.state)) {
-        await wait(800);
-        if (mine !== looking) return;
-        job = await ask("GET", `jobs/${job.id}`);
-      }
-      if (mine !== looking) return;
-      if (job.state !== "done" || !job.found) throw new Error(job.error || "It was stopped.");
+      const job = await finished(await ask("POST", "inspections", joined()));
+      if (!job) return;
+      found = job.found;
       say(find("data-said"), "");
       describe(job);
+      showObstacles();
+    });
+  }
+
+  // ── the question ──────────────────────────────────────────────────────────────────────────
+
+  function obstacleOf(name) {
+    if (name === "group" && question() === "group" && !find("attribute").value) return "Choose what divides the pictures into groups.";
+    if (name === "pool" && !pools.length) return "There is no pool with pictures yet. Make one on the page “Chain”: draw pictures and keep some.";
+    return (found && found.obstacles[name]) || "";
+  }
+
+  function showObstacles() {
+    for (const input of document.querySelectorAll('input[name="question"]')) {
+      find(`obstacle-${input.value}`).textContent = obstacleOf(input.value);
+    }
+    find("for-group").hidden = question() !== "group";
+    find("for-pool").hidden = find("pool-help").hidden = question() !== "pool" || !pools.length;
+    find("go").disabled = find("forecast").disabled = !chosen() || obstacleOf(question()) !== "";
+  }
+
+  async function showPools() {
+    pools = (await ask("GET", "pools")).pools.filter((one) => one.kept > 0);
+    fill(find("pool"), pools.map((one) => [one.id, `${one.name} – ${several(one.kept, "picture", "pictures")}`]), wanted("pool"));
+    if (wanted("pool") && pools.length) find("question-pool").checked = true;
+    showObstacles();
+  }
+
+  function wish() {
+    const asked = { ...joined(), question: question(), budget: find("budget").value };
+    const [kind, ...name] = find("attribute").value.split(":");
+    if (question() === "group") Object.assign(asked, { attribute: name.join(":"), derived: kind === "derived" });
+    if (question() === "pool") asked.pool = find("pool").value;
+    return asked;
+  }
+
+  // ── the time ──────────────────────────────────────────────────────────────────────────────
+
+  function showPlan(job) {
+    const plan = job.forecast;
+    const pairs = [
+      ["Time", plan.seconds === null ? "not known" : `at most ${duration(plan.seconds)}${question() === "label" ? " for each of the two studies" : ""}`],
+      ["Disk", plan.disk_bytes === null ? "not known" : `at most ${size(plan.disk_bytes)}`],
+      ["Size of the pictures", `${plan.image_size} × ${plan.image_size} pixels`],
+      ["Repetitions", `${plan.replicates}, with ${several(plan.generator_fits, "training", "trainings")} of the generator`],
+      ["Smallest difference it would find", plan.smallest_effect === null ? "not known" : `${(100 * plan.smallest_effect).toFixed(1)} percentage points`],
+    ];
+    find("plan-facts").replaceChildren(...pairs.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
+    find("plan-warnings").hidden = plan.warnings.length === 0;
+    find("plan-warnings").replaceChildren(...plan.warnings.map((text) => make("li", {}, text)));
+    find("plan-arms").replaceChildren(...plan.arms.map((name) => make("li", {}, name)));
+    find("plan-reasons").replaceChildren(...plan.reasons.map((text) => make("li", {}, text)));
+    find("plan-command").textContent = job.command.replace("synthlift plan", "synthlift run");
+    find("plan").hidden = false;
+  }
+
+  function forecast() {
+    guarded(find("said"), async () => {
+      say(find("said"), "Reading the pictures and reckoning; nothing is trained …");
+      const job = await finished(await ask("POST", "forecasts", wish()));
+      if (!job) return;
+      say(find("said"), "");
+      showPlan(job);
     });
   }
 
   function begin(event) {
     event.preventDefault();
-    const question = document.querySelector('input[name="question"]:checked').value;
     guarded(find("said"), async () => {
-      const job = await ask("POST", "studies", { data: chosen().id, question, budget: find("budget").value });
+      const job = await ask("POST", "studies", wish());
       location.assign(`/jobs/${job.id}`);
     });
   }
@@ -85,14 +204,21 @@
     const jobs = (await ask("GET", "jobs")).jobs;
     find("no-jobs").hidden = jobs.length > 0;
     find("jobs").replaceChildren(...jobs.map((job) => make("li", {},
-      make("a", { href: `/jobs/${job.id}` }, job.kind === "inspect" ? `A look at ${job.title}` : job.title),
+      make("a", { href: `/jobs/${job.id}` }, [job.kind === "inspect" ? `A look at ${job.title}` : job.title, job.part].filter(Boolean).join(", ")),
       make("p", { class: "meta" }, `${STATES[job.state]} · ${new Date(1000 * job.created).toLocaleString()}`))));
   }
 
-  find("data").addEventListener("change", choose);
+  find("data").addEventListener("change", () => guarded(find("data-said"), choose));
+  find("table").addEventListener("change", chooseTable);
   find("archive").addEventListener("change", upload);
   find("inspect").addEventListener("click", inspect);
+  find("forecast").addEventListener("click", forecast);
   find("wish").addEventListener("submit", begin);
+  for (const id of ["group", "attributes"]) find(id).addEventListener("change", forget);
+  for (const id of ["attribute", "pool", "budget"]) find(id).addEventListener("change", () => { find("plan").hidden = true; showObstacles(); });
+  for (const input of document.querySelectorAll('input[name="question"]')) {
+    input.addEventListener("change", () => { find("plan").hidden = true; showObstacles(); });
+  }
   find("delete").addEventListener("click", () => guarded(find("data-said"), async () => {
     const name = chosen().name;
     await ask("DELETE", `data/${chosen().id}`);
@@ -100,5 +226,6 @@
     say(find("data-said"), `${name} was deleted.`);
   }));
   guarded(find("data-said"), showData);
+  guarded(find("said"), showPools);
   guarded(find("said"), showJobs);
 })();

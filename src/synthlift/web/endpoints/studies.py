@@ -1,0 +1,143 @@
+"""Starting work on a data set: a look at it, what a study would take, and studies."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from synthlift.api.sources import study_name
+from synthlift.errors import InputError
+from synthlift.web.context import context
+from synthlift.web.endpoints.data import choices_of
+from synthlift.web.endpoints.jobs import PAGE, job_facts, require_room
+from synthlift.web.jobs.commands import (
+    forecast_command,
+    inspect_command,
+    parts_of,
+    share_of,
+    study_command,
+)
+from synthlift.web.jobs.table import Job
+from synthlift.web.operations import Operation
+from synthlift.web.pools import IMAGES
+from synthlift.web.questions import DERIVED, Choices, obstacle
+from synthlift.web.study_schemas import InspectRequest, JobFacts, StudyRequest
+
+
+def start_inspection(body: InspectRequest) -> JobFacts:
+    """Look at a data set."""
+    here = context()
+    require_room(here)
+    choices = choices_of(body)
+    data = here.data.get(body.data)
+    folder = _new_folder(here.settings.home / "inspections", data.name)
+    folder.mkdir(parents=True)
+    command = inspect_command(data.path, folder / PAGE, choices)
+    return job_facts(
+        here.jobs.add(kind="inspect", title=data.name, command=command, folder=folder, data=data.id)
+    )
+
+
+def start_forecast(body: StudyRequest) -> JobFacts:
+    """What the first study of a question would take."""
+    here = context()
+    require_room(here)
+    choices = _all_choices(body)
+    data = here.data.get(body.data)
+    parts = parts_of(body.question, choices)
+    out = here.settings.home / "forecasts" / "none"
+    command = forecast_command(
+        here.settings,
+        source=data.path,
+        out=out,
+        part=parts[-1],
+        budget=share_of(body.budget, len(parts)),
+    )
+    return job_facts(
+        here.jobs.add(kind="plan", title=data.name, command=command, folder=out, data=data.id)
+    )
+
+
+def start_study(body: StudyRequest) -> JobFacts:
+    """Study a data set; where a question takes several studies, the first is told."""
+    here = context()
+    require_room(here)
+    choices = _all_choices(body)
+    data = here.data.get(body.data)
+    parts = parts_of(body.question, choices)
+    started: list[Job] = []
+    for part in parts:
+        out = _new_folder(here.settings.own_runs, " ".join([data.name, part.title]).strip())
+        command = study_command(
+            here.settings,
+            source=data.path,
+            out=out,
+            part=part,
+            budget=share_of(body.budget, len(parts)),
+        )
+        title = " · ".join(words for words in (data.name, part.title) if words)
+        started.append(
+            here.jobs.add(kind="study", title=title, command=command, folder=out, data=data.id)
+        )
+    return job_facts(started[0])
+
+
+def _all_choices(body: StudyRequest) -> Choices:
+    """Everything that was chosen, checked as far as it can be without reading pictures.
+
+    Raises:
+        InputError: something that the question needs was not chosen, or is not there.
+    """
+    if body.derived and body.attribute not in DERIVED:
+        raise InputError(
+            "nothing of that name can be read off the pictures",
+            rule="these can: " + ", ".join(DERIVED),
+            remedy="choose one of them",
+        )
+    if body.attribute and not (body.derived or body.table):
+        raise InputError(
+            "a column was chosen, but no table",
+            rule="groups are columns of a table beside the pictures, or read off the pictures",
+            remedy="choose the table, too",
+        )
+    choices = replace(choices_of(body), attribute=body.attribute, derived=body.derived)
+    if body.pool is not None:
+        pool = context().pools.get(body.pool)
+        if not pool.images:
+            raise InputError(
+                "the pool is empty", rule="a pool holds pictures", remedy="keep some first"
+            )
+        choices = replace(choices, pool=pool.path / IMAGES, pool_classes=dict(pool.folder_classes))
+    why = obstacle(body.question, choices, None)
+    if why:
+        raise InputError(
+            why.split(". ")[0].rstrip("."),
+            rule="the question needs it",
+            remedy=why.partition(". ")[2] or "choose it, or ask another question",
+        )
+    return choices
+
+
+def _new_folder(place: Path, name: str) -> Path:
+    """A folder that is not there yet and that no job was promised."""
+    taken = {job.folder for job in context().jobs.all()}
+    title = re.sub(r"\s+", "-", study_name(name.replace("/", "-")))
+    number = 1
+    while (found := place / f"{title}-{number}") in taken or found.exists():
+        number += 1
+    return found
+
+
+def _post(rule: str, view: Any, summary: str, body: Any = None) -> Operation:
+    return Operation(
+        "POST", rule, view, summary, body=body, answer=JobFacts, status=202, costly=True
+    )
+
+
+OPERATIONS = [
+    _post("/inspections", start_inspection, "Look at a data set.", InspectRequest),
+    _post("/forecasts", start_forecast, "Say what a study would do and take.", StudyRequest),
+    _post("/studies", start_study, "Start a study of a data set.", StudyRequest),
+]

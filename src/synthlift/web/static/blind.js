@@ -1,0 +1,81 @@
+"use strict";
+(() => {
+  const { ask, say, make, percent, who, find, several } = Synthlift;
+  const run = find("begin").dataset.run;
+  let test = null;
+  let answers = [];
+
+  async function begin(event) {
+    event.preventDefault();
+    who(find("who").value.trim());
+    say(find("said"), "Drawing the pictures …");
+    find("result").hidden = true;
+    try {
+      test = await ask("POST", `runs/${run}/blind-tests`, { generator: find("generator").value, pictures: Number(find("count").value) });
+    } catch (error) {
+      say(find("said"), error.message, true);
+      return;
+    }
+    say(find("said"), "");
+    answers = [];
+    find("begin").hidden = true;
+    find("test").hidden = false;
+    showPicture();
+    find("real").focus();
+  }
+
+  function showPicture() {
+    const place = answers.length;
+    find("test-title").textContent = `Picture ${place + 1} of ${test.pictures.length}`;
+    find("picture").src = test.pictures[place];
+    find("progress").value = place / test.pictures.length;
+    find("back").hidden = place === 0;
+  }
+
+  function answer(said) {
+    if (!test || answers.length === test.pictures.length) return;
+    answers.push(said);
+    if (answers.length < test.pictures.length) showPicture();
+    else finish();
+  }
+
+  async function finish() {
+    find("test").hidden = true;
+    say(find("said"), "Counting, and writing the score into the report …");
+    try {
+      showResult(await ask("POST", `blind-tests/${test.id}/answers`, { who: who(), answers }));
+      say(find("said"), "");
+    } catch (error) {
+      say(find("said"), error.message, true);
+    }
+    test = null;
+    find("begin").hidden = false;
+  }
+
+  function showResult(found) {
+    const count = found.pictures.length;
+    find("score").textContent = `${found.right} of ${several(count, "picture", "pictures")} right: ${percent(found.share)}, 95 % interval ${(100 * found.low).toFixed(1)} to ${(100 * found.high).toFixed(1)} %.`;
+    const guess = "Someone who guesses is right in half of them.";
+    find("meaning").textContent = found.low > 0.5 ? `${guess} You can tell them apart better than that.`
+      : found.high < 0.5 ? `${guess} You were right less often: you saw a difference and took it the wrong way round.`
+        : `${guess} Your score does not show that you can tell them apart, and does not show that you cannot.`;
+    find("report").href = found.report;
+    find("pictures").replaceChildren(...found.pictures.map((one, place) => make("li", { class: "judged", "data-verdict": one.was === one.said ? "keep" : "reject" },
+      make("figure", {}, make("div", { class: "frame" }, make("img", { src: one.url, alt: `Picture ${place + 1}, ${one.was}, class ${one.label}`, loading: "lazy" })),
+        make("figcaption", {}, one.was === "synthetic" ? make("span", { class: "mark" }, "synthetic") : "real", ` ${one.label}`,
+          make("span", { class: one.was === one.said ? "seen" : "seen other" }, one.was === one.said ? "told rightly" : `taken for ${one.said}`))))));
+    find("result").hidden = false;
+    find("result-title").scrollIntoView();
+  }
+
+  find("who").value = who();
+  find("begin").addEventListener("submit", begin);
+  find("real").addEventListener("click", () => answer("real"));
+  find("synthetic").addEventListener("click", () => answer("synthetic"));
+  find("back").addEventListener("click", () => { answers.pop(); showPicture(); });
+  document.addEventListener("keydown", (event) => {
+    if (find("test").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "r") answer("real");
+    if (event.key === "s") answer("synthetic");
+  });
+})();

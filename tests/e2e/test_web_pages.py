@@ -1,0 +1,333 @@
+"""The pages of people who do not program: one server and one browser for all of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthlift import api
+from synthlift.api.training_sets import arm_images
+from synthlift.evaluation.wilson import wilson
+from synthlift.spec import people
+from synthlift.spec.provenance import provenance_in
+from tests.e2e.browsing import chromium, faults_of, page_of
+from tests.e2e.serving import Server, serving
+from tests.e2e.tiny import FLOW, draw_folder, run, study_of
+
+ARM = "mixed@0.5"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(scope="module")
+def finished(home: Path) -> Path:
+    """A study of which filters kept some generated images and rejected others."""
+    study = study_of(
+        draw_folder(home / "data" / "shapes"),
+        generators=[{**FLOW, "steps": 60}],
+        curation=["exact_duplicates", "outliers"],
+        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
+        generator_fits=1,
+        plugins=[],
+    )
+    return run(study, home=home).folder
+
+
+@pytest.fixture(scope="module")
+def server(home: Path, finished: Path) -> Iterator[Server]:
+    with serving(home, [str(finished), "--data", str(home / "data"), "--workers", "1"]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def run_id(server: Server) -> str:
+    (found,) = server.ask("GET", "/api/v1/runs")[1]["runs"]
+    return str(found["id"])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+# ── every page ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
+def test_no_page_has_a_serious_fault(
+    browser: Any, server: Server, run_id: str, width: int, dark: bool
+) -> None:
+    places = [
+        *("/", "/generate", "/classify", "/chain", "/study", f"/compare?run={run_id}"),
+        *(f"/runs/{run_id}", f"/runs/{run_id}/images", f"/runs/{run_id}/blind-test", "/nothing"),
+    ]
+    with page_of(browser, width=width, dark=dark) as page:
+        found = {}
+        for place in places[:-1]:
+            page.goto(f"{server.address}{place}")
+            page.wait_for_load_state("networkidle")
+            found[place] = faults_of(page)
+    assert {place: wrong for place, wrong in found.items() if wrong} == {}
+
+
+def test_words_are_explained_by_hover_and_by_keyboard(browser: Any, server: Server) -> None:
+    with page_of(browser, width=390) as page:
+        page.goto(f"{server.address}/compare")
+        page.wait_for_load_state("networkidle")
+        page.evaluate("document.getElementById('compared').hidden = false")
+        term = page.locator(".term", has_text="rival").first
+        meaning = term.locator(".meaning")
+        assert not meaning.is_visible()
+        term.focus()
+        assert meaning.is_visible()
+        assert "without synthetic images" in meaning.inner_text()
+        box = meaning.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
+# ── the gallery ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_filters_are_overruled_by_hand_with_the_keyboard_and_undone(
+    browser: Any, server: Server, run_id: str, finished: Path, tmp_path: Path
+) -> None:
+    loaded = api.load(finished)
+    generated = [one for one in arm_images(loaded, loaded.arm(ARM)) if one.generator]
+    trained_on = [one.id for one in generated if one.label == "disc"]
+    before = (finished / "results.json").read_bytes()
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/runs/{run_id}/images")
+        page.get_by_label("Rejected since").select_option("outliers")
+        page.get_by_text("far from the", exact=False).first.wait_for()
+        page.get_by_label("Rejected since").select_option("")
+        page.get_by_label("Class", exact=True).select_option("disc")
+        page.get_by_label("Trained on by arm").select_option(ARM)
+        page.get_by_text(f"{len(trained_on)} images of").wait_for()
+        page.get_by_role("button", name="Reject").first.focus()
+        page.keyboard.press("Enter")
+        assert "who you are" in page.locator("#said").inner_text()
+        page.get_by_label("Your name").fill("Ada")
+        page.get_by_role("button", name="Reject").first.focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("rejected by Ada").wait_for()
+        assert faults_of(page) == []
+        (said,) = people.in_force(finished).values()
+        assert (said.image, said.verdict, said.who) == (trained_on[0], "reject", "Ada")
+        by_hand = arm_images(loaded, loaded.arm(ARM), by_hand=True)
+        chosen = [one.id for one in by_hand if one.generator and one.label == "disc"]
+        assert trained_on[0] not in chosen
+        assert len(chosen) == len(trained_on), "the next image that was kept fills the gap"
+        exported = api.export(finished, arm=ARM, out=tmp_path / "out", by_hand=True)
+        assert exported.model.startswith("none: verdicts by hand")
+        assert "Verdicts by hand of Ada" in (tmp_path / "out" / "DATA_CARD.md").read_text()
+        page.get_by_role("button", name="Undo").first.focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("verdict taken back").first.wait_for()
+    assert people.in_force(finished) == {}
+    assert [one.verdict for one in people.hand_verdicts(finished)] == ["reject", "withdrawn"]
+    assert (finished / "results.json").read_bytes() == before
+    code, image, _ = server.ask("GET", f"/api/v1/runs/{run_id}/generated/0")
+    assert code == 200
+    assert provenance_in(image)["origin"] == "synthetic"  # type: ignore[index]
+
+
+# ── blind tests ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_blind_test_by_keyboard_ends_in_the_report(
+    browser: Any, server: Server, run_id: str, finished: Path, home: Path
+) -> None:
+    with page_of(browser, width=390) as page:
+        page.goto(f"{server.address}/runs/{run_id}/blind-test")
+        page.get_by_role("spinbutton", name="Pictures").fill("10")
+        page.get_by_label("Your name").fill("Ada")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Picture 1 of 10").wait_for()
+        assert faults_of(page) == []
+        for place in range(1, 10):
+            page.keyboard.press("s")
+            page.get_by_role("heading", name=f"Picture {place + 1} of 10").wait_for()
+        page.keyboard.press("r")
+        page.get_by_role("heading", name="Your score").wait_for()
+        assert faults_of(page) == []
+        score = page.locator("#score").inner_text()
+    (test,) = people.blind_tests(finished)
+    assert [one.said for one in test.answers] == ["synthetic"] * 9 + ["real"]
+    assert test.right == sum(one.was == one.said for one in test.answers)
+    assert (test.low, test.high) == wilson(test.right, 10)
+    assert score.startswith(f"{test.right} of 10 pictures right")
+    rows = (finished / "splits.csv").read_text().splitlines()
+    tested = {line.split(",")[1] for line in rows if ",test," in line}
+    assert tested
+    assert not tested & {one.image for one in test.answers if one.was == "real"}
+    report = (finished / "report.html").read_text()
+    assert "Judged by people" in report
+    assert "no evidence that they are useful" in report
+    api.share_report(finished)
+    shared = (finished / "report-shareable.html").read_text()
+    assert "person 1" in shared
+    assert "Ada" not in shared
+
+
+def test_pictures_of_a_blind_test_do_not_say_what_they_are(server: Server, run_id: str) -> None:
+    body = {"generator": "flow", "pictures": 12}
+    code, test, _ = server.ask("POST", f"/api/v1/runs/{run_id}/blind-tests", body)
+    assert code == 201
+    told = json.dumps(test).replace("synthetic_", "")
+    assert "real" not in told
+    assert "synthetic" not in told
+    for url in test["pictures"]:
+        picture = server.ask("GET", url)[1]
+        assert provenance_in(picture) is None
+        assert b"tEXt" not in picture
+    answers = f"/api/v1/blind-tests/{test['id']}/answers"
+    code, said, _ = server.ask("POST", answers, {"who": "Eve", "answers": ["real"] * 11})
+    assert code == 400
+    assert "lucky" in said["error"]["rule"]
+
+
+# ── chain ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_drawn_pictures_become_a_pool_that_a_study_takes(
+    browser: Any, server: Server, run_id: str
+) -> None:
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/chain")
+        page.get_by_label("How many").fill("4")
+        page.get_by_label("What to draw").select_option("disc")
+        page.get_by_role("button", name="Draw").focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("4 pictures to judge").wait_for()
+        page.get_by_label("Your name").fill("Ada")
+        for place, key in enumerate("kkr", start=1):
+            page.get_by_label(f"Synthetic picture {place} of class disc").focus()
+            page.keyboard.press(key)
+            page.locator(f"#images li:nth-child({place})[data-verdict]").wait_for()
+        page.get_by_text("2 pictures kept of 3 judged – 2 of disc").wait_for()
+        assert faults_of(page) == []
+        page.get_by_role("button", name="Take synthetic-").first.click()
+        page.get_by_text("1 picture kept of 3 judged").wait_for()
+        page.get_by_role("link", name="Ask whether it helps").click()
+        page.get_by_role("option", name="my pictures").wait_for(state="attached")
+        assert page.get_by_label("Do the pictures of my pool help?").is_checked()
+        assert "would look too good" in page.locator("#pool-help").inner_text()
+        assert page.get_by_role("button", name="Start the study").is_enabled()
+    (pool,) = server.ask("GET", "/api/v1/pools")[1]["pools"]
+    content = server.ask("GET", pool["archive"])[1]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".png")]
+        assert name.startswith("images/disc/")
+        assert provenance_in(archive.read(name))["class"] == "disc"  # type: ignore[index]
+        table = archive.read("metadata.csv").decode()
+    assert "kept_by" in table
+    assert "Ada" in table
+    place = server.home / "pools" / pool["id"]
+    assert len((place / "judged.jsonl").read_text().splitlines()) == 4, "nothing is forgotten"
+    asked = {"kind": "pool", "source": str(place / "images")}
+    api.ask(
+        str(server.home.parent / "data" / "shapes"), overrides=[f"generators=[{json.dumps(asked)}]"]
+    )
+
+
+# ── studies ───────────────────────────────────────────────────────────────────────────────────
+
+
+def zip_with_table(place: Path) -> Path:
+    """Pictures in folders, and a table beside their folder."""
+    shapes = draw_folder(place / "shapes", per_class=12)
+    files = sorted(shapes.rglob("*.png"))
+    rows = [f"{file.name};P{n // 3};{'ab'[n % 2]}" for n, file in enumerate(files)]
+    with zipfile.ZipFile(place / "mine.zip", "w") as archive:
+        for file in files:
+            archive.write(file, f"mine/pictures/{file.parent.name}/{file.name}")
+        archive.writestr("mine/patients.csv", "\n".join(["file;patient;device", *rows]))
+    return place / "mine.zip"
+
+
+def test_a_question_is_asked_about_a_zip_with_a_table(
+    browser: Any, server: Server, tmp_path: Path
+) -> None:
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/study")
+        page.set_input_files("#archive", zip_with_table(tmp_path))
+        page.get_by_text("mine is here").wait_for()
+        assert page.get_by_label("Table", exact=True).input_value() == "patients.csv"
+        page.get_by_label("What must stay together").select_option("patient")
+        page.get_by_label("device – 2 values").check()
+        page.get_by_role("button", name="Look at them").click()
+        page.get_by_text("36 pictures, 36 of them usable, in 3 classes").wait_for(timeout=120_000)
+        assert faults_of(page) == []
+        assert "nearly equal numbers" in page.locator("#obstacle-classes").inner_text()
+        assert "at least 20" in page.locator("#obstacle-label").inner_text()
+        page.get_by_label("Which class needs help?").check()
+        assert page.get_by_role("button", name="Start the study").is_disabled()
+        page.get_by_label("Does my model fail on a group?").check()
+        assert page.get_by_role("button", name="Start the study").is_disabled()
+        page.get_by_label("The group", exact=True).select_option("column:device")
+        page.get_by_label("The answer may take about").select_option("5m")
+        page.get_by_role("button", name="What would it take?").click()
+        page.get_by_role("heading", name="What it takes at most").wait_for(timeout=120_000)
+        facts = page.locator("#plan-facts").inner_text()
+        assert "at most" in facts
+        assert "MiB" in facts
+        page.get_by_text("Its settings, and why").click()
+        command = page.locator("#plan-command").inner_text()
+        assert "data.group=" in command
+        assert '"cells": ["label", "device"]' in command
+        assert str(server.home) not in command
+        assert faults_of(page) == []
+        page.get_by_role("button", name="Start the study").click()
+        page.get_by_role("heading", name="mine").wait_for()
+        watch_and_delete(page, server)
+
+
+def watch_and_delete(page: Any, server: Server) -> None:
+    """The page of a study: what is finished appears, it stops, and nothing of it is left."""
+    page.locator("#stages li").first.wait_for(timeout=120_000)
+    assert faults_of(page) == []
+    page.get_by_role("button", name="Stop").click()
+    ended = page.locator("#resume")
+    ended.wait_for(timeout=90_000)
+    assert page.locator("#state").inner_text() == "Stopped; what is finished is kept"
+    job = page.locator("#job").get_attribute("data-job")
+    folders = list((server.home / "runs").iterdir())
+    assert len(folders) == 1
+    page.get_by_role("button", name="Delete with all its files").focus()
+    page.keyboard.press("Enter")
+    assert page.get_by_role("button", name="Keep it").evaluate(
+        "one => one === document.activeElement"
+    )
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Delete it").click()
+    page.get_by_role("heading", name="Deleted").wait_for()
+    assert list((server.home / "runs").iterdir()) == []
+    assert not (server.home / "jobs" / str(job)).exists()
+    assert server.ask("GET", f"/api/v1/jobs/{job}")[0] == 404
+
+
+def test_two_studies_stand_side_by_side(
+    browser: Any, server: Server, run_id: str, finished: Path
+) -> None:
+    code, figures, _ = server.ask("GET", f"/api/v1/runs/{run_id}/figures")
+    assert code == 200
+    results = api.load(finished).results
+    assert results.verdict is not None
+    assert results.openings is not None
+    assert figures["primary"]["difference"]["value"] == results.verdict.contrast.difference.value
+    assert figures["test_set"] not in results.openings.test_hash
+    assert str(finished.parent) not in json.dumps(figures)
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/compare?run={run_id}")
+        page.get_by_text("Choose one more.").wait_for()

@@ -1,0 +1,207 @@
+"""Many clients at once, two servers on one home folder and store, and a server that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from synthlift.web.jobs.table import JobTable
+from tests.e2e.serving import Server, free_port, serving, until_it_answers
+from tests.e2e.tiny import FLOW, PROGRAM, draw_folder, read_log, run, study_of
+
+pytestmark = pytest.mark.slow
+
+CLIENTS, SECONDS = 64, 60.0
+MIB = 1024**2
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("load")
+
+
+@pytest.fixture(scope="module")
+def finished(home: Path) -> Path:
+    study = study_of(
+        draw_folder(home / "data" / "shapes"),
+        generators=[FLOW],
+        curation=["exact_duplicates"],
+        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
+        generator_fits=1,
+        plugins=[],
+    )
+    return run(study, home=home).folder
+
+
+# ── many clients ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_64_clients_for_a_minute_break_nothing_and_memory_stays_flat(
+    home: Path, finished: Path
+) -> None:
+    with unlimited(home, finished) as (server, process):
+        (found,) = server.ask("GET", "/api/v1/runs")[1]["runs"]
+        picture = next((home / "data" / "shapes" / "disc").iterdir()).read_bytes()
+        server.send(f"/api/v1/runs/{found['id']}/classifications", "pictures", ("a.png", picture))
+        hammer(server, found["id"], picture, seconds=SECONDS / 6)  # what is loaded once is loaded
+        before = process.memory_info().rss
+        counts = hammer(server, found["id"], picture, seconds=SECONDS)
+        grown = (process.memory_info().rss - before) / MIB
+    print(f"{sum(counts.values())} answers in {SECONDS:g} s: {dict(counts)}; {grown:+.1f} MiB")
+    assert [status for status in counts if status >= 500] == []
+    assert set(counts) == {200}
+    assert grown < 24, "memory grows with requests"
+
+
+@contextmanager
+def unlimited(home: Path, finished: Path) -> Iterator[tuple[Server, psutil.Process]]:
+    """The application behind waitress as ``serve`` runs it, but no client is ever told to wait."""
+    port, many = free_port(), 10**9
+    code = f"""
+from pathlib import Path
+import waitress
+from synthlift.cli.serve import THREADS
+from synthlift.web import Settings, create_app
+app = create_app(Settings(home=Path({str(home / "load")!r}), runs=(Path({str(finished)!r}),),
+    store=Path({str(home / "store")!r}), port={port}, per_minute={many}, costly_per_minute={many}))
+app.extensions["synthlift"].start()
+waitress.serve(app, host="127.0.0.1", port={port}, threads=THREADS, ident=None)
+"""
+    said = home / "load.stderr"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=said.open("wb"))
+    server = Server(port, home / "load")
+    try:
+        until_it_answers(server, process, said)
+        yield server, psutil.Process(process.pid)
+        assert "Traceback" not in said.read_text()
+    finally:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
+        process.wait()
+
+
+def hammer(server: Server, run_id: str, picture: bytes, *, seconds: float) -> Counter[int]:
+    """All clients ask for all sorts of things until the time is over; answers by status."""
+    end = time.monotonic() + seconds
+    reads = (
+        *("/", "/study", "/chain", "/api/v1/runs", "/api/v1/jobs", "/api/v1/pools"),
+        *(f"/api/v1/runs/{run_id}", f"/api/v1/runs/{run_id}/figures"),
+        *(f"/api/v1/runs/{run_id}/generated", f"/api/v1/runs/{run_id}/generated/0"),
+        *(f"/runs/{run_id}/report", "/static/app.css", "/api/v1/openapi.json"),
+    )
+
+    def client(number: int) -> Counter[int]:
+        counts: Counter[int] = Counter()
+        turn = number
+        while time.monotonic() < end:
+            turn += 1
+            if turn % 16 == 0:
+                path = f"/api/v1/runs/{run_id}/classifications"
+                status = server.send(path, "pictures", ("a.png", picture))[0]
+            else:
+                status = server.ask("GET", reads[turn % len(reads)])[0]
+            counts[status] += 1
+        return counts
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return sum(pool.map(client, range(CLIENTS)), Counter())
+
+
+# ── two servers ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_servers_on_one_home_share_the_work_without_doing_any_twice(home: Path) -> None:
+    words = ["--data", str(home / "data"), "--workers", "1"]
+    with serving(home, words) as first, serving(home, words) as second:
+        (data,) = first.ask("GET", "/api/v1/data")[1]["data"]
+        servers = [first, second] * 2
+        started = [
+            server.ask("POST", "/api/v1/inspections", {"data": data["id"]})[1]["id"]
+            for server in servers
+        ]
+        for job in started:
+            path = f"/api/v1/jobs/{job}"
+            ended = second.until(path, lambda one: one["state"] not in ("queued", "running"))
+            assert ended["state"] == "done", ended["error"]
+            assert first.ask("GET", path)[1] == ended, "both tell the same"
+    table = JobTable(home / "web" / "jobs.sqlite")
+    assert {job.id: job.attempts for job in table.all()} == dict.fromkeys(started, 1)
+
+
+# ── a server that is killed ───────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def killed_later(home: Path, words: list[str]) -> Iterator[Server]:
+    """A server that ends by ``kill -9``, as if the machine had lost it; its command lives on."""
+    port = free_port()
+    folders = ["--home", str(home / "web"), "--store", str(home / "store")]
+    options = [*folders, "--port", str(port), "--no-browser"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "serve", *words, *options],
+        env={**os.environ, "SYNTHLIFT_DATA_HOME": str(home / "data-home")},
+        stderr=(home / "killed.stderr").open("wb"),
+    )
+    server = Server(port, home / "web")
+    try:
+        until_it_answers(server, process, home / "killed.stderr")
+        yield server
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_a_study_goes_on_when_its_server_was_killed(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    draw_folder(tmp_path / "data" / "shapes")
+    words = ["--data", str(tmp_path / "data"), "--workers", "1"]
+    with killed_later(tmp_path, words) as server:
+        (data,) = server.ask("GET", "/api/v1/data")[1]["data"]
+        asked = {"data": data["id"], "budget": "5m"}
+        job = server.ask("POST", "/api/v1/studies", asked)[1]["id"]
+        path = f"/api/v1/jobs/{job}"
+        server.until(f"{path}/live", lambda one: len(one["stages"]) >= 2, seconds=300)
+        left = JobTable(tmp_path / "web" / "jobs.sqlite").get(job)
+    assert left.state == "running"
+    assert left.pid is not None
+    done = finished_keys(left.folder)
+    with serving(tmp_path, words) as server:
+        server.until(path, lambda _: attempts(tmp_path, job) == 2, seconds=120)
+        assert not is_same(left.pid, left.pid_began), "what the killed server had started is ended"
+        server.until(f"{path}/live", lambda _: finished_keys(left.folder) > done, seconds=300)
+        keys = all_keys(left.folder)
+        assert len(keys) == len(set(keys)), "nothing that was finished was computed again"
+        server.ask("POST", f"{path}/cancel")
+        server.until(path, lambda one: one["state"] == "cancelled")
+
+
+def attempts(home: Path, job: str) -> int:
+    return JobTable(home / "web" / "jobs.sqlite").get(job).attempts
+
+
+def is_same(pid: int, began: float | None) -> bool:
+    try:
+        return psutil.Process(pid).create_time() == began
+    except psutil.Error:
+        return False
+
+
+def all_keys(folder: Path) -> list[str]:
+    return [str(fields["key"]) for name, fields in read_log(folder) if name == "stage_done"]
+
+
+def finished_keys(folder: Path) -> set[str]:
+    return set(all_keys(folder))

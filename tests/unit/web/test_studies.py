@@ -1,0 +1,261 @@
+"""Tables beside uploads, questions, what a study shows while it runs, and deleting it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+
+from synthlift.study.stages.curves import CurveKeeper
+from synthlift.web.jobs.commands import share_of, shown
+from synthlift.web.jobs.live import MOST_POINTS, curves_of, sheets_of, stages_of
+from synthlift.web.questions import Choices, Seen, obstacle
+from tests.unit.web.conftest import OURS, Serve
+
+TABLE = "datei;patient;gerät;alter\n" + "".join(
+    f"{name}/{n}.png;P{n // 2};{'ab'[n % 2]};{20 + n},5\n"
+    for name in ("oak", "beech")
+    for n in range(12)
+)
+
+
+def upload(client: FlaskClient, *, table: str = TABLE, inner: str = "trees/pictures/") -> Any:
+    """Two classes below a folder of their own, and a table beside it."""
+    stream, image = io.BytesIO(), io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(image, format="PNG")
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in ("oak", "beech"):
+            for n in range(12):
+                archive.writestr(f"{inner}{name}/{n}.png", image.getvalue())
+        archive.writestr("trees/patients.csv", table.encode("cp1252"))
+    stream.seek(0)
+    form = {"archive": (stream, "trees.zip")}
+    return client.post("/api/v1/data", data=form, headers=OURS).get_json()
+
+
+# ── tables ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("inner", ["trees/pictures/", "trees/"])
+def test_a_table_beside_the_folders_is_read_with_its_columns(
+    client: FlaskClient, inner: str
+) -> None:
+    data = upload(client, inner=inner)
+    assert data["tables"] == ["patients.csv"]
+    found = client.application.extensions["synthlift"].data.get(data["id"])
+    assert sorted(place.name for place in found.path.iterdir() if place.is_dir()) == [
+        "beech",
+        "oak",
+    ]
+    (table,) = client.get(f"/api/v1/data/{data['id']}/tables").get_json()["tables"]
+    assert (table["rows"], table["problem"]) == (24, "")
+    assert "cp1252" in table["notes"][0]
+    assert "decimal comma in 'alter'" in table["notes"][0]
+    columns = {one["name"]: one for one in table["columns"]}
+    assert list(columns) == ["datei", "patient", "gerät", "alter"]
+    assert columns["patient"]["may_group"]
+    assert not columns["datei"]["may_group"]
+    assert columns["gerät"]["may_divide"]
+    assert not columns["datei"]["may_divide"]
+
+
+def test_a_table_that_cannot_be_read_says_why(client: FlaskClient) -> None:
+    data = upload(client, table='file,site\n1.png,"north\n')
+    (table,) = client.get(f"/api/v1/data/{data['id']}/tables").get_json()["tables"]
+    assert table["problem"]
+    assert table["columns"] == []
+
+
+def test_choices_become_settings_and_never_options(client: FlaskClient, tmp_path: Path) -> None:
+    data = upload(client)
+    body = {
+        "data": data["id"],
+        "table": "patients.csv",
+        "group": "--out",
+        "attributes": ["gerät"],
+        "question": "group",
+        "attribute": "gerät",
+        "budget": "5m",
+    }
+    facts = client.post("/api/v1/studies", json=body, headers=OURS).get_json()
+    job = client.application.extensions["synthlift"].jobs.get(facts["id"])
+    sets = [job.command[n + 1] for n, word in enumerate(job.command) if word == "--set"]
+    told = dict(one.split("=", 1) for one in sets)
+    assert json.loads(told["data.group"]) == "--out"
+    assert json.loads(told["data.attributes"]) == ["gerät"]
+    assert json.loads(told["data.metadata"]).endswith("/trees/patients.csv")
+    assert job.command.count("--out") == 1
+    assert str(tmp_path) not in json.dumps(facts)
+    assert facts["command"].startswith("synthlift run PICTURES --budget 5m")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"table": "../patients.csv"},
+        {"table": "other.csv"},
+        {"group": "patient"},
+        {"question": "group"},
+        {"question": "group", "attribute": "gerät"},
+        {"question": "group", "attribute": "price", "derived": True},
+        {"question": "pool"},
+    ],
+)
+def test_what_a_question_lacks_is_said(client: FlaskClient, wrong: dict[str, Any]) -> None:
+    body = {"data": upload(client)["id"], **wrong}
+    answer = client.post("/api/v1/studies", json=body, headers=OURS)
+    assert answer.status_code == 400
+    assert all(answer.get_json()["error"].values())
+
+
+def test_a_pool_that_is_gone_or_empty_is_refused(client: FlaskClient) -> None:
+    body = {"data": upload(client)["id"], "question": "pool", "pool": "0" * 16}
+    assert client.post("/api/v1/studies", json=body, headers=OURS).status_code == 404
+    pool = client.post("/api/v1/pools", json={"name": "none"}, headers=OURS).get_json()
+    answer = client.post("/api/v1/studies", json={**body, "pool": pool["id"]}, headers=OURS)
+    assert answer.status_code == 400
+
+
+# ── questions ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_questions_that_cannot_be_answered_say_why() -> None:
+    plain = Choices()
+    assert obstacle("help", plain, None) == ""
+    assert "rare" in obstacle("classes", plain, Seen({"a": 100, "b": 99}))
+    assert obstacle("classes", plain, Seen({"a": 100, "b": 20})) == ""
+    assert "at least 20" in obstacle("label", plain, Seen({"a": 100, "b": 19}))
+    assert obstacle("label", plain, Seen({"a": 100, "b": 20})) == ""
+    assert obstacle("group", plain, None)
+    assert obstacle("group", Choices(attribute="brightness", derived=True), None) == ""
+    assert obstacle("help", plain, Seen({}, problem="one class only")) == "one class only"
+
+
+def test_more_labels_or_generating_takes_two_studies_that_share_the_time(
+    client: FlaskClient,
+) -> None:
+    body = {"data": upload(client)["id"], "question": "label", "budget": "1h"}
+    facts = client.post("/api/v1/studies", json=body, headers=OURS).get_json()
+    jobs = client.get("/api/v1/jobs").get_json()["jobs"]
+    assert {job["part"] for job in jobs} == {"half of the labels", "all labels"}
+    assert facts["part"] == "half of the labels"
+    assert all("--budget 1800s" in job["command"] for job in jobs)
+    assert share_of("5m", 2) == "150s"
+    assert share_of("2h", 1) == "2h"
+
+
+def test_a_command_for_people_names_no_place_of_the_server() -> None:
+    sets = ("--set", 'data.metadata="/srv/web/uploads/x/table.csv"')
+    told = shown(
+        ("run", "/srv/pictures", *sets, "--out", "/srv/runs/x", "--json", "--workers", "2")
+    )
+    assert told == "synthlift run PICTURES --set 'data.metadata=\"…/table.csv\"'"
+
+
+# ── while it runs, and after ──────────────────────────────────────────────────────────────────
+
+
+def run_folder(place: Path) -> Path:
+    """What a study has written after a while."""
+    fit = place / "training" / "flow" / "fit-0"
+    keeper = CurveKeeper(lambda *_: None, places=[fit])
+    for step in range(1, 4):
+        keeper(step, 3, f"loss {1 / step:.3f}")
+    for step in (20, 40):
+        (fit / f"step-{step:07d}.png").write_bytes(b"\x89PNG")
+    (fit / "step-1.png.part").write_bytes(b"")
+    lines = [
+        {"event": "started"},
+        {"event": "stage_done", "stage": "fit", "key": "fit-1", "seconds": 2.0},
+        {"event": "stage_done", "stage": "fit", "key": "fit-2", "seconds": 3.0},
+        {"event": "stage_done", "stage": "pixels", "key": "pixels-1", "seconds": 1.0},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"event": "stage_do'
+    (place / "log.jsonl").write_text(text)
+    return place
+
+
+def test_finished_work_sheets_and_curves_are_read_from_the_folder(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    assert [(one.name, one.done, one.seconds) for one in stages_of(folder)] == [
+        ("pixels", 1, 1.0),
+        ("fit", 2, 5.0),
+    ]
+    sheets = sheets_of(folder / "training")
+    assert [(one.generator, one.fit, one.step) for one in sheets] == [
+        ("flow", 0, 20),
+        ("flow", 0, 40),
+    ]
+    (curve,) = curves_of(folder / "training")
+    assert (curve.name, curve.total) == ("loss", 3)
+    # The first report of each second, and the last one.
+    assert curve.points == [(1, 1.0), (3, 0.333)]
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_end(tmp_path: Path) -> None:
+    place = tmp_path / "training" / "flow" / "fit-0"
+    place.mkdir(parents=True)
+    points = [
+        {"step": n, "total": 5000, "name": "loss", "value": 1.0} for n in (*range(999), 7, 4999)
+    ]
+    (place / "curves.jsonl").write_text("".join(json.dumps(one) + "\n" for one in points))
+    (curve,) = curves_of(tmp_path / "training")
+    assert len(curve.points) <= MOST_POINTS + 1
+    assert curve.points[-1] == (4999, 1.0)
+    assert [step for step, _ in curve.points] == sorted({step for step, _ in curve.points})
+
+
+def test_a_job_shows_its_sheets_and_is_deleted_with_its_files(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    data = upload(client)
+    facts = client.post("/api/v1/studies", json={"data": data["id"]}, headers=OURS).get_json()
+    here = client.application.extensions["synthlift"]
+    folder = run_folder(here.jobs.get(facts["id"]).folder)
+    (here.settings.job_logs / facts["id"]).mkdir(parents=True)
+    live = client.get(f"/api/v1/jobs/{facts['id']}/live").get_json()
+    assert client.get(live["sheets"][-1]["url"]).data == b"\x89PNG"
+    assert client.get(live["sheets"][-1]["url"].replace("40", "41")).status_code == 404
+    gone = client.delete(f"/api/v1/jobs/{facts['id']}", headers=OURS)
+    assert gone.status_code == 200
+    assert not folder.exists()
+    assert not (here.settings.job_logs / facts["id"]).exists()
+    assert client.get(f"/api/v1/jobs/{facts['id']}").status_code == 404
+    assert here.data.get(data["id"]).path.is_dir(), "pictures stay until they are old"
+
+
+def test_nothing_is_deleted_while_a_study_runs(client: FlaskClient) -> None:
+    body = {"data": upload(client)["id"]}
+    first, second = (
+        client.post("/api/v1/studies", json=body, headers=OURS).get_json()["id"] for _ in range(2)
+    )
+    here = client.application.extensions["synthlift"]
+    assert here.jobs.claim("me", ["study"]).id == first
+    for job in (first, second):
+        assert client.delete(f"/api/v1/jobs/{job}", headers=OURS).status_code == 400
+
+
+def test_looks_at_pictures_are_deleted_when_they_are_old(serve: Serve) -> None:
+    client = serve(keep_seconds=0.0)
+    body = {"data": upload(client)["id"]}
+    look = client.post("/api/v1/inspections", json=body, headers=OURS).get_json()["id"]
+    study = client.post("/api/v1/studies", json=body, headers=OURS).get_json()["id"]
+    here = client.application.extensions["synthlift"]
+    folder = here.jobs.get(look).folder
+    (folder / "inspect.html").write_text("with pictures of the upload")
+    for job in (look, study):
+        here.jobs.ask_to_end(job)
+    time.sleep(0.01)
+    here.tidy()
+    assert not folder.exists()
+    assert [job.id for job in here.jobs.all()] == [study]
+    shutil.rmtree(here.settings.home, ignore_errors=True)
