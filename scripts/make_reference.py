@@ -153,10 +153,19 @@ def components() -> Iterator[str]:
         "filters": "curation",
         "classifiers": "classifier",
     }
+    explained: set[type[BaseModel]] = set()
     for group, key in uses.items():
         yield f"## Components for `{key}`\n"
         for kind, found in sorted(available(group).items()):
             yield f"### `{kind}`\n\n{found.summary}\n\n{table(found.config)}"
+            for place, model in list(sections(found.config))[1:]:
+                if model in explained:
+                    continue
+                explained.add(model)
+                own = model.model_fields.get("kind")
+                which = f", `kind: {typing.get_args(own.annotation)[0]}`" if own else ""
+                title = f"#### `{place}` of `{kind}`{which}"
+                yield f"{title}\n\n{markdown(summary(model))}\n\n{table(model)}"
 
 
 # ── the results file ──────────────────────────────────────────────────────────────────────────

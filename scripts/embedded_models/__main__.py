@@ -34,6 +34,9 @@ def main() -> None:
     """Train what was asked for and write it in half precision."""
     parser = argparse.ArgumentParser(prog="python -m scripts.embedded_models", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument(
+        "--decoder", action="store_true", help="only finish the decoder, beside another training"
+    )
     parser.add_argument("--work", type=Path, default=Path(".cache/embedded_models"))
     parser.add_argument("--into", type=Path, default=embedded_model("clip").parent)
     given = parser.parse_args()
@@ -41,6 +44,9 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     tokenizer = save_tokenizer(given.work / "tokenizer")
     pool = training_pool(given.work, DRAWINGS)
+    if given.decoder:
+        finish_decoder(_autoencoder(pool, given.work), pool, given.work)
+        return
     for part in given.parts or PARTS:
         folder = given.into / part
         if part == "clip":
@@ -52,14 +58,19 @@ def main() -> None:
 
 
 def _make_pipeline(pool: Pool, tokenizer: CLIPTokenizer, work: Path, folder: Path) -> None:
-    kept = work / "autoencoder"
-    if not kept.is_dir():
-        train_autoencoder(pool, work).save_pretrained(kept)
-    autoencoder = AutoencoderKL.from_pretrained(kept).eval()
+    autoencoder = _autoencoder(pool, work)
     pipeline = train_pipeline(pool, autoencoder, tokenizer, work)
     finish_decoder(autoencoder, pool, work)
     pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
     _copy_tokenizer(work, folder / "tokenizer")
+
+
+def _autoencoder(pool: Pool, work: Path) -> AutoencoderKL:
+    """The autoencoder before its decoder is finished."""
+    kept = work / "autoencoder"
+    if not kept.is_dir():
+        train_autoencoder(pool, work).save_pretrained(kept)
+    return AutoencoderKL.from_pretrained(kept).eval()
 
 
 def _make_clip(pool: Pool, tokenizer: CLIPTokenizer, work: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from scripts.embedded_models.loop import Plan, train
 from scripts.embedded_models.pool import Pool, batch_rows
 
 PLAN = Plan("autoencoder", steps=1400, rate=3e-3, cycles=2)
-FINISH = Plan("decoder", steps=1500, rate=2e-3)
+FINISH = Plan("decoder", steps=900, rate=2e-3)
 BATCH = 16
 NOISE = 0.05
 """Added to latents while the decoder is finished: those that are drawn are never exact."""

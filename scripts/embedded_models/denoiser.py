@@ -42,6 +42,7 @@ def train_pipeline(
         prediction_type="v_prediction",
         timestep_spacing="trailing",
         clip_sample=False,
+        steps_offset=1,
         set_alpha_to_one=True,
     )
     latents = encoded(autoencoder, pool, len(pool.traits)) * autoencoder.config.scaling_factor

@@ -36,6 +36,10 @@ class ComponentConfig(BaseModel):
         del examples, image_shape
         return None
 
+    def trained_with(self, **settings: Any) -> Mapping[str, Any]:
+        """Those settings of a training that it has, such as ``steps``, where they belong in it."""
+        return {name: v for name, v in settings.items() if name in type(self).model_fields}
+
     def pools(self) -> Mapping[str, Mapping[str, Any]]:
         """Further images that the component reads, by the name it finds them under.
 

@@ -21,7 +21,7 @@ KINDS = (
     "text_to_image",
     "image_to_image",
 )
-TRAINED = ("flow", "gan", "vae", "translation")
+TRAINED = ("flow", "gan", "vae", "translation", "text_to_image")
 """Those whose fit takes steps, with check-points in between."""
 
 PROMPTED = ("text_to_image", "image_to_image")
@@ -35,7 +35,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "translation": {**STEPS, "steps": 60, "batch_size": 4, "width": 8, "reserved": 0.1},
     "cut_paste": {"backgrounds": ["ramp"]},
     "pool": {"reserved": 0.1},
-    "text_to_image": {"sampler_steps": 1, "micro_batch": 16},
+    "text_to_image": {
+        "sampler_steps": 1,
+        "micro_batch": 16,
+        "adapt": {**STEPS, "kind": "lora", "batch_size": 4, "monitor_images": 20},
+    },
     "image_to_image": {"method": "between_classes", "sampler_steps": 2, "micro_batch": 16},
 }
 

@@ -17,8 +17,8 @@ import numpy as np
 from synthlift.spec.targets import Cell
 from synthlift.store import StageRequest, Store
 from synthlift.store.images import DataKeys
-from synthlift.study.budget import CHUNK
 from synthlift.study.executors.local import LocalExecutor
+from synthlift.study.expecting import CHUNK
 from synthlift.study.filtering import curation_of
 from synthlift.study.generation import GenerationPlan, fill, verdict_rows
 from synthlift.study.layout import make_layout

@@ -13,7 +13,8 @@ from scipy import stats
 
 from synthlift.errors import InputError
 from synthlift.study.assembly import ADDED_FAMILY
-from synthlift.study.budget import CHUNK, RESERVE
+from synthlift.study.budget import RESERVE
+from synthlift.study.expecting import CHUNK
 from tests.e2e.tiny import GAUSSIAN, Ran, draw_folder, names, run, study_of
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
@@ -181,7 +182,7 @@ def test_a_budget_is_kept_and_says_what_it_gave_up(source: Path, home: Path) -> 
     said = any("planned replicates were dropped" in text for text in ran.results["limitations"])
     assert said == dropped
     (generator,) = ran.results["generators"]
-    assert generator["config"]["steps"] == value["generator_steps"]
+    assert value["generator_steps"] == {"flow": generator["config"]["steps"]}
     assert generator["under_trained"] == (value["generator_share"] < 1)
     warned = any("under-trained" in text for text in ran.results["verdict"]["warnings"])
     assert warned == (value["generator_share"] < 0.5)

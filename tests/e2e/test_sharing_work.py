@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthlift.study.budget import CHUNK
+from synthlift.study.expecting import CHUNK
 from tests.e2e.tiny import (
     ARMS,
     Ran,

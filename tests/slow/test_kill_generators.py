@@ -21,7 +21,7 @@ Moment = Callable[[Path], bool]
 
 
 def in_training(home: Path) -> bool:
-    return any((home / "store" / "work").glob(f"fit-*/{FILE}"))
+    return any((home / "store" / "work").glob(f"fit-*/**/{FILE}"))
 
 
 def in_fitting(home: Path) -> bool:

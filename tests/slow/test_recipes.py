@@ -36,7 +36,7 @@ def shortened(name: str, source: Path, **split: Any) -> Study:
     for generator in content["generators"]:
         if generator["kind"] == "flow":
             generator |= {"steps": 10, "sampler_steps": 2, "network": "mlp", "readings": 1}
-        if generator["kind"] == "translation":
+        if generator["kind"] in ("translation", "vae", "gan"):
             generator |= {"steps": 10, "readings": 1}
     return Study.model_validate(content)
 

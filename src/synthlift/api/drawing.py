@@ -22,10 +22,11 @@ Drawn = tuple[UInt8, UInt8 | None, str, str]
 
 
 def drawn(
-    kept: Kept, wanted: Wanted, *, halved: list[Halved]
+    kept: Kept, wanted: Wanted, *, halved: list[Halved], first: int = 0
 ) -> Iterator[tuple[SampleRequest, Drawn]]:
-    """Each image, its mask where there is one, what it was made from, and its prompt."""
-    for start in range(0, wanted.count, AT_ONCE):
+    """Each image from ``first`` on, its mask where there is one, what it was made from, and its
+    prompt."""
+    for start in range(first, wanted.count, AT_ONCE):
         requests = wanted.requests(start, min(start + AT_ONCE, wanted.count))
         left = iter(requests)
         made = 0

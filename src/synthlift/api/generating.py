@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import csv
+import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from synthlift.api.drawing import Halved, Wanted, batches, drawn, told_of
+from synthlift.api.drawing import Halved, batches
+from synthlift.api.generated_folder import (
+    Progress,
+    begin,
+    finish,
+    parts_of,
+    require_free,
+    write_images,
+)
 from synthlift.api.images import GENERATORS, read_component
-from synthlift.api.kept_generators import COMPONENT, Kept, kept_folder, load_plugins_of, open_kept
+from synthlift.api.kept_generators import COMPONENT, kept_folder, load_plugins_of, open_kept
 from synthlift.api.sources import Asked, Source, ask
 from synthlift.errors import InputError, nearest_name
-from synthlift.spec.provenance import png_bytes
 from synthlift.spec.study import Component
 from synthlift.store.files import write_json_atomic
-from synthlift.vision.sheets import SHEET_COLUMNS, contact_sheet
+from synthlift.vision.sheets import contact_sheet
 
 if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener
     from synthlift.study.preparation import Prepared
-    from synthlift.types import UInt8
 
-SHEET, PROVENANCE, MASKS = "contact-sheet.png", "provenance.csv", "masks"
-COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt")
-Progress = Callable[[int, int, str], None]
+SHEET = "contact-sheet.png"
+HALVED = "sampling_memory"
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What was written: the folder, images per class, and the contact sheet.
+    """What was written: the folder, images per class or cell, and the contact sheet.
 
     ``fitted_on`` says in words what a generator that was fitted first learnt from, else "".
     """
@@ -52,7 +55,7 @@ def generate(
     seed: int = 0,
     generator: str | None = None,
     classes: Sequence[str] = (),
-    attributes: Mapping[str, str] | None = None,
+    attributes: Mapping[str, str | Sequence[str]] | None = None,
     store: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -64,20 +67,22 @@ def generate(
 
     Masks are written beside them, under ``masks/``, by a generator that knows what it drew.
 
-    The same generator, seed and class give the same images; more of them begin with the same.
+    The same generator, seed and class give the same images; more of them begin with the same. What
+    was stopped goes on where it was when it is asked for again.
     A generator that is fitted first never learns from test images that the data bring, or that
     ``data.split`` of a study names; without such, it learns from all images but a few that are held
     out to watch it.
 
     Args:
         source: a finished run, a folder that this function wrote, or images to fit on first.
-        per_class: images of each class.
-        out: a new or empty folder.
+        per_class: images of each class, or of each of its cells where attributes have several
+            values.
+        out: a new or empty folder, or one in which the same was begun.
         seed: everything random about the images derives from it.
         generator: which of the run's generators; the first if left out.
         classes: only these; all if left out.
-        attributes: values that all images are asked for by; a generator that is fitted first
-            learns these attributes.
+        attributes: values that images are asked for by, one or several of each attribute; a
+            generator that is fitted first learns these attributes.
         store, device, workers, overrides: as for :func:`synthlift.api.run`.
         listener: what to call while a generator is fitted.
         progress: called as ``progress(done, total, note)`` while images are written.
@@ -90,18 +95,16 @@ def generate(
     from synthlift.study.stages.generation import SHEETS
     from synthlift.study.stages.sheets import copy_sheets
 
-    asked_by = dict(attributes or {})
+    asked_by = {
+        name: (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
+        for name, given in (attributes or {}).items()
+    }
     folder = Path(out).expanduser().absolute()
     if per_class < 1:
         raise InputError(
             f"{per_class} images per class", rule="at least 1 is made", remedy="give --per-class 20"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"'{folder}' is not empty",
-            rule="images are written into a new or empty folder",
-            remedy="give another folder with --out",
-        )
+    require_free(folder)
     place, fitted_on = kept_folder(source, generator), ""
     if place is not None:
         load_plugins_of(source)
@@ -116,24 +119,47 @@ def generate(
             workers=workers,
             listener=listener,
         )
+    # What an earlier folder's images had to do for lack of memory says nothing of these.
+    facts = {key: value for key, value in facts.items() if key != HALVED}
     chosen = choose_classes(classes, facts["classes"])
     require_learnt(asked_by, name, facts)
     kept = open_kept(place, name=name, facts=facts, device=_device(device), run=source, store=store)
-    wanted = {label: Wanted(kept, label, per_class, seed, asked_by) for label in chosen}
-    for one in wanted.values():
+    parts = parts_of(kept, chosen, count=per_class, seed=seed, attributes=asked_by)
+    for part in parts:
         # Refuses what it cannot make before anything is written.
-        list(batches(kept.fitted, one.requests(0, 1), device=kept.device, halved=[]))
+        list(batches(kept.fitted, part.wanted.requests(0, 1), device=kept.device, halved=[]))
+    begin(
+        folder,
+        {
+            "generator": {"name": name, **facts},
+            "classes": chosen,
+            "attributes": asked_by,
+            "per_class": per_class,
+            "seed": seed,
+            "device": kept.device,
+        },
+    )
     target = folder / GENERATORS / name
-    shutil.copytree(place, target)
-    write_json_atomic(target / COMPONENT, facts)
+    halved = _halved_before(target)
+
+    def note() -> None:
+        write_json_atomic(target / COMPONENT, {**facts, **({HALVED: halved} if halved else {})})
+
+    shutil.copytree(place, target, dirs_exist_ok=True)
+    note()
     copy_sheets(place.parent / SHEETS, folder / TRAINING / name)
-    halved: list[Halved] = []
-    counts, pictures = _write_all(kept, wanted, folder, progress, halved=halved)
-    if halved:
-        write_json_atomic(target / COMPONENT, {**facts, "sampling_memory": halved})
+    counts, pictures = write_images(kept, parts, folder, progress, halved=halved, on_halved=note)
     sheet = folder / SHEET
     contact_sheet(pictures).save(sheet)
+    finish(folder)
     return Generated(folder, counts, sheet, fitted_on)
+
+
+def _halved_before(target: Path) -> list[Halved]:
+    """Where an earlier attempt ran out of memory."""
+    known = target / COMPONENT
+    told = json.loads(known.read_text("utf-8")) if known.is_file() else {}
+    return list(told.get(HALVED, []))
 
 
 def _device(wanted: str) -> str:
@@ -142,7 +168,7 @@ def _device(wanted: str) -> str:
     return choose_device(wanted)
 
 
-def require_learnt(attributes: Mapping[str, str], name: str, facts: Mapping[str, Any]) -> None:
+def require_learnt(attributes: Mapping[str, object], name: str, facts: Mapping[str, Any]) -> None:
     """Refuse attributes that a generator was not fitted on.
 
     Raises:
@@ -174,54 +200,6 @@ def choose_classes(wanted: Sequence[str], classes: Sequence[str]) -> list[str]:
                 remedy="name one of them",
             )
     return list(dict.fromkeys(wanted)) or list(classes)
-
-
-# ── writing ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _write_all(
-    kept: Kept,
-    wanted: Mapping[str, Wanted],
-    folder: Path,
-    progress: Progress,
-    *,
-    halved: list[Halved],
-) -> tuple[dict[str, int], dict[str, list[UInt8]]]:
-    """Sample and write class by class.
-
-    Returns:
-        Images written of each class – fewer than wanted where a fixed stock ends – and the first
-        few of them.
-    """
-    shown: dict[str, list[UInt8]] = {name: [] for name in wanted}
-    counts = dict.fromkeys(wanted, 0)
-    total = sum(one.count for one in wanted.values())
-    asked_by = sorted({name for one in wanted.values() for name in one.attributes})
-    with (folder / PROVENANCE).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow([*COLUMNS, *asked_by])
-        for name, one in wanted.items():
-            (folder / "images" / name).mkdir(parents=True, exist_ok=True)
-            for request, image in drawn(kept, one, halved=halved):
-                pixels, mask, made_from, prompt = image
-                file = f"images/{name}/{kept.name}_{request.index:05d}.png"
-                told = told_of(kept, name, request, image)
-                (folder / file).write_bytes(png_bytes(pixels, facts=told))
-                if mask is not None:
-                    _write_mask(folder / MASKS / Path(file).relative_to("images"), mask, told)
-                facts = [kept.name, kept.kind, kept.seed, request.index, request.seed, made_from]
-                facts.append(prompt)
-                writer.writerow([file, name, *facts, *map(request.attributes.get, asked_by)])
-                if len(shown[name]) < SHEET_COLUMNS:
-                    shown[name].append(np.array(pixels))
-                counts[name] += 1
-                progress(sum(counts.values()), total, name)
-    return counts, shown
-
-
-def _write_mask(path: Path, mask: UInt8, told: Mapping[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png_bytes(mask[:, :, None], facts=told))
 
 
 # ── fitting ───────────────────────────────────────────────────────────────────────────────────

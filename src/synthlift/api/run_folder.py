@@ -197,7 +197,7 @@ class Run:
     def planned_arms(self) -> list[Arm]:
         """The study's arms, multiples cut to its budget where it had one."""
         from synthlift.spec.arms import expand_arms
-        from synthlift.study.budget import scaled
+        from synthlift.study.expecting import scaled
 
         study, budget = self.study, self.facts.get("decisions", {}).get("budget")
         share = budget["value"]["multiple_share"] if budget else 1.0

@@ -13,8 +13,12 @@ from synthlift.cli import options
 from synthlift.cli.errors import guarded
 from synthlift.errors import InputError
 
-PerClass = Annotated[int, typer.Option("--per-class", metavar="N", help="Images of each class.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
+PerClass = Annotated[
+    int, typer.Option("--per-class", metavar="N", help="Images of each class, or cell.")
+]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="A new or empty folder; or where it was begun.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same images.")]
 Name = Annotated[
     str | None, typer.Option("--generator", metavar="NAME", help="Which; the first if left out.")
@@ -28,7 +32,8 @@ Attributes = Annotated[
     typer.Option(
         "--attribute",
         metavar="NAME=VALUE",
-        help="Ask for images with this value; may be given repeatedly.",
+        help="Ask for images with this value; may be given repeatedly, also for one attribute: "
+        "then images of every combination are made.",
     ),
 ]
 
@@ -53,6 +58,7 @@ def generate(
 
     SOURCE is a finished run, a folder that this command wrote, or images to fit a generator on;
     test images that those bring, or that a study's data.split names, are never learnt from.
+    The same command goes on where it was stopped.
     """
     from synthlift import api
     from synthlift.cli import output
@@ -85,14 +91,18 @@ def generate(
         output.say(f"The generator was {found.fitted_on}.")
     total = sum(found.counts.values())
     made = [name for name, count in found.counts.items() if count]
-    output.say(f"{total:,} images of {len(made)} classes in {found.path / 'images'}")
+    several = any(len(values) > 1 for values in _pairs(attributes or ()).values())
+    what = "cells" if several else "classes"
+    output.say(f"{total:,} images of {len(made)} {what} in {found.path / 'images'}")
     for name, count in found.counts.items():
         if count < per_class:
             output.say(f"  {name}: {count} of {per_class}; the generator can make no more of it")
     output.say(f"All at a glance: {found.sheet}")
 
 
-def _pairs(given: Sequence[str]) -> dict[str, str]:
+def _pairs(given: Sequence[str]) -> dict[str, list[str]]:
+    """Values by attribute."""
+    found: dict[str, list[str]] = {}
     for one in given:
         if "=" not in one:
             raise InputError(
@@ -100,4 +110,6 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
                 rule="an attribute is given as NAME=VALUE",
                 remedy=f"write --attribute {one}=VALUE",
             )
-    return dict(one.split("=", 1) for one in given)
+        name, value = one.split("=", 1)
+        found.setdefault(name, []).append(value)
+    return found

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from synthlift.data.designs import Design
+from synthlift.data.designs import Design, test_groups_per_class
 from synthlift.errors import InputError
 from synthlift.types import Int64
 
@@ -42,6 +42,28 @@ def draw_sizes(
             else "lower data.split.long_tail, data.split.per_class or data.split.test",
         )
     return train, validation
+
+
+def expected_groups(
+    design: Design, groups: Mapping[str, int]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Training and validation groups per class that a draw will have, before anything is split.
+
+    Args:
+        design: a resolved design.
+        groups: all groups by class, each of one class only.
+    """
+    tested = test_groups_per_class(design, groups)
+    pool = np.array([max(1, n - tested.get(name, 0)) for name, n in groups.items()])
+    if design.kind == "redrawn" and design.file is None:
+        train, validation = draw_sizes(design, pool, list(groups), validate=not design.given)
+    else:
+        validation = np.clip(np.rint(design.validation * pool), 1, None).astype(np.int64)
+        train = np.clip(pool - validation, 1, None)
+    return (
+        dict(zip(groups, train.tolist(), strict=True)),
+        dict(zip(groups, validation.tolist(), strict=True)),
+    )
 
 
 def long_tail_counts(classes: int, largest: int, smallest: float) -> Int64:

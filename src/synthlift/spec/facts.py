@@ -130,6 +130,30 @@ class MembershipFigure(Record):
     images: int
 
 
+class AdaptationResult(Record):
+    """How a pretrained pipeline was adapted to the training images; means over fits.
+
+    Attributes:
+        kind: lora or textual_inversion.
+        adapters: that one fit has learnt.
+        images: training images that they have learnt from.
+        steps_done: of training.
+        steps_kept: at which what is used was taken; 0 = the pipeline is used as it was.
+        loss_before, loss_after: on validation images, of the pretrained pipeline and of what is
+            used; of the first adapter where there are several.
+        sha256: of what each fit has learnt.
+    """
+
+    kind: str
+    adapters: int
+    images: int
+    steps_done: int
+    steps_kept: int
+    loss_before: float | None = None
+    loss_after: float | None = None
+    sha256: list[str] = Field(default_factory=list)
+
+
 class GeneratorResult(Record):
     """What is known of one generator over its fits.
 
@@ -151,6 +175,7 @@ class GeneratorResult(Record):
         warnings: what went wrong in fits, such as a collapse.
         pairs: of translation with pairs, the means over fits: how many pairs were learnt from and
             held out; SSIM and PSNR in decibels of the latter, and of their untranslated sources.
+        adaptation: of a pretrained pipeline, where it was adapted.
     """
 
     name: str
@@ -170,6 +195,7 @@ class GeneratorResult(Record):
     config: dict[str, Any] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
     pairs: dict[str, float] = Field(default_factory=dict)
+    adaptation: AdaptationResult | None = None
 
 
 class GalleryImage(Record):

@@ -115,10 +115,14 @@ def _beside(content: Content, folder: Path) -> Content:
     def component(item: object) -> object:
         if not isinstance(item, dict):
             return item
-        return {
-            key: absolute(value, dotted_only=key != WEIGHTS) if value else value
-            for key, value in item.items()
-        }
+        return {key: setting(value, key) if value else value for key, value in item.items()}
+
+    def setting(value: object, key: str) -> object:
+        if isinstance(value, list):
+            return [setting(one, key) for one in value]
+        if isinstance(value, dict):
+            return component(value)
+        return absolute(value, dotted_only=key != WEIGHTS)
 
     content = dict(content)
     data = content.get("data")

@@ -15,7 +15,6 @@ from synthlift.spec.facts import (
     Decision,
     Estimate,
     GalleryImage,
-    GeneratorResult,
     Openings,
     StudyFacts,
 )
@@ -24,15 +23,13 @@ from synthlift.store import Artefact
 from synthlift.study.ablation import filter_effects
 from synthlift.study.budget import UNDER_TRAINED
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
-from synthlift.study.components import resolve_component
 from synthlift.study.counting import counts
 from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
 from synthlift.study.filter_strength import strength_choices
-from synthlift.study.membership import membership_results
+from synthlift.study.generator_facts import generator_results, told_by_fits
 from synthlift.study.preparation import original_sizes
 from synthlift.study.pretrained import trained_classifier
-from synthlift.study.realism import energy_kwh, quality_results
 from synthlift.study.retrieving import retrieved_in_words
 from synthlift.study.stages.evidence import OUTCOME
 from synthlift.study.work import Work
@@ -83,7 +80,7 @@ def warnings(work: Work) -> list[str]:
         )
     for name in dict.fromkeys(pool.generator for pool in work.pools.values()):
         fitted = [pool.fitted for pool in work.pools.values() if pool.generator == name]
-        found += [f"Generator '{name}': {words}" for words in _told_by_fits(fitted)]
+        found += [f"Generator '{name}': {words}" for words in told_by_fits(fitted)]
     return found
 
 
@@ -111,104 +108,6 @@ def study_facts(work: Work, *, command: str, complete: bool) -> StudyFacts:
         selection=work.selection,
         complete=complete,
     )
-
-
-def generator_results(
-    work: Work,
-    figures: Mapping[str, Sequence[Artefact]],
-    quality: Mapping[str, Sequence[Artefact]],
-    membership: Mapping[str, Sequence[Artefact]],
-) -> list[GeneratorResult]:
-    """What is known of each generator over its fits."""
-    found = []
-    for component in work.session.study.generators:
-        pools = [p for p in work.pools.values() if p.generator == component.title]
-        if not pools:
-            continue
-        fitted = [pool.fitted for pool in pools]
-        facts = fitted[0].summary
-        sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
-        seconds = sum(chunk.sampling.seconds for chunk in sampled)
-        images = sum(chunk.images for chunk in sampled)
-        config = dict(resolve_component("generators", component)["config"])
-        found.append(
-            GeneratorResult(
-                name=component.title,
-                kind=component.kind,
-                fits=len(pools),
-                parameters=int(facts.get("parameters", 0)),
-                copying_ratio=_ratio(figures.get(component.title, [])),
-                copying_controls=_controls(figures.get(component.title, [])),
-                gate_stopped=component.title in work.stopped,
-                under_trained=work.generator_share < 1 and "steps" in config,
-                images_per_second=images / seconds if seconds else None,
-                fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
-                energy_kwh=energy_kwh(pools),
-                quality=quality_results(quality.get(component.title, [])),
-                membership=membership_results(membership.get(component.title, [])),
-                history=_history(facts),
-                config=config,
-                warnings=_told_by_fits(fitted),
-                pairs=_on_pairs(fitted),
-            )
-        )
-    return found
-
-
-def _told_by_fits(fitted: Sequence[Artefact]) -> list[str]:
-    """What fits warn of, each with how many of them do."""
-    told = Counter(words for fit in fitted for words in fit.summary.get("warnings", []))
-    return [
-        words if len(fitted) == 1 else f"{words} ({times} of {len(fitted)} fits)"
-        for words, times in told.items()
-    ]
-
-
-def _on_pairs(fitted: Sequence[Artefact]) -> dict[str, float]:
-    """What generators that learn from pairs tell of those held out, averaged over fits."""
-    told = [fit.summary.get("pairs", {}) for fit in fitted]
-    names = dict.fromkeys(name for one in told for name in one)
-    return {name: float(np.mean([one[name] for one in told if name in one])) for name in names}
-
-
-def _history(facts: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Loss, copying ratio and further curves against step, of a generator that reports them."""
-    curves = {"loss": facts.get("losses", []), **facts.get("curves", {})}
-    points = [
-        {"step": step, name: value} for name, curve in curves.items() for step, value in curve
-    ]
-    readings = [
-        {"step": one["step"], "copying_ratio": one["value"]}
-        for one in facts.get("readings", [])
-        if np.isfinite(one["value"])
-    ]
-    return [*points, *readings]
-
-
-def _ratio(figures: Sequence[Artefact]) -> Estimate | None:
-    values = [a.summary["ratio"] for a in figures if np.isfinite(a.summary["ratio"])]
-    if not values:
-        return None
-    return Estimate(
-        value=float(np.mean(values)),
-        low=min(values),
-        high=max(values),
-        n=len(values),
-        method=f"mean and range over fits, uncurated samples{_drawn(figures[0].summary)}",
-    )
-
-
-def _drawn(copying: Mapping[str, Any]) -> str:
-    """Whether only some held-out images were measured against, in words."""
-    used, given = copying["held_out"], copying["held_out_given"]
-    if used == given:
-        return ""
-    return f", against {used:,} of {given:,} held-out images, drawn by seed"
-
-
-def _controls(figures: Sequence[Artefact]) -> dict[str, float]:
-    names = figures[0].summary["controls"] if figures else {}
-    return {name: float(np.mean([a.summary["controls"][name] for a in figures])) for name in names}
 
 
 def live_arms(work: Work) -> list[ArmResult]:

@@ -73,13 +73,21 @@ def cells_of(
 
 
 def expected_cells(
-    store: Store, inventory: str, *, attributes: Sequence[str], share: float
+    store: Store, inventory: str, *, attributes: Sequence[str], shares: Sequence[float]
 ) -> dict[Cell, int]:
-    """Training images of every cell to expect when training sets hold ``share`` of all images."""
+    """Training images of every cell to expect.
+
+    Args:
+        store: with the inventory.
+        inventory: its key.
+        attributes: that make cells beside the class.
+        shares: of each class's images that a training set holds, by class index.
+    """
     rows = usable_rows(store, inventory)
     labels = rows["label"].tolist()
     cells = _cells(labels, _columns(store, inventory, attributes), class_names(store, inventory))
-    return {cell: max(1, round(n * share)) for cell, n in sorted(Counter(cells).items())}
+    counts = sorted(Counter(cells).items())
+    return {cell: max(1, round(n * shares[cell.label])) for cell, n in counts}
 
 
 def _columns(store: Store, inventory: str, attributes: Sequence[str]) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from synthlift.study.budget import CHOOSING_FOLDS, PARALLEL
+from synthlift.study.expecting import CHOOSING_FOLDS, PARALLEL
 from synthlift.study.layout import Replicate
 from synthlift.study.session import Session
 from synthlift.study.work import Work

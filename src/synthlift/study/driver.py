@@ -18,7 +18,7 @@ from synthlift.registry import descriptor, load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
 from synthlift.study.beside import check_beside, open_beside
-from synthlift.study.budget import CHUNK, parse_budget
+from synthlift.study.budget import parse_budget
 from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.choices import choose_selection, is_unbalanced
 from synthlift.study.clock import Clock, has_added
@@ -28,6 +28,7 @@ from synthlift.study.crossing import cross_select
 from synthlift.study.devices import choose_device
 from synthlift.study.evidence import predict_all
 from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
+from synthlift.study.expecting import CHUNK
 from synthlift.study.external import open_external
 from synthlift.study.flips import settings_of_draws
 from synthlift.study.folder import REPORT, STUDY, TRAINING, RunFolder

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from synthlift.spec.targets import Cell
 from synthlift.study.beside import check_beside
-from synthlift.study.budget import Option, expected_seconds
 from synthlift.study.environment import WATTS_PER_CORE
+from synthlift.study.expecting import Option, expected_seconds
 from synthlift.study.layout import most_wanted, wanted_images
-from synthlift.study.planning import Plan, describe_task, make_plan, measure
+from synthlift.study.planning import Plan, describe_task, make_plan
 from synthlift.study.preparation import Opened, decide_design, open_data
 from synthlift.study.session import Session
+from synthlift.study.speeds import measure
 
 MODEL_BYTES = 400_000
 WARN_ABOVE = 3
@@ -32,15 +34,17 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     check_beside(session, opened.classes)
     plan = make_plan(session, opened, workers=workers)
     design = decide_design(session, opened)
-    task = describe_task(session, opened, design, workers)
-    speeds = measure(session, opened, plan.image_size, plan.channels)
+    # With multiples as a budget cut them, and the generators as they were before it cut theirs.
+    task = replace(describe_task(session, opened, design, workers), arms=plan.arms)
+    speeds = measure(session, opened, design, plan.image_size, plan.channels)
     option = Option(
         image_size=plan.image_size,
         arms=tuple(arm.name for arm in plan.arms),
         replicates=plan.replicates,
         fits=session.study.generator_fits,
         generator_share=plan.generator_share,
-        training_share=1.0,
+        training_share=plan.training_share,
+        chooses_inside=plan.chooses_inside and task.inside != "no",
     )
     effect = detectable(opened, session, plan)
     seconds = expected_seconds(task, option, speeds) * UPPER
@@ -53,7 +57,10 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         "generator_fits": len({replicate.fit for replicate in _planned(plan)}),
         "steps": {
             "classifier": plan.training_steps or speeds.training_steps,
-            "generator": round(speeds.generator_steps * plan.generator_share),
+            **{
+                f"generator {name}": round(speed.steps * plan.generator_share)
+                for name, speed in speeds.generators.items()
+            },
         },
         "seconds": seconds,
         # As measured costs are, so that plan and report compare: for each worker a busy core.

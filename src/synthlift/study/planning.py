@@ -10,26 +10,18 @@ from synthlift.registry import descriptor
 from synthlift.spec.arms import Arm
 from synthlift.spec.study import Component
 from synthlift.store import StageRequest
-from synthlift.store.images import usable_rows
-from synthlift.study.budget import (
-    Inside,
-    Option,
-    Speeds,
-    Task,
-    best_option,
-    fits_well,
-    parse_budget,
-    scaled,
-)
+from synthlift.study.budget import best_option, fits_well, parse_budget
 from synthlift.study.census import aimed_at, conditioned, expected_cells, require_reachable
 from synthlift.study.choices import SELECTABLE_GROUPS, is_unbalanced
 from synthlift.study.components import resolve_component
+from synthlift.study.expecting import Inside, Option, Speeds, Task, scaled
 from synthlift.study.filtering import automatic, curation_of, least_share
 from synthlift.study.layout import Layout, make_layout, with_room
 from synthlift.study.preparation import Opened, decide_channels, decide_design, original_sizes
 from synthlift.study.pretrained import check_pretrained
 from synthlift.study.retrieving import require_pool
 from synthlift.study.session import Session
+from synthlift.study.speeds import expected_counts, expected_parts, measure
 
 if TYPE_CHECKING:
     from synthlift.data.designs import Design
@@ -120,7 +112,7 @@ def make_plan(session: Session, opened: Opened, *, workers: int) -> Plan:
         ),
         generators=tuple(
             conditioned(
-                _with_steps(component, option.generator_steps),
+                _with_steps(component, option.generator_steps.get(component.title)),
                 session.arms(),
                 names=study.data.names,
             )
@@ -156,10 +148,10 @@ def _require_head(session: Session, opened: Opened, *, size: int, channels: int)
 
 
 def _with_steps(component: Component, steps: int | None) -> Component:
-    known = descriptor("generators", component.kind).config.model_fields
-    if steps is None or "steps" not in known:
+    if steps is None:
         return component
-    return Component.model_validate({**component.model_dump(), "steps": steps})
+    config = descriptor("generators", component.kind).config.model_validate(component.settings())
+    return Component.model_validate({**component.model_dump(), **config.trained_with(steps=steps)})
 
 
 def _image_size(session: Session, opened: Opened) -> int:
@@ -187,7 +179,7 @@ def _within_budget(
         budget = parse_budget(session.study.budget)
         speeds: dict[int, Speeds] = {}
         for size in reversed(task.sizes):
-            speeds[size] = measure(session, opened, size, channels)
+            speeds[size] = measure(session, opened, design, size, channels)
             if not fits_well(task, size, speeds[size], budget=budget):
                 break  # larger images take longer still
         option, seconds, reason = best_option(task, speeds, budget=budget)
@@ -212,18 +204,15 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
     widths, heights, _ = original_sizes(opened)
     largest = given if isinstance(given, int) else choose_size(widths, heights)[0]
     smaller = [size for size in CANDIDATES if size <= largest]
-    split = study.data.split
-    held_out = 1 / design.folds if design.kind == "cross_validated" else split.test
-    share = (1 - held_out) * (1 - split.validation)
-    counts = [max(1, round(n * share)) for n in opened.counts.values()]
-    validated = (1 - held_out) * split.validation
+    shares, validated = expected_parts(session, opened, design)
+    held_out = 1 / design.folds if design.kind == "cross_validated" else study.data.split.test
     return Task(
         sizes=(largest,) if isinstance(given, int) else tuple(reversed(smaller[-SIZES:])),
         arms=session.arms(),
         cells=expected_cells(
-            session.store, opened.inventory.key, attributes=aimed_at(session.arms()), share=share
+            session.store, opened.inventory.key, attributes=aimed_at(session.arms()), shares=shares
         ),
-        unbalanced=is_unbalanced(dict(enumerate(counts))),
+        unbalanced=is_unbalanced(expected_counts(session, opened, design)),
         design=design.kind,
         folds=design.folds,
         fits=study.generator_fits,
@@ -231,74 +220,15 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
         test_images=round(opened.usable * held_out),
         workers=workers,
         selects=study.selection != "predeclared",
-        inside=_inside(session, opened, validated),
+        inside=_inside(session, validated),
         filter_trials=sum(len(tried) - 1 for tried in automatic(study.curation).values()),
         selected_share=least_share(study.curation),
     )
 
 
-def _inside(session: Session, opened: Opened, validated: float) -> Inside:
-    """Whether choices may be made in folds of the training sets, going by group counts.
-
-    ``validated`` is the share of all groups that is kept for validation.
-    """
-    from synthlift.data.designs import groups_per_class
-
+def _inside(session: Session, validated: Mapping[str, int]) -> Inside:
+    """Whether choices may be made in folds of the training sets, by validation groups."""
     asked = session.study.selection
     if asked != "auto":
         return "always" if asked == "cross_selection" else "no"
-    rows = usable_rows(session.store, opened.inventory.key)
-    fewest = min(groups_per_class(rows["label"], rows["group"]).values())
-    return "no" if fewest * validated >= SELECTABLE_GROUPS else "if it fits"
-
-
-def measure(
-    session: Session,
-    opened: Opened,
-    size: int,
-    channels: int,
-    *,
-    generator: Component | None = None,
-) -> Speeds:
-    """Measured speeds at one size, and the steps that are wanted there without a budget.
-
-    Of a study's generators the first is measured, unless another one is given.
-    """
-    from synthlift.study.steps import generator_effort, training_settings
-
-    study = session.study
-    shape = (size, size, channels)
-    counts = {k: opened.counts[name] for k, name in enumerate(opened.classes)}
-    generator = generator or next(iter(study.generators), None)
-    steps, monitored = None, 0
-    if generator is not None:
-        steps, monitored = generator_effort(generator, counts=counts, image_shape=shape)
-    settings = training_settings(study, counts=counts, image_size=size, flip=False)
-    request = StageRequest(
-        stage="measure",
-        function="synthlift.study.stages.measure:speed",
-        config={
-            "shape": list(shape),
-            "classes": len(opened.classes),
-            "classifier": resolve_component("classifiers", study.classifier),
-            "training": settings.model_dump(mode="json"),
-            "generator": resolve_component("generators", generator)
-            if generator is not None and steps
-            else None,
-        },
-        seed=study.seed,
-        numerics=session.numerics,
-        label=f"measuring speed at {size} pixels",
-        device=session.device,
-        local={"plugins": session.plugin_paths()},
-    )
-    (artefact,) = session.ask([request])
-    found = artefact.summary
-    return Speeds(
-        classifier_step=found["classifier_step"],
-        generator_step=found.get("generator_step", 0.0),
-        sampled_image=found.get("sampled_image", 0.0),
-        training_steps=settings.steps,
-        generator_steps=steps or 0,
-        monitored_images=monitored,
-    )
+    return "no" if min(validated.values()) >= SELECTABLE_GROUPS else "if it fits"

@@ -14,13 +14,15 @@ from synthlift.study.beside import open_beside
 from synthlift.study.components import settings_of
 from synthlift.study.forecast import forecast_study
 from synthlift.study.generation import fit_request
-from synthlift.study.planning import make_plan, measure
+from synthlift.study.planning import make_plan
 from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
 from synthlift.study.session import Session
+from synthlift.study.speeds import measure
 from synthlift.study.steps import generator_effort
 from synthlift.types import ImageBatch, SampleRequest
 
 if TYPE_CHECKING:
+    from synthlift.study.expecting import GeneratorSpeed
     from synthlift.study.planning import Plan
     from synthlift.types import FittedGenerator, UInt8
 
@@ -103,8 +105,8 @@ def preview_study(
         _glimpse(session, opened, prepared, plan, component, seconds=own, per_class=per_class)
         for component in plan.generators
     ]
-    first = _as_asked(session, plan.generators[0])
-    speeds = measure(session, opened, plan.image_size, plan.channels, generator=first)
+    design = decide_design(session, opened)
+    speeds = measure(session, opened, design, plan.image_size, plan.channels, generators=())
     return {**forecast, "classifier_steps_per_second": 1 / speeds.classifier_step}, glimpses
 
 
@@ -124,16 +126,14 @@ def _glimpse(
     counts = prepared.counts[unit.draw]
     shape = prepared.image_shape
     planned, _ = generator_effort(component, counts=counts, image_shape=shape)
-    short, steps, speeds = component, planned, None
+    short, steps, speed = component, planned, None
     if planned is not None:
-        speeds = measure(
-            session, opened, plan.image_size, plan.channels, generator=_as_asked(session, component)
-        )
+        speed = _speed(session, opened, plan, component)
         # One look, and no image encoded more than once, where it is encoded at all.
         short = _with(component, readings=1, encoded_versions=0)
         _, monitored = generator_effort(short, counts=counts, image_shape=shape)
-        room = FITTING * seconds - monitored * speeds.sampled_image
-        steps = min(planned, max(FEWEST_STEPS, int(room / speeds.generator_step)))
+        room = FITTING * seconds - monitored * speed.sampled_image
+        steps = min(planned, max(FEWEST_STEPS, int(room / speed.step)))
         # The study's own fit, where there is time for all of it.
         short = component if steps == planned else _with(short, steps=steps)
     (fitted,) = session.ask([fit_request(session, short, unit, prepared.data)])
@@ -146,22 +146,23 @@ def _glimpse(
         kind=component.kind,
         steps=steps,
         planned=planned,
-        steps_per_second=1 / speeds.generator_step if speeds else None,
-        images_per_second=1 / speeds.sampled_image if speeds else rate,
+        steps_per_second=1 / speed.step if speed else None,
+        images_per_second=1 / speed.sampled_image if speed else rate,
         pictures=pictures,
     )
 
 
-def _as_asked(session: Session, component: Component) -> Component:
-    """The generator before a budget cut its steps: what the planner measured."""
-    asked = session.asked_study.generators
-    return next(one for one in asked if one.title == component.title)
+def _speed(session: Session, opened: Opened, plan: Plan, component: Component) -> GeneratorSpeed:
+    """As the planner measured it: of the generator before a budget cut its steps."""
+    asked = next(one for one in session.asked_study.generators if one.title == component.title)
+    design = decide_design(session, opened)
+    speeds = measure(session, opened, design, plan.image_size, plan.channels, generators=(asked,))
+    return speeds.generators[component.title]
 
 
 def _with(component: Component, **settings: int) -> Component:
     """The generator with those of the settings that it knows."""
-    known = type(settings_of("generators", component)).model_fields
-    chosen = {name: value for name, value in settings.items() if name in known}
+    chosen = settings_of("generators", component).trained_with(**settings)
     return Component.model_validate({**component.model_dump(), **chosen})
 
 

@@ -206,6 +206,71 @@ def test_generate_goes_on_from_what_it_wrote(finished: api.Run, tmp_path: Path) 
         api.generate(finished.path, per_class=1, out=tmp_path / "c", classes=["crss"])
 
 
+def test_generate_goes_on_where_it_was_stopped(finished: api.Run, tmp_path: Path) -> None:
+    whole = api.generate(finished.path, per_class=4, out=tmp_path / "whole", seed=3)
+
+    class StopError(Exception):
+        pass
+
+    def stop(done: int, _total: int, _note: str) -> None:
+        if done == 6:
+            raise StopError
+
+    out = tmp_path / "out"
+    with pytest.raises(StopError):
+        api.generate(finished.path, per_class=4, out=out, seed=3, progress=stop)
+    written = {path: path.stat().st_mtime_ns for path in (out / "images").rglob("*.png")}
+    assert len(written) == 6
+    with pytest.raises(InputError, match="holds the beginning of other images"):
+        api.generate(finished.path, per_class=4, out=out, seed=4)
+    again = api.generate(finished.path, per_class=4, out=out, seed=3)
+    assert again.counts == whole.counts
+    assert hash_files(again.path) == hash_files(whole.path)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    with pytest.raises(InputError, match="is not empty"):
+        api.generate(finished.path, per_class=4, out=out, seed=3)
+
+
+def test_generate_makes_images_of_every_cell(
+    tmp_path: Path, draw_images: Callable[..., Path]
+) -> None:
+    source = draw_images(tmp_path / "shapes", per_class=6)
+    files = sorted(source.rglob("*.png"))
+    table = tmp_path / "shapes.csv"
+    rows = [
+        f"{p.relative_to(tmp_path)},{p.parent.name},{'dark a' if k % 2 else 'light'}"
+        for k, p in enumerate(files)
+    ]
+    table.write_text("\n".join(["path,label,tone", *rows]) + "\n")
+    asked = ("--attribute", "tone=dark a", "--attribute", "tone=light", "--class", "cross")
+    result = cli(
+        "generate",
+        table,
+        *asked,
+        "--per-class",
+        2,
+        "--out",
+        tmp_path / "out",
+        "--workers",
+        1,
+        "--set",
+        "data.attributes=[tone]",
+        "--set",
+        "generators.flow.steps=5",
+        "--quiet",
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "4 images of 2 cells" in result.stdout
+    with (tmp_path / "out/provenance.csv").open() as stream:
+        told = {row["file"]: row["tone"] for row in csv.DictReader(stream)}
+    assert told == {
+        "images/cross/flow_dark-a_00000.png": "dark a",
+        "images/cross/flow_dark-a_00001.png": "dark a",
+        "images/cross/flow_light_00000.png": "light",
+        "images/cross/flow_light_00001.png": "light",
+    }
+
+
 def test_generate_fits_a_generator_on_images_first(
     tmp_path: Path, draw_images: Callable[..., Path]
 ) -> None:

@@ -121,6 +121,19 @@ def test_augmentation_moves_by_the_stated_amounts_and_zero_changes_nothing() -> 
     assert not torch.equal(moved[3], image[3])
 
 
+def test_half_of_the_examples_are_mirrored_where_that_is_wanted() -> None:
+    config = FlowConfig(batch_size=256, augmentation=0, flip="yes")
+    examples = _examples()
+    batch = training_batch(examples, config, seed=0, step=0)
+    images = to_pixels(batch.x_nchw - batch.times_n[:, None, None, None] * batch.target_nchw)
+    assert examples.pixels_nchw is not None
+    known = {image.numpy().tobytes() for image in examples.pixels_nchw}
+    turned = {image.numpy().tobytes() for image in examples.pixels_nchw.flip(3)}
+    drawn = [image.numpy().tobytes() for image in images]
+    assert set(drawn) <= known | turned
+    assert 0.4 < np.mean([image in known for image in drawn]) < 0.6
+
+
 def test_turning_an_oblong_image_keeps_its_shape_square() -> None:
     down, right = np.mgrid[:16, :48]
     blob = np.exp(-((down - 7.5) ** 2 + (right - 23.5) ** 2) / 18).astype(np.float32)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,39 @@ def test_the_unet_takes_any_size(shape: tuple[int, int, int]) -> None:
     network = build_network(json.loads(json.dumps(plan)), seed=0)
     x = torch.zeros(2, shape[2], *shape[:2])
     assert network(x, torch.rand(2), torch.tensor([[0], [2]])).shape == x.shape
+
+
+def _mirrored_shapes(count: int, *, size: int) -> ImageSet:
+    """Discs and bars: a mirror keeps these, as it does animals."""
+    pixels, labels = draw_images(count, seed=3, size=size)
+    kept = np.flatnonzero(labels < 2)
+    return ImageSet.from_arrays(pixels[kept], labels[kept], ("disc", "bars"))
+
+
+def _flips(train: ImageSet, folder: Path, **settings: Any) -> str:
+    """What a fit of one step made of the setting."""
+    inputs = _inputs(train, train.subset(np.arange(0)))
+    config = FlowConfig(steps=1, batch_size=4, readings=0, width=8, **settings)
+    fitted = FlowGenerator(config).fit(inputs, run=RunContext(folder=folder, seed=1))
+    return str(fitted.facts()["config"]["flip"])
+
+
+def test_mirrored_examples_follow_the_data(tmp_path: Path) -> None:
+    digits = load_digits()
+    pixels = np.rint(digits.images[:400, :, :, None] * (255 / 16)).astype(np.uint8)
+    numbers = ImageSet.from_arrays(pixels, digits.target[:400], tuple("0123456789"))
+    large = numbers.pixels().repeat(3, axis=1).repeat(3, axis=2)
+    numbers = ImageSet.from_arrays(large, numbers.labels, numbers.classes)
+    shapes = _mirrored_shapes(300, size=24)
+    for train, settings, expected in (
+        (shapes, {}, "no"),
+        (shapes, {"flip": "auto"}, "yes"),
+        (numbers, {"flip": "auto"}, "no"),
+        (numbers, {"flip": "yes"}, "yes"),
+    ):
+        folder = tmp_path / f"{len(train.classes)} {settings}"
+        folder.mkdir()
+        assert _flips(train, folder, **settings) == expected
 
 
 def test_chunks_end_at_the_micro_batch(fitted: FlowFitted) -> None:

@@ -11,21 +11,13 @@ from synthlift.errors import InputError
 from synthlift.spec.arms import expand_arms
 from synthlift.spec.study import Study
 from synthlift.spec.targets import class_cells
-from synthlift.study.budget import (
-    RESERVE,
-    Option,
-    Speeds,
-    Task,
-    arm_levels,
-    best_option,
-    expected_seconds,
-    parse_budget,
-)
+from synthlift.study.budget import RESERVE, arm_levels, best_option, parse_budget
+from synthlift.study.expecting import GeneratorSpeed, Option, Speeds, Task, expected_seconds
 
 ARMS = expand_arms(Study().arms, generators=["flow"])
 SPEEDS = {
-    32: Speeds(0.03, 0.1, 0.02, 1500, 2000),
-    64: Speeds(0.06, 0.3, 0.05, 1500, 2000),
+    32: Speeds(0.03, 1500, {"flow": GeneratorSpeed(0.1, 0.02, 2000)}),
+    64: Speeds(0.06, 1500, {"flow": GeneratorSpeed(0.3, 0.05, 2000)}),
 }
 
 
@@ -117,7 +109,7 @@ def test_choosing_inside_costs_time_and_is_done_where_it_fits() -> None:
     assert rich.chooses_inside
     plain, without, _ = best_option(task(), SPEEDS, budget=3600 * hours)
     assert not plain.chooses_inside
-    assert seconds > without + 3 * SPEEDS[64].generator_steps * SPEEDS[64].generator_step / 2
+    assert seconds > without + 3 * 2000 * 0.3 / 2
     tight, needed, _ = best_option(choosing, SPEEDS, budget=without / RESERVE + 1)
     assert not tight.chooses_inside
     assert needed <= without + 1
@@ -138,6 +130,36 @@ def test_what_is_left_over_goes_into_training() -> None:
                 expected_seconds(task(), richer, SPEEDS[option.image_size]) > RESERVE * 60 * minutes
             )
         assert seconds <= RESERVE * 60 * minutes
+
+
+def test_every_generator_that_arms_use_takes_its_own_time_and_steps() -> None:
+    names = ["flow", "gan", "cut_paste"]
+    mixed = {"kind": "mixed", "generator": "every"}
+    study = Study.model_validate({"generators": names, "arms": ["real", "augmented", mixed]})
+    arms = expand_arms(study.arms, generators=names)
+    whole = task(sizes=(32,), arms=arms, unbalanced=False, selects=False)
+    known = {"flow": GeneratorSpeed(0.1, 0.02, 2000), "gan": GeneratorSpeed(0.4, 0.0, 500)}
+    speeds = Speeds(0.03, 1500, known)
+
+    def needed(*generators: str, share: float = 1.0) -> float:
+        kept = tuple(a.name for a in arms if a.generator is None or a.generator in generators)
+        return expected_seconds(whole, Option(32, kept, 10, 5, share, 1.0), speeds)
+
+    rounds = 6 / (2 * 0.9)  # five fits on two workers
+    assert needed("flow", "gan") - needed("flow") > rounds * 500 * 0.4
+    assert needed("gan") - needed("cut_paste") == pytest.approx(rounds * 500 * 0.4 * 1.05)
+    saved = needed("flow", "gan") - needed("flow", "gan", share=0.5)
+    assert saved == pytest.approx(rounds * 0.5 * 1.05 * (2000 * 0.1 + 500 * 0.4))
+    everything = needed(*names)
+    rich, _, _ = best_option(whole, {32: speeds}, budget=everything / RESERVE + 1)
+    assert set(rich.arms) == {arm.name for arm in arms}
+    assert rich.generator_steps == {"flow": 2000, "gan": 500}
+    poor, _, _ = best_option(whole, {32: speeds}, budget=0.5 * needed("flow") / RESERVE)
+    assert {arm.generator for arm in arms if arm.name in poor.arms} == {None, "flow"}
+    assert poor.generator_share < 1
+    assert poor.generator_steps == {
+        name: round(speed.steps * poor.generator_share) for name, speed in known.items()
+    }
 
 
 def test_options_survive_json() -> None:

@@ -164,8 +164,9 @@ def test_cmmd_is_the_authors_estimate_of_its_definition() -> None:
     from sklearn.metrics.pairwise import rbf_kernel
 
     x, y = unit(40, seed=0), unit(30, seed=1, shift=0.5)
-    within = [rbf_kernel(z, gamma=1 / (2 * 10**2)).mean() for z in (x, y)]
-    between = rbf_kernel(x, y, gamma=1 / (2 * 10**2)).mean()
+    a, b, gamma = x.astype(np.float64), y.astype(np.float64), 1 / (2 * 10**2)
+    within = [rbf_kernel(z, gamma=gamma).mean() for z in (a, b)]
+    between = rbf_kernel(a, b, gamma=gamma).mean()
     assert cmmd(x, y) == pytest.approx(1000 * (sum(within) - 2 * between), rel=1e-5)
     assert cmmd(x, x) == pytest.approx(0, abs=1e-9)
 
@@ -174,5 +175,5 @@ def test_cmmd_tells_a_gap_from_its_floor() -> None:
     floor = cmmd(unit(100, seed=2), unit(100, seed=3))
     assert floor > 0
     assert cmmd(unit(100, seed=4), unit(100, seed=3)) < 2 * floor
-    assert cmmd(unit(100, seed=4, shift=0.5), unit(100, seed=3)) > 5 * floor
+    assert cmmd(unit(100, seed=4, shift=1), unit(100, seed=3)) > 5 * floor
     assert cmmd(unit(400, seed=2), unit(400, seed=3)) < floor / 2  # the fewer, the larger

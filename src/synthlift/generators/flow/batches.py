@@ -68,6 +68,9 @@ def _batch(
     images, wanted = examples.seen(pixels_nchw), examples.wanted_nk[rows]
     if transport is not None and transport.carries:
         images, wanted = transport(images, wanted, stream=stream)
+    if config.flip == "yes":
+        turned = torch.rand(count, generator=stream) < 0.5
+        images = torch.where(turned.to(device)[:, None, None, None], images.flip(3), images)
     augment = None if examples.moved_n4 is None else examples.moved_n4[rows]
     if augment is None and share > 0:
         augment = draw_augmentation(count, share=share, stream=stream).to(device)

@@ -24,6 +24,8 @@ class FlowConfig(ComponentConfig):
         steps: optimiser steps; auto is chosen from the number and size of the images.
         batch_size: training examples per step; auto is 128 for the MLP, 64 for the U-Net.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
+        optimizer: ``adam``, or ``muon`` for the matrices and convolutions between the first and the
+            last layer, the rest being left to Adam (Jordan 2024).
         network: ``mlp`` (residual, for tiny images) or ``unet``; auto goes by image size.
         width: features of the MLP, or channels of the U-Net's first level; auto goes by size, and
             is larger in latents, which are fewer places with more to say.
@@ -49,6 +51,9 @@ class FlowConfig(ComponentConfig):
         augmentation: share of examples that are shifted, turned and scaled a little; the network
             is told, so that nothing of it leaks into samples (Karras 2022, §5); auto is 0.8 for few
             images, else 0.5.
+        flip: whether examples are mirrored at random; auto tests on the training images whether
+            that keeps their class, and is no where attributes are learnt, which a mirror may
+            change; never in latents.
         ema: horizon of the averaged weights as a share of all steps.
         guidance_scale: classifier-free guidance (Ho & Salimans 2022); 1 = off.
         guidance_interval: times between which guidance is computed, 0 = image, 1 = noise
@@ -74,6 +79,7 @@ class FlowConfig(ComponentConfig):
     steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     learning_rate: float = Field(default=2e-3, gt=0)
+    optimizer: Literal["adam", "muon"] = "adam"
     network: Literal["auto", "mlp", "unet"] = "auto"
     width: Annotated[int, Field(ge=8, multiple_of=8)] | Literal["auto"] = "auto"
     depth: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
@@ -87,6 +93,7 @@ class FlowConfig(ComponentConfig):
     attribute_dropout: float = Field(default=0.15, ge=0, le=1)
     carry: bool = True
     augmentation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
+    flip: Literal["auto", "yes", "no"] = "no"
     ema: float = Field(default=0.1, gt=0, le=1)
     guidance_scale: float = Field(default=1.25, ge=0, le=20)
     guidance_interval: tuple[Share, Share] = (0.0, 1.0)

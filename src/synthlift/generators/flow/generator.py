@@ -44,6 +44,7 @@ from synthlift.types import (
     RunContext,
     SampleRequest,
 )
+from synthlift.vision.transforms import flip_keeps_class
 
 
 class FlowGenerator(Generator):
@@ -66,6 +67,7 @@ class FlowGenerator(Generator):
         data = _with_unlabelled(inputs, self.config)
         vocabulary = Vocabulary.of(inputs.train, self.config.attributes)
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
+        config = config.model_copy(update={"flip": "yes" if _flips(inputs, config) else "no"})
         space = open_space(config, image_shape=data.image_shape, device=run.device)
         plan = plan_network(config, image_shape=space.shape, conditions=vocabulary.sizes)
         network = build_network(plan, seed=seed_for(run.seed, "network")).to(run.device)
@@ -269,6 +271,14 @@ def _in_latents(
     assert isinstance(config.augmentation, float | int), "settle() comes first"
     share = float(config.augmentation)
     return space, latent_examples(examples, encoded, space, share=share)
+
+
+def _flips(inputs: FitInputs, config: FlowConfig) -> bool:
+    """Whether examples are mirrored."""
+    if config.autoencoder or config.flip == "no":
+        return False
+    tested = config.flip == "auto"
+    return not tested or (not config.attributes and flip_keeps_class(inputs.train)[0])
 
 
 def _with_unlabelled(inputs: FitInputs, config: FlowConfig) -> ImageSet:

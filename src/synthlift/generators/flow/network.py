@@ -20,6 +20,8 @@ COARSEST = 16
 """Patches a side, at most, in the U-Net: what a processor can train in minutes."""
 EARLIEST = 0.05
 """Smallest time that the predicted image is divided by."""
+OUTER = frozenset({"enter", "leave", "tables", "augment"})
+"""Layers of a U-Net that face the image or stand for what is asked; those between are hidden."""
 
 
 def plan_network(
@@ -59,6 +61,11 @@ def build_network(plan: Mapping[str, Any], *, seed: int) -> FlowNetwork:
         torch.default_generator.manual_seed(seed)
         network = kind(**settings)
     return EDMNetwork(network) if preconditioned else network
+
+
+def hidden(name: str) -> bool:
+    """Whether a parameter lies between a network's first and last layer."""
+    return name.removeprefix("inner.").split(".")[0] not in OUTER
 
 
 class FlowNetwork(nn.Module, ABC):

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from synthlift.generators.flow.batches import Batch, training_batches
 from synthlift.generators.flow.config import FlowConfig
-from synthlift.generators.flow.network import FlowNetwork
+from synthlift.generators.flow.network import FlowNetwork, hidden
 from synthlift.generators.learning.examples import Examples
 from synthlift.generators.learning.loop import Learner
 from synthlift.generators.learning.optimizer import (
     average_decay,
     learning_rate_factor,
+    matrices,
     update,
 )
 from synthlift.generators.learning.transport import Transport
@@ -43,6 +44,8 @@ class FlowLearner(Learner[Batch]):
         super().__init__("flow", network=network)
         self._transport = transport
         self._network, self._examples, self._config, self._seed = network, examples, config, seed
+        muon = config.optimizer == "muon"
+        self._orthogonal = matrices(network, chosen=hidden) if muon else ()
 
     def batches(self, steps: range) -> Generator[Batch, None, None]:
         """See :class:`~synthlift.generators.learning.loop.Learner`."""
@@ -70,5 +73,6 @@ class FlowLearner(Learner[Batch]):
             step=step,
             learning_rate=config.learning_rate * learning_rate_factor(step, config.steps),
             decay=average_decay(step, config.steps, horizon=config.ema),
+            orthogonal=self._orthogonal,
         )
         return {"loss": loss.detach()}

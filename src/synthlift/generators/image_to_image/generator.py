@@ -13,9 +13,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from synthlift.generators.adapting import adapted
 from synthlift.generators.image_to_image.config import ImageToImageConfig, Method
 from synthlift.generators.image_to_image.edges import edges
 from synthlift.generators.image_to_image.starting import StartingImages
+from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import NUMBERS, PipelineFitted, Settings, Wish
 from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task, open_controlnet
@@ -58,21 +60,24 @@ class ImageToImageGenerator(InputsGenerator):
         self.config = config
 
     def fit(self, inputs: FitInputs, *, run: RunContext) -> ImageToImageFitted:
-        """Note classes, attribute values and how often they meet.
+        """Note classes, attribute values and how often they meet, and adapt the pipeline.
 
         Raises:
             InputError: no labelled image, a placeholder that no attribute fills, or no masks where
-                the method needs them.
+                the method needs them; the pipeline cannot be adapted as its settings say.
+            SynthliftError: the loss of the adaptation is not finite.
         """
         facts = noted(self.config, inputs.train, seed=run.seed)
         prompts = ImageToImageFitted(inputs, facts, device=run.device).every_prompt()
-        return ImageToImageFitted(inputs, warned(facts, self.config, prompts), device=run.device)
+        facts, adapter = adapted(
+            self.config, inputs, facts=warned(facts, self.config, prompts), run=run
+        )
+        return ImageToImageFitted(inputs, facts, adapter=adapter, device=run.device)
 
     def reload(self, folder: Path, *, inputs: FitInputs, device: str = "cpu") -> ImageToImageFitted:
         """Read back what was noted; images and masks come with the inputs."""
-        return ImageToImageFitted(
-            inputs, json.loads((folder / FILE).read_text("utf-8")), device=device
-        )
+        facts = json.loads((folder / FILE).read_text("utf-8"))
+        return ImageToImageFitted(inputs, facts, adapter=Adapter.read(folder), device=device)
 
 
 class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
@@ -81,15 +86,23 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
     Args:
         inputs: the training images, and masks where the method needs them.
         facts: settings, classes, attribute values and how often they meet, JSON-able.
+        adapter: what was learnt of the training images, if anything was.
         device: torch device string.
     """
 
     file = FILE
     numbers: ClassVar[Mapping[str, tuple[float, float]]] = {**NUMBERS, "strength": (0.01, 1)}
 
-    def __init__(self, inputs: FitInputs, facts: Mapping[str, Any], *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        inputs: FitInputs,
+        facts: Mapping[str, Any],
+        *,
+        adapter: Adapter | None = None,
+        device: str = "cpu",
+    ) -> None:
         config = ImageToImageConfig.model_validate(facts["config"])
-        super().__init__(facts, config, device=device)
+        super().__init__(facts, config, adapter=adapter, device=device)
         self._starting = StartingImages(inputs, config, seed=facts["seed"])
 
     @property
@@ -115,7 +128,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
     def _settings(self, request: SampleRequest) -> ChangeSettings:
         usual = super()._settings(request)
         strength = self._starting.strength(request)
-        return ChangeSettings(usual.guidance_scale, usual.sampler_steps, strength)
+        return ChangeSettings(usual.guidance_scale, usual.sampler_steps, usual.adapter, strength)
 
     def _companions(self, request: SampleRequest) -> dict[str, str]:
         own = self._starting.attributes(self._row(request))

@@ -29,6 +29,7 @@ class Progress:
         readings: one record per look of the copying monitor.
         kept_step: the step whose weights are kept, or None while there was no look.
         kept_acceptable: whether its samples were acceptable.
+        kept_score: what they are compared by, if they are.
         refused: refused looks in a row since the last accepted one.
         problems: what looks found wrong, in words, by step.
     """
@@ -39,6 +40,7 @@ class Progress:
     readings: list[dict[str, Any]] = field(default_factory=list)
     kept_step: int | None = None
     kept_acceptable: bool = False
+    kept_score: float | None = None
     refused: int = 0
     problems: list[tuple[int, str]] = field(default_factory=list)
 

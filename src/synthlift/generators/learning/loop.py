@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -41,12 +41,14 @@ class Seen:
         copying: reading of the training monitor, where there is one.
         curves: further numbers for the history, by name.
         problem: what else is wrong with the samples, in words.
+        score: what weights are compared by, lower is better; None = later ones are better.
     """
 
     acceptable: bool
     copying: MonitorReading | None = None
     curves: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
+    score: float | None = None
 
 
 Look = Callable[[int, dict[str, Tensor]], Seen]
@@ -88,6 +90,9 @@ class Learner(ABC, Generic[B]):
         kind: of the generator, for messages and the log.
         networks: by name; moved into flat vectors.
     """
+
+    draws_from_the_start: ClassVar[bool] = False
+    """Whether samples are of use before the first step, so that a look there is, too."""
 
     def __init__(self, kind: str, **networks: nn.Module) -> None:
         self.kind = kind
@@ -135,9 +140,9 @@ def train(
         beside: what else is learnt from.
 
     Returns:
-        The weights to keep – the first network's average at the last look that was acceptable; if
-        none was, at the last one that did not copy, or else the first; at the end without looks –
-        and the history.
+        The weights to keep – the first network's average at the last look that was acceptable, or
+        at the one of the lowest score among these; if none was, at the last one that did not copy,
+        or else the first; at the end without looks – and the history.
 
     Raises:
         SynthliftError: a loss is not finite.
@@ -153,6 +158,8 @@ def train(
     window = max(1, min(LONGEST_WINDOW, steps // 100))
     saved, noted = time.monotonic(), progress.step
     totals: dict[str, Tensor] = {}
+    if look and learner.draws_from_the_start and looks and progress.step == 0:
+        _look(learner, state, look=look, run=run)
     with closing(learner.batches(range(progress.step, steps))) as batches:
         while progress.step < steps and progress.refused < PATIENCE:
             found = learner.step(next(batches), step=progress.step, memory=progress.memory)
@@ -178,7 +185,7 @@ def history(progress: Progress, *, steps: int | str) -> dict[str, Any]:
 
     Further curves than the loss, and warnings, are told where there are any.
     """
-    kept = progress.kept_step or progress.step
+    kept = progress.step if progress.kept_step is None else progress.kept_step
     verdicts = [bool(one["acceptable"]) for one in progress.readings if one["step"] == kept]
     further = {name: points for name, points in progress.curves.items() if name != "loss"}
     warnings = _warnings(progress)
@@ -265,13 +272,22 @@ def _look(learner: Learner[Any], state: TrainingState, *, look: Look, run: RunCo
     acceptable = seen.acceptable and not problem
     # Where nothing was acceptable yet, later weights are better ones, unless they copy more.
     copies = seen.copying is not None and not seen.copying.acceptable
-    if acceptable or state.kept is None or not (progress.kept_acceptable or copies):
+    if acceptable:
+        keep = not progress.kept_acceptable or _lower(seen.score, progress.kept_score)
+    else:
+        keep = state.kept is None or not (progress.kept_acceptable or copies)
+    if keep:
         state.kept = state.main.average.clone()
         progress.kept_step, progress.kept_acceptable = progress.step, acceptable
+        progress.kept_score = seen.score
     # Samples of the first steps may be refused too: only what follows an accepted look shows that
     # copying, or a collapse, has begun.
     begun = progress.kept_acceptable and not acceptable
     progress.refused = progress.refused + 1 if begun else 0
+
+
+def _lower(score: float | None, kept: float | None) -> bool:
+    return score is None or kept is None or score < kept
 
 
 def _fingerprint(kind: str, config: Schedule, *, seed: int, learnt: Sequence[Examples]) -> str:

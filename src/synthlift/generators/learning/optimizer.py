@@ -1,4 +1,4 @@
-"""Adam and weight averaging on one flat vector.
+"""Adam, Muon and weight averaging on one flat vector.
 
 All parameters are views of one vector, so that an update is a handful of vector operations and a
 check-point five tensors. (Constructing a ``torch.optim`` optimiser also imports ``torch._dynamo``,
@@ -8,6 +8,7 @@ check-point five tensors. (Constructing a ``torch.optim`` optimiser also imports
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,10 @@ from torch import Tensor, nn
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
 CLIP = 1.0
 WARM_UP = 0.05
+MATRIX_FACTOR = 10.0
+"""Spectral norm of a matrix's step, where it is orthogonalised, in learning rates."""
+QUINTIC = (3.4445, -4.7750, 2.0315)
+QUINTIC_STEPS = 5
 
 
 @dataclass
@@ -35,6 +40,35 @@ class FlatState:
     mean: Tensor
     square: Tensor
     average: Tensor
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A part of the flat vectors that is one matrix, row by row.
+
+    Attributes:
+        start, end: of the part.
+        rows: of the matrix; a convolution has one for each channel that it gives.
+    """
+
+    start: int
+    end: int
+    rows: int
+
+    def of(self, vector: Tensor) -> Tensor:
+        """The matrix as a view of a flat vector."""
+        return vector[self.start : self.end].view(self.rows, -1)
+
+
+def matrices(network: nn.Module, *, chosen: Callable[[str], bool]) -> tuple[Matrix, ...]:
+    """Where the weights of chosen parameters lie, as far as they are matrices or convolutions."""
+    found, start = [], 0
+    for name, parameter in network.named_parameters():
+        end = start + parameter.numel()
+        if parameter.ndim >= 2 and chosen(name):
+            found.append(Matrix(start, end, parameter.shape[0]))
+        start = end
+    return tuple(found)
 
 
 def flatten(network: nn.Module) -> FlatState:
@@ -75,9 +109,18 @@ def average_decay(step: int, steps: int, *, horizon: float) -> float:
 
 @torch.no_grad()
 def update(
-    state: FlatState, *, step: int, learning_rate: float, decay: float, beta1: float = BETA1
+    state: FlatState,
+    *,
+    step: int,
+    learning_rate: float,
+    decay: float,
+    beta1: float = BETA1,
+    orthogonal: Sequence[Matrix] = (),
 ) -> None:
     """One step of Adam (Kingma & Ba 2015, algorithm 1) on the clipped gradient, then averaging.
+
+    Some matrices take a step of Muon (Jordan 2024) instead: Nesterov's momentum, made orthogonal.
+    All directions then count alike, rather than the few in which gradients are large.
 
     Args:
         state: changed in place; its gradient is zeroed.
@@ -85,12 +128,33 @@ def update(
         learning_rate: of this step.
         decay: of the average, in [0, 1).
         beta1: of the gradient's running mean, in [0, 1).
+        orthogonal: the matrices that take a step of Muon.
     """
     gradient = state.gradient
     gradient.mul_((CLIP / (gradient.norm() + 1e-6)).clamp(max=1.0))
     state.mean.lerp_(gradient, 1 - beta1)
     state.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+    before = [matrix.of(state.weights).clone() for matrix in orthogonal]
     root = (state.square / (1 - BETA2 ** (step + 1))).sqrt_().add_(EPSILON)
     state.weights.addcdiv_(state.mean, root, value=-learning_rate / (1 - beta1 ** (step + 1)))
+    for matrix, weights in zip(orthogonal, before, strict=True):
+        ahead = torch.lerp(matrix.of(gradient), matrix.of(state.mean), beta1)
+        stretch = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+        weights.sub_(orthogonalised(ahead), alpha=MATRIX_FACTOR * stretch * learning_rate)
+        matrix.of(state.weights).copy_(weights)
     state.average.lerp_(state.weights, 1 - decay)
     gradient.zero_()
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """About the nearest matrix whose singular values are 1, by a quintic iteration (Jordan 2024).
+
+    Five steps bring singular values that are not tiny into about [0.7, 1.2], which is near enough.
+    """
+    a, b, c = QUINTIC
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x: Tensor = wide / (wide.norm() + 1e-7)
+    for _ in range(QUINTIC_STEPS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x if matrix.shape[0] <= matrix.shape[1] else x.T

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from synthlift.errors import InputError
+from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile
 from synthlift.generators.pipelines.files import hash_pipeline, pipeline_folder
 from synthlift.generators.pipelines.prompt_table import read_prompts
 from synthlift.generators.pipelines.suited import chunk, suited
@@ -19,6 +21,10 @@ from synthlift.weights.recognising import licence_of
 
 def _several(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str | dict) else value
 
 
 def _written(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -70,6 +76,10 @@ class PipelineConfig(ComponentConfig):
         dtype: number format of the network.
         micro_batch: images computed together; fixed, so that pixels never depend on how requests
             are batched. Small pipelines draw more together by default, large ones 4.
+        loras: LoRA files that were trained elsewhere, each a path or ``{path, weight}``; all of
+            them act.
+        adapt: how the pipeline is adapted to the training images, ``{kind: lora}`` or
+            ``{kind: textual_inversion}`` with their settings; by default it is not.
     """
 
     model: str
@@ -92,6 +102,32 @@ class PipelineConfig(ComponentConfig):
     size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] | Literal["auto"] = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     micro_batch: int = Field(default=4, ge=1, le=256)
+    loras: Annotated[tuple[LoraFile, ...], BeforeValidator(_listed)] = ()
+    adapt: AnyAdaptation | None = None
+
+    def automatic_steps(self, *, examples: int, image_shape: tuple[int, int, int]) -> int | None:
+        """Steps of the adaptation to this many images; what a planner cuts to a budget."""
+        del image_shape
+        adapt = self.adapt
+        if adapt is None:
+            return None
+        return adapt.automatic_steps(examples) if adapt.steps == "auto" else adapt.steps
+
+    def trained_with(self, **settings: Any) -> Mapping[str, Any]:
+        """See :class:`~synthlift.registry.ComponentConfig`: those of the adaptation."""
+        if self.adapt is None:
+            return {}
+        known = {name: v for name, v in settings.items() if name in type(self.adapt).model_fields}
+        return {"adapt": {**self.adapt.model_dump(mode="json"), **known}} if known else {}
+
+    def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
+        """Images sampled while an adapter is trained, and those of the prior before."""
+        del examples, image_shape
+        if self.adapt is None:
+            return 0
+        looks = self.adapt.readings + 1 if self.adapt.readings else 0
+        prior = self.adapt.prior.images if self.adapt.prior else 0
+        return looks * self.adapt.monitor_images + prior
 
     @model_validator(mode="before")
     @classmethod
@@ -130,6 +166,19 @@ class PipelineConfig(ComponentConfig):
                     f"the prompt '{text}' does not name the class; write {{label}} in it"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _names_what_is_learnt(self) -> Self:
+        if self.adapt is None or self.adapt.kind != "textual_inversion":
+            return self
+        for label, texts in self.class_prompts.items():
+            for text in texts:
+                if LABEL not in placeholders(text):
+                    raise ValueError(
+                        f"the prompt '{text}' of class '{label}' has no room for the word that "
+                        "textual inversion learns; write {label} in it"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _with_placeholders(self) -> Self:

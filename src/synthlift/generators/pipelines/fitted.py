@@ -19,6 +19,14 @@ from torch import Generator as Noise
 
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.pipelines.adapters import (
+    Adapter,
+    acting,
+    activate,
+    dress,
+    expanded,
+    given_weights,
+)
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import wording_of
@@ -37,10 +45,17 @@ C = TypeVar("C", bound=PipelineConfig)
 
 @dataclass(frozen=True)
 class Settings:
-    """What one call of the pipeline is made with; requests of equal settings go together."""
+    """What one call of the pipeline is made with; requests of equal settings go together.
+
+    Attributes:
+        guidance_scale: see :class:`PipelineConfig`.
+        sampler_steps: from noise to image.
+        adapter: name of the learnt adapter that acts; "" = none.
+    """
 
     guidance_scale: float
     sampler_steps: int
+    adapter: str
 
 
 class Wish(NamedTuple):
@@ -73,6 +88,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     Args:
         facts: settings, classes, attribute values and how often they meet, JSON-able.
         config: the settings among them.
+        adapter: what was learnt of the training images, if anything was.
         device: torch device string.
     """
 
@@ -81,11 +97,19 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     numbers: ClassVar[Mapping[str, tuple[float, float]]] = NUMBERS
     """Parameters that a request may set, with their ranges."""
 
-    def __init__(self, facts: Mapping[str, Any], config: C, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        facts: Mapping[str, Any],
+        config: C,
+        *,
+        adapter: Adapter | None = None,
+        device: str = "cpu",
+    ) -> None:
         self._facts, self._device, self._config = dict(facts), device, config
+        self._adapter = adapter
         self._texts: tuple[TextMemory, ...] = ()
         self._vocabulary = Vocabulary.from_json(facts)
-        self._wording = wording_of(config, seed=facts["seed"])
+        self._wording = wording_of(config, seed=facts["seed"], words=facts.get("words"))
 
     @property
     @abstractmethod
@@ -162,8 +186,10 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         return other
 
     def save(self, folder: Path) -> None:
-        """Write what was noted; the pipeline stays where it is, named by its hash."""
+        """Write what was noted and learnt; the pipeline stays where it is, named by its hash."""
         folder.mkdir(parents=True, exist_ok=True)
+        if self._adapter is not None:
+            self._adapter.save(folder)
         (folder / self.file).write_text(json.dumps(self._facts, indent=1), encoding="utf-8")
 
     def facts(self) -> dict[str, Any]:
@@ -192,7 +218,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         """What a request's images are computed with, beside its words; equal ones go together."""
         config, params = self._config, request.params
         scale = float(params.get("guidance_scale", config.guidance_scale))
-        return Settings(scale, int(params.get("sampler_steps", config.sampler_steps)))
+        steps = int(params.get("sampler_steps", config.sampler_steps))
+        return Settings(scale, steps, acting(config, request.label))
 
     def _avoided(self, request: SampleRequest) -> str:
         config, label = self._config, self._vocabulary.classes[request.label]
@@ -260,6 +287,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         opened = open_pipeline(
             self._config, task=self.task, device=self._device, parts=self._parts()
         )
+        dress(opened, self._config, self._adapter)
         self._texts = remember_texts(opened)
         return opened
 
@@ -267,18 +295,32 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         """Parts that the pipeline is opened with beside its own, by name."""
         return {}
 
+    def _let_act(self, adapter: str) -> None:
+        """Let the LoRA files act, and of the learnt adapters the one of this name."""
+        pipeline = self._pipeline
+        for memory in self._texts:
+            memory.acting = adapter
+        if self._config.loras or adapter:
+            learnt = {adapter: 1.0} if adapter else {}
+            activate(pipeline, {**given_weights(self._config.loras), **learnt})
+
     def _native_size(self) -> tuple[int, int]:
         """Height and width in pixels at which the pipeline draws."""
         return sides(self._pipeline, asked=self._config.size)
 
-    @torch.inference_mode()
     def _draw(self, wishes: Sequence[Wish], settings: Settings) -> UInt8:
-        """Draw one chunk, uint8 [n, H, W, C]; always computed at its full size."""
+        """Draw one chunk at the study's size, uint8 [n, H, W, C]."""
+        return np.stack([self._fitted(image) for image in self._drawn(wishes, settings)])
+
+    @torch.inference_mode()
+    def _drawn(self, wishes: Sequence[Wish], settings: Settings) -> Float32:
+        """One chunk at the pipeline's size, [n, h, w, 3]; always computed at its full size."""
         config = self._config
         padded = [*wishes, *[wishes[-1]] * (config.micro_batch - len(wishes))]
         avoided = [wish.avoided for wish in padded]
+        self._let_act(settings.adapter)
         told = {
-            "prompt": [wish.prompt for wish in padded],
+            "prompt": [self._in_tokens(wish.prompt) for wish in padded],
             # Not every pipeline takes one; without any, none is told.
             **({"negative_prompt": avoided} if any(avoided) else {}),
             "guidance_scale": settings.guidance_scale,
@@ -287,14 +329,18 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             "generator": [Noise("cpu").manual_seed(wish.seed % 2**63) for wish in padded],
             "output_type": "np",
         }
-        drawn = self._call(padded, settings, told)[: len(wishes)]
+        drawn: Float32 = self._call(padded, settings, told)[: len(wishes)]
         if not np.isfinite(drawn).all():
             raise InputError(
                 f"the text-to-image model '{config.model}' drew numbers that are no colours",
                 rule=f"images are finite; the number format was {config.dtype}",
                 remedy="set dtype: float32",
             )
-        return np.stack([self._fitted(image) for image in drawn])
+        return drawn
+
+    def _in_tokens(self, prompt: str) -> str:
+        vectors = getattr(self._config.adapt, "vectors", 1)
+        return expanded(prompt, list(self._facts.get("words", {}).values()), vectors=vectors)
 
     def _fitted(self, image: np.ndarray) -> UInt8:
         height, width, channels = self.image_shape

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.pipelines.adapter_settings import learnt_words
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import pipeline_folder
 from synthlift.generators.pipelines.tokens import lost_words
@@ -25,6 +26,7 @@ def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, An
         InputError: no labelled image, or a placeholder that no attribute fills.
     """
     wording_of(config, seed=seed).check(train.classes, tuple(train.attributes))
+    inverting = config.adapt is not None and config.adapt.kind == "textual_inversion"
     vocabulary = Vocabulary.of(train, config.attributes)
     columns = [train.attributes[name].tolist() for name in vocabulary.attributes]
     rows = zip(train.labels.tolist(), *columns, strict=True)
@@ -35,6 +37,7 @@ def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, An
         "seed": seed,
         "image_shape": list(train.image_shape),
         "together": [[list(row), count] for row, count in sorted(together.items())],
+        **({"words": learnt_words(vocabulary.classes, vocabulary.counts)} if inverting else {}),
     }
 
 
@@ -48,18 +51,28 @@ def warned(
         config: the settings.
         prompts: class and prompt of whatever may be asked for.
     """
-    wording, vocabulary = wording_of(config, seed=facts["seed"]), Vocabulary.from_json(facts)
-    found = [*_ambiguities(wording, vocabulary), *_too_long(config, prompts)]
+    words, vocabulary = facts.get("words", {}), Vocabulary.from_json(facts)
+    wording = wording_of(config, seed=facts["seed"], words=words)
+    found = [*_ambiguities(wording, vocabulary), *_too_long(config, prompts, words)]
     return {**facts, **({"warnings": found} if found else {})}
 
 
-def wording_of(config: PipelineConfig, *, seed: int) -> Wording:
-    """What the settings say about words."""
+def wording_of(
+    config: PipelineConfig, *, seed: int, words: Mapping[str, str] | None = None
+) -> Wording:
+    """What the settings say about words.
+
+    Args:
+        config: the settings.
+        seed: of the order of words.
+        words: by class, those that were learnt; they take the place of its name and synonyms.
+    """
+    words = words or {}
     return Wording(
         templates=config.prompt,
         own=config.class_prompts,
-        names=config.names,
-        synonyms=config.synonyms,
+        names={**config.names, **words},
+        synonyms={k: v for k, v in config.synonyms.items() if k not in words},
         phrases=config.phrases,
         every=config.combine == "all",
         seed=seed,
@@ -76,13 +89,18 @@ def _ambiguities(wording: Wording, vocabulary: Vocabulary) -> Iterator[str]:
             )
 
 
-def _too_long(config: PipelineConfig, prompts: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _too_long(
+    config: PipelineConfig, prompts: Iterable[tuple[str, str]], words: Mapping[str, str]
+) -> Iterator[str]:
     """A warning for each class whose longest prompt is cut by the text encoder."""
+    vectors = getattr(config.adapt, "vectors", 1)
     longest: dict[str, str] = {}
     for label, prompt in dict.fromkeys(islice(prompts, MOST_CHECKED)):
         longest[label] = max(longest.get(label, ""), prompt, key=len)
-    for prompt in longest.values():
-        if lost := lost_words(pipeline_folder(config.model), prompt):
+    for label, prompt in longest.items():
+        # The tokenizer in the folder does not know what was learnt: a letter takes as many tokens.
+        known = prompt.replace(words[label], "a " * vectors) if label in words else prompt
+        if lost := lost_words(pipeline_folder(config.model), known):
             yield (
                 f"the prompt '{prompt}' is longer than the text encoder reads: the words "
                 f"'{lost}' are not seen"

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synthlift.generators.adapting import adapted
+from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
 from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task
@@ -15,25 +17,30 @@ from synthlift.types import FitInputs, Generator, RunContext
 
 
 class TextToImageGenerator(Generator):
-    """Prompts a pretrained pipeline; nothing is learnt but which attributes go together."""
+    """Prompts a pretrained pipeline, adapted to the training images where its settings say so."""
 
     def __init__(self, config: TextToImageConfig) -> None:
         self.config = config
 
     def fit(self, inputs: FitInputs, *, run: RunContext) -> TextToImageFitted:
-        """Note classes, attribute values and how often they meet.
+        """Note classes, attribute values and how often they meet, and adapt the pipeline.
 
         Raises:
-            InputError: no labelled image, or a placeholder that no attribute fills.
+            InputError: no labelled image, or a placeholder that no attribute fills; the pipeline
+                cannot be adapted as its settings say.
+            SynthliftError: the loss of the adaptation is not finite.
         """
         facts = noted(self.config, inputs.train, seed=run.seed)
         prompts = TextToImageFitted(facts, device=run.device).every_prompt()
-        return TextToImageFitted(warned(facts, self.config, prompts), device=run.device)
+        facts, adapter = adapted(
+            self.config, inputs, facts=warned(facts, self.config, prompts), run=run
+        )
+        return TextToImageFitted(facts, adapter=adapter, device=run.device)
 
     def load(self, folder: Path, *, device: str = "cpu") -> TextToImageFitted:
         """Read what was noted; the pipeline is opened when images are asked for."""
         facts = json.loads((folder / TextToImageFitted.file).read_text("utf-8"))
-        return TextToImageFitted(facts, device=device)
+        return TextToImageFitted(facts, adapter=Adapter.read(folder), device=device)
 
 
 class TextToImageFitted(PipelineFitted[TextToImageConfig]):
@@ -41,14 +48,17 @@ class TextToImageFitted(PipelineFitted[TextToImageConfig]):
 
     Args:
         facts: settings, classes, attribute values and how often they meet, JSON-able.
+        adapter: what was learnt of the training images, if anything was.
         device: torch device string.
     """
 
     file = "text_to_image.json"
 
-    def __init__(self, facts: Mapping[str, Any], *, device: str = "cpu") -> None:
+    def __init__(
+        self, facts: Mapping[str, Any], *, adapter: Adapter | None = None, device: str = "cpu"
+    ) -> None:
         config = TextToImageConfig.model_validate(facts["config"])
-        super().__init__(facts, config, device=device)
+        super().__init__(facts, config, adapter=adapter, device=device)
 
     @property
     def task(self) -> Task:

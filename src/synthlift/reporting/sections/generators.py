@@ -46,7 +46,7 @@ def _view(reading: Reading, result: GeneratorResult) -> View:
         facts.append(("parameters", text.count(result.parameters)))
     if result.images_per_second is not None:
         facts.append(("speed", f"{text.rate(result.images_per_second)} images per second"))
-    facts += _pairs(result)
+    facts += [*_pairs(result), *_adaptation(result)]
     facts.append(("copying gate", "stopped this generator" if result.gate_stopped else "passed"))
     return View(
         result=result,
@@ -87,6 +87,24 @@ def _pairs(result: GeneratorResult) -> list[tuple[str, Markup | str]]:
             if before is not None:
                 value += f" (untranslated {form.format(before)})"
             found.append((words, value))
+    return found
+
+
+def _adaptation(result: GeneratorResult) -> list[tuple[str, Markup | str]]:
+    """How a pretrained pipeline was adapted to the training images."""
+    told = result.adaptation
+    if told is None:
+        return []
+    way = {"lora": "low-rank additions (LoRA)", "textual_inversion": "new words"}[told.kind]
+    found: list[tuple[str, Markup | str]] = [
+        ("adapted by", way + (f", {told.adapters} adapters" if told.adapters > 1 else "")),
+        ("adapted to", f"{text.count(told.images)} training images"),
+        ("steps used", f"{text.count(told.steps_kept)} of {text.count(told.steps_done)}"),
+    ]
+    if told.loss_before is not None and told.loss_after is not None:
+        losses = f"{told.loss_before:.4g} before, {told.loss_after:.4g} after"
+        found.append(("loss on validation images", losses))
+    found.append(("what was learnt, SHA-256", ", ".join(one[:12] for one in told.sha256)))
     return found
 
 

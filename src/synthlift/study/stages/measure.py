@@ -27,20 +27,23 @@ def flip(request: StageRequest, context: StageContext) -> Summary:
     return {"keeps_class": bool(keeps), "reason": reason}
 
 
-def speed(request: StageRequest, context: StageContext) -> Summary:
-    """Stage: seconds per classifier step, generator step and sampled image at one size.
+def classifier_speed(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: seconds per classifier step at one size.
 
     Noise images of the wanted shape are enough: time does not depend on what they show.
     """
     load_plugins(request)
+    images = _noise(request.config["shape"], request.config["classes"], ())
+    return {"classifier_step": _classifier_step(request, context, images)}
+
+
+def generator_speed(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: seconds per training step and per sampled image of one generator at one size."""
+    load_plugins(request)
     config = request.config
-    generator: dict[str, Any] = config["generator"] or {"config": {}}
-    attributes = generator["config"].get("attributes", ())
+    attributes = config["generator"]["config"].get("attributes", ())
     images = _noise(config["shape"], config["classes"], attributes)
-    summary: dict[str, Any] = {"classifier_step": _classifier_step(request, context, images)}
-    if config["generator"] is not None:
-        summary.update(_generator_seconds(request, context, images))
-    return summary
+    return dict(_generator_seconds(request, context, images))
 
 
 def _noise(shape: list[int], classes: int, attributes: Sequence[str]) -> ImageSet:
@@ -97,7 +100,8 @@ def _generator_seconds(
 
     def seconds(steps: int) -> float:
         nonlocal fitted
-        short = {**component, "config": {**component["config"], "steps": steps}}
+        cut = settings.trained_with(steps=steps)
+        short = {**component, "config": {**component["config"], **cut}}
         folder = context.work / f"generator-{steps}"
         folder.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
@@ -115,7 +119,7 @@ def _generator_seconds(
     began = time.perf_counter()
     made = sum(len(batch) for batch in fitted.sample(requests))
     image = (time.perf_counter() - began) / max(1, made)
-    return {"generator_step": step, "sampled_image": image}
+    return {"step": step, "sampled_image": image}
 
 
 def _difference(seconds: Any) -> float:

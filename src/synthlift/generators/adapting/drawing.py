@@ -1,0 +1,54 @@
+"""Images of the pipeline as it is in memory while it is adapted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
+from synthlift.generators.pipelines.opening import Task
+from synthlift.types import Float32, SampleRequest
+
+
+class PromptedDraws(PipelineFitted[PipelineConfig]):
+    """Draws from words with a pipeline that is given, whatever it wears.
+
+    Args:
+        facts: settings, classes, attribute values and how often they meet, JSON-able.
+        config: the settings among them.
+        pipeline: makes images from text.
+    """
+
+    file = "prompted.json"
+
+    def __init__(self, facts: Mapping[str, Any], config: PipelineConfig, pipeline: Any) -> None:
+        super().__init__(facts, config)
+        self._opened = pipeline
+
+    @property
+    def task(self) -> Task:
+        """What the pipeline was opened for."""
+        return "text_to_image"
+
+    @property
+    def _pipeline(self) -> Any:
+        return self._opened
+
+    def _let_act(self, adapter: str) -> None:
+        del adapter
+
+    def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
+        del wishes, settings
+        size = self._config.size
+        side = {} if size == "auto" else {"height": size, "width": size}
+        return self._pipeline(**told, **side).images
+
+    def images(self, prompts: Sequence[str], *, seeds: Sequence[int]) -> Float32:
+        """Images [n, H, W, 3] in [0, 1] at the pipeline's size, at most ``micro_batch``."""
+        config = self._config
+        wishes = [
+            Wish(SampleRequest(index=i, label=0, seed=seed), prompt, config.negative_prompt, seed)
+            for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+        ]
+        return self._drawn(wishes, Settings(config.guidance_scale, config.sampler_steps, ""))

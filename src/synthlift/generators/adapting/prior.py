@@ -1,0 +1,75 @@
+"""What the pipeline drew before it was adapted, so that it goes on drawing it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from synthlift.generators.adapting.drawing import PromptedDraws
+from synthlift.generators.adapting.latents import Half, Latents, as_half, keep
+from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.pipelines.adapter_settings import Prior
+from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.noting import wording_of
+from synthlift.seeds import seed_for
+from synthlift.types import RunContext
+
+
+@dataclass(frozen=True)
+class Preserved:
+    """Images that the pipeline drew, as latents float16 [N, h, w, c], and their prompts."""
+
+    latents: Half
+    prompts: tuple[str, ...]
+
+
+def preserved(
+    prior: Prior,
+    draws: PromptedDraws,
+    latents: Latents,
+    *,
+    config: PipelineConfig,
+    vocabulary: Vocabulary,
+    run: RunContext,
+) -> Preserved:
+    """Draw the images of the prior, or take what an earlier attempt has left.
+
+    Args:
+        prior: how many, from which prompts.
+        draws: the pipeline before it is adapted.
+        latents: of the pipeline.
+        config: how the pipeline draws, and its words for the classes.
+        vocabulary: the classes.
+        run: folder for what was drawn, seed, progress.
+    """
+    prompts = _prompts(prior, config, vocabulary, seed=run.seed)
+    found: list[Half] = []
+    size = config.micro_batch
+    for start in range(0, prior.images, size):
+        asked = prompts[start : start + size]
+        seeds = [seed_for(run.seed, "prior", start + i) for i in range(len(asked))]
+        name = hashlib.sha256(repr((config.model_dump_json(), asked, seeds)).encode()).hexdigest()
+        file = run.folder / "prior" / f"{start:08d}-{name[:24]}.npy"
+        if not file.is_file():
+            images = draws.images(asked, seeds=seeds)
+            keep(file, as_half(latents.of_images(images)))
+        found.append(np.load(file))
+        run.progress(start + len(asked), prior.images, "prior")
+    return Preserved(np.concatenate(found), prompts)
+
+
+def _prompts(
+    prior: Prior, config: PipelineConfig, vocabulary: Vocabulary, *, seed: int
+) -> tuple[str, ...]:
+    """Of each image; classes take turns."""
+    present = [k for k, n in zip(vocabulary.classes, vocabulary.counts, strict=True) if n]
+    usual = wording_of(config, seed=seed)
+    if not prior.prompts:
+        turns = (divmod(i, len(present)) for i in range(prior.images))
+        return tuple(usual.phrasing(present[place], lap).says({}) for lap, place in turns)
+    order = torch.Generator().manual_seed(seed_for(seed, "prior prompts"))
+    places = torch.randperm(prior.images, generator=order) % len(prior.prompts)
+    return tuple(prior.prompts[place] for place in places.tolist())

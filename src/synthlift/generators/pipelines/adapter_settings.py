@@ -1,0 +1,192 @@
+"""How a pipeline is adapted to few images, and adapters that exist already. No torch here."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from synthlift.errors import InputError
+from synthlift.weights.locating import locate
+
+SAFE = ".safetensors"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoraFile(_Frozen):
+    """An adapter that was trained elsewhere; a path alone stands for weight 1.
+
+    Attributes:
+        path: file of safetensors in a format that diffusers reads for this pipeline, or a folder
+            with one; or a name from ``synthlift models list``; or hf:OWNER/NAME, which downloads.
+        weight: how strongly it acts; negative = the other way.
+        sha256: of the file; filled in, so that keys follow the content.
+    """
+
+    path: str
+    weight: float = Field(default=1.0, ge=-10, le=10)
+    sha256: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hash(cls, value: Any) -> Any:
+        told = {"path": value} if isinstance(value, str) else value
+        # A saved generator carries the hash, see PipelineConfig.
+        if not isinstance(told, dict) or not told.get("path") or told.get("sha256"):
+            return told
+        return {**told, "sha256": hash_lora(told["path"])}
+
+
+class Prior(_Frozen):
+    """Prior preservation (Ruiz 2023): what the pipeline drew before is learnt beside the images.
+
+    Attributes:
+        images: drawn before training.
+        weight: of their loss beside that of the training images.
+        prompts: texts that they are drawn from, equally often; by default those of the classes.
+    """
+
+    images: int = Field(default=64, ge=1)
+    weight: float = Field(default=1.0, gt=0)
+    prompts: Annotated[tuple[str, ...], Field(max_length=10_000)] = ()
+
+
+class Adaptation(_Frozen):
+    """Settings that both ways of adapting have.
+
+    Attributes:
+        steps: optimiser steps in all; auto goes by the number of training images.
+        batch_size: training images per step; their gradients are summed in parts of the
+            generator's ``micro_batch``.
+        learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
+        class_balance: 0 = classes as they come, 1 = equally often.
+        flip: learn mirrored images, too; only where mirroring keeps the class.
+        min_snr: limit on a noise level's weight (Hang 2023); none = all levels weigh the same. Not
+            for pipelines of flow matching.
+        gradient_checkpointing: compute layers again in the backward pass rather than keep them;
+            auto = where the network has more than 100 million weights.
+        prior: see :class:`Prior`; none = the training images alone are learnt.
+        validation_images: images of the validation set on which check-points are compared, at most.
+        ema: horizon of the averaged weights as a share of all steps.
+        readings: how often, beside the beginning, samples and validation loss are looked at;
+            0 = never.
+        monitor_images: samples per reading.
+        checkpoint_seconds: time between check-points from which a killed fit goes on.
+    """
+
+    steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    class_balance: float = Field(default=0.25, ge=0, le=1)
+    flip: bool = False
+    min_snr: Annotated[float, Field(gt=0)] | None = None
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    prior: Prior | None = None
+    validation_images: int = Field(default=64, ge=0)
+    ema: float = Field(default=0.1, gt=0, le=1)
+    readings: int = Field(default=4, ge=0)
+    monitor_images: int = Field(default=32, ge=1)
+    checkpoint_seconds: float = Field(default=60.0, gt=0)
+
+
+class LoraAdaptation(Adaptation):
+    """Low-rank additions to the weights (Hu 2022), as DataDream learns them (Kim 2024).
+
+    Attributes:
+        kind: lora.
+        rank: of the additions.
+        layers: attention = the projections of the attention layers; all = every linear and
+            convolutional layer of the network that removes the noise.
+        text_encoder: adapt the attention layers of the text encoders, too.
+        per_class: one adapter a class instead of one for all.
+    """
+
+    kind: Literal["lora"]
+    rank: int = Field(default=8, ge=1, le=1024)
+    layers: Literal["attention", "all"] = "attention"
+    text_encoder: bool = False
+    per_class: bool = False
+
+    def automatic_steps(self, examples: int) -> int:
+        """Steps that ``auto`` stands for: some 200 epochs at 8 images a step, as DataDream."""
+        if self.per_class:
+            return min(20_000, max(400, 50 * examples))
+        return min(3000, max(400, 25 * examples))
+
+
+class InversionAdaptation(Adaptation):
+    """A new word a class (Gal 2023), as DA-Fusion learns them; the pipeline stays as it is.
+
+    Attributes:
+        kind: textual_inversion.
+        vectors: that stand for a word together.
+        learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
+    """
+
+    kind: Literal["textual_inversion"]
+    vectors: int = Field(default=1, ge=1, le=16)
+    learning_rate: float = Field(default=2e-3, gt=0)
+
+    def automatic_steps(self, examples: int) -> int:
+        """Steps that ``auto`` stands for."""
+        return min(3000, max(400, 25 * examples))
+
+
+AnyAdaptation = Annotated[LoraAdaptation | InversionAdaptation, Field(discriminator="kind")]
+
+
+def learnt_words(classes: Sequence[str], counts: Sequence[int]) -> dict[str, str]:
+    """The word that each class with training images is learnt under, such as ``<crane>``."""
+    words: dict[str, str] = {}
+    for index, (label, count) in enumerate(zip(classes, counts, strict=True)):
+        if not count:
+            continue
+        # Tokenizers of CLIP know small letters only.
+        plain = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+        word = f"<{plain or f'class-{index}'}>"
+        words[label] = f"<{plain}-{index}>" if word in words.values() else word
+    return words
+
+
+def vectors_of(word: str, vectors: int) -> list[str]:
+    """The tokens that stand for a learnt word together, the word itself first."""
+    return [word, *(f"{word[:-1]}|{i}>" for i in range(1, vectors))]
+
+
+def lora_file(said: str) -> Path:
+    """The file that is meant: a path, a folder with one, or a name; see ``weights.locating``.
+
+    Raises:
+        InputError: there is no such file, or it is of a format that can run code.
+    """
+    path = locate(said)
+    found = sorted(path.glob(f"*{SAFE}")) if path.is_dir() else [path]
+    if len(found) == 1 and found[0].is_file() and found[0].suffix == SAFE:
+        return found[0]
+    what = "is no file of safetensors" if path.is_file() else "does not exist"
+    raise InputError(
+        f"the LoRA file '{said}' " + (f"holds {len(found)} of {SAFE}" if path.is_dir() else what),
+        rule="'loras' lists files of safetensors: other formats can run code when loaded",
+        remedy="give the .safetensors file itself, or convert the weights",
+    )
+
+
+def hash_lora(said: str) -> str:
+    """SHA-256 (hex) of a LoRA file; errors as in :func:`lora_file`."""
+    path = lora_file(said)
+    facts = path.stat()
+    return _hash_file(path, facts.st_size, facts.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _hash_file(path: Path, _size: int, _changed: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

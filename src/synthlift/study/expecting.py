@@ -1,0 +1,200 @@
+"""What a study will take: how its time follows from measured speeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from synthlift.spec.arms import Arm
+from synthlift.spec.targets import Cell
+from synthlift.study.layout import most_wanted, wanted_images
+
+START_SECONDS = 8.0
+MODEL_SECONDS = 0.25
+FIT_SECONDS = 2.0
+CHUNK = 64
+"""Images per chunk, and per class of the reserved test stream: a generator's micro-batch."""
+
+STRENGTHS_COMPARED = 3
+CHOOSING_FOLDS = 3
+KEEP_FACTOR = 1.2
+"""Samples per image that filters keep, to expect with the default ones."""
+PARALLEL = 0.9
+"""Speed of a worker beside others, which share caches and memory with it."""
+
+
+@dataclass(frozen=True)
+class GeneratorSpeed:
+    """Measured seconds of one generator, and the steps wanted of it.
+
+    Attributes:
+        step: of its training.
+        sampled_image: of one image.
+        steps: wanted where nothing is cut; 0 = it is not trained in steps.
+        monitored_images: that it samples while it trains.
+    """
+
+    step: float = 0.0
+    sampled_image: float = 0.0
+    steps: int = 0
+    monitored_images: int = 0
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Measured seconds, one thread, at one image size, and the steps wanted there.
+
+    Attributes:
+        classifier_step: of the classifier's training.
+        training_steps: wanted of it.
+        generators: by name, those that arms use.
+    """
+
+    classifier_step: float
+    training_steps: int
+    generators: Mapping[str, GeneratorSpeed] = field(default_factory=dict)
+
+
+Inside = Literal["no", "if it fits", "always"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be cut: see ``planning.describe_task``.
+
+    Attributes:
+        sizes: image sizes to choose from, the largest first.
+        arms: all arms of the study.
+        cells: training images of the finest cells that arms aim at; classes without images too.
+        unbalanced: whether predeclared arms adjust for class sizes.
+        design, folds, fits, replicates, test_images, workers: as they are called everywhere.
+        selects: whether validation may be used for choices.
+        inside: whether choices are made in folds of the training sets (``crossing``).
+        filter_trials: models of one replicate and generator that only compare filter strengths.
+        selected_share: what selectors keep of what filters kept, in (0, 1].
+    """
+
+    sizes: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    cells: Mapping[Cell, int]
+    unbalanced: bool
+    design: str
+    folds: int
+    fits: int
+    replicates: int
+    test_images: int
+    workers: int
+    selects: bool
+    inside: Inside = "no"
+    filter_trials: int = 0
+    selected_share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to run the study.
+
+    Attributes:
+        image_size, arms, replicates, fits: as they are called everywhere.
+        generator_share, training_share: of the wanted steps.
+        multiple_share: of the multiples asked for.
+        generator_steps: what the share amounts to for each generator that is trained in steps,
+            once chosen.
+        training_steps: what the share amounts to, once chosen.
+        chooses_inside: whether choices are made in folds of the training sets.
+    """
+
+    image_size: int
+    arms: tuple[str, ...]
+    replicates: int
+    fits: int
+    generator_share: float
+    training_share: float
+    multiple_share: float = 1.0
+    generator_steps: Mapping[str, int] = field(default_factory=dict)
+    training_steps: int | None = None
+    chooses_inside: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """For the decision's record."""
+        return {**asdict(self), "arms": list(self.arms)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Option:
+        """Read back what :meth:`as_json` gave; further keys are left out."""
+        known = {name: value[name] for name in cls.__dataclass_fields__}
+        return cls(**{**known, "arms": tuple(known["arms"])})
+
+
+def scaled(arm: Arm, share: float) -> Arm:
+    """The arm with its multiple cut to a share of it, and named accordingly."""
+    if share == 1 or not arm.uses_synthetic:
+        return arm
+    multiple = round(arm.multiple * share, 4)
+    name = arm.name.replace(f"@{arm.multiple:g}", f"@{multiple:g}")
+    return arm.model_copy(update={"multiple": multiple, "name": name})
+
+
+def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
+    """Expected wall time of an option on ``task.workers`` one-thread processes."""
+    arms = [scaled(a, option.multiple_share) for a in task.arms if a.name in option.arms]
+    used = dict.fromkeys(arm.generator for arm in arms if arm.generator and arm.uses_synthetic)
+    fits = option.replicates if task.design == "cross_validated" else option.fits
+    fits = min(fits, option.replicates) if used else 0
+    steps = speeds.training_steps * option.training_share
+    model = steps * speeds.classifier_step + MODEL_SECONDS
+    scorer = model if used else 0
+    training = sampling = 0.0
+    for name in used:
+        speed = speeds.generators.get(name, GeneratorSpeed())
+        training += speed.steps * option.generator_share * speed.step * 1.05 + FIT_SECONDS
+        images = speed.monitored_images + _images_of(task, arms, name)
+        sampling += images * speed.sampled_image * 1.1
+    fit = training + sampling + scorer
+    parallel = task.workers * PARALLEL
+    fit_rounds = -(-fits // task.workers) * task.workers
+    trials = task.filter_trials * len(used)
+    models = option.replicates * len(arms) + _tuning_models(task, option)
+    models += trials * _compared_on(task, option) * task.selects
+    if any(arm.target.by is not None for arm in arms):
+        models += CHOOSING_FOLDS * _training_sets(task, option)
+    seconds = START_SECONDS + (fit_rounds * fit + models * model) / parallel
+    if not option.chooses_inside:
+        return seconds
+    # The study up to its choices, on two thirds of every training set, three times.
+    inside = CHOOSING_FOLDS * _training_sets(task, option)
+    third = fit - sampling / 3 if used else 0.0
+    compared = len(arms) + STRENGTHS_COMPARED - 1 + trials
+    return seconds + inside * (third + compared * model) / parallel
+
+
+def _images_of(task: Task, arms: Sequence[Arm], generator: str) -> int:
+    """Images that are sampled of one generator in a fit."""
+    needs = most_wanted(wanted_images(a, task.cells) for a in arms if a.generator == generator)
+    return sum(_sampled(need / task.selected_share) for need in needs.values())
+
+
+def _training_sets(task: Task, option: Option) -> int:
+    return {"fixed": 1, "redrawn": option.fits}.get(task.design, option.replicates)
+
+
+def _tuning_models(task: Task, option: Option) -> int:
+    """Models that compare augmentation strengths, where validation chooses."""
+    tuned = any(a.recipe.augmentation == "tuned" for a in task.arms if a.name in option.arms)
+    return (STRENGTHS_COMPARED - 1) * _compared_on(task, option) * (tuned and task.selects)
+
+
+def _compared_on(task: Task, option: Option) -> int:
+    """Replicates that choices on validation are made by: those of the rounds that choose."""
+    crossed = task.design == "cross_validated"
+    return option.replicates if crossed else min(option.fits, option.replicates)
+
+
+def _sampled(kept: float) -> int:
+    """Images sampled of a class for ``kept`` ones: whole chunks, and the reserved test stream.
+
+    ``kept`` is what filters are to leave, before selectors choose among it.
+    """
+    chunks = max(1, -(-round(kept * KEEP_FACTOR) // CHUNK))
+    return (chunks + 1) * CHUNK

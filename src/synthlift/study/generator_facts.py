@@ -1,0 +1,136 @@
+"""What ``results.json`` says of generators, from the artefacts of their fits and samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from synthlift.spec.facts import AdaptationResult, Estimate, GeneratorResult
+from synthlift.store import Artefact
+from synthlift.study.components import settings_of
+from synthlift.study.membership import membership_results
+from synthlift.study.realism import energy_kwh, quality_results
+from synthlift.study.work import Work
+
+
+def generator_results(
+    work: Work,
+    figures: Mapping[str, Sequence[Artefact]],
+    quality: Mapping[str, Sequence[Artefact]],
+    membership: Mapping[str, Sequence[Artefact]],
+) -> list[GeneratorResult]:
+    """What is known of each generator over its fits."""
+    found = []
+    for component in work.session.study.generators:
+        pools = [p for p in work.pools.values() if p.generator == component.title]
+        if not pools:
+            continue
+        fitted = [pool.fitted for pool in pools]
+        facts = fitted[0].summary
+        sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
+        seconds = sum(chunk.sampling.seconds for chunk in sampled)
+        images = sum(chunk.images for chunk in sampled)
+        config = settings_of("generators", component)
+        found.append(
+            GeneratorResult(
+                name=component.title,
+                kind=component.kind,
+                fits=len(pools),
+                parameters=int(facts.get("parameters", 0)),
+                copying_ratio=_ratio(figures.get(component.title, [])),
+                copying_controls=_controls(figures.get(component.title, [])),
+                gate_stopped=component.title in work.stopped,
+                under_trained=work.generator_share < 1 and bool(config.trained_with(steps=1)),
+                images_per_second=images / seconds if seconds else None,
+                fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
+                energy_kwh=energy_kwh(pools),
+                quality=quality_results(quality.get(component.title, [])),
+                membership=membership_results(membership.get(component.title, [])),
+                history=_history(facts),
+                config=config.model_dump(mode="json"),
+                warnings=told_by_fits(fitted),
+                pairs=_on_pairs(fitted),
+                adaptation=_adaptation(fitted),
+            )
+        )
+    return found
+
+
+def told_by_fits(fitted: Sequence[Artefact]) -> list[str]:
+    """What fits warn of, each with how many of them do."""
+    told = Counter(words for fit in fitted for words in fit.summary.get("warnings", []))
+    return [
+        words if len(fitted) == 1 else f"{words} ({times} of {len(fitted)} fits)"
+        for words, times in told.items()
+    ]
+
+
+def _on_pairs(fitted: Sequence[Artefact]) -> dict[str, float]:
+    """What generators that learn from pairs tell of those held out, averaged over fits."""
+    told = [fit.summary.get("pairs", {}) for fit in fitted]
+    names = dict.fromkeys(name for one in told for name in one)
+    return {name: float(np.mean([one[name] for one in told if name in one])) for name in names}
+
+
+def _adaptation(fitted: Sequence[Artefact]) -> AdaptationResult | None:
+    """How pretrained pipelines were adapted: means over fits, and what was learnt in each."""
+    told = [fit.summary["adaptation"] for fit in fitted if "adaptation" in fit.summary]
+    if not told:
+        return None
+
+    def mean(name: str) -> float | None:
+        return float(np.mean([one[name] for one in told])) if name in told[0] else None
+
+    return AdaptationResult(
+        kind=told[0]["kind"],
+        adapters=told[0]["adapters"],
+        images=round(mean("images") or 0),
+        steps_done=round(mean("steps_done") or 0),
+        steps_kept=round(mean("steps_kept") or 0),
+        loss_before=mean("loss_before"),
+        loss_after=mean("loss_after"),
+        sha256=[one["sha256"] for one in told],
+    )
+
+
+def _history(facts: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Loss, copying ratio and further curves against step, of a generator that reports them."""
+    curves = {"loss": facts.get("losses", []), **facts.get("curves", {})}
+    points = [
+        {"step": step, name: value} for name, curve in curves.items() for step, value in curve
+    ]
+    readings = [
+        {"step": one["step"], "copying_ratio": one["value"]}
+        for one in facts.get("readings", [])
+        if np.isfinite(one["value"])
+    ]
+    return [*points, *readings]
+
+
+def _ratio(figures: Sequence[Artefact]) -> Estimate | None:
+    values = [a.summary["ratio"] for a in figures if np.isfinite(a.summary["ratio"])]
+    if not values:
+        return None
+    return Estimate(
+        value=float(np.mean(values)),
+        low=min(values),
+        high=max(values),
+        n=len(values),
+        method=f"mean and range over fits, uncurated samples{_drawn(figures[0].summary)}",
+    )
+
+
+def _drawn(copying: Mapping[str, Any]) -> str:
+    """Whether only some held-out images were measured against, in words."""
+    used, given = copying["held_out"], copying["held_out_given"]
+    if used == given:
+        return ""
+    return f", against {used:,} of {given:,} held-out images, drawn by seed"
+
+
+def _controls(figures: Sequence[Artefact]) -> dict[str, float]:
+    names = figures[0].summary["controls"] if figures else {}
+    return {name: float(np.mean([a.summary["controls"][name] for a in figures])) for name in names}

@@ -1,0 +1,97 @@
+"""How fast this machine trains and samples, and how much of it the data will want."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from synthlift.spec.study import Component
+from synthlift.store import StageRequest
+from synthlift.store.images import usable_rows
+from synthlift.study.components import resolve_component
+from synthlift.study.expecting import GeneratorSpeed, Speeds
+from synthlift.study.preparation import Opened
+from synthlift.study.session import Session
+from synthlift.study.steps import generator_effort, training_settings
+
+if TYPE_CHECKING:
+    from synthlift.data.designs import Design
+
+
+def expected_parts(
+    session: Session, opened: Opened, design: Design
+) -> tuple[list[float], dict[str, int]]:
+    """Share of each class's images that a training set will hold, by class index, and its
+    validation groups by class."""
+    from synthlift.data.designs import groups_per_class
+    from synthlift.data.subsampling import expected_groups
+
+    rows = usable_rows(session.store, opened.inventory.key)
+    groups = groups_per_class(rows["label"], rows["group"])
+    train, validation = expected_groups(design, groups)
+    return [train[name] / groups[name] for name in opened.classes], validation
+
+
+def expected_counts(session: Session, opened: Opened, design: Design) -> dict[int, int]:
+    """Training images per class index that a training set will have."""
+    shares, _ = expected_parts(session, opened, design)
+    counts = (opened.counts[name] for name in opened.classes)
+    return {k: max(1, round(n * shares[k])) for k, n in enumerate(counts)}
+
+
+def measure(
+    session: Session,
+    opened: Opened,
+    design: Design,
+    size: int,
+    channels: int,
+    *,
+    generators: Sequence[Component] | None = None,
+) -> Speeds:
+    """Measured speeds at one size, and the steps that are wanted there without a budget.
+
+    Args:
+        session: of the study.
+        opened: the data as read.
+        design: says how many images a training set will have.
+        size, channels: of an image.
+        generators: which are measured; None = those of the study that an arm uses.
+    """
+    study = session.study
+    counts = expected_counts(session, opened, design)
+    settings = training_settings(study, counts=counts, image_size=size, flip=False)
+    if generators is None:
+        used = {arm.generator for arm in session.arms() if arm.uses_synthetic}
+        generators = [one for one in study.generators if one.title in used]
+
+    def seconds(function: str, **config: Any) -> dict[str, float]:
+        request = StageRequest(
+            stage="measure",
+            function=f"synthlift.study.stages.measure:{function}",
+            config={"shape": [size, size, channels], "classes": len(counts), **config},
+            seed=study.seed,
+            numerics=session.numerics,
+            label=f"measuring speed at {size} pixels",
+            device=session.device,
+            local={"plugins": session.plugin_paths()},
+        )
+        (artefact,) = session.ask([request])
+        return dict(artefact.summary)
+
+    found = seconds(
+        "classifier_speed",
+        classifier=resolve_component("classifiers", study.classifier),
+        training=settings.model_dump(mode="json"),
+    )
+    speeds: dict[str, GeneratorSpeed] = {}
+    for one in generators:
+        steps, monitored = generator_effort(one, counts=counts, image_shape=(size, size, channels))
+        # One that is not trained in steps has next to nothing to do before it samples.
+        if steps:
+            taken = seconds("generator_speed", generator=resolve_component("generators", one))
+            speeds[one.title] = GeneratorSpeed(**taken, steps=steps, monitored_images=monitored)
+    return Speeds(
+        classifier_step=found["classifier_step"],
+        training_steps=settings.steps,
+        generators=speeds,
+    )

@@ -1,0 +1,134 @@
+"""Parts of adapting that are numbers alone, and other families of pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from synthlift.errors import InputError
+from synthlift.generators.adapting.noise import noising_of
+from synthlift.generators.adapting.parts import layers_of
+from synthlift.generators.image_to_image.config import ImageToImageConfig
+from synthlift.generators.image_to_image.generator import ImageToImageGenerator
+from synthlift.generators.text_to_image.generator import TextToImageGenerator
+from synthlift.types import RunContext, SampleRequest
+from tests.pipelines import tiny_flux, tiny_stable_diffusion_3, tiny_stable_diffusion_xl
+from tests.unit.generators.adapting import QUICK, draw, fit, inputs, settings
+
+
+def with_scheduler(name: str, **config: Any) -> Any:
+    import diffusers
+
+    return SimpleNamespace(scheduler=getattr(diffusers, name)(**config))
+
+
+CLEAN = torch.linspace(-1, 1, 2 * 4 * 4).view(2, 1, 4, 4)
+NOISE = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+LEVELS = torch.tensor([0.2, 0.7])
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_the_scheduler_recovers_the_image_from_the_target(prediction: str) -> None:
+    pipeline = with_scheduler("DDIMScheduler", prediction_type=prediction, clip_sample=False)
+    noised = noising_of(pipeline, min_snr=None)(CLEAN, NOISE, LEVELS)
+    pipeline.scheduler.set_timesteps(1000)
+    for row, time in enumerate(noised.times_n):
+        step = pipeline.scheduler.step(noised.target_nchw[row], time, noised.x_nchw[row])
+        assert torch.allclose(step.pred_original_sample, CLEAN[row], atol=1e-4)
+
+
+def test_a_flow_leads_from_noise_to_the_image() -> None:
+    pipeline = with_scheduler("FlowMatchEulerDiscreteScheduler", shift=3.0)
+    noised = noising_of(pipeline, min_snr=None)(CLEAN, NOISE, LEVELS)
+    sigmas = (noised.times_n / 1000)[:, None, None, None]
+    assert torch.allclose(noised.x_nchw - sigmas * noised.target_nchw, CLEAN, atol=1e-5)
+    assert torch.allclose(noised.x_nchw + (1 - sigmas) * noised.target_nchw, NOISE, atol=1e-5)
+    # Half of all levels lie above what the shift makes of one half.
+    middle = noising_of(pipeline, min_snr=None)(CLEAN[:1], NOISE[:1], torch.tensor([0.5]))
+    assert float(middle.times_n) == pytest.approx(750)
+    with pytest.raises(InputError, match="min_snr"):
+        noising_of(pipeline, min_snr=5)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_min_snr_limits_the_weight_of_clean_levels(prediction: str) -> None:
+    pipeline = with_scheduler("DDPMScheduler", prediction_type=prediction)
+    weights = noising_of(pipeline, min_snr=5)(CLEAN, NOISE, LEVELS).weights_n
+    power = pipeline.scheduler.alphas_cumprod[[200, 700]]
+    ratio = power / (1 - power)
+    divided = ratio if prediction == "epsilon" else ratio + 1
+    assert torch.allclose(weights, torch.minimum(ratio, torch.tensor(5.0)) / divided)
+
+
+def test_an_unknown_scheduler_is_refused() -> None:
+    with pytest.raises(InputError, match="EDMEulerScheduler predicts"):
+        noising_of(with_scheduler("EDMEulerScheduler"), min_snr=None)
+
+
+def test_what_is_learnt_is_little_beside_stable_diffusion() -> None:
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(cross_attention_dim=768)
+    found, layers = layers_of(unet, every=False), dict(unet.named_modules())
+    # Query, key, value and output of two attentions in 16 transformer blocks.
+    assert len(found) == 4 * 2 * 16
+    numbers = 8 * sum(layers[name].in_features + layers[name].out_features for name in found)  # type: ignore[operator]
+    whole = sum(weight.numel() for weight in unet.parameters())
+    assert (numbers, whole) == (1_594_368, 859_520_964)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        tiny_stable_diffusion_3,
+        pytest.param(tiny_stable_diffusion_xl, marks=pytest.mark.slow),
+        pytest.param(tiny_flux, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize(
+    "adapt",
+    [
+        {"kind": "lora", "text_encoder": True},
+        pytest.param(
+            {"kind": "lora", "layers": "all", "gradient_checkpointing": True},
+            marks=pytest.mark.slow,
+        ),
+        {"kind": "textual_inversion", "vectors": 2, "learning_rate": 0.5},
+    ],
+    ids=["attention", "all", "words"],
+)
+def test_other_families_are_adapted(
+    build: Callable[[Path], Path], adapt: dict[str, Any], tmp_path: Path
+) -> None:
+    model = build(tmp_path / "model")
+    config = settings(model, adapt={**adapt, "readings": 0}, size=16)
+    generator = fit(config, tmp_path / "fit")
+    adapted = draw(generator)
+    generator.save(tmp_path / "saved")
+    assert np.array_equal(draw(TextToImageGenerator(config).load(tmp_path / "saved")), adapted)
+    assert not np.array_equal(adapted, draw(fit(settings(model, size=16), tmp_path)))
+
+
+def test_changed_images_are_adapted_too(tiny_pipeline: Path, tmp_path: Path) -> None:
+    def changed(**adapt: Any) -> np.ndarray:
+        config = ImageToImageConfig.model_validate(
+            {"model": str(tiny_pipeline), "sampler_steps": 4, "micro_batch": 4, **adapt}
+        )
+        folder = tmp_path / str(len(adapt))
+        fitted = ImageToImageGenerator(config).fit(inputs(), run=RunContext(folder=folder, seed=1))
+        fitted.save(folder / "saved")
+        read = ImageToImageGenerator(config).reload(folder / "saved", inputs=inputs())
+        wanted = [SampleRequest(index=i, label=i % 2, seed=i) for i in range(4)]
+        drawn, again = (next(iter(one.sample(wanted))).pixels for one in (fitted, read))
+        assert np.array_equal(drawn, again)
+        return drawn
+
+    adapt = {**QUICK, "kind": "lora", "layers": "all", "learning_rate": 0.1}
+    assert not np.array_equal(changed(), changed(adapt=adapt))
