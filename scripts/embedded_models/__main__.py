@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
+from torch import nn
 from transformers import CLIPTokenizer
 
 from scripts.embedded_models.autoencoder import finish_decoder, train_autoencoder
@@ -25,7 +26,9 @@ from scripts.embedded_models.tokenizer import save_tokenizer
 from synthlift.embedded import embedded_model
 
 DRAWINGS = 20_000
-PARTS = ("text_to_image", "clip")
+PARTS = ("clip", "text_to_image")
+"""In this order: the pipeline takes the text encoder of the CLIP."""
+
 TOKENIZER_FILES = ("vocab.json", "merges.txt")
 """What older versions of transformers read in place of tokenizer.json."""
 
@@ -59,7 +62,7 @@ def main() -> None:
 
 def _make_pipeline(pool: Pool, tokenizer: CLIPTokenizer, work: Path, folder: Path) -> None:
     autoencoder = _autoencoder(pool, work)
-    pipeline = train_pipeline(pool, autoencoder, tokenizer, work)
+    pipeline = train_pipeline(pool, autoencoder, tokenizer, train_clip(pool, tokenizer, work), work)
     finish_decoder(autoencoder, pool, work)
     pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
     _copy_tokenizer(work, folder / "tokenizer")
@@ -70,14 +73,23 @@ def _autoencoder(pool: Pool, work: Path) -> AutoencoderKL:
     kept = work / "autoencoder"
     if not kept.is_dir():
         train_autoencoder(pool, work).save_pretrained(kept)
-    return AutoencoderKL.from_pretrained(kept).eval()
+    model = AutoencoderKL.from_pretrained(kept)
+    # Else the packaged settings would name a folder of this machine.
+    model.register_to_config(_name_or_path="")
+    return model.eval()
 
 
 def _make_clip(pool: Pool, tokenizer: CLIPTokenizer, work: Path, folder: Path) -> None:
-    train_clip(pool, tokenizer, work).half().save_pretrained(folder, safe_serialization=True)
+    model = train_clip(pool, tokenizer, work)
+    _halve(model)
+    model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
     processor().save_pretrained(folder)
     _copy_tokenizer(work, folder)
+
+
+def _halve(model: nn.Module) -> None:
+    model.to(dtype=torch.float16)
 
 
 def _copy_tokenizer(work: Path, folder: Path) -> None:

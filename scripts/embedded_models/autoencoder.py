@@ -42,7 +42,8 @@ def train_autoencoder(pool: Pool, work: Path) -> AutoencoderKL:
         noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(step))
         drawn = model.decode(posterior.mean + posterior.std * noise).sample
         error = functional.mse_loss(drawn, images) + 0.2 * functional.l1_loss(drawn, images)
-        return error + PULL * posterior.kl().mean() / 3
+        loss: torch.Tensor = error + PULL * posterior.kl().mean() / 3
+        return loss
 
     train(model, PLAN, loss_of, work)
     latents = encoded(model, pool, 1000)

@@ -103,7 +103,7 @@ def train_clip(pool: Pool, tokenizer: CLIPTokenizer, work: Path) -> CLIPModel:
         return loss
 
     train(model, PLAN, loss_of, work)
-    return model.eval()
+    return model
 
 
 def _is_easy(traits: Traits) -> bool:

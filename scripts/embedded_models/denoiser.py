@@ -14,7 +14,7 @@ from diffusers import (
 )
 from torch import nn
 from torch.nn import functional
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from scripts.embedded_models.autoencoder import encoded
 from scripts.embedded_models.loop import Plan, train
@@ -23,7 +23,13 @@ from scripts.embedded_models.tokenizer import LENGTH
 from synthlift.drawings import caption
 from synthlift.seeds import generator_for
 
-PLAN = Plan("text_to_image", steps=2800, rate=1.5e-3, decay=0.998)
+FORMS = Plan("forms", steps=2800, rate=1.5e-3, decay=0.998)
+"""Learns what drawings look like, with a text encoder that begins from nothing."""
+
+WORDS = Plan("words", steps=1000, rate=1.5e-3, decay=0.995)
+"""Learns what the CLIP's text encoder says of them. Beginning from nothing, the two had not come
+to understand a single class when the forms were learnt."""
+
 BATCH = 32
 UNSAID = 0.1
 """Share of drawings without a caption, for guidance."""
@@ -32,9 +38,9 @@ WIDTH = 96
 
 
 def train_pipeline(
-    pool: Pool, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, work: Path
+    pool: Pool, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, clip: CLIPModel, work: Path
 ) -> StableDiffusionPipeline:
-    """Train on latents of the pool's drawings and their captions."""
+    """Train on latents of the pool's drawings and their captions, which the CLIP reads."""
     torch.manual_seed(2)
     parts = nn.ModuleDict({"unet": _unet(), "text": CLIPTextModel(text_config(tokenizer))})
     scheduler = DDIMScheduler(
@@ -47,21 +53,27 @@ def train_pipeline(
     )
     latents = encoded(autoencoder, pool, len(pool.traits)) * autoencoder.config.scaling_factor
 
-    def loss_of(step: int) -> torch.Tensor:
-        rows = batch_rows(pool, "text_to_image", step, BATCH)
-        rng = generator_for(SEED, "captions", step)
+    def loss_of(step: int, *purpose: str) -> torch.Tensor:
+        rows = batch_rows(pool, "/".join(purpose) or "text_to_image", step, BATCH)
+        rng = generator_for(SEED, "captions", *purpose, step)
         said = ["" if rng.random() < UNSAID else caption(pool.traits[row], rng) for row in rows]
         draw = torch.Generator().manual_seed(step)
         noise = torch.randn(BATCH, *latents.shape[1:], generator=draw)
         # One time in each stratum: losses of neighbouring steps compare.
         spread = (torch.arange(BATCH) + torch.rand(BATCH, generator=draw)) / BATCH
+        if purpose:
+            # Words matter where noise hides all else; elsewhere colours can be seen.
+            spread = spread ** (1 / 3)
         times = (spread * scheduler.config.num_train_timesteps).long()
         noisy = scheduler.add_noise(latents[rows], noise, times)
         words = parts["text"](tokens(tokenizer, said))[0]
         found = parts["unet"](noisy, times, words).sample
         return functional.mse_loss(found, scheduler.get_velocity(latents[rows], noise, times))
 
-    train(parts, PLAN, loss_of, work)
+    train(parts, FORMS, loss_of, work)
+    parts["text"].load_state_dict(clip.text_model.state_dict())
+    parts["text"].requires_grad_(False)
+    train(parts, WORDS, lambda step: loss_of(step, WORDS.name), work)
     return StableDiffusionPipeline(
         vae=autoencoder,
         text_encoder=parts["text"].eval(),

@@ -45,7 +45,8 @@ def train(
         loss_of: step → loss of the batch that belongs to it.
         folder: where check-points lie.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.01)
+    trained = [value for value in model.parameters() if value.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=plan.rate, weight_decay=0.01)
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     file, first = folder / f"{plan.name}.pt", 0
     if file.is_file():
@@ -60,7 +61,7 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         loss = loss_of(step)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         losses += loss.item()
         _follow(average, model, min(plan.decay, (1 + step) / (10 + step)))

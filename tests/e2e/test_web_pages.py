@@ -352,3 +352,23 @@ def test_two_studies_stand_side_by_side(
         page.goto(f"{server.address}/compare?run={run_id}&run={id_of(other.resolve())}")
         page.locator("#arms tbody tr").first.wait_for()
         assert faults_of(page) == []
+
+
+def test_an_uploaded_zip_is_inspected_by_a_command(server: Server, home: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for file in (home / "data" / "shapes").rglob("*.png"):
+            archive.write(file, f"mine/{file.parent.name}/{file.name}")
+    code, data, _ = server.send("/api/v1/data", "archive", ("mine.zip", stream.getvalue()))
+    assert (code, data["kind"]) == (201, "upload")
+    code, job, _ = server.ask("POST", "/api/v1/inspections", {"data": data["id"]})
+    assert code == 202
+    ended = ("done", "failed", "cancelled")
+    job = server.until(f"/api/v1/jobs/{job['id']}", lambda one: one["state"] in ended)
+    assert job["state"] == "done", job["error"]
+    assert job["found"]["classes"] == {"bars": 36, "disc": 36, "ramp": 36}
+    code, page, headers = server.ask("GET", job["page"])
+    assert code == 200
+    assert b"What is in these images?" in page
+    assert headers["Content-Security-Policy"].startswith("sandbox")
+    assert server.ask("DELETE", f"/api/v1/data/{data['id']}")[0] == 200

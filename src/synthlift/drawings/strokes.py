@@ -144,7 +144,8 @@ def _smooth(points: NDArray[np.intp]) -> NDArray[np.float32]:
     counts = np.array([len(one) for one in near])
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     sums = np.add.reduceat(points[np.concatenate(near).astype(np.intp)], first, axis=0)
-    return (sums / counts[:, None]).astype(np.float32)
+    means: Strokes = (sums / counts[:, None]).astype(np.float32)
+    return means
 
 
 def _lean(points: NDArray[np.float32]) -> float:
@@ -181,4 +182,5 @@ def _without_rim(kept: NDArray[np.bool_], *, first: bool) -> NDArray[np.bool_]:
         neighbours += here
         starts += ~here & following
     pair = (~(n & e & s) & ~(e & s & w)) if first else (~(n & e & w) & ~(n & s & w))
-    return kept & ~((neighbours >= 2) & (neighbours <= 6) & (starts == 1) & pair)
+    rim: NDArray[np.bool_] = (neighbours >= 2) & (neighbours <= 6) & (starts == 1) & pair
+    return kept & ~rim

@@ -33,6 +33,7 @@ def test_zero_shot_tells_traits_of_drawings_that_it_never_saw() -> None:
             text=[text.format(value) for value in values],
             images=list(pictures),
             padding=True,
+            truncation=True,
             return_tensors="pt",
         )
         with torch.inference_mode():

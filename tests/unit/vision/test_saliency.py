@@ -70,7 +70,7 @@ def train(classifier: Classifier) -> None:
             rows = slice(64 * (step % 8), 64 * (step % 8) + 64)
             loss = F.cross_entropy(network(images[rows]), answers[rows])
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
     network.eval()
 
