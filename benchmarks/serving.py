@@ -108,9 +108,15 @@ def serve_ours(run: Path, port: int, home: Path) -> None:
     from synthlift.web.serving import listen
 
     many = 10**9
-    limits = {"per_minute": many, "costly_per_minute": many}
-    folders = {"home": home, "runs": (run,), "store": home / "store"}
-    settings = Settings(port=port, examples=False, **folders, **limits)
+    settings = Settings(
+        home=home,
+        runs=(run,),
+        store=home / "store",
+        port=port,
+        examples=False,
+        per_minute=many,
+        costly_per_minute=many,
+    )
     app = create_app(settings)
     app.extensions["synthlift"].start()
     listen(app, settings).run()
@@ -132,7 +138,7 @@ def serve_plain(run: Path, port: int, threads: int) -> None:
 
     @app.post("/")
     def classify() -> Any:
-        stream = request.files["pictures"].stream
+        stream = io.BytesIO(request.files["pictures"].read())
         answers = {}
         for role, model in models.items():
             stream.seek(0)

@@ -6,12 +6,9 @@ import base64
 import csv
 import io
 import json
-import shutil
-import struct
 import time
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +23,8 @@ from synthlift.spec.provenance import provenance_in
 from synthlift.web.errors import BusyError
 from synthlift.web.inference.client import Inference
 from synthlift.web.inference.worker import Worker
-from tests.e2e.serving import Server, serving
+from tests.e2e.browsing import chromium
+from tests.e2e.serving import Server, bomb, serving
 from tests.e2e.tiny import FLOW, draw_folder, run, study_of
 
 
@@ -294,21 +292,6 @@ def test_requests_that_come_together_get_their_own_answers(
         assert list(pool.map(classify, files)) == alone
 
 
-def bomb(side: int) -> bytes:
-    """A PNG whose header promises side × side pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    body = zlib.compress(bytes(1000))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-    )
-
-
 def test_bad_pictures_are_named_and_harm_no_others(server: Server, run_id: str, home: Path) -> None:
     good = next((home / "data" / "shapes" / "disc").iterdir()).read_bytes()
     sent = [
@@ -334,26 +317,6 @@ def test_bad_pictures_are_named_and_harm_no_others(server: Server, run_id: str, 
 # ── studies ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_uploaded_zip_is_inspected_by_a_command(server: Server, home: Path) -> None:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for file in (home / "data" / "shapes").rglob("*.png"):
-            archive.write(file, f"mine/{file.parent.name}/{file.name}")
-    code, data, _ = server.send("/api/v1/data", "archive", ("mine.zip", stream.getvalue()))
-    assert (code, data["kind"]) == (201, "upload")
-    code, job, _ = server.ask("POST", "/api/v1/inspections", {"data": data["id"]})
-    assert code == 202
-    ended = ("done", "failed", "cancelled")
-    job = server.until(f"/api/v1/jobs/{job['id']}", lambda one: one["state"] in ended)
-    assert job["state"] == "done", job["error"]
-    assert job["found"]["classes"] == {"bars": 36, "disc": 36, "ramp": 36}
-    code, page, headers = server.ask("GET", job["page"])
-    assert code == 200
-    assert b"What is in these images?" in page
-    assert headers["Content-Security-Policy"].startswith("sandbox")
-    assert server.ask("DELETE", f"/api/v1/data/{data['id']}")[0] == 200
-
-
 def test_a_study_is_followed_live_and_stopped_with_what_is_finished(server: Server) -> None:
     folders = [
         one for one in server.ask("GET", "/api/v1/data")[1]["data"] if one["kind"] == "folder"
@@ -375,14 +338,8 @@ def test_a_study_is_followed_live_and_stopped_with_what_is_finished(server: Serv
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("no chromium on this machine")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=found)
-        yield opened
-        opened.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.mark.parametrize("width", [1200, 390])

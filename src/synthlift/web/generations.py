@@ -21,7 +21,7 @@ from synthlift.web.errors import BusyError, MissingError
 from synthlift.web.inference.client import Inference
 
 State = Literal["running", "done", "failed", "cancelled"]
-REQUEST, IMAGES, NEAREST, LIST = "request.json", "images", "nearest", "images.jsonl"
+REQUEST, IMAGES, LIST = "request.json", "images", "images.jsonl"
 _NEAR = {"label": "nearest_class", "unusual": "unusual", "near_copy": "near_copy"}
 """What is known of the nearest training image, and what the table calls it."""
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -157,7 +157,7 @@ class Generations:
             self._known[name] = made
         (made.folder / IMAGES).mkdir(parents=True)
         write_json_atomic(made.folder / REQUEST, dict(request), durable=False)
-        out = {"out": str(made.folder / IMAGES), "nearest": str(made.folder / NEAREST)}
+        out = {"out": str(made.folder / IMAGES)}
         self.inference.send({"id": name, "do": "generate", **request, **private, **out}, made.hear)
         return made
 

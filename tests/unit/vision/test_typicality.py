@@ -12,7 +12,9 @@ from synthlift.vision.typicality import Typical
 
 @pytest.fixture(scope="module")
 def typical() -> Typical:
-    trained = CallableEncoder("pixels", lambda pixels: pixels.reshape(len(pixels), -1) / 255)
+    trained = CallableEncoder(
+        "pixels", lambda pixels: (pixels.reshape(len(pixels), -1) / 255).astype(np.float32)
+    )
     train, held_out = draw_images(300, seed=1)[0], draw_images(200, seed=2)[0]
     return Typical.of(train, held_out=held_out, trained=trained)
 

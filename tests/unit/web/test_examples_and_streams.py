@@ -57,7 +57,7 @@ def test_a_stream_tells_of_every_image_and_the_end(tmp_path: Path) -> None:
     made = open_generation(app, tmp_path, count=2)
     answer = app.test_client().get(f"/api/v1/generations/{made.id}/events", buffered=False)
     assert answer.mimetype == "text/event-stream"
-    lines = iter(answer.response)
+    lines = answer.iter_encoded()
     made.hear({"event": "image", "file": "00000.png", "facts": {}, "seen": None})
     first = told(lines)
     assert (first["state"], first["done"], len(first["images"])) == ("running", 1, 1)

@@ -12,7 +12,8 @@ from flask import Response, request, send_file, url_for
 from synthlift.errors import InputError
 from synthlift.web.context import context
 from synthlift.web.errors import MissingError
-from synthlift.web.generations import IMAGES, NEAREST, Generation
+from synthlift.web.generations import IMAGES, Generation
+from synthlift.web.inference.explaining import NEAREST
 from synthlift.web.library import Finished, KeptGenerator
 from synthlift.web.operations import Operation
 from synthlift.web.schemas import (

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from synthlift.types import UInt8
     from synthlift.vision.prediction import Classifier
 
+NEAREST = "nearest"
+"""Folder, beside that of generated images, for the training images that they are nearest to."""
 KEPT = 4
 """Runs whose training images are kept ready."""
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from synthlift.errors import InputError, SynthliftError
-from synthlift.web.inference.explaining import References, likeness, looked_at, png
+from synthlift.web.inference.explaining import NEAREST, References, likeness, looked_at, png
 from synthlift.web.inference.loaded import Loaded
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Worker:
         )
         for block in _blocks(drawn(kept, wanted, halved=[])):
             seen = _seen(judge, [image[0] for _, image in block])
-            near = self._near(reference, judge, block, Path(request["nearest"]))
+            near = self._near(reference, judge, block, out.parent / NEAREST)
             for (one, image), view, like in zip(block, seen, near, strict=True):
                 facts_told = told_of(kept, label, one, image)
                 name = f"{one.index:05d}.png"
