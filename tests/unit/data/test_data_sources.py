@@ -183,8 +183,8 @@ def test_parts_of_a_split_without_classes(tmp_path: Path) -> None:
 def test_unknown_embedded_source(tmp_path: Path) -> None:
     assert refusal("sklearn:digit", tmp_path) == (
         "unknown source 'sklearn:digit' – did you mean 'sklearn:digits'?\n"
-        "  Rule: the embedded data sets are called sklearn:digits, embedded:drawings, "
-        "embedded:coloured-digits\n"
+        "  Rule: the embedded data sets are called sklearn:digits, embedded:leaves, "
+        "embedded:drawings, embedded:coloured-digits\n"
         "  Remedy: write sklearn:digits, or give a folder with one sub-folder a class"
     )
 
