@@ -79,7 +79,7 @@ def test_what_is_learnt_is_little_beside_stable_diffusion() -> None:
     found, layers = layers_of(unet, every=False), dict(unet.named_modules())
     # Query, key, value and output of two attentions in 16 transformer blocks.
     assert len(found) == 4 * 2 * 16
-    numbers = 8 * sum(layers[name].in_features + layers[name].out_features for name in found)  # type: ignore[operator]
+    numbers = 8 * sum(layers[name].in_features + layers[name].out_features for name in found)
     whole = sum(weight.numel() for weight in unet.parameters())
     assert (numbers, whole) == (1_594_368, 859_520_964)
 

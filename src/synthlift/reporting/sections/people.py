@@ -71,7 +71,7 @@ def _row(test: BlindTest, who: str) -> Row:
     elif test.high < 0.5:
         words = "told worse than by guessing: the difference was seen and taken the wrong way"
     else:
-        words = "no better than guessing can be excluded"
+        words = "this may have been guessing"
     return Row(
         who=who,
         when=test.at[:10],

@@ -15,7 +15,7 @@ Tuning = Literal["zero_shot", "linear_probe", "lora", "full"]
 LABEL = "label"
 LEARNING_RATES = {
     "zero_shot": 1.0,
-    "linear_probe": 1.0,
+    "linear_probe": 0.25,
     "lora": 0.1,
     "full": 0.01,
 }

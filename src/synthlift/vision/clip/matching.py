@@ -9,7 +9,7 @@ from torch import nn
 
 from synthlift.rows import PixelRows
 from synthlift.types import Float32, UInt8
-from synthlift.vision.classifiers.base import ImageNetwork
+from synthlift.vision.classifiers.base import ImageNetwork, seeded
 from synthlift.vision.clip.config import ClipCheckpoint
 from synthlift.vision.clip.towers import OpenedClip, build_tower
 from synthlift.vision.prediction import compute
@@ -29,10 +29,11 @@ class ClipMatch:
     ) -> None:
         known = checkpoint.architecture
         self._opened, self._device = OpenedClip(checkpoint), device
-        tower = build_tower(known, learns=False)
+        with seeded(0):  # every weight is replaced
+            tower = build_tower(known, learns=False)
+            head = nn.Linear(known["embedding"], len(classes), bias=False)
         self._opened.load_into(tower)
         texts = self._opened.embed_classes(checkpoint.texts(label) for label in classes)
-        head = nn.Linear(texts.shape[1], len(classes), bias=False)
         head.load_state_dict({"weight": texts})
         network = ImageNetwork(tower, head, mean=known["mean"], std=known["std"])
         self._network = network.requires_grad_(False).to(device).eval()

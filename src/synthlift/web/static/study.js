@@ -164,18 +164,29 @@
 
   // ── the time ──────────────────────────────────────────────────────────────────────────────
 
+  function time(plan) {
+    if (plan.seconds === null) return "not known";
+    const [number, unit] = [parseInt(find("budget").value, 10), find("budget").value.slice(-1)];
+    const budget = (number * (unit === "h" ? 3600 : 60)) / (question() === "label" ? 2 : 1);
+    const each = question() === "label" ? " for each of the two studies" : "";
+    if (plan.seconds <= budget) return `at most ${duration(plan.seconds)}${each}`;
+    return `about ${duration(budget)}${each}; all repetitions would take up to ${duration(plan.seconds)}, and those that do not fit are left out`;
+  }
+
   function showPlan(job) {
     const plan = job.forecast;
     const pairs = [
-      ["Time", plan.seconds === null ? "not known" : `at most ${duration(plan.seconds)}${question() === "label" ? " for each of the two studies" : ""}`],
+      ["Time", time(plan)],
       ["Disk", plan.disk_bytes === null ? "not known" : `at most ${size(plan.disk_bytes)}`],
       ["Size of the pictures", `${plan.image_size} × ${plan.image_size} pixels`],
       ["Repetitions", `${plan.replicates}, with ${several(plan.generator_fits, "training", "trainings")} of the generator`],
       ["Smallest difference it would find", plan.smallest_effect === null ? "not known" : `${(100 * plan.smallest_effect).toFixed(1)} percentage points`],
     ];
     find("plan-facts").replaceChildren(...pairs.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
-    find("plan-warnings").hidden = plan.warnings.length === 0;
-    find("plan-warnings").replaceChildren(...plan.warnings.map((text) => make("li", {}, text)));
+    const lacks = ["group", "classes"].includes(question()) && !plan.arms.some((name) => name.startsWith("targeted"));
+    const warnings = [...(lacks ? ["In this time, training with images for the weaker groups or rarer classes has to be given up: the question would be answered only in part. Give it more time."] : []), ...plan.warnings];
+    find("plan-warnings").hidden = warnings.length === 0;
+    find("plan-warnings").replaceChildren(...warnings.map((text) => make("li", {}, text)));
     find("plan-arms").replaceChildren(...plan.arms.map((name) => make("li", {}, name)));
     find("plan-reasons").replaceChildren(...plan.reasons.map((text) => make("li", {}, text)));
     find("plan-command").textContent = job.command.replace("synthlift plan", "synthlift run");
