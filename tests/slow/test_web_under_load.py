@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from synthlift.web.jobs.table import JobTable
+from synthlift.web.memory import kill_family
 from tests.e2e.serving import Server, free_port, serving, until_it_answers
 from tests.e2e.tiny import FLOW, PROGRAM, draw_folder, read_log, run, study_of
 
@@ -66,17 +67,18 @@ def test_64_clients_for_a_minute_break_nothing_and_memory_stays_flat(
 
 @contextmanager
 def unlimited(home: Path, finished: Path) -> Iterator[tuple[Server, psutil.Process]]:
-    """The application behind waitress as ``serve`` runs it, but no client is ever told to wait."""
+    """The application as ``serve`` runs it, but no client is ever told to wait."""
     port, many = free_port(), 10**9
     code = f"""
 from pathlib import Path
-import waitress
-from synthlift.cli.serve import THREADS
 from synthlift.web import Settings, create_app
-app = create_app(Settings(home=Path({str(home / "load")!r}), runs=(Path({str(finished)!r}),),
-    store=Path({str(home / "store")!r}), port={port}, per_minute={many}, costly_per_minute={many}))
+from synthlift.web.serving import listen
+settings = Settings(home=Path({str(home / "load")!r}), runs=(Path({str(finished)!r}),),
+    store=Path({str(home / "store")!r}), port={port}, per_minute={many}, costly_per_minute={many},
+    examples=False)
+app = create_app(settings)
 app.extensions["synthlift"].start()
-waitress.serve(app, host="127.0.0.1", port={port}, threads=THREADS, ident=None)
+listen(app, settings).run()
 """
     said = home / "load.stderr"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=said.open("wb"))
@@ -86,9 +88,7 @@ waitress.serve(app, host="127.0.0.1", port={port}, threads=THREADS, ident=None)
         yield server, psutil.Process(process.pid)
         assert "Traceback" not in said.read_text()
     finally:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
-        process.kill()
+        kill_family(process.pid)
         process.wait()
 
 
@@ -148,7 +148,7 @@ def killed_later(home: Path, words: list[str]) -> Iterator[Server]:
     """A server that ends by ``kill -9``, as if the machine had lost it; its command lives on."""
     port = free_port()
     folders = ["--home", str(home / "web"), "--store", str(home / "store")]
-    options = [*folders, "--port", str(port), "--no-browser"]
+    options = [*folders, "--port", str(port), "--no-browser", "--no-examples"]
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", *words, *options],
         env={**os.environ, "SYNTHLIFT_DATA_HOME": str(home / "data-home")},
