@@ -172,6 +172,23 @@ def test_a_class_without_objects_gets_none(tmp_path: object) -> None:
     assert list(made.sample([SampleRequest(index=0, label=1, seed=1)]))
 
 
+def test_an_object_as_large_as_the_image_keeps_its_size_and_place(tmp_path: object) -> None:
+    inputs = drawn_inputs()
+    assert inputs.masks is not None
+    masks = inputs.masks.read(np.arange(len(inputs.train)))
+    masks[inputs.train.labels == 0] = 255
+    inputs = replace(inputs, masks=type(inputs.masks)(masks, np.arange(len(masks))))
+    run = RunContext(folder=tmp_path, seed=1)  # type: ignore[arg-type]
+    requests = [SampleRequest(index=i, label=0, seed=i) for i in range(5)]
+    config = CutPasteConfig(backgrounds=("disc",), apart=False, scale=(1.0, 1.25))
+    (batch,) = CutPasteGenerator(config).fit(inputs, run=run).sample(requests)
+    assert batch.masks is not None
+    assert (batch.masks == 255).all()
+    larger = CutPasteConfig(backgrounds=("disc",), apart=False, scale=(1.1, 1.25))
+    with pytest.raises(InputError, match="find no place"):
+        list(CutPasteGenerator(larger).fit(inputs, run=run).sample(requests))
+
+
 def test_what_fits_nowhere_is_told(tmp_path: object) -> None:
     made = fitted(tmp_path, scale=(9.0, 9.0))
     with pytest.raises(InputError, match="find no place"):

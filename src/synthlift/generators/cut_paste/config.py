@@ -72,3 +72,16 @@ class CutPasteConfig(ComponentConfig):
         if value[0] < 0:
             raise ValueError(f"must not be below 0: {list(value)}")
         return value
+
+
+def allows_as_it_was(config: CutPasteConfig) -> bool:
+    """Whether the ranges hold an object of its own size that is not turned."""
+    low, high = config.rotation
+    upright = any(low <= angle <= high for angle in (-360.0, 0.0, 360.0))
+    return upright and config.scale[0] <= 1 <= config.scale[1]
+
+
+def as_it_was(config: CutPasteConfig) -> CutPasteConfig:
+    """The same, but objects keep their size and place."""
+    still = {"scale": (1.0, 1.0), "rotation": (0.0, 0.0), "flip": False}
+    return config.model_copy(update={**still, "place": "as_seen", "shift": 0.0, "tries": 1})

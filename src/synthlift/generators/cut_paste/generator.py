@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from synthlift.errors import InputError, nearest_name
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.cut_paste.composing import Composed, compose, cut
-from synthlift.generators.cut_paste.config import CutPasteConfig
+from synthlift.generators.cut_paste.config import CutPasteConfig, allows_as_it_was, as_it_was
 from synthlift.seeds import generator_for
 from synthlift.types import (
     FitInputs,
@@ -144,7 +144,10 @@ class CutPasteFitted(FittedGenerator):
         rng = generator_for(request.seed, "cut_paste")
         mine = self._objects_for(request)
         low, high = self._config.objects
-        for _ in range(BACKGROUNDS_TRIED):
+        # An object nearly as large as the image may fit in one way only: as it was, where it was.
+        attempts = [self._config] * BACKGROUNDS_TRIED
+        attempts += [as_it_was(self._config)] * BACKGROUNDS_TRIED * allows_as_it_was(self._config)
+        for config in attempts:
             chosen = rng.choice(mine, size=int(rng.integers(low, high + 1)))
             ground = rng.choice(self._grounds, size=1)
             cutouts = [
@@ -154,7 +157,7 @@ class CutPasteFitted(FittedGenerator):
                 )
             ]
             occupied = self._masks.read(ground)[0, :, :, 0] > 0
-            found = compose(self._train.pixels(ground)[0], occupied, cutouts, self._config, rng)
+            found = compose(self._train.pixels(ground)[0], occupied, cutouts, config, rng)
             if found is not None:
                 names = " and ".join(self._train.ids[chosen].tolist())
                 return found, f"{names} on {self._train.ids[ground][0]}"
