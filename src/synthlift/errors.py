@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class SynthliftError(Exception):
@@ -41,6 +42,27 @@ class InputError(SynthliftError):
 
 def _rebuild_input_error(given: str, rule: str, remedy: str) -> InputError:
     return InputError(given, rule=rule, remedy=remedy)
+
+
+@contextmanager
+def needing_extra(what: str, *, extra: str) -> Iterator[None]:
+    """Say which extra an import within needs.
+
+    Args:
+        what: what needs it, in words.
+        extra: of this package, with which what is missing is installed.
+
+    Raises:
+        InputError: a package is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(
+            f"{what} needs a package that is not installed: {error.name}",
+            rule=f"what {what} needs is installed with the extra '{extra}'",
+            remedy=f"pip install 'synthlift[{extra}]'",
+        ) from None
 
 
 class DeviceMemoryError(InputError):

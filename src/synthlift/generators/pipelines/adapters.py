@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from synthlift.errors import InputError
+from synthlift.errors import InputError, needing_extra
 from synthlift.generators.pipelines.adapter_settings import (
     LoraFile,
     hash_lora,
@@ -27,7 +27,6 @@ from synthlift.generators.pipelines.adapter_settings import (
     vectors_of,
 )
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.opening import needing_extra
 from synthlift.store.files import write_bytes_atomic
 
 FOLDER = "adapter"
@@ -106,7 +105,7 @@ def _add_file(pipeline: Any, lora: LoraFile, name: str) -> None:
             rule="diffusers reads no LoRA files for this kind of pipeline",
             remedy="leave 'loras' out, or adapt the pipeline to images of your own",
         )
-    with needing_extra():
+    with needing_extra("text-to-image", extra="text2image"):
         import peft  # noqa: F401
     try:
         # Layers draw their first weights from the global state, before they get their own.
@@ -166,7 +165,7 @@ def inject(network: nn.Module, *, layers: Sequence[str], rank: int, name: str) -
     Returns:
         The changed layers by name.
     """
-    with needing_extra():
+    with needing_extra("text-to-image", extra="text2image"):
         from peft import LoraConfig, inject_adapter_in_model
     # The scale is alpha / rank: 1 here, and for tools that are told no alpha.
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layers))

@@ -23,15 +23,7 @@ def hash_pipeline(folder: Path) -> str:
     Raises:
         InputError: there is no such folder, or it holds no pipeline.
     """
-    if not (folder / INDEX).is_file():
-        what = "holds no pipeline" if folder.is_dir() else "does not exist"
-        raise InputError(
-            f"the text-to-image model '{folder}' {what}",
-            rule=f"'model' is a local folder with {INDEX}, as diffusers saves it; nothing is "
-            "downloaded",
-            remedy="give the folder of a downloaded pipeline, or "
-            f"'{EMBEDDED}' for the small one that comes with the package",
-        )
+    _require(folder, INDEX, what="text-to-image model", holds="pipeline", setting="model")
     return _hash_weights(folder, what=f"the text-to-image model '{folder}'")
 
 
@@ -46,15 +38,19 @@ def hash_part(folder: Path, *, what: str, setting: str) -> str:
     Raises:
         InputError: there is no such folder, or it holds no model.
     """
-    if not (folder / CONFIG).is_file():
-        state = "holds no model" if folder.is_dir() else "does not exist"
+    _require(folder, CONFIG, what=what, holds="model", setting=setting)
+    return _hash_weights(folder, what=f"the {what} '{folder}'")
+
+
+def _require(folder: Path, index: str, *, what: str, holds: str, setting: str) -> None:
+    if not (folder / index).is_file():
+        state = f"holds no {holds}" if folder.is_dir() else "does not exist"
         raise InputError(
             f"the {what} '{folder}' {state}",
-            rule=f"'{setting}' is a local folder with {CONFIG}, as diffusers saves it; nothing is "
-            "downloaded",
-            remedy=f"give the folder of a downloaded {what}",
+            rule=f"'{setting}' is a local folder with {index}, as diffusers saves it, a name from "
+            "'synthlift models list', or hf:OWNER/NAME",
+            remedy=f"give the folder of a downloaded {holds}",
         )
-    return _hash_weights(folder, what=f"the {what} '{folder}'")
 
 
 def _hash_weights(folder: Path, *, what: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 
-from synthlift.errors import InputError, nearest_name
+from synthlift.errors import InputError, nearest_name, needing_extra
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import (
     CONFIG,
@@ -25,23 +24,6 @@ OPENERS: dict[Task, tuple[str, str]] = {
     "image_to_image": ("AutoPipelineForImage2Image", "changes images as a text says"),
     "inpainting": ("AutoPipelineForInpainting", "fills a part of an image as a text says"),
 }
-
-
-@contextmanager
-def needing_extra() -> Iterator[None]:
-    """Say which extra an import within needs.
-
-    Raises:
-        InputError: a package is not installed.
-    """
-    try:
-        yield
-    except ImportError as error:
-        raise InputError(
-            f"text-to-image needs a package that is not installed: {error.name}",
-            rule="text-to-image pipelines come with the extra 'text2image'",
-            remedy="pip install 'synthlift[text2image]'",
-        ) from None
 
 
 def open_pipeline(
@@ -60,7 +42,7 @@ def open_pipeline(
             an incomplete one, or one that cannot do the task; the scheduler does not suit.
     """
     opener, does = OPENERS[task]
-    with needing_extra():
+    with needing_extra("text-to-image", extra="text2image"):
         import diffusers
         from diffusers.utils import logging as diffusers_logging
         from transformers.utils import logging as transformers_logging
@@ -112,7 +94,7 @@ def open_controlnet(folder: str, *, sha256: str, dtype: str, device: str) -> Any
         InputError: a package is missing; the folder holds another one than was planned with, or
             none.
     """
-    with needing_extra():
+    with needing_extra("text-to-image", extra="text2image"):
         import diffusers
     place = locate(folder)
     if hash_part(place, what="ControlNet", setting="control_model") != sha256:

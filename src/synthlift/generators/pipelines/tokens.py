@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from synthlift.errors import needing_extra
+
 UNLIMITED = 100_000
 """Tokenizers without a limit give a huge number."""
 
@@ -43,9 +45,8 @@ def _tokenizers(model: Path) -> tuple[Any, ...]:
     ]
     if not parts:
         return ()
-    from synthlift.generators.pipelines.opening import needing_extra
 
-    with needing_extra():
+    with needing_extra("text-to-image", extra="text2image"):
         import transformers
     kinds = [getattr(transformers, index[name][1]) for name in parts]
     return tuple(

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from synthlift.errors import InputError
+from synthlift.errors import InputError, needing_extra
 from synthlift.vision.clip.config import ClipCheckpoint
 from synthlift.vision.clip.files import CONFIGS, ClipFiles, clip_place, find_clip, hash_clip
 
@@ -55,32 +54,15 @@ class Tower(nn.Module):
         return self
 
 
-@contextmanager
-def needing_extra() -> Iterator[None]:
-    """Say which extra an import within needs.
-
-    Raises:
-        InputError: a package is not installed.
-    """
-    try:
-        yield
-    except ImportError as error:
-        raise InputError(
-            f"CLIP needs a package that is not installed: {error.name}",
-            rule="CLIP checkpoints are opened by packages of the extra 'clip'",
-            remedy="pip install 'synthlift[clip]'",
-        ) from None
-
-
 def build_tower(architecture: Mapping[str, Any], *, learns: bool) -> Tower:
     """An image tower with random weights, drawn from torch's current random state."""
     settings = architecture["vision"]
     if architecture["library"] == "transformers":
-        with needing_extra():
+        with needing_extra("CLIP", extra="clip"):
             from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
         model = CLIPVisionModelWithProjection(CLIPVisionConfig(**settings))
     else:
-        with needing_extra():
+        with needing_extra("CLIP", extra="clip"):
             from open_clip import CLIP
         # The text tower is thrown away, hence as small as can be.
         least = {"context_length": 2, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1}
@@ -94,7 +76,7 @@ def adapt(tower: Tower, *, rank: int, alpha: int) -> None:
     Raises:
         InputError: the tower has no attention that is known.
     """
-    with needing_extra():
+    with needing_extra("CLIP", extra="clip"):
         from peft import LoraConfig, inject_adapter_in_model
     modules = [name for name, _ in tower.model.named_modules() if name.split(".")[-1] in ADAPTED]
     packed = [name for name, _ in tower.model.named_parameters() if name.endswith(PACKED)]
@@ -166,7 +148,7 @@ class OpenedClip:
         ]()
 
     def _transformers(self) -> Callable[[str], Tensor]:
-        with needing_extra():
+        with needing_extra("CLIP", extra="clip"):
             from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModelWithProjection
         said = _read_settings(self.files)
         settings = {**said["text_config"], "projection_dim": said.get("projection_dim", 512)}
@@ -186,7 +168,7 @@ class OpenedClip:
         return read
 
     def _open_clip(self) -> Callable[[str], Tensor]:
-        with needing_extra():
+        with needing_extra("CLIP", extra="clip"):
             import open_clip
         settings = _open_clip_settings(self.files)
         custom = settings.pop("custom_text", False)
