@@ -19,7 +19,8 @@ def trimmed(results: dict[str, Any], *, run: Path, command: str) -> dict[str, An
     source = results["study"]["source"]
     kept = {key: value for key, value in results.items() if key not in DROPPED}
     text = json.dumps(kept)
-    for place, name in ((str(run), "RUN"), (source, Path(source).name)):
+    beside = str(Path(source).parent)
+    for place, name in ((str(run), "RUN"), (source, Path(source).name), (beside, ".")):
         text = text.replace(json.dumps(place)[1:-1], name)
     found: dict[str, Any] = json.loads(text)
     found["study"]["command"] = command
