@@ -167,16 +167,15 @@ def test_an_unlabelled_folder_is_learnt_from_without_what_we_have(
     assert without.computed("fit")
 
 
-def test_flaws_are_pasted_along_masks(source: Path, home: Path, tmp_path: Path) -> None:
+def pasting_study(source: Path, masks: Path, *, size: int = 4, **changes: Any) -> Study:
     """Two classes have masks; the third, without objects, is what is pasted onto."""
-    masks = tmp_path / "masks"
     for path in sorted(source.glob("*/*.png")):
         mask = np.zeros((8, 8), np.uint8)
         if path.parent.name != "ramp":
-            mask[2:6, 3:6] = 255
+            mask[2 : 2 + size, 3 : 2 + size] = 255
         (masks / path.parent.name).mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(masks / path.parent.name / path.name)
-    study = study_of(
+    return study_of(
         source,
         data={
             "source": str(source),
@@ -185,9 +184,25 @@ def test_flaws_are_pasted_along_masks(source: Path, home: Path, tmp_path: Path) 
         },
         generators=[{"kind": "cut_paste", "backgrounds": ["ramp"]}],
         arms=["real", "augmented", {"kind": "targeted", "target": {"fill_to": 40}}],
-        curation=[],
+        **changes,
     )
-    ran = run(study, home=home, out="pasted")
+
+
+def test_pasted_images_resemble_their_backgrounds_and_are_not_stopped(
+    source: Path, home: Path, tmp_path: Path
+) -> None:
+    study = pasting_study(source, tmp_path / "masks", size=2, curation=["near_copies"])
+    ran = run(study, home=home, out="near")
+    told = pd.read_parquet(ran.folder / "verdicts.parquet")
+    assert told["rejected_by"].eq("near_copies").mean() > 0.1
+    assert not ran.results["generators"][0]["gate_stopped"]
+    assert any(arm["generator"] == "cut_paste" for arm in ran.results["arms"])
+    reasons = {one["name"]: one["reason"] for one in ran.results["decisions"]}
+    assert "onto which it pastes by design" in reasons["memorisation_gate"]
+
+
+def test_flaws_are_pasted_along_masks(source: Path, home: Path, tmp_path: Path) -> None:
+    ran = run(pasting_study(source, tmp_path / "masks", curation=[]), home=home, out="pasted")
     told = pd.read_parquet(ran.folder / "verdicts.parquet")
     assert set(told["label"]) == {"bars", "disc"}
     assert told["made_from"].str.contains(" on ramp/").all()

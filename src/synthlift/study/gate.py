@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthlift.curation.apply import COPY_FILTERS, Judged, memorisation_gate
+from synthlift.registry import descriptor
 from synthlift.store import Artefact
 from synthlift.study.work import Work
 
@@ -13,7 +14,8 @@ def stopped_generators(work: Work) -> dict[str, str]:
     """Generators of which more than 10 % of the samples are copies, with the reason in words.
 
     Counted over the first chunk of every class and fit, so that asking for more images later
-    cannot change the outcome. Recorded as a decision.
+    cannot change the outcome. Recorded as a decision. What pastes onto training images resembles
+    them by design and is not stopped; its copies are rejected one by one, as anyone's.
     """
     if not work.pools:
         return {}
@@ -33,12 +35,25 @@ def stopped_generators(work: Work) -> dict[str, str]:
             )
             for name in sorted({pool.generator for pool in work.pools.values()})
         }
-        stopped = {name: reading.message for name, reading in readings.items() if reading.stopped}
-        return stopped, "; ".join(reading.message for reading in readings.values())
+        pasting = {c.title for c in work.session.study.generators if pastes(c.kind)}
+        told = {
+            name: f"{reading.copies} of {reading.judged} samples of generator '{name}' are close "
+            "to training images, onto which it pastes by design"
+            if name in pasting
+            else reading.message
+            for name, reading in readings.items()
+        }
+        stopped = {n: told[n] for n, one in readings.items() if one.stopped and n not in pasting}
+        return stopped, "; ".join(told.values())
 
     name = "memorisation_gate_inside" if work.inside else "memorisation_gate"
     stopped: dict[str, str] = work.session.decide(name, choose)
     return stopped
+
+
+def pastes(kind: str) -> bool:
+    """Whether images of this kind of generator are training images with something pasted on."""
+    return {"inputs", "masks"} <= descriptor("generators", kind).needs
 
 
 def _judged(verdict: Artefact) -> Judged:
