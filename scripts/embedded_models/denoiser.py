@@ -34,6 +34,9 @@ to understand a single class when the forms were learnt."""
 LONGER = Plan("longer", steps=4000, rate=1.2e-3, decay=0.998)
 """The same for longer, until pictures show what is said."""
 
+POLISH = Plan("polish", steps=1600, rate=7e-4, decay=0.998)
+"""Once more, at a lower rate: strokes take on their colour and thickness last."""
+
 BATCH = 32
 UNSAID = 0.1
 """Share of drawings without a caption, for guidance."""
@@ -77,7 +80,7 @@ def train_pipeline(
     train(parts, FORMS, functools.partial(loss_of, FORMS.name), work)
     parts["text"].load_state_dict(clip.text_model.state_dict())
     parts["text"].requires_grad_(False)
-    for plan in (WORDS, LONGER):
+    for plan in (WORDS, LONGER, POLISH):
         train(parts, plan, functools.partial(loss_of, plan.name), work)
     return StableDiffusionPipeline(
         vae=autoencoder,
