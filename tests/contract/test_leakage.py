@@ -40,7 +40,7 @@ from synthlift.vision.clip.config import ClipCheckpoint
 CHEATS = Path(__file__).resolve().parents[1] / "e2e" / "plugins" / "cheats.py"
 # Small settings under which every registered component fits in well under a second or two.
 FILTERS = ["exact_duplicates", "near_copies", "class_agreement", "confidence_band", "diversity"]
-FILTERS += ["low_contrast", "outliers", "pixel_copies", "quality"]
+FILTERS += ["clip_score", "low_contrast", "outliers", "pixel_copies", "quality"]
 SETTINGS: dict[Group, dict[str, dict[str, Any]]] = {
     "generators": {
         "flow": {"steps": 3, "sampler_steps": 2, "micro_batch": 8},

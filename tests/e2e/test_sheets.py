@@ -26,7 +26,8 @@ def test_a_sheet_a_look_lies_in_the_run_folder(kind: str, tmp_path: Path) -> Non
     ran = run(study_with(kind, tmp_path / "data", **QUICK), home=tmp_path / "home")
     place = ran.folder / "training" / kind / "fit-0"
     assert [path.name for path in sorted(place.iterdir())] == [
-        f"step-{step:07d}.png" for step in (2, 4, 6)
+        "curves.jsonl",
+        *(f"step-{step:07d}.png" for step in (2, 4, 6)),
     ]
     first, last = (np.asarray(Image.open(place / f"step-{step:07d}.png")) for step in (2, 6))
     assert first.shape == last.shape

@@ -51,6 +51,7 @@ REQUIRED = {
     "translation": {"source": "./images"},
     "text_to_image": {"model": "./model", "model_sha256": "0"},
     "image_to_image": {"model": "./model", "model_sha256": "0"},
+    "clip": {"model": "embedded"},
 }
 
 

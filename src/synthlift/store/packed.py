@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from synthlift.rows import PixelRows
 from synthlift.store.pixel_files import FileRows
@@ -73,6 +72,8 @@ class PackedRows:
         """
         if len(rows) and (rows.min() < 0 or rows.max() >= self.shape[0]):
             raise IndexError(f"a row outside the {self.shape[0]} of '{self._path.name}'")
+        from PIL import Image
+
         images = np.empty((len(rows), *self.shape[1:]), np.uint8)
         with self._path.open("rb") as file:
             for place, row in enumerate(rows.tolist()):
@@ -119,6 +120,8 @@ class JoinedRows:
 
 
 def _packed(image: UInt8) -> bytes:
+    from PIL import Image
+
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     stream = io.BytesIO()
     picture.save(stream, "png", compress_level=LEVEL)
