@@ -60,7 +60,7 @@ def train(
             group["lr"] = _rate(plan, step)
         optimiser.zero_grad(set_to_none=True)
         loss = loss_of(step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         losses += loss.item()
