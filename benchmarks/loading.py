@@ -46,7 +46,7 @@ from synthlift.store import Store
 from synthlift.store.images import PIXELS
 from synthlift.store.pixel_files import open_rows
 from synthlift.study.environment import describe_environment
-from synthlift.study.executors.memory import keep_freed_memory
+from synthlift.study.executors.memory import keep_freed_memory, spare_imported_modules
 from synthlift.training.batches import Batch
 from synthlift.training.images import training_images
 from synthlift.vision.transforms import Draws, augment
@@ -267,9 +267,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args(arguments)
-    # As worker processes do.
+    # As worker processes do; the baseline's main process gains by it too.
     torch.set_num_threads(1)
     keep_freed_memory()
+    spare_imported_modules()
     load = os.getloadavg()[0]
     found = [
         one

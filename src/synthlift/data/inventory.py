@@ -267,6 +267,10 @@ def content_digest(rows: Sequence[Row]) -> str:
     return digest(list(map(_VALUES, usable(rows))))
 
 
+DESCRIBED = ("usable", "classes", "groups", "digest", "grey", "grey_images", "size_quartiles")
+"""The names of what :func:`describe` tells."""
+
+
 def describe(rows: Sequence[Row]) -> dict[str, Any]:
     """What decisions need of the usable rows: counts, sizes and channels (JSON)."""
     used = usable(rows)

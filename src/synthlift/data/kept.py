@@ -132,13 +132,22 @@ def link_kept(read: Artefact, target: Path, *, shape: tuple[int, ...]) -> dict[s
         return {}
     if np.load(read.path(KEPT), mmap_mode="r").shape != (count, *shape):
         return {}
+    return link_file(read, KEPT, target)
+
+
+def link_file(read: Artefact, name: str, target: Path) -> dict[str, str]:
+    """Make ``target`` the same file as ``name`` of an artefact, or a copy without hard links.
+
+    Returns:
+        Its recorded hash by the target's name, so that it is not hashed again.
+    """
     try:
-        os.link(read.path(KEPT), target)
+        os.link(read.path(name), target)
     except OSError as error:
         if error.errno not in NO_HARD_LINKS:
             raise
-        shutil.copyfile(read.path(KEPT), target)
-    return {target.name: read.record["files"][KEPT]}
+        shutil.copyfile(read.path(name), target)
+    return {target.name: read.record["files"][name]}
 
 
 def kept_images(read: Artefact) -> Mapping[str, UInt8]:

@@ -22,6 +22,7 @@ from synthlift.data.designs import Design
 from synthlift.data.given import Published, split_digest
 from synthlift.data.integrity import pixel_hash
 from synthlift.data.inventory import (
+    DESCRIBED,
     Asked,
     Row,
     attribute_columns,
@@ -34,7 +35,7 @@ from synthlift.data.inventory import (
     write_rows,
     write_table,
 )
-from synthlift.data.kept import Keeper, kept_images, link_kept
+from synthlift.data.kept import Keeper, kept_images, link_file, link_kept
 from synthlift.data.masks import load_mask, mask_facts, read_masks, require_equal_sizes
 from synthlift.data.parallel import in_order
 from synthlift.data.published import open_split
@@ -175,6 +176,9 @@ def read(request: StageRequest, context: StageContext) -> Summary:
 def inventory(request: StageRequest, context: StageContext) -> Summary:
     """Write ``inventory.parquet`` with the usable rows only, sorted by id."""
     artefact = context.store.open(request.local["read"])
+    if artefact.summary["usable"] == artefact.summary["read"]:
+        context.digests.update(link_file(artefact, INVENTORY, context.out / INVENTORY))
+        return {name: artefact.summary[name] for name in DESCRIBED}
     rows = usable(read_rows(artefact.path(INVENTORY)))
     found = describe(rows)
     assert found["digest"] == request.config["digest"]

@@ -39,3 +39,19 @@ def test_a_step_that_repeats_fetches_no_page_again() -> None:
     pages_of_a_step = 80 * 3 * 2**20 // 4096
     assert faults["given back"] > pages_of_a_step  # else the test would show nothing
     assert faults["kept"] < pages_of_a_step / 20
+
+
+def test_only_what_is_alive_at_the_first_call_is_spared_from_collection() -> None:
+    program = """
+import gc
+from synthlift.study.executors.memory import spare_imported_modules
+spare_imported_modules()
+first = gc.get_freeze_count()
+kept = [[] for _ in range(10_000)]
+spare_imported_modules()
+print(first, gc.get_freeze_count())
+"""
+    told = subprocess.check_output([sys.executable, "-c", program], text=True)
+    first, second = map(int, told.split())
+    assert first > 5000
+    assert second <= first

@@ -23,7 +23,7 @@ from typing import Any
 from synthlift.errors import Interrupted, StageError, SynthliftError
 from synthlift.store import Store
 from synthlift.store.requests import StageRequest
-from synthlift.study.executors.memory import keep_freed_memory
+from synthlift.study.executors.memory import keep_freed_memory, spare_imported_modules
 
 BUSY_SECONDS = 0.2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -231,17 +231,18 @@ def _leave_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _limit_threads() -> None:
+def _settle() -> None:
     import sys
 
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+        spare_imported_modules()
 
 
 def _work(request: StageRequest, root: Path) -> Outcome:
     events: list[Event] = []
     began = time.perf_counter()
-    _limit_threads()
+    _settle()
     status = Store(root).compute(
         request, log=lambda name, **fields: events.append(Event(name, fields))
     )
