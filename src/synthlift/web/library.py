@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class KeptGenerator:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run; everything but the results is read when it is asked for."""
+    """A finished run; everything but the results is read when it is first asked for."""
 
     id: str
     path: Path
@@ -62,12 +63,12 @@ class Finished:
         """Its report."""
         return self.path / REPORT
 
-    @property
+    @cached_property
     def models(self) -> list[KeptModel]:
         """The classifiers that it keeps."""
         return kept_models(self.path)
 
-    @property
+    @cached_property
     def generators(self) -> list[KeptGenerator]:
         """The generators that it keeps."""
         folders = sorted(p.parent for p in (self.path / GENERATORS).glob("*/component.json"))
@@ -123,7 +124,7 @@ class Library:
         self._lock = threading.Lock()
         self._looked = 0.0
         self._found: dict[str, Path] = {}
-        self._read: dict[Path, tuple[float, Results]] = {}
+        self._read: dict[Path, tuple[float, Finished]] = {}
 
     def runs(self) -> list[Finished]:
         """Finished runs, the newest first; such that cannot be read are left out."""
@@ -159,9 +160,9 @@ class Library:
         with self._lock:
             known = self._read.get(path)
             if known is None or known[0] != changed:
-                known = (changed, read_results(path))
+                known = (changed, Finished(name, path, read_results(path)))
                 self._read[path] = known
-        return Finished(name, path, known[1])
+        return known[1]
 
     def _places(self) -> dict[str, Path]:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import secrets
 import subprocess
@@ -114,6 +115,8 @@ class Inference:
                 stdout=subprocess.PIPE,
                 text=True,
                 encoding="utf-8",
+                # A thread of OpenMP that waits for work must not take a core from this process.
+                env={"OMP_WAIT_POLICY": "passive", **os.environ},
             )
             self._listeners = {}  # its own: those of an earlier one are told that it ended
             hearing = (self._process, self._listeners)

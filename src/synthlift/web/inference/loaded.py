@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import TypeVar, cast
 
 Model = TypeVar("Model")
 LIMIT_BYTES = 2 * 1024**3
+LOOK_AGAIN_SECONDS = 1.0
+"""A folder's files are looked at no more often: that takes longer than a small model computes."""
 
 
 class Loaded:
@@ -21,11 +24,17 @@ class Loaded:
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self.limit_bytes = limit_bytes
         self._kept: OrderedDict[tuple[str, float], tuple[object, int]] = OrderedDict()
+        self._looked: dict[Path, tuple[float, tuple[str, float]]] = {}
 
     def get(self, folder: Path, load: Callable[[], Model]) -> Model:
         """The model of a folder, loaded anew when the folder's files have changed."""
+        looked, key = self._looked.get(folder, (-LOOK_AGAIN_SECONDS, ("", 0.0)))
+        if time.monotonic() - looked < LOOK_AGAIN_SECONDS and key in self._kept:
+            self._kept.move_to_end(key)
+            return cast(Model, self._kept[key][0])
         files = [path.stat() for path in folder.rglob("*") if path.is_file()]
         key = (str(folder), max((one.st_mtime for one in files), default=0.0))
+        self._looked[folder] = (time.monotonic(), key)
         if key in self._kept:
             self._kept.move_to_end(key)
             return cast(Model, self._kept[key][0])

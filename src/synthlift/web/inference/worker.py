@@ -235,9 +235,13 @@ class Worker:
         found: list[dict[str, Any]] = []
         for place, file in enumerate(request["files"]):
             found.append({"answers": {}, "maps": {}, "near": None, "problem": ""})
+            decoded: dict[int, UInt8 | str] = {}
             for model, classifier in classifiers.items():
                 white = classifier.facts.white
-                pixels = _decoded(Path(file), white=white, max_pixels=request["max_pixels"])
+                if white not in decoded:
+                    limit = request["max_pixels"]
+                    decoded[white] = _decoded(Path(file), white=white, max_pixels=limit)
+                pixels = decoded[white]
                 if isinstance(pixels, str):
                     found[-1]["problem"] = pixels
                     break
