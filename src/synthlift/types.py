@@ -51,6 +51,7 @@ __all__ = [
     "RunContext",
     "SampleRequest",
     "SamplesInChunks",
+    "SavesMemory",
     "Scorer",
     "Selector",
     "Strings",
@@ -259,18 +260,30 @@ class FittedGenerator(ABC):
 class SamplesInChunks(Protocol):
     """A fitted generator that computes several images together, and can compute fewer.
 
-    Where memory runs out while it samples, a study goes on with half as many, as a recorded
-    decision: kernels round differently at other batch shapes.
+    Where memory runs out, a study takes half as many: a recorded decision, for it changes bits.
     """
 
     @property
     def micro_batch(self) -> int:
         """Images computed together."""
-        ...
 
     def with_micro_batch(self, micro_batch: int) -> FittedGenerator:
         """The same generator computing ``micro_batch`` images together; this one is unchanged."""
-        ...
+
+
+@runtime_checkable
+class SavesMemory(Protocol):
+    """A fitted generator with further ways to save memory, where one image alone does not fit.
+
+    They are tried one after another, each a recorded decision: they may change pixels.
+    """
+
+    @property
+    def ways_to_save(self) -> tuple[str, ...]:
+        """What can be done, in words, the mildest first."""
+
+    def with_savings(self, savings: int) -> FittedGenerator:
+        """The same generator with the first so many of them in use; this one is unchanged."""
 
 
 class Generator(ABC):

@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -31,14 +30,16 @@ from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import wording_of
 from synthlift.generators.pipelines.opening import Task, open_pipeline, sides
+from synthlift.generators.pipelines.parameters import NUMBERS, check_params
+from synthlift.generators.pipelines.saving import place as placed
+from synthlift.generators.pipelines.saving import ways
 from synthlift.seeds import generator_for, seed_for
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 
 REDRAWN = 3
 TOGETHER = 32
 """Chunks among whose requests equal settings are looked for."""
-NUMBERS: Mapping[str, tuple[float, float]] = {"guidance_scale": (0, 50), "sampler_steps": (1, 1000)}
-TEXTS = ("prompt", "negative_prompt")
+
 
 C = TypeVar("C", bound=PipelineConfig)
 
@@ -82,6 +83,13 @@ class Drawn(NamedTuple):
     origin: str
 
 
+class Opened(NamedTuple):
+    """A pipeline on its device, and what its text encoders said."""
+
+    pipeline: Any
+    texts: tuple[TextMemory, ...]
+
+
 class PipelineFitted(FittedGenerator, Generic[C]):
     """A pipeline with its prompts.
 
@@ -107,7 +115,9 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     ) -> None:
         self._facts, self._device, self._config = dict(facts), device, config
         self._adapter = adapter
-        self._texts: tuple[TextMemory, ...] = ()
+        self._savings = 0
+        # Shared with copies that compute fewer images together: one pipeline in memory at a time.
+        self._pipelines: dict[int, Opened] = {}
         self._vocabulary = Vocabulary.from_json(facts)
         self._wording = wording_of(config, seed=facts["seed"], words=facts.get("words"))
 
@@ -183,6 +193,17 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         """The same generator computing so many images together."""
         other = copy.copy(self)
         other._config = self._config.model_copy(update={"micro_batch": micro_batch})
+        return other
+
+    @property
+    def ways_to_save(self) -> tuple[str, ...]:
+        """See :class:`~synthlift.types.SavesMemory`."""
+        return ways(self._device)
+
+    def with_savings(self, savings: int) -> Self:
+        """The same generator drawing in less memory."""
+        other = copy.copy(self)
+        other._savings = savings
         return other
 
     def save(self, folder: Path) -> None:
@@ -282,14 +303,19 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         del wishes
         return None
 
-    @cached_property
+    @property
     def _pipeline(self) -> Any:
-        opened = open_pipeline(
-            self._config, task=self.task, device=self._device, parts=self._parts()
-        )
+        if self._savings not in self._pipelines:
+            self._pipelines.clear()  # two would take twice the memory
+            self._pipelines[self._savings] = self._open()
+        return self._pipelines[self._savings].pipeline
+
+    def _open(self) -> Opened:
+        opened = open_pipeline(self._config, task=self.task, parts=self._parts())
         dress(opened, self._config, self._adapter)
-        self._texts = remember_texts(opened)
-        return opened
+        # Before parts move: they stay what they are wherever they lie.
+        texts = remember_texts(opened)
+        return Opened(placed(opened, self._device, savings=self._savings), texts)
 
     def _parts(self) -> dict[str, Any]:
         """Parts that the pipeline is opened with beside its own, by name."""
@@ -298,7 +324,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     def _let_act(self, adapter: str) -> None:
         """Let the LoRA files act, and of the learnt adapters the one of this name."""
         pipeline = self._pipeline
-        for memory in self._texts:
+        for memory in self._pipelines[self._savings].texts:
             memory.acting = adapter
         if self._config.loras or adapter:
             learnt = {adapter: 1.0} if adapter else {}
@@ -348,24 +374,3 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
         resized = picture.resize((width, height), Image.Resampling.LANCZOS)
         return np.asarray(resized, dtype=np.uint8).reshape(height, width, channels)
-
-
-def check_params(
-    request: SampleRequest, *, numbers: Mapping[str, tuple[float, float]] = NUMBERS
-) -> None:
-    """Refuse what a request may not set.
-
-    Raises:
-        InputError: an unknown parameter, or a value out of range.
-    """
-    for name, value in request.params.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        low, high = numbers.get(name, (0, 0))
-        fine = isinstance(value, str) if name in TEXTS else number and low <= value <= high
-        if not (fine and name in (*numbers, *TEXTS)):
-            allowed = (f"{key} ({a} to {b})" for key, (a, b) in numbers.items())
-            raise InputError(
-                f"request {request.index} sets '{name}' to {value!r}",
-                rule="a request for an image from text may set: " + ", ".join([*TEXTS, *allowed]),
-                remedy="correct or remove it",
-            )
