@@ -308,7 +308,7 @@ def _gemma_tokenizer() -> Any:
 
     words = ["<pad>", "<eos>", "<bos>", "<unk>", "\u2581", *LETTERS]
     vocabulary = {word: index for index, word in enumerate(words)}
-    return GemmaTokenizer(vocab=vocabulary, merges=[], model_max_length=512)
+    return GemmaTokenizer(vocab=vocabulary, merges=[], model_max_length=4096)
 
 
 def _t5() -> Any:

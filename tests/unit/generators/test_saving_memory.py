@@ -65,10 +65,10 @@ def test_the_chunk_is_halved_then_tiles_are_decoded_then_parts_move(
     assert hasattr(pipeline.unet, "_hf_hook")
     assert generator._pipelines is lean._pipelines, "two pipelines would take twice the memory"
     assert list(lean._pipelines) == [2]
-    # Moving parts changes nothing; tiles are blended where they meet.
+    # Moving parts changes nothing; each tile is decoded by itself and blended with the next.
     tiled = drawn(cramped(tiny_pipeline, tmp_path / "b", needs=1), [])
     assert np.array_equal(moved, tiled)
-    assert 0 < np.abs(moved - expected).mean() < 12
+    assert 0 < np.abs(moved - expected).mean() < 30
 
 
 def test_halving_alone_keeps_the_pixels_but_for_rounding(

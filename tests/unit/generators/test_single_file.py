@@ -109,6 +109,11 @@ def test_other_models_ask_for_a_folder_of_settings(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="are not known") as caught:
             TextToImageConfig(model=str(path))
         assert "config: FOLDER" in caught.value.remedy
+    pickled = tmp_path / "v1-5.ckpt"
+    pickled.write_bytes(b"any code")
+    with pytest.raises(InputError, match="another format") as caught:
+        TextToImageConfig(model=str(pickled))
+    assert "one file of safetensors" in caught.value.rule
 
 
 @pytest.mark.parametrize(

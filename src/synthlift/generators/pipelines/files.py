@@ -86,6 +86,7 @@ def hash_part(folder: Path, *, what: str, setting: str) -> str:
 def _require(folder: Path, index: str, *, what: str, holds: str, setting: str) -> None:
     if not (folder / index).is_file():
         state = f"holds no {holds}" if folder.is_dir() else "does not exist"
+        state = "is a file of another format" if folder.is_file() else state
         raise InputError(
             f"the {what} '{folder}' {state}",
             rule=f"'{setting}' is a local folder with {index}, as diffusers saves it, a name from "

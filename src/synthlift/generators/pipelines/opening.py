@@ -156,16 +156,17 @@ def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
     )
 
 
-def size_told(pipeline: Any, *, asked: int | Literal["auto"]) -> dict[str, Any]:
-    """Arguments of a call that say at which size to draw.
+def told_besides(pipeline: Any, *, asked: int | Literal["auto"]) -> dict[str, Any]:
+    """Arguments of a call beside prompts and noise, as far as a pipeline takes them.
 
-    Some pipelines draw at the nearest size that was published of their kind, and scale. At their
-    own size there is nothing to scale, and one of another size would be refused.
+    Some pipelines draw at the nearest size that was published of their kind, and scale: at their
+    own size there is nothing to scale, and one of another size would be refused. Some clean
+    prompts where a certain package is installed: pixels must not depend on that.
     """
-    if asked != "auto":
-        return {"height": asked, "width": asked}
     taken = inspect.signature(type(pipeline).__call__).parameters
-    return {name: False for name in ("use_resolution_binning",) if name in taken}
+    told = {"clean_caption": False, "use_resolution_binning": asked != "auto"}
+    size = {} if asked == "auto" else {"height": asked, "width": asked}
+    return {**{name: value for name, value in told.items() if name in taken}, **size}
 
 
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:

@@ -1,8 +1,9 @@
 """Drawing in less memory, where not even one image at a time fits: what is done, in this order.
 
-Images are decoded in tiles first, which changes pixels a little where tiles meet. Then every part
-of the pipeline waits in the processor's memory until it computes, which takes time and changes
-nothing. Attention needs no slices: torch computes it without keeping its matrix.
+Images are decoded in tiles first, which changes pixels: each tile is decoded without knowledge of
+the others, and blended with them. Then every part of the pipeline waits in the processor's memory
+until it computes, which takes time and changes nothing. Attention needs no slices: torch computes
+it without keeping its matrix.
 """
 
 from __future__ import annotations
