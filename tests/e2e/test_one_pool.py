@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -119,6 +118,7 @@ def test_beside_a_generator_that_learns_the_fits_are_the_rows(
 FOLDS = {"design": "cross_validated", "folds": 2, "repeats": 1, "validation": 0.25}
 
 
+@pytest.mark.slow
 def test_folds_share_the_pool_where_prompts_say_the_class_alone(
     source: Path, tiny_pipeline: Path, ran: Ran
 ) -> None:
@@ -158,6 +158,5 @@ def test_attributes_of_prompts_are_those_of_the_own_training_set(
     tones = dict(zip(table.iloc[:, 0], table["tone"], strict=True))
     for fold, prompts in told.groupby("fit")["prompt"].agg(set).items():
         train = split[(split["draw"] == fold) & (split["part"] == "train")]
-        known = {f"a {tones[row.id]} {row.label}" for row in train.itertuples()}
+        known = {f"a {tones[Path(row.id).name]} {row.label}" for row in train.itertuples()}
         assert prompts <= known
-        assert np.isin(list(prompts), list(known)).all()
