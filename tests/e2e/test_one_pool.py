@@ -158,5 +158,5 @@ def test_attributes_of_prompts_are_those_of_the_own_training_set(
     tones = dict(zip(table.iloc[:, 0], table["tone"], strict=True))
     for fold, prompts in told.groupby("fit")["prompt"].agg(set).items():
         train = split[(split["draw"] == fold) & (split["part"] == "train")]
-        known = {f"a {tones[Path(row.id).name]} {row.label}" for row in train.itertuples()}
+        known = {f"a {tones[Path(str(row.id)).name]} {row.label}" for row in train.itertuples()}
         assert prompts <= known
