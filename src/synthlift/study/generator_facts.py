@@ -31,7 +31,8 @@ def generator_results(
         fitted = [pool.fitted for pool in pools]
         facts = fitted[0].summary
         sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
-        seconds = sum(chunk.sampling.seconds for chunk in sampled)
+        taken = [chunk.sampling for chunk in sampled]
+        seconds = sum(one.seconds - one.earlier_seconds for one in taken)
         images = sum(chunk.images for chunk in sampled)
         config = settings_of("generators", component)
         found.append(
@@ -47,6 +48,7 @@ def generator_results(
                 images_per_second=images / seconds if seconds else None,
                 fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
                 energy_kwh=energy_kwh(pools),
+                cost_at_least=any(one.at_least for pool in pools for one in pool.spent()),
                 quality=quality_results(quality.get(component.title, [])),
                 membership=membership_results(membership.get(component.title, [])),
                 history=_history(facts),
