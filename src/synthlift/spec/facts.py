@@ -172,8 +172,8 @@ class GeneratorResult(Record):
         under_trained: stopped by budget before it stopped improving.
         fit_seconds: mean time of one fit.
         energy_kwh: of all fits, samples and checks, measured or estimated as the costs are.
-        cost_at_least: a task behind ``fit_seconds`` or ``energy_kwh`` was killed, and took more than
-            is known.
+        cost_at_least: a task behind ``fit_seconds`` or ``energy_kwh`` was killed, and took more
+            than is known.
         quality: of uncurated samples, averaged over fits.
         membership: attacks that tell training from validation images, where it can be asked.
         history: loss, copying ratio and further curves against training step, for the first fit.
