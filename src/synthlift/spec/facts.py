@@ -167,6 +167,7 @@ class GeneratorResult(Record):
         fits: how many.
         parameters: trainable numbers of one fit.
         gate_stopped: the memorisation gate stopped it.
+        pastes: its images are training images with something pasted on, so that no gate stops it.
         images_per_second: sampling speed of one process, sharing the machine with the others.
         config: settings with defaults.
         under_trained: stopped by budget before it stopped improving.
@@ -190,6 +191,7 @@ class GeneratorResult(Record):
     copying_ratio: Estimate | None = None
     copying_controls: dict[str, float] = Field(default_factory=dict)
     gate_stopped: bool = False
+    pastes: bool = False
     under_trained: bool = False
     images_per_second: float | None = None
     fit_seconds: float | None = None

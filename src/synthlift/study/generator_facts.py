@@ -11,6 +11,7 @@ import numpy as np
 from synthlift.spec.facts import AdaptationResult, Estimate, GeneratorResult
 from synthlift.store import Artefact
 from synthlift.study.components import settings_of
+from synthlift.study.gate import pastes
 from synthlift.study.membership import membership_results
 from synthlift.study.realism import energy_kwh, quality_results
 from synthlift.study.work import Work
@@ -44,6 +45,7 @@ def generator_results(
                 copying_ratio=_ratio(figures.get(component.title, [])),
                 copying_controls=_controls(figures.get(component.title, [])),
                 gate_stopped=component.title in work.stopped,
+                pastes=pastes(component.kind),
                 under_trained=work.generator_share < 1 and bool(config.trained_with(steps=1)),
                 images_per_second=images / seconds if seconds else None,
                 fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),

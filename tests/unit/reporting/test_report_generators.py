@@ -33,7 +33,7 @@ def test_generators_stand_side_by_side_with_what_real_images_reach() -> None:
 def test_what_a_membership_attack_means_is_said_in_a_sentence() -> None:
     results = sample_results()
     words = outline(render(results, folder=None)).words
-    assert "The generator gives away something of what it was trained on" in words
+    assert "A sign that the generator gives away what it was trained on" in words
     assert "4.0 % of the training images are told at 1 % false alarms" in words
     assert "its loss tells which is which in 62.0 % of the cases (58.0 % to 66.0 %;" in words
     assert "Membership attack on flow" in words

@@ -62,6 +62,7 @@ class View:
     heads: Sequence[tuple[str, str]]
     floors: Sequence[tuple[str, str]]
     note: str
+    at_least: bool
     chart: Markup
     legend: Markup
 
@@ -82,6 +83,7 @@ def view(reading: Reading) -> View | None:
             f"{text.count(first.images)} uncurated images of a fit against "
             f"{text.count(first.held_out)} validation images, mean over fits"
         ),
+        at_least=any(one.cost_at_least for one in results),
         chart=_chart(series, _mean_floor(results, "cas")) if len(series) > 1 else Markup(""),
         legend=plots.legend(series),
     )
@@ -115,6 +117,8 @@ def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row
         )
         measures.append((WORDS[name], value))
     speed, energy = result.images_per_second, result.energy_kwh
+    fit = text.MISSING if result.fit_seconds is None else text.duration(result.fit_seconds)
+    spent = text.MISSING if energy is None else f"{1000 * energy:.3g}"
     return Row(
         name=result.name,
         kind=result.kind,
@@ -122,9 +126,9 @@ def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row
         arm=arm.name.removeprefix(f"{result.name}:") if arm else "",
         measures=measures,
         copying=reading.numbers.plain(result.copying_ratio),
-        fit=text.MISSING if result.fit_seconds is None else text.duration(result.fit_seconds),
+        fit=text.at_least(fit, known=not result.cost_at_least),
         speed=text.rate(speed),
-        energy=text.MISSING if energy is None else f"{1000 * energy:.3g}",
+        energy=text.at_least(spent, known=not result.cost_at_least),
     )
 
 
