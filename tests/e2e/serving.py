@@ -21,9 +21,24 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.web.security import CLIENT_HEADER
-from tests.e2e.tiny import PROGRAM
+from tests.e2e.tiny import FLOW, PROGRAM, draw_folder, run, study_of
 
 Asked = tuple[int, Any, dict[str, str]]
+
+
+def finished_study(
+    home: Path, *, steps: int = 6, curation: Sequence[str] = ("exact_duplicates",)
+) -> Path:
+    """The run folder of a study of drawn images with a flow generator, made in seconds."""
+    study = study_of(
+        draw_folder(home / "data" / "shapes"),
+        generators=[{**FLOW, "steps": steps}],
+        curation=list(curation),
+        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
+        generator_fits=1,
+        plugins=[],
+    )
+    return run(study, home=home).folder
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,7 @@ from synthlift.web.errors import BusyError
 from synthlift.web.inference.client import Inference
 from synthlift.web.inference.worker import Worker
 from tests.e2e.browsing import chromium
-from tests.e2e.serving import Server, bomb, serving
-from tests.e2e.tiny import FLOW, draw_folder, run, study_of
+from tests.e2e.serving import Server, bomb, finished_study, serving
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(home: Path) -> Path:
-    """A study of drawn images with a flow generator, in seconds."""
-    study = study_of(
-        draw_folder(home / "data" / "shapes"),
-        generators=[FLOW],
-        curation=["exact_duplicates"],
-        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
-        generator_fits=1,
-        plugins=[],
-    )
-    return run(study, home=home).folder
+    return finished_study(home)
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from synthlift.spec import people
 from synthlift.spec.provenance import provenance_in
 from synthlift.web.library import id_of
 from tests.e2e.browsing import chromium, faults_of, page_of
-from tests.e2e.serving import Server, serving
-from tests.e2e.tiny import FLOW, draw_folder, run, study_of
+from tests.e2e.serving import Server, finished_study, serving
+from tests.e2e.tiny import draw_folder
 
 ARM = "mixed@0.5"
 
@@ -33,15 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(home: Path) -> Path:
     """A study of which filters kept some generated images and rejected others."""
-    study = study_of(
-        draw_folder(home / "data" / "shapes"),
-        generators=[{**FLOW, "steps": 60}],
-        curation=["exact_duplicates", "outliers"],
-        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
-        generator_fits=1,
-        plugins=[],
-    )
-    return run(study, home=home).folder
+    return finished_study(home, steps=60, curation=["exact_duplicates", "outliers"])
 
 
 @pytest.fixture(scope="module")

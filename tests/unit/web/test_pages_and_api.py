@@ -249,7 +249,7 @@ def test_models_are_given_up_in_order_of_use(tmp_path: Path) -> None:
 
         return kept.get(tmp_path / name, loading)
 
-    kept = Loaded(limit_bytes=20)
+    kept = Loaded(limit_bytes=20, look_again=0)
     assert [load(name) for name in "abacaab"] == list("abacaab")
     assert loads == list("abcb"), "b was given up for c, since a had been used after it"
     assert len(kept) == 2
