@@ -105,7 +105,17 @@ class Server:
             "seed": 5,
             **changes,
         }
-        code, made, _ = self.ask("POST", "/api/v1/generations", body)
+        return self._ended(self.ask("POST", "/api/v1/generations", body))
+
+    def vary(self, run_id: str, picture: bytes, strength: float = 0.5, **changes: Any) -> Any:
+        """Ask for images that start from a picture and wait for them."""
+        body = {"run": run_id, "generator": "flow", "label": "disc", "count": 3, "seed": 5}
+        wish = json.dumps({**body, "start": {"strength": strength}, **changes})
+        file = ("holiday with Ann.png", picture)
+        return self._ended(self.send("/api/v1/variations", "picture", file, wish=wish))
+
+    def _ended(self, asked: Asked) -> Any:
+        code, made, _ = asked
         assert code == 202, made
         return self.until(
             f"/api/v1/generations/{made['id']}", lambda one: one["state"] != "running"

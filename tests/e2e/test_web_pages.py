@@ -96,6 +96,32 @@ def test_words_are_explained_by_hover_and_by_keyboard(browser: Any, server: Serv
         assert box["x"] + box["width"] <= 390
 
 
+# ── variations ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_images_start_from_a_picture_of_the_study_or_of_the_visitor(
+    browser: Any, server: Server, run_id: str, home: Path
+) -> None:
+    with page_of(browser, width=390) as page:
+        page.goto(f"{server.address}/generate?run={run_id}")
+        page.get_by_label("How many").fill("2")
+        page.get_by_label("Start from").select_option("picture")
+        page.get_by_role("button", name="Generate").click()
+        assert "No picture is chosen" in page.locator("#said").inner_text()
+        page.get_by_role("button", name="Take a picture of class bars").first.focus()
+        page.keyboard.press("Enter")
+        page.get_by_label("How much may change").fill("0.8")
+        assert "only a trace" in page.locator("#strength-help").inner_text()
+        assert faults_of(page) == []
+        for made_from in ("a real picture of class bars", "an uploaded picture"):
+            page.get_by_role("button", name="Generate").click()
+            page.get_by_role("link", name="Download all").wait_for()
+            facts = page.locator("#images .facts").first.text_content()
+            assert f"a variation of {made_from}, strength 0.8" in facts
+            page.set_input_files("#picture", next((home / "data" / "shapes" / "disc").iterdir()))
+        assert faults_of(page) == []
+
+
 # ── the gallery ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -174,7 +174,7 @@ class FlowFitted(FittedGenerator):
         Raises:
             InputError: as :meth:`sample`.
         """
-        x = self._space.enter(as_nchw(torch.from_numpy(start[np.newaxis])))[0]
+        x = self._space.enter(as_nchw(torch.from_numpy(np.array(start)[np.newaxis])))[0]
         yield from self._images(requests, start=Start(x, strength))
 
     def _images(

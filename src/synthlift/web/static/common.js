@@ -89,9 +89,9 @@ const Synthlift = (() => {
   }
 
   function percent(share) {
-    if (share > 0.999) return "> 99.9 %";
-    if (share < 0.001) return "< 0.1 %";
-    return `${(100 * share).toFixed(1)} %`;
+    if (share > 0.999) return ">\u00a099.9\u00a0%";
+    if (share < 0.001) return "<\u00a00.1\u00a0%";
+    return `${(100 * share).toFixed(1)}\u00a0%`;
   }
 
   function duration(seconds) {

@@ -12,7 +12,7 @@
   function showRun() {
     fill(find("generator"), run().generators.map((one) => [one.name, `${one.name} (${one.kind.replaceAll("_", " ")})`]));
     if (chosen && !chosen.file) choose(null);
-    offerSamples(run().samples, "Start from a picture of class", (sample) => {
+    offerSamples(run().samples, "Take a picture of class", (sample) => {
       choose({ url: sample.url, words: `a picture of class ${sample.label}`, sample: sample.index });
     });
     showGenerator();
@@ -42,7 +42,7 @@
     const refused = generator().refuses_pictures;
     find("origin").querySelector('[value="picture"]').disabled = refused !== "";
     if (refused) find("origin").value = "";
-    find("origin-help").textContent = refused ? `No picture can be started from here: ${refused}.` : "";
+    find("origin-help").textContent = refused ? `${refused[0].toUpperCase()}${refused.slice(1)}.`.replaceAll("_", " ") : "";
     find("from").hidden = find("origin").value === "";
   }
 
@@ -77,7 +77,7 @@
 
   function start() {
     if (!find("origin").value) return null;
-    if (!chosen) throw new Error("No picture is chosen yet.\nChoose one under “Start from”, or start from nothing but noise.");
+    if (!chosen) throw new Error("No picture is chosen yet.\nChoose one under “Start from”, or start from no picture.");
     return { strength: Number(find("strength").value), ...(chosen.file ? {} : { sample: chosen.sample }) };
   }
 
