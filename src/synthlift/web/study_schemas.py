@@ -204,7 +204,7 @@ class JobList(BaseModel):
 
 
 class ShippedFacts(BaseModel):
-    """A run that came with the package: what made it, when, and the processor time it took there."""
+    """A run that came with the package: what made it, when, in how much processor time."""
 
     run: str
     version: str
