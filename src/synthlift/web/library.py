@@ -16,6 +16,7 @@ from typing import Any
 from synthlift.api.classifying import KeptModel, kept_models
 from synthlift.api.images import GENERATORS, read_component
 from synthlift.api.run_folder import REPORT, read_results
+from synthlift.api.varying import why_not_from_a_picture
 from synthlift.errors import InputError
 from synthlift.spec.results import Results
 from synthlift.study.folder import RESULTS, STUDY
@@ -42,6 +43,7 @@ class KeptGenerator:
         classes: that it can make.
         attributes: values that can be asked for, by name.
         defaults: of the settings that a request may change; empty where it may change none.
+        refuses_pictures: why it cannot start from a picture; "" where it can.
     """
 
     name: str
@@ -49,6 +51,7 @@ class KeptGenerator:
     classes: tuple[str, ...]
     attributes: Mapping[str, tuple[str, ...]]
     defaults: Mapping[str, float]
+    refuses_pictures: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,21 @@ class Finished:
         rounds = zip_longest(*by_class.values())
         return [one for members in rounds for one in members if one is not None]
 
+    def sample(self, index: int) -> tuple[Path, str]:
+        """One of the samples.
+
+        Raises:
+            InputError: there is none of that number.
+        """
+        samples = self.samples
+        if index >= len(samples):
+            raise InputError(
+                f"sample {index}",
+                rule=f"the run has {len(samples)} samples, counted from 0",
+                remedy="choose one of them",
+            )
+        return samples[index]
+
 
 def _kept_generator(folder: Path) -> KeptGenerator:
     facts = read_component(folder)
@@ -110,6 +128,7 @@ def _kept_generator(folder: Path) -> KeptGenerator:
         classes=tuple(facts["classes"]),
         attributes={name: tuple(values[name]) for name in learnt if values.get(name)},
         defaults={key: float(config[key]) for key in adjustable if key in config},
+        refuses_pictures=why_not_from_a_picture(facts["kind"]),
     )
 
 

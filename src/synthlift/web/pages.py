@@ -63,7 +63,10 @@ def home() -> str:
 
 def generate() -> str:
     """Draw images."""
-    return render_template("generate.html", limit=context().settings.images)
+    settings = context().settings
+    return render_template(
+        "generate.html", limit=settings.images, mib=settings.picture_bytes // 1024**2
+    )
 
 
 def classify() -> str:

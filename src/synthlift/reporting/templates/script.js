@@ -69,6 +69,22 @@
     });
   }
 
+  // A table that is wider than its box says so; one that fits says nothing.
+  function hint(box) {
+    var words = document.createElement("p");
+    words.className = "more";
+    words.textContent = "Wider than the page: scroll this table sideways →";
+    words.setAttribute("aria-hidden", "true");
+    box.parentNode.insertBefore(words, box);
+    var look = function () {
+      words.classList.toggle("wanted", box.scrollWidth > box.clientWidth + 1);
+    };
+    look();
+    if (window.ResizeObserver) new ResizeObserver(look).observe(box);
+    else window.addEventListener("resize", look);
+  }
+
+  document.querySelectorAll(".scroll").forEach(hint);
   document.querySelectorAll(".command").forEach(copyButton);
   document.querySelectorAll("table.sortable").forEach(sortable);
   window.addEventListener("beforeprint", function () {
