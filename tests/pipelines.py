@@ -28,10 +28,16 @@ def saved(folder: Path, build: Callable[[Path], Any], *, seed: int = 0) -> Path:
 
 
 def tiny_stable_diffusion(
-    folder: Path, *, seed: int = 0, objecting: bool = False, few_steps: bool = False
+    folder: Path,
+    *,
+    seed: int = 0,
+    seen: int = 4,
+    objecting: bool = False,
+    few_steps: bool = False,
 ) -> Path:
     """A Stable Diffusion pipeline of a few thousand weights.
 
+    Its network sees ``seen`` channels: more than 4 where it was made to repaint what a mask marks.
     With ``objecting``, its safety checker blackens every image; with ``few_steps``, its scheduler
     is that of latent consistency models.
     """
@@ -41,7 +47,7 @@ def tiny_stable_diffusion(
         tokenizer = _tokenizer(folder)
         return StableDiffusionPipeline(
             unet=UNet2DConditionModel(
-                **UNET, in_channels=4, out_channels=4, cross_attention_dim=16
+                **UNET, in_channels=seen, out_channels=4, cross_attention_dim=16
             ),
             vae=_autoencoder(),
             text_encoder=_text_encoder(tokenizer),

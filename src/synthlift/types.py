@@ -51,12 +51,12 @@ __all__ = [
     "RunContext",
     "SampleRequest",
     "SamplesInChunks",
-    "SavesMemory",
     "Scorer",
     "Selector",
     "Strings",
     "TextMatch",
     "UInt8",
+    "Varies",
     "Verdict",
 ]
 
@@ -272,18 +272,14 @@ class SamplesInChunks(Protocol):
 
 
 @runtime_checkable
-class SavesMemory(Protocol):
-    """A fitted generator with further ways to save memory, where one image alone does not fit.
+class Varies(Protocol):
+    """A fitted generator that can start from a given image instead of from noise alone."""
 
-    They are tried one after another, each a recorded decision: they may change pixels.
-    """
-
-    @property
-    def ways_to_save(self) -> tuple[str, ...]:
-        """What can be done, in words, the mildest first."""
-
-    def with_savings(self, savings: int) -> FittedGenerator:
-        """The same generator with the first so many of them in use; this one is unchanged."""
+    def vary(
+        self, start: UInt8, requests: Sequence[SampleRequest], *, strength: float
+    ) -> Iterator[ImageBatch]:
+        """Like ``sample``, from ``start`` [H, W, C], of which a share in (0, 1] is lost first."""
+        ...
 
 
 class Generator(ABC):

@@ -29,7 +29,7 @@ class Halving:
     Attributes:
         micro_batch: images computed together.
         before: chunks committed before the decision.
-        savings: ways of saving memory that are in use besides, see ``types.SavesMemory``.
+        savings: ways of saving memory that are in use besides, see ``savings.SavesMemory``.
     """
 
     micro_batch: int

@@ -15,7 +15,8 @@ from synthlift.errors import DeviceMemoryError
 from synthlift.generators.pipelines.fitted import Settings, Wish
 from synthlift.generators.pipelines.saving import WAYS, ways
 from synthlift.generators.text_to_image.generator import TextToImageFitted
-from synthlift.types import SampleRequest, SavesMemory
+from synthlift.savings import SavesMemory
+from synthlift.types import SampleRequest
 from tests.unit.generators.test_text_to_image import fitted
 
 REQUESTS = [SampleRequest(index=i, label=i % 2, seed=i) for i in range(4)]
@@ -64,7 +65,7 @@ def test_the_chunk_is_halved_then_tiles_are_decoded_then_parts_move(
     assert pipeline.vae.tile_latent_min_size == 4
     assert hasattr(pipeline.unet, "_hf_hook")
     assert generator._pipelines is lean._pipelines, "two pipelines would take twice the memory"
-    assert list(lean._pipelines) == [2]
+    assert list(lean._pipelines) == [("text_to_image", 2)]
     # Moving parts changes nothing; each tile is decoded by itself and blended with the next.
     tiled = drawn(cramped(tiny_pipeline, tmp_path / "b", needs=1), [])
     assert np.array_equal(moved, tiled)

@@ -29,7 +29,7 @@ from synthlift.generators.pipelines.adapters import (
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import wording_of
-from synthlift.generators.pipelines.opening import Task, open_pipeline, sides
+from synthlift.generators.pipelines.opening import Task, open_pipeline, sides, turned_to
 from synthlift.generators.pipelines.parameters import NUMBERS, check_params
 from synthlift.generators.pipelines.saving import place as placed
 from synthlift.generators.pipelines.saving import ways
@@ -84,10 +84,17 @@ class Drawn(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A pipeline on its device, and what its text encoders said."""
+    """A pipeline on its device that wears its adapters.
+
+    Attributes:
+        pipeline: for one task.
+        texts: what its text encoders remember.
+        alone: whether it has no parts beside its own.
+    """
 
     pipeline: Any
     texts: tuple[TextMemory, ...]
+    alone: bool
 
 
 class PipelineFitted(FittedGenerator, Generic[C]):
@@ -116,8 +123,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         self._facts, self._device, self._config = dict(facts), device, config
         self._adapter = adapter
         self._savings = 0
-        # Shared with copies that compute fewer images together: one pipeline in memory at a time.
-        self._pipelines: dict[int, Opened] = {}
+        # Shared with copies that compute fewer images together.
+        self._pipelines: dict[tuple[Task, int], Opened] = {}
         self._vocabulary = Vocabulary.from_json(facts)
         self._wording = wording_of(config, seed=facts["seed"], words=facts.get("words"))
 
@@ -197,7 +204,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     @property
     def ways_to_save(self) -> tuple[str, ...]:
-        """See :class:`~synthlift.types.SavesMemory`."""
+        """See :class:`~synthlift.savings.SavesMemory`."""
         return ways(self._device)
 
     def with_savings(self, savings: int) -> Self:
@@ -305,17 +312,27 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     @property
     def _pipeline(self) -> Any:
-        if self._savings not in self._pipelines:
-            self._pipelines.clear()  # two would take twice the memory
-            self._pipelines[self._savings] = self._open()
-        return self._pipelines[self._savings].pipeline
+        return self._ready().pipeline
 
-    def _open(self) -> Opened:
-        opened = open_pipeline(self._config, task=self.task, parts=self._parts())
+    def _ready(self) -> Opened:
+        """The pipeline for this task; one that is open for another shares its models with it."""
+        key = (self.task, self._savings)
+        if key not in self._pipelines:
+            if any(savings for _, savings in [key, *self._pipelines]):
+                self._pipelines.clear()  # two would take twice the memory
+            self._pipelines[key] = self._open(self._parts())
+        return self._pipelines[key]
+
+    def _open(self, parts: Mapping[str, Any]) -> Opened:
+        other = next((one for one in self._pipelines.values() if one.alone), None)
+        if other is not None and not parts:
+            turned = turned_to(self.task, other.pipeline, model=self._config.model)
+            return other._replace(pipeline=turned)
+        opened = open_pipeline(self._config, task=self.task, parts=parts)
         dress(opened, self._config, self._adapter)
         # Before parts move: they stay what they are wherever they lie.
         texts = remember_texts(opened)
-        return Opened(placed(opened, self._device, savings=self._savings), texts)
+        return Opened(placed(opened, self._device, savings=self._savings), texts, alone=not parts)
 
     def _parts(self) -> dict[str, Any]:
         """Parts that the pipeline is opened with beside its own, by name."""
@@ -323,8 +340,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def _let_act(self, adapter: str) -> None:
         """Let the LoRA files act, and of the learnt adapters the one of this name."""
-        pipeline = self._pipeline
-        for memory in self._pipelines[self._savings].texts:
+        pipeline, texts, _ = self._ready()
+        for memory in texts:
             memory.acting = adapter
         if self._config.loras or adapter:
             learnt = {adapter: 1.0} if adapter else {}

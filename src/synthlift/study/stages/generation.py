@@ -17,6 +17,7 @@ import numpy as np
 
 from synthlift.errors import DeviceMemoryError, InputError, is_out_of_memory
 from synthlift.rows import IN_MEMORY_BYTES
+from synthlift.savings import SavesMemory
 from synthlift.seeds import seed_for
 from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
@@ -49,7 +50,6 @@ from synthlift.types import (
     Monitor,
     SampleRequest,
     SamplesInChunks,
-    SavesMemory,
     Selector,
 )
 
