@@ -16,10 +16,11 @@ NO_CHECKER: dict[str, Any] = {
 
 
 def tiny_stable_diffusion(
-    folder: Path, *, seed: int = 0, side: int = 16, objecting: bool = False
+    folder: Path, *, seed: int = 0, side: int = 16, seen: int = 4, objecting: bool = False
 ) -> Path:
     """A Stable Diffusion pipeline of a few thousand weights that draws ``side`` pixels.
 
+    Its network sees ``seen`` channels: more than 4 where it was made to repaint what a mask marks.
     With ``objecting``, its safety checker blackens every image.
     """
     from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -31,7 +32,7 @@ def tiny_stable_diffusion(
             sample_size=side // 2,
             block_out_channels=(8, 16),
             layers_per_block=1,
-            in_channels=4,
+            in_channels=seen,
             out_channels=4,
             norm_num_groups=4,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),

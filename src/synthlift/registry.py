@@ -87,7 +87,8 @@ class Descriptor:
         target: ``"module:Class"``; the class takes the Config as its only argument.
         summary: one line for people.
         conditions: what images may be asked for by: ``labels``, ``attributes`` (its Config then
-            has a field of that name), ``sources`` (the training images that it starts from).
+            has a field of that name), ``sources`` (the training images that it starts from),
+            ``picture`` (one that is given: what it fits can vary it, ``synthlift.types.Varies``).
         needs: requirements such as ``labels``, ``masks``, ``gpu``; ``inputs`` = it samples from
             the images that it was fitted on; ``stock`` = it has so many images and no more;
             ``turns`` = the index of a request has a say beside its seed: whose turn it is.

@@ -56,6 +56,7 @@ __all__ = [
     "Strings",
     "TextMatch",
     "UInt8",
+    "Varies",
     "Verdict",
 ]
 
@@ -270,6 +271,17 @@ class SamplesInChunks(Protocol):
 
     def with_micro_batch(self, micro_batch: int) -> FittedGenerator:
         """The same generator computing ``micro_batch`` images together; this one is unchanged."""
+        ...
+
+
+@runtime_checkable
+class Varies(Protocol):
+    """A fitted generator that can start from a given image instead of from noise alone."""
+
+    def vary(
+        self, start: UInt8, requests: Sequence[SampleRequest], *, strength: float
+    ) -> Iterator[ImageBatch]:
+        """Like ``sample``, from ``start`` [H, W, C], of which a share in (0, 1] is lost first."""
         ...
 
 

@@ -21,9 +21,24 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.web.security import CLIENT_HEADER
-from tests.e2e.tiny import PROGRAM
+from tests.e2e.tiny import FLOW, PROGRAM, draw_folder, run, study_of
 
 Asked = tuple[int, Any, dict[str, str]]
+
+
+def finished_study(
+    home: Path, *, steps: int = 6, curation: Sequence[str] = ("exact_duplicates",)
+) -> Path:
+    """The run folder of a study of drawn images with a flow generator, made in seconds."""
+    study = study_of(
+        draw_folder(home / "data" / "shapes"),
+        generators=[{**FLOW, "steps": steps}],
+        curation=list(curation),
+        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
+        generator_fits=1,
+        plugins=[],
+    )
+    return run(study, home=home).folder
 
 
 @dataclass(frozen=True)
@@ -90,7 +105,17 @@ class Server:
             "seed": 5,
             **changes,
         }
-        code, made, _ = self.ask("POST", "/api/v1/generations", body)
+        return self._ended(self.ask("POST", "/api/v1/generations", body))
+
+    def vary(self, run_id: str, picture: bytes, strength: float = 0.5, **changes: Any) -> Any:
+        """Ask for images that start from a picture and wait for them."""
+        body = {"run": run_id, "generator": "flow", "label": "disc", "count": 3, "seed": 5}
+        wish = json.dumps({**body, "start": {"strength": strength}, **changes})
+        file = ("holiday with Ann.png", picture)
+        return self._ended(self.send("/api/v1/variations", "picture", file, wish=wish))
+
+    def _ended(self, asked: Asked) -> Any:
+        code, made, _ = asked
         assert code == 202, made
         return self.until(
             f"/api/v1/generations/{made['id']}", lambda one: one["state"] != "running"
@@ -126,11 +151,12 @@ def until_it_answers(server: Server, process: subprocess.Popen[bytes], said: Pat
 
 
 @contextmanager
-def serving(home: Path, words: Sequence[str]) -> Iterator[Server]:
+def serving(home: Path, words: Sequence[str], *, examples: bool = False) -> Iterator[Server]:
     """``synthlift serve`` until the end of the block, with its folders below ``home``."""
     port = free_port()
     folders = ["--home", str(home / "web"), "--store", str(home / "store")]
-    options = [*folders, "--port", str(port), "--no-browser", "--no-examples"]
+    options = [*folders, "--port", str(port), "--no-browser"]
+    options += [] if examples else ["--no-examples"]
     said = home / f"serve-{port}.stderr"
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", *words, *options],

@@ -52,7 +52,12 @@ def test_killed_four_times_and_started_again(tmp_path: Path) -> None:
         wait_until(lambda moment=moment: moment(home), process=process)  # type: ignore[misc]
         kill(process, group=moment is not training)
     folder = finish(start(study, home=home), home=home)
-    assert comparable(read_results(folder), folder) == comparable(calm.results, calm.folder)
+    results = read_results(folder)
+    assert comparable(results, folder) == comparable(calm.results, calm.folder)
+    assert not any(cost["at_least"] for cost in calm.results["cost"])
+    assert {cost["stage"]: cost["at_least"] for cost in results["cost"]}["fit"]
+    assert [one["cost_at_least"] for one in results["generators"]] == [True]
+    assert "≥" in (folder / "report.html").read_text()
     assert committed(home) == committed(tmp_path / "calm")
     assert not list((home / "store" / "work").iterdir()), "left-over work"
     openings = (home / "data-home" / "openings.jsonl").read_text().splitlines()

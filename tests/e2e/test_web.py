@@ -24,8 +24,7 @@ from synthlift.web.errors import BusyError
 from synthlift.web.inference.client import Inference
 from synthlift.web.inference.worker import Worker
 from tests.e2e.browsing import chromium
-from tests.e2e.serving import Server, bomb, serving
-from tests.e2e.tiny import FLOW, draw_folder, run, study_of
+from tests.e2e.serving import Server, bomb, finished_study, serving
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(home: Path) -> Path:
-    """A study of drawn images with a flow generator, in seconds."""
-    study = study_of(
-        draw_folder(home / "data" / "shapes"),
-        generators=[FLOW],
-        curation=["exact_duplicates"],
-        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
-        generator_fits=1,
-        plugins=[],
-    )
-    return run(study, home=home).folder
+    return finished_study(home)
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +178,26 @@ def test_what_the_generator_cannot_do_is_said(server: Server, run_id: str, wrong
     code, answer, _ = server.ask("POST", "/api/v1/generations", body)
     assert code == 400
     assert all(answer["error"].values())
+
+
+def test_images_start_from_a_picture_which_is_deleted_and_never_named(
+    server: Server, run_id: str, finished: Path, home: Path, tmp_path: Path
+) -> None:
+    file = next((home / "data" / "shapes" / "bars").iterdir())
+    made = server.vary(run_id, file.read_bytes())
+    images = server.images(made)
+    assert server.images(server.vary(run_id, file.read_bytes())) == images
+    said = {image["facts"]["made_from"] for image in made["images"]}
+    assert said == {"a variation of an uploaded picture, strength 0.5"}
+    assert list((server.home / "pictures").iterdir()) == []
+    assert not [p for p in server.home.rglob("*") if p.is_file() and b"Ann" in p.read_bytes()]
+    out = tmp_path / "out"
+    api.generate(finished, per_class=1, out=out, seed=5, classes=["disc"], from_picture=file)
+    (written,) = (out / "images" / "disc").iterdir()
+    assert Image.open(written).tobytes() == Image.open(io.BytesIO(images[0])).tobytes()
+    cut = server.vary(run_id, file.read_bytes()[:60])
+    assert (cut["state"], cut["done"]) == ("failed", 0)
+    assert all(cut["error"].values())
 
 
 def test_a_drawing_ends_when_it_is_cancelled_and_keeps_its_images(

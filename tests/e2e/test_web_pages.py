@@ -19,8 +19,8 @@ from synthlift.spec import people
 from synthlift.spec.provenance import provenance_in
 from synthlift.web.library import id_of
 from tests.e2e.browsing import chromium, faults_of, page_of
-from tests.e2e.serving import Server, serving
-from tests.e2e.tiny import FLOW, draw_folder, run, study_of
+from tests.e2e.serving import Server, finished_study, serving
+from tests.e2e.tiny import draw_folder
 
 ARM = "mixed@0.5"
 
@@ -33,15 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(home: Path) -> Path:
     """A study of which filters kept some generated images and rejected others."""
-    study = study_of(
-        draw_folder(home / "data" / "shapes"),
-        generators=[{**FLOW, "steps": 60}],
-        curation=["exact_duplicates", "outliers"],
-        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
-        generator_fits=1,
-        plugins=[],
-    )
-    return run(study, home=home).folder
+    return finished_study(home, steps=60, curation=["exact_duplicates", "outliers"])
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +94,32 @@ def test_words_are_explained_by_hover_and_by_keyboard(browser: Any, server: Serv
         box = meaning.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 390
+
+
+# ── variations ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_images_start_from_a_picture_of_the_study_or_of_the_visitor(
+    browser: Any, server: Server, run_id: str, home: Path
+) -> None:
+    with page_of(browser, width=390) as page:
+        page.goto(f"{server.address}/generate?run={run_id}")
+        page.get_by_label("How many").fill("2")
+        page.get_by_label("Start from").select_option("picture")
+        page.get_by_role("button", name="Generate").click()
+        assert "No picture is chosen" in page.locator("#said").inner_text()
+        page.get_by_role("button", name="Take a picture of class bars").first.focus()
+        page.keyboard.press("Enter")
+        page.get_by_label("How much may change").fill("0.8")
+        assert "only a trace" in page.locator("#strength-help").inner_text()
+        assert faults_of(page) == []
+        for made_from in ("a real picture of class bars", "an uploaded picture"):
+            page.get_by_role("button", name="Generate").click()
+            page.get_by_role("link", name="Download all").wait_for()
+            facts = page.locator("#images .facts").first.text_content()
+            assert f"a variation of {made_from}, strength 0.8" in facts
+            page.set_input_files("#picture", next((home / "data" / "shapes" / "disc").iterdir()))
+        assert faults_of(page) == []
 
 
 # ── the gallery ───────────────────────────────────────────────────────────────────────────────

@@ -147,7 +147,7 @@ def comparable(results: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for arm in content["arms"]:
         del arm["seconds"], arm["generation_seconds"]
     for generator in content["generators"]:
-        for name in ("images_per_second", "fit_seconds", "energy_kwh"):
+        for name in ("images_per_second", "fit_seconds", "energy_kwh", "cost_at_least"):
             del generator[name]
     content["cost"] = {cost["stage"]: cost["tasks"] for cost in content["cost"]}
     return content

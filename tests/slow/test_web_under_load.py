@@ -18,8 +18,8 @@ import pytest
 
 from synthlift.web.jobs.table import JobTable
 from synthlift.web.memory import kill_family
-from tests.e2e.serving import Server, free_port, serving, until_it_answers
-from tests.e2e.tiny import FLOW, PROGRAM, draw_folder, read_log, run, study_of
+from tests.e2e.serving import Server, finished_study, free_port, serving, until_it_answers
+from tests.e2e.tiny import PROGRAM, draw_folder, read_log
 
 pytestmark = pytest.mark.slow
 
@@ -34,15 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(home: Path) -> Path:
-    study = study_of(
-        draw_folder(home / "data" / "shapes"),
-        generators=[FLOW],
-        curation=["exact_duplicates"],
-        arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
-        generator_fits=1,
-        plugins=[],
-    )
-    return run(study, home=home).folder
+    return finished_study(home)
 
 
 # ── many clients ──────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -11,7 +12,14 @@ from synthlift.errors import is_out_of_memory
 from synthlift.seeds import seed_for
 from synthlift.spec.provenance import facts_of
 from synthlift.spec.targets import Cell
-from synthlift.types import FittedGenerator, ImageBatch, SampleRequest, SamplesInChunks, UInt8
+from synthlift.types import (
+    FittedGenerator,
+    ImageBatch,
+    SampleRequest,
+    SamplesInChunks,
+    UInt8,
+    Varies,
+)
 
 AT_ONCE = 1024
 """Requests that are made at a time."""
@@ -19,6 +27,33 @@ AT_ONCE = 1024
 Halved = dict[str, int]
 """From which class and index on how many images were computed together, for lack of memory."""
 Drawn = tuple[UInt8, UInt8 | None, str, str]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A picture that images start from.
+
+    Attributes:
+        pixels: uint8 [H, W, C] at the generator's native size.
+        strength: share of it that is lost before an image is drawn, in (0, 1].
+        name: what it is called in the provenance; never the name of a file.
+    """
+
+    pixels: UInt8
+    strength: float
+    name: str
+
+    @property
+    def words(self) -> str:
+        """For the provenance of what is made from it."""
+        return f"a variation of {self.name}, strength {self.strength:g}"
+
+    def as_json(self) -> dict[str, str | float]:
+        """What tells it from another; of the picture only a hash."""
+        return {
+            "sha256": hashlib.sha256(self.pixels.tobytes()).hexdigest(),
+            "strength": self.strength,
+        }
 
 
 def drawn(
@@ -30,7 +65,10 @@ def drawn(
         requests = wanted.requests(start, min(start + AT_ONCE, wanted.count))
         left = iter(requests)
         made = 0
-        for batch in batches(kept.fitted, requests, device=kept.device, halved=halved):
+        start_from = wanted.start
+        for batch in batches(
+            kept.fitted, requests, device=kept.device, halved=halved, start=start_from
+        ):
             nothing, count = ("",) * len(batch), len(batch)
             made += count
             yield from zip(
@@ -38,7 +76,7 @@ def drawn(
                 zip(
                     batch.pixels,
                     [None] * count if batch.masks is None else list(batch.masks),
-                    batch.origins or nothing,
+                    [_made_from(start_from, one) for one in batch.origins or nothing],
                     batch.prompts or nothing,
                     strict=True,
                 ),
@@ -48,12 +86,17 @@ def drawn(
             return
 
 
+def _made_from(start: Start | None, origin: str) -> str:
+    return "; ".join(filter(None, [start.words if start else "", origin]))
+
+
 def batches(
     fitted: FittedGenerator,
     requests: Sequence[SampleRequest],
     *,
     device: str,
     halved: list[Halved],
+    start: Start | None = None,
 ) -> Iterator[ImageBatch]:
     """Sample; where memory runs out, go on with half as many images at once and take note."""
     from synthlift.study.stages.generation import too_large_to_sample
@@ -64,7 +107,7 @@ def batches(
         if halved and isinstance(fitted, SamplesInChunks):
             now = fitted.with_micro_batch(halved[-1]["micro_batch"])
         try:
-            for batch in now.sample(left):
+            for batch in _sampled(now, left, start):
                 yield batch
                 left = left[len(batch) :]
             return
@@ -78,6 +121,15 @@ def batches(
             halved.append({"micro_batch": said.micro_batch // 2, **place})
 
 
+def _sampled(
+    fitted: FittedGenerator, requests: Sequence[SampleRequest], start: Start | None
+) -> Iterator[ImageBatch]:
+    if start is None:
+        return fitted.sample(requests)
+    assert isinstance(fitted, Varies), "start_of() comes first"
+    return fitted.vary(start.pixels, requests, strength=start.strength)
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Images of one class, whose requests are made as they are needed.
@@ -89,6 +141,7 @@ class Wanted:
         seed: the same seed, class and attributes give the same images; more begin with the same.
         attributes: values that all are asked for by.
         params: settings of the sampler that differ from the generator's own.
+        start: the picture that all start from; None = none.
     """
 
     kept: Kept
@@ -97,6 +150,7 @@ class Wanted:
     seed: int
     attributes: Mapping[str, str]
     params: Mapping[str, float] = field(default_factory=dict)
+    start: Start | None = None
 
     def requests(self, start: int, stop: int) -> list[SampleRequest]:
         """Those from ``start`` up to ``stop``."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthlift.api.drawing import Halved, Wanted, drawn, told_of
+from synthlift.api.drawing import Halved, Start, Wanted, drawn, told_of
 from synthlift.api.kept_generators import Kept
 from synthlift.errors import InputError
 from synthlift.spec.provenance import png_bytes, provenance_of
@@ -57,6 +57,7 @@ def parts_of(
     count: int,
     seed: int,
     attributes: Mapping[str, Sequence[str]],
+    start: Start | None = None,
 ) -> list[Part]:
     """``count`` images of every class under every combination of the values.
 
@@ -66,6 +67,7 @@ def parts_of(
         count: images of each part.
         seed: everything random about the images derives from it.
         attributes: values by name; none = whatever the class has.
+        start: the picture that all start from; None = none.
     """
     combined = [
         dict(zip(attributes, values, strict=True)) for values in product(*attributes.values())
@@ -79,7 +81,7 @@ def parts_of(
             title=Cell.of(kept.classes.index(name), values).title(kept.classes)
             if several
             else name,
-            wanted=Wanted(kept, name, count, seed, values),
+            wanted=Wanted(kept, name, count, seed, values, start=start),
             stem=f"{kept.name}_{words}" if several else kept.name,
         )
         for name in classes
@@ -117,8 +119,8 @@ def begin(folder: Path, asked: Mapping[str, Any]) -> None:
         raise InputError(
             f"'{folder}' holds the beginning of other images",
             rule="a stopped command goes on when it is given again as it was",
-            remedy="give the same generator, classes, values, number, seed and device, or another "
-            "folder with --out",
+            remedy="give the same generator, classes, values, number, seed, picture, strength and "
+            "device, or another folder with --out",
         )
 
 

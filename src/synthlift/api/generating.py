@@ -21,6 +21,14 @@ from synthlift.api.generated_folder import (
 from synthlift.api.images import GENERATORS, read_component
 from synthlift.api.kept_generators import COMPONENT, kept_folder, load_plugins_of, open_kept
 from synthlift.api.sources import Asked, Source, ask
+from synthlift.api.varying import (
+    USUAL_STRENGTH,
+    Fit,
+    read_picture,
+    require_able,
+    require_strength,
+    start_of,
+)
 from synthlift.errors import InputError, nearest_name
 from synthlift.spec.study import Component
 from synthlift.store.files import write_json_atomic
@@ -29,6 +37,7 @@ from synthlift.vision.sheets import contact_sheet
 if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener
     from synthlift.study.preparation import Prepared
+    from synthlift.types import UInt8
 
 SHEET = "contact-sheet.png"
 HALVED = "sampling_memory"
@@ -56,6 +65,8 @@ def generate(
     generator: str | None = None,
     classes: Sequence[str] = (),
     attributes: Mapping[str, str | Sequence[str]] | None = None,
+    from_picture: Path | str | None = None,
+    strength: float = USUAL_STRENGTH,
     store: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -83,13 +94,16 @@ def generate(
         classes: only these; all if left out.
         attributes: values that images are asked for by, one or several of each attribute; a
             generator that is fitted first learns these attributes.
+        from_picture: an image file that all images start from, for generators that can.
+        strength: with ``from_picture``, the share of the picture that is lost before an image is
+            drawn, above 0 to 1: little changes little, 1 leaves nothing of it.
         store, device, workers, overrides: as for :func:`synthlift.api.run`.
         listener: what to call while a generator is fitted.
         progress: called as ``progress(done, total, note)`` while images are written.
 
     Raises:
         InputError: no generator there, an unknown class, attribute or value, or ``out`` is not
-            empty.
+            empty; the picture is none, or the generator cannot start from one.
     """
     from synthlift.study.folder import TRAINING
     from synthlift.study.stages.generation import SHEETS
@@ -104,13 +118,16 @@ def generate(
         raise InputError(
             f"{per_class} images per class", rule="at least 1 is made", remedy="give --per-class 20"
         )
+    require_strength(strength)
     require_free(folder)
     place, fitted_on = kept_folder(source, generator), ""
     if place is not None:
         load_plugins_of(source)
         name, facts = place.name, read_component(place)
+        picture = _picture(from_picture, facts["kind"], source=source)
     else:
         asked = ask(source, store=store, overrides=overrides)
+        picture = _picture(from_picture, _component(asked, generator).kind, source=asked)
         name, place, facts, fitted_on = _fit(
             asked,
             name=generator,
@@ -124,10 +141,14 @@ def generate(
     chosen = choose_classes(classes, facts["classes"])
     require_learnt(asked_by, name, facts)
     kept = open_kept(place, name=name, facts=facts, device=_device(device), run=source, store=store)
-    parts = parts_of(kept, chosen, count=per_class, seed=seed, attributes=asked_by)
+    start = None
+    if picture is not None:
+        start = start_of(kept, picture[0], strength=strength, fit=picture[1])
+    parts = parts_of(kept, chosen, count=per_class, seed=seed, attributes=asked_by, start=start)
     for part in parts:
         # Refuses what it cannot make before anything is written.
-        list(batches(kept.fitted, part.wanted.requests(0, 1), device=kept.device, halved=[]))
+        first = part.wanted.requests(0, 1)
+        list(batches(kept.fitted, first, device=kept.device, halved=[], start=start))
     begin(
         folder,
         {
@@ -137,6 +158,7 @@ def generate(
             "per_class": per_class,
             "seed": seed,
             "device": kept.device,
+            **({} if start is None else {"start": start.as_json()}),
         },
     )
     target = folder / GENERATORS / name
@@ -153,6 +175,14 @@ def generate(
     contact_sheet(pictures).save(sheet)
     finish(folder)
     return Generated(folder, counts, sheet, fitted_on)
+
+
+def _picture(file: Path | str | None, kind: str, *, source: Source) -> tuple[UInt8, Fit] | None:
+    """The picture to start from, and how it becomes square; before anything takes time."""
+    if file is None:
+        return None
+    require_able(kind)
+    return read_picture(Path(file).expanduser(), source=source)
 
 
 def _halved_before(target: Path) -> list[Halved]:
@@ -238,14 +268,7 @@ def _fit(
     from synthlift.study.session import Session
     from synthlift.study.stages.generation import SAVED
 
-    study, store = asked.study, Store(asked.store)
-    components = {component.title: component for component in study.generators}
-    if not components or (name is not None and name not in components):
-        raise InputError(
-            f"the study has no generator '{name or ''}'",
-            rule=f"its generators are: {', '.join(components) or 'none'}",
-            remedy="name one of them with --generator",
-        )
+    study, store, component = asked.study, Store(asked.store), _component(asked, name)
     hearing = listener or Listener()
     with LocalExecutor(store, workers=default_workers(workers), listener=hearing) as executor:
         session = Session(
@@ -268,7 +291,6 @@ def _fit(
             channels=choose_channels(grey, wanted=study.data.channels)[0],
             layout=layout,
         )
-        component = components[name or next(iter(components))]
         component = conditioned(component, (), names=study.data.names)
         open_beside(session, prepared)
         if attributes:
@@ -284,6 +306,22 @@ def _fit(
         "seed": fitted.record["seed"],
     }
     return component.title, fitted.folder / SAVED, facts, _words(prepared)
+
+
+def _component(asked: Asked, name: str | None) -> Component:
+    """The study's generator of a name, the first if None.
+
+    Raises:
+        InputError: it has none.
+    """
+    components = {component.title: component for component in asked.study.generators}
+    if not components or (name is not None and name not in components):
+        raise InputError(
+            f"the study has no generator '{name or ''}'",
+            rule=f"its generators are: {', '.join(components) or 'none'}",
+            remedy="name one of them with --generator",
+        )
+    return components[name or next(iter(components))]
 
 
 def _words(prepared: Prepared) -> str:

@@ -177,6 +177,7 @@ class Run:
         from synthlift.spec.arms import Recipe
 
         trained = {arm.name: arm for arm in self.results.arms}
+        name = self.results.arm_named(name)
         if name not in trained:
             raise InputError(
                 f"the run has no arm '{name}'{nearest_name(name, trained)}",

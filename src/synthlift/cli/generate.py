@@ -37,6 +37,19 @@ Attributes = Annotated[
     ),
 ]
 
+Picture = Annotated[
+    Path | None,
+    typer.Option("--from-picture", metavar="FILE", help="A picture that all images start from."),
+]
+Strength = Annotated[
+    float | None,
+    typer.Option(
+        "--strength",
+        metavar="SHARE",
+        help="With --from-picture: how much of it may change, above 0 to 1. [default: 0.5]",
+    ),
+]
+
 
 @guarded
 def generate(
@@ -47,6 +60,8 @@ def generate(
     generator: Name = None,
     classes: Classes = None,
     attributes: Attributes = None,
+    from_picture: Picture = None,
+    strength: Strength = None,
     store: options.Store = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
@@ -61,10 +76,17 @@ def generate(
     The same command goes on where it was stopped.
     """
     from synthlift import api
+    from synthlift.api.varying import USUAL_STRENGTH
     from synthlift.cli import output
     from synthlift.cli.progress import counting, following
     from synthlift.store import default_root
 
+    if strength is not None and from_picture is None:
+        raise InputError(
+            f"--strength {strength:g} without --from-picture",
+            rule="the strength says how much of a given picture may change",
+            remedy="name the picture with --from-picture FILE, or leave --strength out",
+        )
     with (
         following(store or default_root(), quiet=quiet) as listener,
         counting("writing images", quiet=quiet) as progress,
@@ -77,6 +99,8 @@ def generate(
             generator=generator,
             classes=classes or (),
             attributes=_pairs(attributes or ()),
+            from_picture=from_picture,
+            strength=USUAL_STRENGTH if strength is None else strength,
             store=store,
             device=device,
             workers=workers,

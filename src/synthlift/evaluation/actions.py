@@ -19,15 +19,11 @@ def actions(
 ) -> list[Action]:
     """Advice in order of weight: certainty first, then the answer, classes, deployment."""
     advice = []
+    answer = _answer(verdict, interval, classes, plan)
     if verdict.exploratory:
-        advice.append(
-            Action(
-                title="Treat this as exploratory",
-                text="No verdict can be given yet: " + "; ".join(verdict.exploratory_reasons) + ".",
-                command=_command(plan, "run {run} --more 2h"),
-            )
-        )
-    advice.append(_answer(verdict, interval, classes, plan))
+        advice.append(_exploratory(verdict, plan))
+        answer = _if_confirmed(answer, beside=advice[0])
+    advice.append(answer)
     if plan.recommended:
         advice.append(_model(verdict, plan))
     advice.extend(_by_class(classes, verdict, plan))
@@ -44,40 +40,73 @@ def actions(
     return advice
 
 
+def _exploratory(verdict: Verdict, plan: EvaluationPlan) -> Action:
+    return Action(
+        title="Treat this as exploratory",
+        text=(
+            "No verdict can be given: "
+            + "; ".join(verdict.exploratory_reasons)
+            + ". More replicates narrow the interval, but since the test has been opened the "
+            "answer stays exploratory; a verdict takes a new study, on test images that none has "
+            "opened."
+        ),
+        command=_command(plan, "run {run} --more 2h"),
+    )
+
+
+def _if_confirmed(answer: Action, *, beside: Action) -> Action:
+    """Advice on figures that are no verdict; a command that stands above is not given again."""
+    if answer.command == beside.command:
+        return answer.model_copy(update={"command": ""})
+    title = f"If a verdict confirms it: {answer.title[:1].lower()}{answer.title[1:]}"
+    return answer.model_copy(update={"title": title})
+
+
 def _answer(
     verdict: Verdict, interval: Interval, classes: Sequence[ClassVerdict], plan: EvaluationPlan
 ) -> Action:
     use_arm = _command(plan, f"export {{run}} --arm {verdict.arm}")
     use_rival = _command(plan, f"export {{run}} --arm {verdict.rival}")
     if verdict.word == "helps":
-        text = f"Train with '{verdict.arm}'."
+        text = f"Train with '{plan.label(verdict.arm)}'."
         if not verdict.worth_having:
             text += (
-                f" The gain is real, but it may be smaller than the {100 * verdict.margin:g} "
-                "points that you want; more replicates would tell."
+                f" {_gain(verdict)}, but it may be smaller than the {_points(verdict.margin)} "
+                "that you want; more replicates would tell."
             )
         return Action(title="Use the synthetic images", text=text, command=use_arm)
     if verdict.word == "helps_less_than_margin":
         return Action(
             title="Use them only if they cost you nothing",
-            text=f"The gain is real and smaller than {100 * verdict.margin:g} points.",
+            text=f"{_gain(verdict)}, but smaller than {_points(verdict.margin)}.",
             command=use_arm,
         )
     if verdict.word == "equivalent":
         return Action(
             title="Stop generating",
-            text=f"'{verdict.rival}' does as well without synthetic images.",
+            text=(
+                f"'{plan.label(verdict.rival)}' does as well without synthetic images, to within "
+                f"{_points(verdict.margin)}."
+            ),
             command=use_rival,
         )
     if verdict.word == "no_detectable_effect":
         return _undecided(verdict, interval, plan)
-    text = f"They make the classifier worse; '{verdict.rival}' is better without them."
+    text = f"They make the classifier worse; '{plan.label(verdict.rival)}' does better without."
     if _looks_like_a_shortcut(classes):
         text += (
             " The classes that were given synthetic images lost and the others gained: the "
             "classifier seems to tell synthetic from real images instead of the classes."
         )
     return Action(title="Do not use these synthetic images", text=text, command=use_rival)
+
+
+def _gain(verdict: Verdict) -> str:
+    return "There may be a gain" if verdict.exploratory else "The gain is real"
+
+
+def _points(margin: float) -> str:
+    return f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
 
 
 def _looks_like_a_shortcut(classes: Sequence[ClassVerdict]) -> bool:
@@ -95,9 +124,10 @@ def _model(verdict: Verdict, plan: EvaluationPlan) -> Action:
         if plan.selected
         else "the rival's, since nothing was chosen on validation"
     )
-    text = f"The run's model was trained as '{plan.recommended}': {why}."
+    text = f"The run's model was trained as '{plan.label(plan.recommended)}': {why}."
     if verdict.word == "helps" and not plan.arm(plan.recommended).multiple:
-        text += f" The verdict favours '{verdict.arm}'; export that arm to use its model."
+        favoured = plan.label(verdict.arm)
+        text += f" The comparison favours '{favoured}'; export that arm to use its model."
     return Action(
         title="Classify with the model of this run",
         text=text,
@@ -107,7 +137,7 @@ def _model(verdict: Verdict, plan: EvaluationPlan) -> Action:
 
 def _undecided(verdict: Verdict, interval: Interval, plan: EvaluationPlan) -> Action:
     parts = interval.components
-    rest = f" Until then use '{verdict.rival}'."
+    rest = f" Until then use '{plan.label(verdict.rival)}'."
     if parts.get("test", 0.0) >= parts.get("fit", 0.0) and "test" in parts:
         return Action(
             title="Collect more test images, or stop",
@@ -135,22 +165,25 @@ def _by_class(
     if helped and verdict.word in HARMED:
         advice.append(
             Action(
-                title="Classes that gain although the whole loses: " + ", ".join(helped),
+                title="Classes that gain although the whole loses: " + _listed(helped),
                 text="Images for these alone may be worth a study, on new test images.",
             )
         )
     elif helped:
         advice.append(
             Action(
-                title="Classes that gain: " + ", ".join(helped),
-                text="Synthetic images raise their recall; generate for these first.",
+                title="Classes that gain: " + _listed(helped),
+                text=(
+                    "More of their images are recognised with synthetic images; generate for these "
+                    "first."
+                ),
                 command=_command(plan, f"export {{run}} --arm {plan.generative}"),
             )
         )
     if besides:
         advice.append(
             Action(
-                title="Classes that gain without images of their own: " + ", ".join(besides),
+                title="Classes that gain without images of their own: " + _listed(besides),
                 text=(
                     "More images are taken for them, rightly and wrongly; see the confusion "
                     "matrices before you call it a gain."
@@ -160,19 +193,26 @@ def _by_class(
     if harmed:
         advice.append(
             Action(
-                title="Classes that lose: " + ", ".join(harmed),
-                text="Their recall falls; look at their images in the report, then leave them out.",
+                title="Classes that lose: " + _listed(harmed),
+                text=(
+                    "Fewer of their images are recognised with synthetic images. Look at their "
+                    "pictures in the report, and generate none for them."
+                ),
                 command=_command(plan, "report {run}"),
             )
         )
     if small:
         advice.append(
             Action(
-                title="Collect images of: " + ", ".join(small),
+                title="Collect images of: " + _listed(small),
                 text="Too few test images for a verdict on these classes; counts are shown only.",
             )
         )
     return advice
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def _command(plan: EvaluationPlan, text: str) -> str:

@@ -121,8 +121,8 @@ def _verdict(scores: Scores, plan: EvaluationPlan, primary: Contrast) -> Verdict
         sentence=sentence(word, interval, metric=plan.metric, margin=plan.margin),
         detail=detail(
             interval,
-            arm=plan.generative,
-            rival=plan.rival,
+            arm=plan.label(plan.generative),
+            rival=plan.label(plan.rival),
             metric=plan.metric,
             margin=plan.margin,
         ),

@@ -10,6 +10,7 @@ import numpy as np
 
 from synthlift.errors import InputError, nearest_name
 from synthlift.evaluation.predictions import Predictions
+from synthlift.spec.arms import arm_labels
 from synthlift.spec.study import METRICS
 
 Design = Literal["fixed", "redrawn", "cross_validated"]
@@ -133,6 +134,10 @@ class EvaluationPlan:
     def arm(self, name: str) -> PlannedArm:
         """The arm called ``name``."""
         return next(arm for arm in self.arms if arm.name == name)
+
+    def label(self, name: str) -> str:
+        """What people read of the arm called ``name``."""
+        return arm_labels({arm.name: arm.generator or "" for arm in self.arms})[name]
 
 
 def plan_from_table(

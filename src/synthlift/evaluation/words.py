@@ -8,9 +8,10 @@ from synthlift.evaluation.intervals import Interval
 from synthlift.spec.results import EQUIVALENCE_LEVEL, VerdictWord
 
 _LEVEL = f"{100 * EQUIVALENCE_LEVEL:g} %"
+WITH = "with synthetic images in training"
 FRAMES = {
-    "balanced_accuracy": "of 100 images, spread evenly over the classes",
-    "macro_recall": "of 100 images, spread evenly over the classes",
+    "balanced_accuracy": "of 100 images, spread evenly over the classes,",
+    "macro_recall": "of 100 images, spread evenly over the classes,",
     "accuracy": "of 100 images like those tested",
     "weighted_recall": "of 100 images like those tested",
 }
@@ -28,7 +29,7 @@ NAMES = {
 
 
 def sentence(word: VerdictWord, interval: Interval, *, metric: str, margin: float) -> str:
-    """Page one's sentence, such as "Of 100 images, spread evenly over the classes, 3 more …".
+    """Page one's sentence, such as "With synthetic images in training, 3 more of 100 images …".
 
     Bounds are those of the 95 % interval, for *equivalent* of the interval that proves it.
     """
@@ -40,10 +41,10 @@ def sentence(word: VerdictWord, interval: Interval, *, metric: str, margin: floa
     ends = (low, high) if up else (-high, -low)
     value, first, last = decimals((abs(100 * interval.value), *ends))
     if frame:
-        said = f"{frame}, {value} {'more' if up else 'fewer'} are right ({first} to {last})"
+        said = f"{WITH}, {value} {'more' if up else 'fewer'} {frame} are right ({first} to {last})"
     else:
         verb = "rises" if up else "falls"
-        said = f"{NAMES[metric]} {verb} by {value} points ({first} to {last})"
+        said = f"{WITH}, {NAMES[metric]} {verb} by {value} points ({first} to {last})"
     if word.endswith("less_than_margin"):
         said += f" – less than the {100 * margin:g} that would matter"
     return _start(said) + "."
@@ -87,9 +88,9 @@ def _without_effect(word: VerdictWord, interval: Interval, *, metric: str, margi
         _side(text, bound, counted=counted) for text, bound in zip(texts, (low, high), strict=True)
     )
     if frame:
-        range_said = f"{frame}, between {first} and {last} are right"
+        range_said = f"{WITH}, between {first} and {last} {frame} are right"
     else:
-        range_said = f"{NAMES[metric]} changes by between {first} and {last} points"
+        range_said = f"{WITH}, {NAMES[metric]} changes by between {first} and {last} points"
     if equivalent:
         return (
             f"No difference that matters: {range_said} ({_LEVEL} interval), "

@@ -152,6 +152,12 @@ def _words(reason: str) -> tuple[str, str, str]:
     return _WORDS.get(reason, (name, name, ""))
 
 
+def reason_words(reason: str) -> str:
+    """What a built-in filter rejects, to stand in a sentence; "" of others."""
+    title = _WORDS[reason][1] if reason in _WORDS else ""
+    return title[:1].lower() + title[1:]
+
+
 def _reasons(facts: Mapping[str, Any]) -> list[str]:
     """Reasons that occur, in the order of the filters."""
     order = ["same_picture", *(one["name"] for one in facts["filters"])]

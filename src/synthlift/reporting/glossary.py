@@ -22,11 +22,14 @@ TERMS = {
     "minimal detectable effect": "The smallest true difference that a study of this size would "
     "find four times out of five. Smaller effects may exist unseen.",
     "percentage point": "The difference between two percentages: from 70 % to 73 % is 3 points.",
-    "multiple": "Synthetic images kept per real training image of a class.",
-    "targeted": "Synthetic images go to the small classes only, filling them towards the largest.",
+    "multiple": "How many synthetic images are trained on: 1 × is one for each real training image "
+    "of a class; of targeted arms, 1 × fills the small classes up.",
+    "targeted": "Synthetic images go to the small classes only, filling them towards the size of a "
+    "larger one.",
     "replicate": "One paired repetition: all arms share training images, starting weights and "
     "order of images.",
-    "generator fit": "One training of the generator, on one training set only.",
+    "generator fit": "One training of a generator, on one training set only.",
+    "draw": "A training set drawn from a larger pool; every draw has its own generator fits.",
     "test group": "Images that belong together (a patient, a lesion); they are never separated.",
     "locked test set": "Images set aside before anything was fitted, opened only when all models "
     "stand.",

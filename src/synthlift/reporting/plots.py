@@ -7,18 +7,25 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from synthlift.reporting.svg import Marker, Scale, element, join, key_mark, marker
+from synthlift.reporting.svg import Marker, Scale, element, join, key_dot, key_mark, marker
+
+_LABEL_HEIGHT = 17.0
+"""Pixels that a name beside a line takes."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point: position, optional vertical interval, words for its tooltip."""
+    """One point: position, optional vertical interval, words for its tooltip.
+
+    Without ``mark`` it is only where a line passes.
+    """
 
     x: float
     y: float
     low: float | None = None
     high: float | None = None
     title: str = ""
+    mark: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ def plot(
     height: int = 260,
     level: float | None = None,
     diagonal: bool = False,
+    name_ends: Sequence[Series] = (),
 ) -> Markup:
     """Lines over two axes.
 
@@ -66,6 +74,7 @@ def plot(
         height: pixels.
         level: a horizontal reference line.
         diagonal: draw the line y = x from corner to corner.
+        name_ends: lines to be named beside their end, where there is room; the legend stays.
     """
     grid = [_grid_line(y, tick) for tick in y.ticks]
     if level is not None:
@@ -76,14 +85,15 @@ def plot(
         grid.append(line)
     body = join([*grid, *(_series(s, x, y) for s in series)])
     area = element("svg", body, class_="area", height=height, overflow="visible")
-    plot_body = element("div", _y_axis(y, height), area, class_="plot-body")
+    ends = _ends(name_ends, y, height) if name_ends else Markup("")
+    plot_body = element("div", _y_axis(y, height), area, ends, class_="plot-body")
     return element(
         "div",
         element("div", y_label, class_="y-label"),
         plot_body,
         _x_axis(x),
         element("div", x_label, class_="x-label"),
-        class_="plot",
+        class_="plot named" if name_ends else "plot",
         role="img",
         aria_label=description,
     )
@@ -91,8 +101,35 @@ def plot(
 
 def legend(series: Sequence[Series]) -> Markup:
     """The key to a plot: marker, line style and name."""
-    items = [element("li", key_mark(s.shape, s.colour, dashed=s.dashed), s.name) for s in series]
+    items = [element("li", _key(one), one.name) for one in series]
     return element("ul", *items, class_="legend")
+
+
+def _key(series: Series) -> Markup:
+    if len(series.points) == 1:
+        return key_dot(series.shape, series.colour)
+    return key_mark(series.shape, series.colour, dashed=series.dashed)
+
+
+def _ends(series: Sequence[Series], y: Scale, height: int) -> Markup:
+    """The names of lines beside their last points, from top to bottom, none over another."""
+    wanted = sorted(series, key=lambda one: y.fraction(one.points[-1].y))
+    at = [height * y.fraction(one.points[-1].y) for one in wanted]
+    for i in range(1, len(at)):
+        at[i] = max(at[i], at[i - 1] + _LABEL_HEIGHT)
+    below = max(0.0, at[-1] - (height - _LABEL_HEIGHT / 2))
+    at = [place - below for place in at]
+    names = [
+        element(
+            "svg",
+            marker(one.shape, x="8", y=f"{place:.1f}"),
+            element("text", one.name, x=18, y=f"{place:.1f}", dy="0.35em"),
+            class_=f"series s-{one.colour}",
+            overflow="visible",
+        )
+        for one, place in zip(wanted, at, strict=True)
+    ]
+    return element("svg", *names, class_="ends", height=height, aria_hidden="true")
 
 
 def _grid_line(y: Scale, tick: float) -> Markup:
@@ -134,7 +171,7 @@ def _series(series: Series, x: Scale, y: Scale) -> Markup:
         if point.low is not None and point.high is not None:
             low, high = y.at(point.low), y.at(point.high)
             parts.append(element("line", x1=at, x2=at, y1=low, y2=high, class_="ci"))
-        if series.marks:
+        if series.marks and point.mark:
             parts.append(marker(series.shape, x=at, y=y.at(point.y), title=point.title))
     return element(
         "svg", *parts, x=series.shift, class_=f"series s-{series.colour}", overflow="visible"

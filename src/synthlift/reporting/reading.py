@@ -138,6 +138,11 @@ class Reading:
         """An arm by name."""
         return next((arm for arm in self.results.arms if arm.name == name), None)
 
+    def label(self, name: str) -> str:
+        """What people read of an arm: its name, with its generator where there are several."""
+        arm = self.arm(name)
+        return arm.label if arm is not None and arm.label else name
+
     def contrast(self, arm: str, reference: str) -> Contrast | None:
         """The comparison of two arms on the primary metric, if it was made."""
         verdict = self.results.verdict

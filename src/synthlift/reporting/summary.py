@@ -42,10 +42,13 @@ def _heading(reading: Reading) -> list[str]:
 def _table(reading: Reading) -> str:
     """Arms by role: name, value with its interval, difference to the rival with its interval."""
     rival = reading.results.verdict.rival if reading.results.verdict else ""
+    against = f"minus {reading.label(rival)}" if rival else ""
     mark = f"({reading.numbers.mark})" if reading.numbers.mark else ""
     metric = text.metric_words(reading.metric)
-    rows = [("arm", f"{metric}, 95 % interval", f"minus {rival}" if rival else "", "")]
-    rows += [(f"  {arm.name}", *_cells(reading, arm, rival), mark) for arm in reading.arms]
+    rows = [("arm", f"{metric}, 95 % interval", against, "")]
+    rows += [
+        (f"  {reading.label(arm.name)}", *_cells(reading, arm, rival), mark) for arm in reading.arms
+    ]
     if len(rows) == 1:
         return ""
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

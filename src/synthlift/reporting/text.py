@@ -7,6 +7,7 @@ decimal, with a real minus sign; a value that rounds to zero carries no sign.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from synthlift.spec.facts import Estimate
@@ -112,6 +113,18 @@ def as_sentence(words: str) -> str:
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
+def typeset(words: str) -> str:
+    """Words that were written for a terminal: real minus signs, and no break before a unit."""
+    words = re.sub(r"(?<![\w.@'-])-(?=\d)", MINUS, words)
+    words = re.sub(r"(?<=\d) (?=[%×]|points?\b|pixels?\b)", SPACE, words)
+    return re.sub(r"× (?=\d)", f"×{SPACE}", words)
+
+
+def moment(created: str) -> str:
+    """A time as it is recorded, "2026-11-29T11:40:44Z", for people; others as they are."""
+    return re.sub(r"^(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}):\d{2}Z$", r"\1, \2 UTC", created)
+
+
 def plural(value: float, one: str, many: str = "") -> str:
     """ "1 image", "2 images"."""
     return f"{count(value)}{SPACE}{one if value == 1 else many or one + 's'}"
@@ -127,7 +140,9 @@ def p_value(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """ "0.4 s", "42 s", "2 min 34 s", "12 min", "3 h 20 min"."""
+    """ "< 0.1 s", "0.4 s", "42 s", "2 min 34 s", "12 min", "3 h 20 min"."""
+    if 0 < seconds < 0.05:
+        return f"<{SPACE}0.1{SPACE}s"
     if seconds < 9.95:
         return f"{seconds:.1f}{SPACE}s"
     if seconds < 99.5:
@@ -157,6 +172,11 @@ def energy(kwh: float | None) -> str:
     value, unit = (kwh, "kWh") if kwh >= 1 else (1000 * kwh, "Wh")
     decimals = 0 if value >= 10 else 1 if value >= 1 else 2
     return f"{number(value, decimals)}{SPACE}{unit}"
+
+
+def at_least(words: str, *, known: bool) -> str:
+    """A cost of which a part is not known: "≥ 12 s"; as it is where all is ``known``."""
+    return words if known or words == MISSING else f"≥{SPACE}{words}"
 
 
 def plain_value(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -127,6 +127,25 @@ GENERATIVE: dict[str, dict[str, Any]] = {
     "pretrain_finetune": {"recipes": ["best_rival"]},
     "batch_share": {"recipes": ["best_rival"]},
 }
+
+
+def arm_labels(generators: Mapping[str, str]) -> dict[str, str]:
+    """What people read instead of the names of arms: where there are several generators, whose.
+
+    Names themselves leave out the study's first generator, and stay so: results, decisions and
+    the store go by them.
+
+    Args:
+        generators: name of an arm → its generator; "" = none.
+    """
+    several = len({generator for generator in generators.values() if generator}) > 1
+
+    def label(name: str, generator: str) -> str:
+        # What stands for the choices of folds has no multiple, and no generator of its own.
+        plain = not generator or "@" not in name or name.startswith(f"{generator}:")
+        return name if plain or not several else f"{generator}:{name}"
+
+    return {name: label(name, generator) for name, generator in generators.items()}
 
 
 EVERY = "every"

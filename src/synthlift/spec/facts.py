@@ -64,10 +64,12 @@ class Cost(Record):
     Attributes:
         stage: read, fit, sample, judge, model, predict …
         tasks: how many units.
-        seconds, cpu_seconds: added over tasks, which may have run side by side.
+        seconds, cpu_seconds: added over tasks, which may have run side by side, and over the
+            attempts of a task that was interrupted and taken up again.
         peak_memory_mib: largest process.
         energy_kwh, energy_method: measured, or estimated as the method says.
         disk_mib: in the store.
+        at_least: a task was killed; what it took after its last note is not in the figures.
     """
 
     stage: str
@@ -78,6 +80,7 @@ class Cost(Record):
     energy_kwh: float | None = None
     energy_method: str = ""
     disk_mib: float = 0.0
+    at_least: bool = False
 
 
 class Decision(Record):
@@ -164,11 +167,14 @@ class GeneratorResult(Record):
         fits: how many.
         parameters: trainable numbers of one fit.
         gate_stopped: the memorisation gate stopped it.
+        pastes: its images are training images with something pasted on, so that no gate stops it.
         images_per_second: sampling speed of one process, sharing the machine with the others.
         config: settings with defaults.
         under_trained: stopped by budget before it stopped improving.
         fit_seconds: mean time of one fit.
         energy_kwh: of all fits, samples and checks, measured or estimated as the costs are.
+        cost_at_least: a task behind ``fit_seconds`` or ``energy_kwh`` was killed, and took more
+            than is known.
         quality: of uncurated samples, averaged over fits.
         membership: attacks that tell training from validation images, where it can be asked.
         history: loss, copying ratio and further curves against training step, for the first fit.
@@ -185,10 +191,12 @@ class GeneratorResult(Record):
     copying_ratio: Estimate | None = None
     copying_controls: dict[str, float] = Field(default_factory=dict)
     gate_stopped: bool = False
+    pastes: bool = False
     under_trained: bool = False
     images_per_second: float | None = None
     fit_seconds: float | None = None
     energy_kwh: float | None = None
+    cost_at_least: bool = False
     quality: list[QualityFigure] = Field(default_factory=list)
     membership: list[MembershipFigure] = Field(default_factory=list)
     history: list[dict[str, float]] = Field(default_factory=list)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from synthlift.spec.arms import arm_labels
 from synthlift.spec.facts import (
     Cost,
     Counts,
@@ -122,6 +123,7 @@ class FoldChoice(Record):
 class ArmResult(Record):
     """One arm over all its replicates.
 
+    ``label`` is what people read: the name, with its generator where the study has several.
     ``confusion`` is summed over replicates (rows = true class). ``real`` and ``synthetic`` are mean
     training images per class, ``generator`` names whose the latter are. ``seconds`` is training
     time over all replicates, ``generation_seconds`` that of the generator fits, samples and checks
@@ -130,6 +132,7 @@ class ArmResult(Record):
     """
 
     name: str
+    label: str = ""
     role: Literal["rival", "generative", "control"]
     generator: str = ""
     recipe: dict[str, Any]
@@ -342,3 +345,16 @@ class Results(Record):
     limitations: list[str] = Field(default_factory=list)
     environment: dict[str, Any] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _name_arms(self) -> Results:
+        labels = arm_labels({arm.name: arm.generator for arm in self.arms})
+        for arm in self.arms:
+            arm.label = arm.label or labels[arm.name]
+        return self
+
+    def arm_named(self, name: str) -> str:
+        """The name of the arm that people may call by its name or its label; else as given."""
+        names = {arm.label: arm.name for arm in self.arms}
+        known = name in names.values()
+        return name if known else names.get(name, name)

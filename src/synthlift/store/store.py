@@ -3,7 +3,8 @@
 Layout under the root (mode 0700)::
 
     artefacts/<key>/record.json + files    committed, never changed
-    work/<key>/                            check-points of unfinished work; survives kills
+    work/<key>/                            check-points of unfinished work, and what it took so
+                                           far; survives kills
     leases/<key>.lock                      saves double work; correctness never depends on it
     decisions/<study>/<name>.json          created once, first writer wins
     roots/<run>.json                       what ``gc`` must keep
@@ -28,6 +29,7 @@ import filelock
 
 from synthlift.errors import DiskFullError, StageError, SynthliftError
 from synthlift.store.files import hash_files, write_json_atomic
+from synthlift.store.metering import Meter, progress_writer
 from synthlift.store.requests import StageContext, StageRequest, resolve
 
 RECORD = "record.json"
@@ -151,11 +153,11 @@ class Store:
 
     def _run(self, request: StageRequest, log: Callable[..., None]) -> None:
         work = self.root / "work" / request.key
+        meter = Meter(work)
         out = work / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        meter = _Meter()
-        context = StageContext(self, out, work, _progress_writer(work, request.label), log)
+        context = StageContext(self, out, work, progress_writer(work, request.label, meter), log)
         try:
             summary = resolve(request.function)(request, context)
             write_json_atomic(out / RECORD, _record(request, context, summary, meter))
@@ -163,6 +165,8 @@ class Store:
         except BaseException as error:
             full = _is_disk_full(error, self.root)
             shutil.rmtree(out, ignore_errors=True)
+            with contextlib.suppress(OSError):  # a full disk; what went wrong says more
+                meter.note(ended=True)
             if full:
                 raise DiskFullError(_full(self.root)) from error
             raise
@@ -289,7 +293,7 @@ class Store:
 
 
 def _record(
-    request: StageRequest, context: StageContext, summary: Mapping[str, Any], meter: _Meter
+    request: StageRequest, context: StageContext, summary: Mapping[str, Any], meter: Meter
 ) -> dict[str, Any]:
     return {
         "key": request.key,
@@ -342,40 +346,3 @@ def _create_once(path: Path, text: str) -> None:
                 temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _progress_writer(work: Path, label: str) -> Callable[[int, int, str], None]:
-    state = {"at": 0.0}
-    began = time.time()
-
-    def write(done: int, total: int, note: str = "") -> None:
-        now = time.time()
-        if now - state["at"] < 0.5 and done < total:
-            return
-        state["at"] = now
-        fields = {"label": label, "done": done, "total": total, "note": note, "began": began}
-        write_json_atomic(work / "progress.json", {**fields, "at": now}, durable=False)
-
-    return write
-
-
-class _Meter:
-    """Wall and CPU seconds and peak memory of the current process during one stage."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def read(self) -> dict[str, float]:
-        import psutil
-
-        memory = psutil.Process().memory_info()
-        peak = getattr(memory, "peak_wset", 0)
-        with contextlib.suppress(ImportError):
-            import resource
-
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return {
-            "seconds": time.perf_counter() - self._wall,
-            "cpu_seconds": time.process_time() - self._cpu,
-            "peak_memory_mib": max(peak, memory.rss) / 1024**2,
-        }

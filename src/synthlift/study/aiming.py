@@ -133,8 +133,8 @@ def _measured_on(work: Work) -> Measured:
         if fewest >= SELECTABLE_GROUPS:
             return "validation", f"every class has at least {fewest} validation groups"
         return "out_of_fold", (
-            f"a class has only {fewest} validation groups and {SELECTABLE_GROUPS} are needed, so "
-            f"errors are measured in {FOLDS} folds of the training set"
+            f"{SELECTABLE_GROUPS} validation groups are needed in every class, and one has only "
+            f"{fewest}, so errors are measured in {FOLDS} folds of the training set"
         )
 
     measured: Measured = work.session.decide("target_errors", choose)

@@ -66,7 +66,10 @@ def choose_selection(
     fewest = min(validation_groups, default=0)
     if fewest >= SELECTABLE_GROUPS:
         return "validation", f"every class has at least {fewest} validation groups"
-    reason = f"a class has only {fewest} validation groups and selection needs {SELECTABLE_GROUPS}"
+    reason = (
+        f"selection needs {SELECTABLE_GROUPS} validation groups in every class, and one has only "
+        f"{fewest}"
+    )
     if not affordable:
         return "predeclared", f"{reason}; choosing inside the training set would take too long"
     if min(train_groups, default=0) < CROSSED_GROUPS:

@@ -45,7 +45,7 @@ def _processor() -> str:
 
 def cost_table(artefacts: Iterable[Artefact]) -> list[Cost]:
     """Add up what the stages of a study cost, reused ones included, in order of appearance."""
-    stages: dict[str, list[tuple[Mapping[str, float], int]]] = {}
+    stages: dict[str, list[tuple[Mapping[str, Any], int]]] = {}
     for artefact in artefacts:
         # Of a record only this is held: those of many chunks take more memory than their images.
         size = sum(file.stat().st_size for file in artefact.folder.rglob("*"))
@@ -53,7 +53,7 @@ def cost_table(artefacts: Iterable[Artefact]) -> list[Cost]:
     return [_cost(stage, members) for stage, members in stages.items()]
 
 
-def _cost(stage: str, members: Sequence[tuple[Mapping[str, float], int]]) -> Cost:
+def _cost(stage: str, members: Sequence[tuple[Mapping[str, Any], int]]) -> Cost:
     costs = [cost for cost, _ in members]
     cpu = sum(cost["cpu_seconds"] for cost in costs)
     size = sum(bytes_ for _, bytes_ in members)
@@ -66,4 +66,5 @@ def _cost(stage: str, members: Sequence[tuple[Mapping[str, float], int]]) -> Cos
         energy_kwh=cpu * WATTS_PER_CORE / 3.6e6,
         energy_method=f"estimated: {WATTS_PER_CORE:g} W for each second of a busy core",
         disk_mib=size / 1024**2,
+        at_least=any(cost.get("at_least", False) for cost in costs),
     )

@@ -192,6 +192,7 @@ def evaluate(
             "predictions": [entry.key for entry in wanted],
         },
         seed=seed_for(study.seed, "evaluation"),
+        version="2",
         label="statistics",
     )
     return work.session.ask([request])[0]

@@ -11,6 +11,7 @@ import numpy as np
 from synthlift.spec.facts import AdaptationResult, Estimate, GeneratorResult
 from synthlift.store import Artefact
 from synthlift.study.components import settings_of
+from synthlift.study.gate import pastes
 from synthlift.study.membership import membership_results
 from synthlift.study.realism import energy_kwh, quality_results
 from synthlift.study.work import Work
@@ -31,7 +32,8 @@ def generator_results(
         fitted = [pool.fitted for pool in pools]
         facts = fitted[0].summary
         sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
-        seconds = sum(chunk.sampling.seconds for chunk in sampled)
+        taken = [chunk.sampling for chunk in sampled]
+        seconds = sum(one.seconds - one.earlier_seconds for one in taken)
         images = sum(chunk.images for chunk in sampled)
         config = settings_of("generators", component)
         found.append(
@@ -43,10 +45,12 @@ def generator_results(
                 copying_ratio=_ratio(figures.get(component.title, [])),
                 copying_controls=_controls(figures.get(component.title, [])),
                 gate_stopped=component.title in work.stopped,
+                pastes=pastes(component.kind),
                 under_trained=work.generator_share < 1 and bool(config.trained_with(steps=1)),
                 images_per_second=images / seconds if seconds else None,
                 fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
                 energy_kwh=energy_kwh(pools),
+                cost_at_least=any(one.at_least for pool in pools for one in pool.spent()),
                 quality=quality_results(quality.get(component.title, [])),
                 membership=membership_results(membership.get(component.title, [])),
                 history=_history(facts),

@@ -36,16 +36,23 @@ class Judgement(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What an artefact cost."""
+    """What an artefact cost, attempts that were cut short included.
+
+    ``earlier_seconds`` of the ``seconds`` were theirs; with ``at_least`` they took more than is
+    known.
+    """
 
     seconds: float
     cpu_seconds: float
+    earlier_seconds: float
+    at_least: bool
 
     @classmethod
     def of(cls, artefact: Artefact) -> Spent:
         """From its record."""
         cost = artefact.record["cost"]
-        return cls(cost["seconds"], cost["cpu_seconds"])
+        earlier, at_least = cost.get("earlier_seconds", 0.0), cost.get("at_least", False)
+        return cls(cost["seconds"], cost["cpu_seconds"], earlier, at_least)
 
 
 class Chunk(NamedTuple):

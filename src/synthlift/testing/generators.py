@@ -32,6 +32,7 @@ from synthlift.types import (
     RunContext,
     SampleRequest,
     UInt8,
+    Varies,
 )
 
 Check = Callable[[Descriptor, ComponentConfig], None]
@@ -89,6 +90,7 @@ def request_alone_decides_pixels(descriptor: Descriptor, config: ComponentConfig
     assert np.array_equal(together, backwards), "the order of requests changes pixels"
     for request, image in zip(requests, together, strict=True):
         assert np.array_equal(_pixels(fitted, [request])[0], image), "company changes pixels"
+    _varies_alike(descriptor, fitted)
     if "stock" in descriptor.needs:
         _each_image_once(fitted)
         return
@@ -98,6 +100,26 @@ def request_alone_decides_pixels(descriptor: Descriptor, config: ComponentConfig
     assert np.array_equal(moved, together[0]), "the index, not the seed, decides pixels"
     others = _pixels(fitted, [replace(r, seed=r.seed + 1000) for r in requests])
     assert not np.array_equal(others, together), "the seed changes nothing"
+
+
+def _varies_alike(descriptor: Descriptor, fitted: FittedGenerator) -> None:
+    """Who can start from a picture says so, and draws each image by its request alone, too."""
+    can = isinstance(fitted, Varies)
+    assert can == ("picture" in descriptor.conditions), "the descriptor says otherwise of pictures"
+    if not isinstance(fitted, Varies):
+        return
+    start, requests = np.full(fitted.image_shape, 90, np.uint8), _requests(5)
+
+    def varied(of: Sequence[SampleRequest]) -> UInt8:
+        return np.concatenate([batch.pixels for batch in fitted.vary(start, of, strength=0.6)])
+
+    together = varied(requests)
+    assert together.shape == (len(requests), *fitted.image_shape)
+    assert together.dtype == np.uint8
+    assert np.array_equal(varied(requests[::-1])[::-1], together), "the order changes variations"
+    assert np.array_equal(varied(requests[3:4])[0], together[3]), "company changes variations"
+    others = varied([replace(r, seed=r.seed + 1000) for r in requests])
+    assert not np.array_equal(others, together), "the seed changes no variation"
 
 
 def _each_image_once(fitted: FittedGenerator) -> None:

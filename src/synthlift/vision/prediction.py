@@ -183,7 +183,7 @@ def load_classifier(
     """
     from safetensors.torch import load_file
 
-    facts = _read_facts(folder)
+    facts = read_facts(folder)
     component = descriptor("classifiers", facts.kind)
     network = build_network(
         component,
@@ -196,7 +196,12 @@ def load_classifier(
     return Classifier(network, facts, device=device, micro_batch=micro_batch)
 
 
-def _read_facts(folder: Path) -> ClassifierFacts:
+def read_facts(folder: Path) -> ClassifierFacts:
+    """What a saved classifier is, without its weights.
+
+    Raises:
+        InputError: as :func:`load_classifier`.
+    """
     if not ((folder / DESCRIPTION).is_file() and (folder / WEIGHTS).is_file()):
         raise InputError(
             f"'{folder}' holds no classifier",

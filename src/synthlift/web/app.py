@@ -38,7 +38,6 @@ def create_app(settings: Settings) -> Flask:
         SESSION_COOKIE_SAMESITE="Strict",
         PERMANENT_SESSION_LIFETIME=timedelta(days=7),
         WTF_CSRF_TIME_LIMIT=None,
-        RATELIMIT_HEADERS_ENABLED=True,
         # A page elsewhere could point a name of its own at this machine.
         TRUSTED_HOSTS=list(LOCAL_NAMES) if settings.loopback else None,
     )

@@ -31,7 +31,8 @@ metadata.csv says of each image what made it, from which seed, and which class a
 of which class the nearest training image is; which share of held-out real images is less unusual;
 and whether it is nearly a copy of a training image.
 The PNG files say it themselves, in text chunks called synthlift:*.
-The same generator, class, seed and settings give the same images again.
+The same generator, class, seed and settings give the same images again; from the same picture,
+where they start from one, which is not kept.
 """
 
 
@@ -47,6 +48,8 @@ class Generation:
         images: one entry an image: file, facts, seen, near.
         error: given, rule and remedy when it failed.
         began, changed: seconds since the epoch.
+        upload: the picture that it starts from, where one was sent; it is deleted when the first
+            image is there, or none will be.
         news: is told of every change.
     """
 
@@ -58,11 +61,14 @@ class Generation:
     error: Mapping[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
     changed: float = field(default_factory=time.time)
+    upload: Path | None = None
     news: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """Take note of what the worker says."""
         self.changed = time.time()
+        if self.upload is not None:
+            self.upload.unlink(missing_ok=True)  # whatever came of it, it has been read
         if event["event"] == "image":
             entry = {key: event.get(key) for key in ("file", "facts", "seen", "near")}
             with (self.folder / LIST).open("a", encoding="utf-8") as stream:
@@ -139,12 +145,19 @@ class Generations:
         self._known: dict[str, Generation] = {}
         self._lock = threading.Lock()
 
-    def start(self, request: Mapping[str, Any], private: Mapping[str, Any]) -> Generation:
+    def start(
+        self,
+        request: Mapping[str, Any],
+        private: Mapping[str, Any],
+        *,
+        upload: Path | None = None,
+    ) -> Generation:
         """Begin to draw.
 
         Args:
             request: what was asked for, as the client may see it.
             private: paths, for the worker only.
+            upload: a picture that was sent with it; it is deleted once it has been read.
 
         Raises:
             BusyError: too many are open.
@@ -153,7 +166,7 @@ class Generations:
             if sum(one.state == "running" for one in self._known.values()) >= self.open_at_once:
                 raise BusyError("too many requests for images are open")
             name = secrets.token_hex(8)
-            made = Generation(name, self.folder / name, dict(request))
+            made = Generation(name, self.folder / name, dict(request), upload=upload)
             self._known[name] = made
         (made.folder / IMAGES).mkdir(parents=True)
         write_json_atomic(made.folder / REQUEST, dict(request), durable=False)

@@ -16,11 +16,13 @@ from typing import Any
 from synthlift.api.classifying import KeptModel, kept_models
 from synthlift.api.images import GENERATORS, read_component
 from synthlift.api.run_folder import REPORT, read_results
+from synthlift.api.varying import why_not_from_a_picture
 from synthlift.errors import InputError
 from synthlift.spec.results import Results
 from synthlift.study.folder import RESULTS, STUDY
 from synthlift.web.errors import MissingError
 from synthlift.web.settings import Settings
+from synthlift.web.shipped import RUN
 
 LOOK_AGAIN_SECONDS = 3.0
 ADJUSTABLE = ("guidance_scale", "sampler_steps")
@@ -41,6 +43,7 @@ class KeptGenerator:
         classes: that it can make.
         attributes: values that can be asked for, by name.
         defaults: of the settings that a request may change; empty where it may change none.
+        refuses_pictures: why it cannot start from a picture; "" where it can.
     """
 
     name: str
@@ -48,6 +51,7 @@ class KeptGenerator:
     classes: tuple[str, ...]
     attributes: Mapping[str, tuple[str, ...]]
     defaults: Mapping[str, float]
+    refuses_pictures: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,21 @@ class Finished:
         rounds = zip_longest(*by_class.values())
         return [one for members in rounds for one in members if one is not None]
 
+    def sample(self, index: int) -> tuple[Path, str]:
+        """One of the samples.
+
+        Raises:
+            InputError: there is none of that number.
+        """
+        samples = self.samples
+        if index >= len(samples):
+            raise InputError(
+                f"sample {index}",
+                rule=f"the run has {len(samples)} samples, counted from 0",
+                remedy="choose one of them",
+            )
+        return samples[index]
+
 
 def _kept_generator(folder: Path) -> KeptGenerator:
     facts = read_component(folder)
@@ -109,11 +128,12 @@ def _kept_generator(folder: Path) -> KeptGenerator:
         classes=tuple(facts["classes"]),
         attributes={name: tuple(values[name]) for name in learnt if values.get(name)},
         defaults={key: float(config[key]) for key in adjustable if key in config},
+        refuses_pictures=why_not_from_a_picture(facts["kind"]),
     )
 
 
 class Library:
-    """Finds runs in the given folders, among those started here, and in the store.
+    """Finds runs in the given folders, among those started here, the examples, and in the store.
 
     Args:
         settings: where to look.
@@ -177,6 +197,7 @@ class Library:
             yield given
             if given.is_dir():
                 yield from (path for path in given.iterdir() if path.is_dir())
+        yield from self.settings.examples_folder.glob(f"[!.]*/{RUN}")
         yield from _roots(self.settings.store)
 
 

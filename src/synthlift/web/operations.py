@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from apispec import APISpec
 from flask import Blueprint, Response, abort, jsonify, request
@@ -19,6 +19,7 @@ from synthlift.web.security import CLIENT_HEADER
 
 MOST_JSON_BYTES = 1024**2
 View = Callable[..., BaseModel | Response]
+Asked = TypeVar("Asked", bound=BaseModel)
 
 
 class Problem(BaseModel):
@@ -102,13 +103,22 @@ def _route(one: Operation) -> Callable[..., Response]:
     return view
 
 
-def _read(model: type[BaseModel]) -> BaseModel:
+def _read(model: type[Asked]) -> Asked:
     if (request.content_length or 0) > MOST_JSON_BYTES:
         abort(413)
     try:
         content = request.get_json(silent=True)
     except RecursionError:  # thousands of brackets
         content = None
+    return checked(model, content)
+
+
+def checked(model: type[Asked], content: object) -> Asked:
+    """What a request says, checked.
+
+    Raises:
+        InputError: it is no JSON object, or breaks the schema.
+    """
     if not isinstance(content, dict):
         raise InputError(
             "the body of the request is no JSON object",
@@ -187,11 +197,11 @@ def _described(one: Operation) -> dict[str, Any]:
     media, schema = (
         (one.answer, {"type": "string", "format": "binary"})
         if isinstance(one.answer, str)
-        else ("application/json", _reference(one.answer))
+        else ("application/json", reference(one.answer))
     )
     failure = {
         "description": "What is wrong, and what to do.",
-        "content": {"application/json": {"schema": _reference(Failure)}},
+        "content": {"application/json": {"schema": reference(Failure)}},
     }
     described: dict[str, Any] = {
         "operationId": one.view.__name__,
@@ -203,7 +213,7 @@ def _described(one: Operation) -> dict[str, Any]:
         },
     }
     if one.body is not None:
-        content = {"application/json": {"schema": _reference(one.body)}}
+        content = {"application/json": {"schema": reference(one.body)}}
         described["requestBody"] = {"required": True, "content": content}
     if one.form is not None:
         form = {"type": "object", "properties": dict(one.form)}
@@ -214,5 +224,6 @@ def _described(one: Operation) -> dict[str, Any]:
     return described
 
 
-def _reference(model: type[BaseModel]) -> dict[str, str]:
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """Where the document says what a body looks like."""
     return {"$ref": f"#/components/schemas/{model.__name__}"}

@@ -20,13 +20,18 @@ class Body(BaseModel):
 
 
 class GeneratorFacts(BaseModel):
-    """A generator of a run; ``defaults`` are settings that a request may change."""
+    """A generator of a run.
+
+    ``defaults`` are settings that a request may change; ``refuses_pictures`` says why it cannot
+    start from a picture, "" where it can.
+    """
 
     name: str
     kind: str
     classes: list[str]
     attributes: dict[str, list[str]]
     defaults: dict[str, float]
+    refuses_pictures: str
 
 
 class ModelFacts(BaseModel):
@@ -73,6 +78,18 @@ class RunList(BaseModel):
 # ── generating ────────────────────────────────────────────────────────────────────────────────
 
 
+class StartRequest(Body):
+    """A picture that images start from.
+
+    ``strength`` is the share of it that is lost before an image is drawn: little changes little, 1
+    leaves nothing of it. ``sample`` is one of the run's own pictures; null = the picture that is
+    sent with the request.
+    """
+
+    strength: float = Field(gt=0, le=1)
+    sample: int | None = Field(default=None, ge=0)
+
+
 class GenerateRequest(Body):
     """Images to draw: the same run, generator, class, seed and settings give the same images."""
 
@@ -84,6 +101,7 @@ class GenerateRequest(Body):
     count: int = Field(default=16, ge=1, le=1000)
     guidance: float | None = Field(default=None, ge=0, le=20)
     steps: int | None = Field(default=None, ge=1, le=50)
+    start: StartRequest | None = None
 
 
 class Seen(BaseModel):

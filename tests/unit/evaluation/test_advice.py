@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from synthlift.evaluation.actions import actions
@@ -32,13 +34,13 @@ def test_a_class_that_gains_from_others_images_is_not_recommended(outcome: Outco
     filled, free = ("harms", 150.0), ("helps", 0.0)
     found = advice(outcome, "harms", filled, filled, filled, free)
     assert "tell synthetic from real images" in found["Do not use these synthetic images"]
-    assert "Classes that gain without images of their own: class 3" in found
+    assert "Classes that gain without images of their own: 'class 3'" in found
     assert not any(title.startswith("Classes that gain: ") for title in found)
     own = advice(outcome, "harms", filled, ("helps", 20.0), filled)
-    assert "Classes that gain although the whole loses: class 1" in own
+    assert "Classes that gain although the whole loses: 'class 1'" in own
     assert "tell synthetic from real images" not in own["Do not use these synthetic images"]
     good = advice(outcome, "helps", ("helps", 20.0))
-    assert "generate for these first" in good["Classes that gain: class 0"]
+    assert "generate for these first" in good["Classes that gain: 'class 0'"]
 
 
 def test_the_model_that_is_handed_over_is_named_with_its_reason(make_table: TableMaker) -> None:
@@ -56,3 +58,45 @@ def test_the_model_that_is_handed_over_is_named_with_its_reason(make_table: Tabl
     assert "nothing was chosen on validation" in predeclared
     (chosen,) = advice(recommended=rival, selected=True)
     assert "chosen on validation, before the test was opened" in chosen
+
+
+@pytest.mark.parametrize("word", ["helps", "helps_less_than_margin", "equivalent", "harms"])
+def test_what_is_no_verdict_is_advised_under_reserve(outcome: Outcome, word: str) -> None:
+    interval = Interval(value=0.02, standard_error=0.005, degrees_of_freedom=9, method="t")
+    update = {"word": word, "exploratory": True, "exploratory_reasons": ["2 replicates"]}
+    verdict = outcome.verdict.model_copy(update=update)
+    first, second, *_ = actions(verdict, interval, [], plan())
+    assert first.title == "Treat this as exploratory"
+    assert "the answer stays exploratory" in first.text
+    assert second.title.startswith("If a verdict confirms it: ")
+    assert "is real" not in second.text
+    assert second.command != first.command
+
+
+def test_one_command_is_given_once(outcome: Outcome) -> None:
+    components = {"fit": 1.0, "test": 0.1}
+    interval = Interval(
+        value=0, standard_error=0.05, degrees_of_freedom=9, method="t", components=components
+    )
+    update = {"word": "no_detectable_effect", "exploratory": True}
+    verdict = outcome.verdict.model_copy(update=update)
+    first, second, *_ = actions(verdict, interval, [], plan())
+    assert first.command
+    assert (second.title, second.command) == ("Repeat more often, or stop", "")
+    calm = verdict.model_copy(update={"exploratory": False})
+    assert actions(calm, interval, [], plan())[0].command == first.command
+
+
+def test_arms_are_named_with_their_generator_where_there_are_several(outcome: Outcome) -> None:
+    """The first generator's arms too; commands, which look arms up, go by either name."""
+    whole = plan()
+    other = replace(whole.arm(whole.generative), name="vae:mixed@1+rival", generator="vae")
+    first = [replace(a, generator="flow") if a.name == whole.generative else a for a in whole.arms]
+    several = replace(whole, arms=[*first, other])
+    assert several.label(whole.generative) == f"flow:{whole.generative}"
+    assert several.label(other.name) == other.name
+    assert several.label(whole.rival) == whole.rival
+    assert replace(whole, arms=first).label(whole.generative) == whole.generative
+    interval = Interval(value=0.3, standard_error=0.05, degrees_of_freedom=9, method="t")
+    told = actions(outcome.verdict.model_copy(update={"word": "helps"}), interval, [], several)
+    assert f"'flow:{whole.generative}'" in told[0].text

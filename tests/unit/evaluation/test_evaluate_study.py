@@ -104,7 +104,7 @@ def test_small_class_gets_counts_and_wilson_only(outcome: Outcome) -> None:
     for arm in outcome.arms:
         assert list(arm.per_class[4].metrics) == ["recall"]
         assert "f1" in arm.per_class[0].metrics
-    assert any(action.title == "Collect images of: class 4" for action in outcome.actions)
+    assert any(action.title == "Collect images of: 'class 4'" for action in outcome.actions)
 
 
 def test_accuracy_does_not_average_over_small_classes(table: Predictions) -> None:

@@ -69,27 +69,49 @@ def test_adjusted_rules() -> None:
             "balanced_accuracy",
             0.03,
             0.0102,
-            "Of 100 images, spread evenly over the classes, 3 more are right (1 to 5).",
+            (
+                "With synthetic images in training, 3 more of 100 images, spread evenly over the "
+                "classes, are right (1 to 5)."
+            ),
         ),
-        ("accuracy", -0.04, 0.0102, "Of 100 images like those tested, 4 fewer are right (2 to 6)."),
+        (
+            "accuracy",
+            -0.04,
+            0.0102,
+            (
+                "With synthetic images in training, 4 fewer of 100 images like those tested are "
+                "right (2 to 6)."
+            ),
+        ),
         (
             "accuracy",
             0.006,
             0.002,
             (
-                "Of 100 images like those tested, 0.6 more are right (0.2 to 1.0) – "
-                "less than the 1 that would matter."
+                "With synthetic images in training, 0.6 more of 100 images like those tested are "
+                "right (0.2 to 1.0) – less than the 1 that would matter."
             ),
         ),
-        ("macro_f1", 0.05, 0.01, "Macro F1 rises by 5 points (3 to 7)."),
-        ("auroc", -0.05, 0.01, "AUROC falls by 5 points (3 to 7)."),
+        (
+            "macro_f1",
+            0.05,
+            0.01,
+            "With synthetic images in training, macro F1 rises by 5 points (3 to 7).",
+        ),
+        (
+            "auroc",
+            -0.05,
+            0.01,
+            "With synthetic images in training, AUROC falls by 5 points (3 to 7).",
+        ),
         (
             "balanced_accuracy",
             0.001,
             0.003,
             (
-                "No difference that matters: of 100 images, spread evenly over the classes, "
-                "between 0.4 fewer and 0.6 more are right (92 % interval), inside the margin of 1."
+                "No difference that matters: with synthetic images in training, between 0.4 fewer "
+                "and 0.6 more of 100 images, spread evenly over the classes, are right (92 % "
+                "interval), inside the margin of 1."
             ),
         ),
         (
@@ -97,9 +119,9 @@ def test_adjusted_rules() -> None:
             0.005,
             0.0102,
             (
-                "No effect was detected: of 100 images like those tested, between 1 fewer and "
-                "2 more are right. An effect of 3 would have been found in four of five such "
-                "studies."
+                "No effect was detected: with synthetic images in training, between 1 fewer and 2 "
+                "more of 100 images like those tested are right. An effect of 3 would have been "
+                "found in four of five such studies."
             ),
         ),
         (
@@ -107,8 +129,9 @@ def test_adjusted_rules() -> None:
             0.005,
             0.0102,
             (
-                "No effect was detected: macro F1 changes by between -1 and +2 points. "
-                "An effect of 3 points would have been found in four of five such studies."
+                "No effect was detected: with synthetic images in training, macro F1 changes by "
+                "between -1 and +2 points. An effect of 3 points would have been found in four of "
+                "five such studies."
             ),
         ),
     ],

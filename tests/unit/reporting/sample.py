@@ -129,7 +129,7 @@ def sample_results(
 
 
 def _openings() -> Openings:
-    return Openings(test_hash="9f2c" * 16, this_study=1, studies=1, models=160)
+    return Openings(test_hash="9f2c" * 16, this_study=160, studies=1, models=160)
 
 
 def _all_arms(more: int) -> list[tuple[str, Role, float, dict[str, Any]]]:

@@ -133,7 +133,10 @@ def test_figures_decisions_and_provenance_are_shown(html: str) -> None:
         *("89.2 % 87.8 to 90.6", "+3.1 1.5 to 4.8", "−22.0 −23.6 to −20.3"),
         *("1,797", "rejected: copy of a training image", "excluded: truncated file", "655 MiB"),
         *("estimated: CPU seconds × 15 W per core", "predeclared: some classes are rare"),
-        *("opened 1 time by this study", "synthlift demo --seed 0 --out runs/digits"),
+        *(
+            "160 models of this study, and in all 160 models of 1 study.",
+            "synthlift demo --seed 0 --out runs/digits",
+        ),
         *("packages: torch", "2.15.0", "distance 0.31", "Under-trained", "1.07 1.01 to 1.12"),
         *("−2.7 −4.7 to −0.7", "control: blurred held-out images", "nine (12 missing)"),
         *("thick line: equivalence interval", "A 92 % interval, narrower than the 95 % one"),

@@ -30,10 +30,28 @@ def test_generators_stand_side_by_side_with_what_real_images_reach() -> None:
     assert '<section id="realism"' not in none
 
 
+def test_generators_measured_on_other_images_are_set_beside_their_own_floor() -> None:
+    """One that makes no images of a class is measured on the others: no common mean of floors."""
+    results = sample_results()
+    first, second = results.generators
+    floors = [one.model_copy(update={"held_out": 30, "floor": 0.5}) for one in second.quality]
+    changed = {"generators": [first, second.model_copy(update={"quality": floors})]}
+    html = render(results.model_copy(update=changed), folder=None)
+    section = html.split('<section id="realism"')[1].split("</section>")[0]
+    rows = section.split("<tbody>")[1].split("</tr>")[:4]
+    assert ["real images" in row for row in rows] == [False, True, False, True]
+    assert "93.0" in rows[1]
+    assert "against 90 held-out ones" in rows[1]
+    assert "50.0" in rows[3]
+    assert "against 30 held-out ones" in rows[3]
+    assert "not with each other" in section
+    assert "the dashed line is" not in section
+
+
 def test_what_a_membership_attack_means_is_said_in_a_sentence() -> None:
     results = sample_results()
     words = outline(render(results, folder=None)).words
-    assert "The generator gives away something of what it was trained on" in words
+    assert "A sign that the generator gives away what it was trained on" in words
     assert "4.0 % of the training images are told at 1 % false alarms" in words
     assert "its loss tells which is which in 62.0 % of the cases (58.0 % to 66.0 %;" in words
     assert "Membership attack on flow" in words

@@ -61,3 +61,25 @@ def filling(request: StageRequest, context: StageContext) -> Summary:
         context.out / "zeros.npy", np.zeros((request.config["mebibytes"], 1024, 1024), np.uint8)
     )
     return {"resumed": seen}
+
+
+def burning(request: StageRequest, context: StageContext) -> Summary:
+    """Keep the processor busy for ``seconds``, with a check-point a tenth; may fail half-way.
+
+    Where ``told`` is false it reports no progress, as a third party's stage may.
+    """
+    checkpoint = context.work / "tenths.txt"
+    began = done = int(checkpoint.read_text()) if checkpoint.is_file() else 0
+    while done < 10:
+        until = time.process_time() + request.config["seconds"] / 10
+        while time.process_time() < until:
+            pass
+        done += 1
+        checkpoint.write_text(str(done))
+        if request.config["told"]:
+            context.progress(done, 10, "")
+        if done == 5 and began == 0 and request.config.get("fails"):
+            raise RuntimeError("failed on purpose")
+        if done == 8 and began == 0 and "pause" in request.local:
+            time.sleep(60)
+    return {"began": began}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -147,12 +149,23 @@ def test_two_servers_never_take_the_same_job(table: JobTable) -> None:
     assert found == [[job.id], []]
 
 
+def endless(folder: Path) -> list[str]:
+    """A command that waits for a run which never ends: that of this very process, it says."""
+    folder.mkdir()
+    study = {"name": "t", "run": {"key": "k", "format": 1}}
+    (folder / "study.yaml").write_text(json.dumps(study))
+    (folder / "status.json").write_text(json.dumps({"state": "running", "pid": os.getpid()}))
+    return ["stop", str(folder), "--timeout", "3600"]
+
+
 def test_closing_puts_running_jobs_back(table: JobTable, runner: Runner, tmp_path: Path) -> None:
-    job = add(table, "doctor")
+    job = add(table, *endless(tmp_path / "run"))
     runner.step()
+    process = psutil.Process(table.get(job.id).pid)
     assert table.get(job.id).state == "running"
     runner.close()
     assert table.get(job.id).state == "queued"
+    assert not process.is_running()
 
 
 def test_a_job_that_grows_too_large_is_ended_with_what_it_started(

@@ -128,6 +128,29 @@ def test_no_bytes_break_the_server(any_client: FlaskClient, content: bytes) -> N
     assert any_client.post("/api/v1/data", data=form, headers=OURS).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("start", "pictures"),
+    [
+        ({"strength": 0}, 1),
+        ({"strength": 1.5}, 1),
+        ({"strength": 0.5, "sample": 0}, 1),
+        ({"strength": 0.5}, 0),
+        ({"strength": 0.5}, 2),
+        (None, 1),
+    ],
+)
+def test_a_picture_to_start_from_is_one_with_a_strength(
+    client: FlaskClient, tmp_path: Path, start: Any, pictures: int
+) -> None:
+    wish = {"run": "0" * 16, "generator": "flow", "label": "oak", "start": start}
+    files = [(io.BytesIO(b"x"), f"{i}.png") for i in range(pictures)]
+    form = {"wish": json.dumps(wish), "picture": files}
+    answer = client.post("/api/v1/variations", data=form, headers=OURS)
+    assert answer.status_code == 400
+    assert all(answer.get_json()["error"].values())
+    assert not list((tmp_path / "home").glob("pictures/*"))
+
+
 def test_other_media_types_are_refused(client: FlaskClient) -> None:
     answer = client.post("/api/v1/studies", data='{"data": "x"}', headers=OURS)
     assert answer.status_code == 400
@@ -249,7 +272,7 @@ def test_models_are_given_up_in_order_of_use(tmp_path: Path) -> None:
 
         return kept.get(tmp_path / name, loading)
 
-    kept = Loaded(limit_bytes=20)
+    kept = Loaded(limit_bytes=20, look_again=0)
     assert [load(name) for name in "abacaab"] == list("abacaab")
     assert loads == list("abcb"), "b was given up for c, since a had been used after it"
     assert len(kept) == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
@@ -21,6 +22,7 @@ from synthlift.generators.flow.encoding import (
 from synthlift.generators.flow.likelihood import log_likelihood
 from synthlift.generators.flow.network import FlowNetwork, build_network, plan_network
 from synthlift.generators.flow.sampling import (
+    Start,
     check_params,
     draw_images,
     explained_loss,
@@ -29,7 +31,7 @@ from synthlift.generators.flow.saving import read_folder, write_folder
 from synthlift.generators.flow.space import LatentSpace, Space, open_space, saved_space
 from synthlift.generators.flow.training import FlowLearner
 from synthlift.generators.learning.drawing import deterministic_kernels
-from synthlift.generators.learning.examples import Examples, load_examples
+from synthlift.generators.learning.examples import Examples, as_nchw, load_examples
 from synthlift.generators.learning.looking import looks_at_samples
 from synthlift.generators.learning.loop import history, train
 from synthlift.generators.learning.transport import Transport, learn_transport
@@ -43,6 +45,7 @@ from synthlift.types import (
     ImageSet,
     RunContext,
     SampleRequest,
+    UInt8,
 )
 from synthlift.vision.transforms import flip_keeps_class
 
@@ -161,14 +164,30 @@ class FlowFitted(FittedGenerator):
             InputError: a class, attribute or value without training images, or an unknown
                 parameter.
         """
+        yield from self._images(requests, start=None)
+
+    def vary(
+        self, start: UInt8, requests: Sequence[SampleRequest], *, strength: float
+    ) -> Iterator[ImageBatch]:
+        """As :meth:`sample`, from the path's point at time ``strength`` between image and noise.
+
+        Raises:
+            InputError: as :meth:`sample`.
+        """
+        x = self._space.enter(as_nchw(torch.from_numpy(np.array(start)[np.newaxis])))[0]
+        yield from self._images(requests, start=Start(x, strength))
+
+    def _images(
+        self, requests: Sequence[SampleRequest], *, start: Start | None
+    ) -> Iterator[ImageBatch]:
         for request in requests:
             self._vocabulary.require(request)
             check_params(request)
         size = self._config.micro_batch
         for params, group in groupby(requests, key=self._settings):
             members = list(group)
-            for start in range(0, len(members), size):
-                yield self._chunk(members[start : start + size], *params)
+            for first in range(0, len(members), size):
+                yield self._chunk(members[first : first + size], *params, start=start)
 
     @property
     def micro_batch(self) -> int:
@@ -230,7 +249,12 @@ class FlowFitted(FittedGenerator):
         return {**self._history, "network": dict(self._plan), "parameters": parameters}
 
     def _chunk(
-        self, requests: Sequence[SampleRequest], guidance_scale: float, sampler_steps: int
+        self,
+        requests: Sequence[SampleRequest],
+        guidance_scale: float,
+        sampler_steps: int,
+        *,
+        start: Start | None,
     ) -> ImageBatch:
         labels = [request.label for request in requests]
         pixels = draw_images(
@@ -245,6 +269,7 @@ class FlowFitted(FittedGenerator):
             sampler_steps=sampler_steps,
             time_shift=float(self._config.time_shift),
             chunk=self._config.micro_batch,
+            start=start,
         )
         return ImageBatch(pixels=pixels, labels=np.asarray(labels, dtype=np.int64))
 

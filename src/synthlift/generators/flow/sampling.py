@@ -43,6 +43,16 @@ def check_params(request: SampleRequest) -> None:
             )
 
 
+class Start(NamedTuple):
+    """A given image to start from: float32 [c, h, w] as the network sees it.
+
+    ``time`` in (0, 1] says where on the path to noise: the share of the image that is lost.
+    """
+
+    x: Tensor
+    time: float
+
+
 @torch.inference_mode()
 def draw_images(
     network: FlowNetwork,
@@ -57,6 +67,7 @@ def draw_images(
     sampler_steps: int,
     time_shift: float,
     chunk: int,
+    start: Start | None = None,
 ) -> UInt8:
     """Draw one chunk of images.
 
@@ -73,6 +84,9 @@ def draw_images(
         time_shift: see :func:`~synthlift.generators.flow.samplers.shifted`.
         chunk: the number of images that is always computed: kernels round differently at other
             batch shapes, so missing images are filled in and thrown away.
+        start: an image that all start from (SDEdit, Meng 2022, algorithm 1, on the straight path):
+            its mixture with the image's own noise is followed from ``start.time`` on, in as many
+            steps; at time 1 nothing of it is left. None = from noise.
 
     Returns:
         uint8 [n, H, W, C].
@@ -98,6 +112,9 @@ def draw_images(
             times = edm_times(sampler_steps)
         else:
             times = shifted(even_times(sampler_steps), shift=time_shift)
+        if start is not None:
+            times = [start.time * t for t in times]
+            x = (1 - start.time) * start.x.cpu() + start.time * x
         x = SAMPLERS[sampler](velocity, x.to(device), times)
         pixels = space.leave(x[:count])
     return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy())

@@ -21,6 +21,7 @@ from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import NUMBERS, PipelineFitted, Settings, Wish
 from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task, open_controlnet
+from synthlift.generators.pipelines.varying import picture, variations
 from synthlift.types import (
     FitInputs,
     Float32,
@@ -120,6 +121,12 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         able = [self._starting.row(request) is not None for request in requests]
         yield from super().sample(requests[: (*able, False).index(False)])
 
+    def vary(
+        self, start: UInt8, requests: Sequence[SampleRequest], *, strength: float
+    ) -> Iterator[ImageBatch]:
+        """Change a given image as prompts say, whatever the method: see :class:`Variations`."""
+        yield from variations(self, start, requests, strength=strength)
+
     def _row(self, request: SampleRequest) -> int:
         row = self._starting.row(request)
         assert row is not None, "requests without an image to start from are left out"
@@ -164,7 +171,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         assert isinstance(settings, ChangeSettings)
         config, (height, width) = self._config, self._native_size()
         rows = [self._row(wish.request) for wish in wishes]
-        images = [_picture(self._starting.pixels(row), (width, height)) for row in rows]
+        images = [picture(self._starting.pixels(row), (width, height)) for row in rows]
         if config.method == "control":
             along = [self._control(row, (width, height)) for row in rows]
             scale = {"controlnet_conditioning_scale": config.control_scale}
@@ -175,7 +182,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         if config.method != "inpainting":
             return self._pipeline(**told).images
         areas = [self._area(row) for row in rows]
-        shown = [_picture(area[:, :, None], (width, height)).convert("L") for area in areas]
+        shown = [picture(area[:, :, None], (width, height)).convert("L") for area in areas]
         drawn = self._pipeline(**told, mask_image=shown, height=height, width=width).images
         # What is not repainted stays exactly as it was, whatever the pipeline makes of it.
         kept = np.stack([np.asarray(image, np.float32) / 255 for image in images])
@@ -205,18 +212,12 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
 
     def _control(self, row: int, size: tuple[int, int]) -> Image.Image:
         if self._config.control_image == "mask":
-            return _picture(self._starting.mask(row)[:, :, None], size)
+            return picture(self._starting.mask(row)[:, :, None], size)
         # At the pipeline's size, where a line is one pixel wide.
-        large = np.asarray(_picture(self._starting.pixels(row), size))
-        return _picture(edges(large)[:, :, None], size)
+        large = np.asarray(picture(self._starting.pixels(row), size))
+        return picture(edges(large)[:, :, None], size)
 
     def _control_inputs(self, along: list[Image.Image]) -> dict[str, Any]:
         # Stable Diffusion calls it "image", the pipelines of transformers "control_image".
         taken = inspect.signature(self._pipeline.__call__).parameters
         return {"control_image" if "control_image" in taken else "image": along}
-
-
-def _picture(pixels: UInt8, size: tuple[int, int]) -> Image.Image:
-    """An RGB picture of images uint8 [H, W, C], brought to width and height."""
-    rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    return Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS)

@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -30,7 +29,7 @@ from synthlift.generators.pipelines.adapters import (
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import wording_of
-from synthlift.generators.pipelines.opening import Task, open_pipeline, sides
+from synthlift.generators.pipelines.opening import Task, open_pipeline, sides, turned_to
 from synthlift.seeds import generator_for, seed_for
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 
@@ -82,6 +81,20 @@ class Drawn(NamedTuple):
     origin: str
 
 
+class Opened(NamedTuple):
+    """A pipeline that wears its adapters.
+
+    Attributes:
+        pipeline: for one task.
+        texts: what its text encoders remember.
+        alone: whether it has no parts beside its own.
+    """
+
+    pipeline: Any
+    texts: tuple[TextMemory, ...]
+    alone: bool
+
+
 class PipelineFitted(FittedGenerator, Generic[C]):
     """A pipeline with its prompts.
 
@@ -107,7 +120,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     ) -> None:
         self._facts, self._device, self._config = dict(facts), device, config
         self._adapter = adapter
-        self._texts: tuple[TextMemory, ...] = ()
+        self._pipelines: dict[Task, Opened] = {}
         self._vocabulary = Vocabulary.from_json(facts)
         self._wording = wording_of(config, seed=facts["seed"], words=facts.get("words"))
 
@@ -282,14 +295,24 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         del wishes
         return None
 
-    @cached_property
+    @property
     def _pipeline(self) -> Any:
-        opened = open_pipeline(
-            self._config, task=self.task, device=self._device, parts=self._parts()
-        )
+        return self._ready().pipeline
+
+    def _ready(self) -> Opened:
+        """The pipeline for this task; one that is open for another shares its models with it."""
+        if self.task not in self._pipelines:
+            self._pipelines[self.task] = self._open(self._parts())
+        return self._pipelines[self.task]
+
+    def _open(self, parts: Mapping[str, Any]) -> Opened:
+        other = next((one for one in self._pipelines.values() if one.alone), None)
+        if other is not None and not parts:
+            turned = turned_to(self.task, other.pipeline, model=self._config.model)
+            return other._replace(pipeline=turned)
+        opened = open_pipeline(self._config, task=self.task, device=self._device, parts=parts)
         dress(opened, self._config, self._adapter)
-        self._texts = remember_texts(opened)
-        return opened
+        return Opened(opened, remember_texts(opened), alone=not parts)
 
     def _parts(self) -> dict[str, Any]:
         """Parts that the pipeline is opened with beside its own, by name."""
@@ -297,8 +320,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def _let_act(self, adapter: str) -> None:
         """Let the LoRA files act, and of the learnt adapters the one of this name."""
-        pipeline = self._pipeline
-        for memory in self._texts:
+        pipeline, texts, _ = self._ready()
+        for memory in texts:
             memory.acting = adapter
         if self._config.loras or adapter:
             learnt = {adapter: 1.0} if adapter else {}

@@ -69,10 +69,52 @@ def open_pipeline(
             rule=f"it is a complete pipeline that {does}",
             remedy="compare the folder with model_index.json; download it again if parts miss",
         ) from None
+    _require_start(pipeline, task=task, model=config.model)
     if config.scheduler:
         pipeline.scheduler = _scheduler(pipeline, config.scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:
+    """A pipeline for another task with the very models of an open one.
+
+    Raises:
+        InputError: it cannot do the task.
+    """
+    import diffusers
+
+    opener, does = OPENERS[task]
+    try:
+        turned = getattr(diffusers, opener).from_pipe(pipeline)
+    except ValueError as error:
+        raise InputError(
+            f"the text-to-image model '{model}' cannot be used: {error}",
+            rule=f"diffusers has a pipeline for it that {does}",
+            remedy="take a model of another family",
+        ) from None
+    _require_start(turned, task=task, model=model)
+    turned.set_progress_bar_config(disable=True)
+    return turned
+
+
+def _require_start(pipeline: Any, *, task: Task, model: str) -> None:
+    """Refuse to start from an image alone where the network also wants to see a mask.
+
+    Raises:
+        InputError: it does.
+    """
+    network, autoencoder = getattr(pipeline, "unet", None), getattr(pipeline, "vae", None)
+    if task != "image_to_image" or network is None or autoencoder is None:
+        return
+    seen, given = network.config.in_channels, autoencoder.config.latent_channels
+    if seen != given:
+        raise InputError(
+            f"the text-to-image model '{model}' cannot start from an image alone",
+            rule=f"its network sees {seen} channels where an image has {given}: it was made to "
+            "repaint what a mask marks, or to follow another image",
+            remedy="take the model that it was made of",
+        )
 
 
 def _scheduler(pipeline: Any, name: str) -> Any:

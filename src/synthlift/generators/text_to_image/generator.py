@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,16 @@ from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
 from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task
+from synthlift.generators.pipelines.varying import variations
 from synthlift.generators.text_to_image.config import TextToImageConfig
-from synthlift.types import FitInputs, Generator, RunContext
+from synthlift.types import (
+    FitInputs,
+    Generator,
+    ImageBatch,
+    RunContext,
+    SampleRequest,
+    UInt8,
+)
 
 
 class TextToImageGenerator(Generator):
@@ -64,6 +72,12 @@ class TextToImageFitted(PipelineFitted[TextToImageConfig]):
     def task(self) -> Task:
         """What the pipeline is opened for."""
         return "text_to_image"
+
+    def vary(
+        self, start: UInt8, requests: Sequence[SampleRequest], *, strength: float
+    ) -> Iterator[ImageBatch]:
+        """Change a given image as prompts say, see :class:`Variations`."""
+        yield from variations(self, start, requests, strength=strength)
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
         del wishes, settings

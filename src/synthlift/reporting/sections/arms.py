@@ -1,4 +1,4 @@
-"""Arms: the forest chart with its numbers, the further metrics, the multiple curve."""
+"""Arms: the forest chart with its numbers, and the further metrics."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from synthlift.reporting import plots, svg, text
+from synthlift.reporting import svg, text
 from synthlift.reporting.reading import ROLE_ORDER, SHAPES, Reading
-from synthlift.spec.results import ArmResult, CurvePoint
+from synthlift.spec.results import ArmResult
 
 
 @dataclass(frozen=True)
 class Row:
-    """One arm."""
+    """One arm; ``filed`` is its name in files and commands where people read another."""
 
     name: str
+    filed: str
     role: str
     key: Markup
     recipe: str
@@ -65,7 +66,7 @@ def forest(reading: Reading) -> Forest | None:
     roles = [r for r in ROLE_ORDER if any(arm.role == r for arm in reading.arms)]
     return Forest(
         metric=text.metric_words(metric),
-        rival=verdict.rival if verdict else "",
+        rival=reading.label(verdict.rival) if verdict else "",
         rows=[_row(reading, arm, scale, level) for arm in reading.arms],
         axis=svg.axis_row(scale),
         roles=[(role, _key(role)) for role in roles],
@@ -76,7 +77,7 @@ def forest(reading: Reading) -> Forest | None:
 def _against_other_rivals(reading: Reading) -> list[tuple[str, Markup, str]]:
     """The primary arm's difference to every other rival, with Holm's p-value."""
     return [
-        (found.reference, reading.numbers.difference(found), _p(found.p_holm))
+        (reading.label(found.reference), reading.numbers.difference(found), _p(found.p_holm))
         for found in reading.results.contrasts
         if found.family == "generative_against_other_rivals" and found.metric == reading.metric
     ]
@@ -105,7 +106,8 @@ def _row(reading: Reading, arm: ArmResult, scale: svg.Scale, level: float | None
     if verdict and arm.name in (verdict.arm, verdict.rival):
         note = "primary arm" if arm.name == verdict.arm else "its rival"
     return Row(
-        name=arm.name,
+        name=reading.label(arm.name),
+        filed="" if reading.label(arm.name) == arm.name else arm.name,
         role=arm.role,
         key=_key(arm.role),
         recipe=text.recipe_words(arm.recipe),
@@ -148,96 +150,10 @@ def metrics(reading: Reading) -> Metrics | None:
             (reading.numbers.value(n, found.get(n)), found[n].value if n in found else -math.inf)
             for n in others
         ]
-        rows.append((arm.name, _key(arm.role), cells))
+        rows.append((reading.label(arm.name), _key(arm.role), cells))
     return Metrics([_direction(name) for name in others], rows)
 
 
 def _direction(name: str) -> str:
     better = " (lower is better)" if name in text.LOWER_IS_BETTER else ""
     return text.metric_words(name) + better
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The multiple curve and its numbers."""
-
-    plot: Markup
-    legend: Markup
-    rows: Sequence[tuple[str, str, str, Markup]]
-
-
-_CURVE_COLOURS = ("a", "b", "c", "d")
-_CURVE_SHAPES = ("circle", "diamond", "square", "triangle")
-_BASES = {"plain": "plain recipe", "best_rival": "best rival's recipe"}
-
-
-def curve(reading: Reading) -> Curve | None:
-    """The primary metric against the multiple; None below two multiples."""
-    found = reading.results.curve
-    if len({p.multiple for p in found}) < 2:
-        return None
-    metric = reading.metric
-    targets = list(dict.fromkeys(p.target for p in found if p.multiple > 0))
-    bases = [b for b in _BASES if any(p.base == b for p in found)]
-    groups = [(t, b) for t in targets for b in bases]
-    series = [s for i, g in enumerate(groups) if (s := _curve_series(found, g, i, metric)).points]
-    multiples = sorted({p.multiple for p in found})
-    # A logarithmic axis that includes 0, with air for the markers at both ends.
-    x = svg.Scale(
-        -0.07,
-        1.05 * max(multiples) + 0.05,
-        tuple(multiples),
-        "{:g} ×".format,
-        warp=lambda v: math.log2(1 + v),
-    )
-    y = svg.scale_for(
-        [v for p in found for v in (p.estimate.value, p.estimate.low, p.estimate.high)],
-        label=lambda v: text.metric_value(metric, v).replace(".0", ""),
-        flip=True,
-    )
-    plot = plots.plot(
-        series,
-        x=x,
-        y=y,
-        x_label="synthetic images kept per real training image (axis compressed to the right)",
-        y_label=text.metric_words(metric),
-        description=f"{text.metric_words(metric)} against the multiple; the table has the numbers",
-    )
-    ordered = sorted(found, key=lambda p: (p.target, p.base, p.multiple))
-    rows = [
-        (
-            text.target_words(p.target) if p.multiple else "no synthetic images",
-            _BASES.get(p.base, p.base),
-            text.multiple(p.multiple),
-            reading.numbers.value(metric, p.estimate),
-        )
-        for p in ordered
-    ]
-    return Curve(plot, plots.legend(series), list(dict.fromkeys(rows)))
-
-
-def _curve_series(
-    found: Sequence[CurvePoint], group: tuple[str, str], index: int, metric: str
-) -> plots.Series:
-    target, base = group
-    mine = [p for p in found if p.base == base and p.target == target and p.multiple > 0]
-    start = [p for p in found if p.base == base and p.multiple == 0][:1] if mine else []
-    chosen = sorted([*start, *mine], key=lambda p: p.multiple)
-    plotted = tuple(
-        plots.Point(
-            p.multiple,
-            p.estimate.value,
-            p.estimate.low,
-            p.estimate.high,
-            f"{p.arm}: {text.metric_value(metric, p.estimate.value)}",
-        )
-        for p in chosen
-    )
-    return plots.Series(
-        f"{text.target_words(target)}, {_BASES.get(base, base)}",
-        plotted,
-        _CURVE_COLOURS[index % 4],
-        _CURVE_SHAPES[index % 4],
-        dashed=base == "plain",
-        shift=5 * (index % 4) - 7,
-    )

@@ -90,16 +90,16 @@ def confusions(reading: Reading) -> Confusions | None:
     classes = reading.displays(reading.results.study.classes)
     return Confusions(
         classes=classes,
-        matrices=[_matrix(arm, classes) for arm in arms],
-        columns=[arm.name for arm in arms],
+        matrices=[_matrix(arm, reading.label(arm.name), classes) for arm in arms],
+        columns=[reading.label(arm.name) for arm in arms],
         frequent=_frequent(arms, classes),
     )
 
 
-def _matrix(arm: ArmResult, classes: Sequence[str]) -> Matrix:
+def _matrix(arm: ArmResult, name: str, classes: Sequence[str]) -> Matrix:
     total = sum(map(sum, arm.confusion))
-    title = f"{arm.name} ({arm.role}), {text.plural(total, 'prediction')}"
-    described = f"Confusion matrix of {arm.name}: rows are true classes. Counts in the table below."
+    title = f"{name} ({arm.role}), {text.plural(total, 'prediction')}"
+    described = f"Confusion matrix of {name}: rows are true classes. Counts in the table below."
     drawing = plots.confusion(arm.confusion, classes, description=described)
     return Matrix(title, drawing, list(zip(classes, arm.confusion, strict=True)))
 

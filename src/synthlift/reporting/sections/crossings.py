@@ -34,8 +34,9 @@ def three_by_three(reading: Reading) -> Crossing | None:
         for test in KINDS:
             cell = cells.get((train, test))
             line.append(_shaded(reading, cell.estimate if cell else None))
-            arms += [cell.arm] if cell else []
-        rows.append((train, ", ".join(dict.fromkeys(arms)), line))
+            arms += [reading.label(cell.arm)] if cell else []
+        if arms:
+            rows.append((train, ", ".join(dict.fromkeys(arms)), line))
     return Crossing(KINDS, rows)
 
 
@@ -71,15 +72,24 @@ def interaction(reading: Reading) -> Interaction | None:
 def _two_by_two(
     reading: Reading, points: Sequence[CurvePoint], primary: CurvePoint
 ) -> Crossing | None:
+    """Both arms with synthetic images are those of the primary arm's own generator."""
+
+    def generator(point: CurvePoint) -> str:
+        arm = reading.arm(point.arm)
+        return arm.generator if arm else ""
+
     rows = []
     for base, words in (("plain", "plain recipe"), ("best_rival", "best rival's recipe")):
         without = next((p for p in points if p.base == base and p.multiple == 0), None)
         same = (base, primary.target, primary.multiple)
-        with_ = next((p for p in points if (p.base, p.target, p.multiple) == same), None)
+        alike = [p for p in points if (p.base, p.target, p.multiple) == same]
+        own = [p for p in alike if generator(p) == generator(primary)]
+        with_ = primary if primary in own else next(iter(own), None)
         if without is None or with_ is None:
             return None
         cells = [_shaded(reading, p.estimate) for p in (without, with_)]
-        rows.append((words, f"{without.arm}, {with_.arm}", cells))
+        arms = f"{reading.label(without.arm)}, {reading.label(with_.arm)}"
+        rows.append((words, arms, cells))
     return Crossing(("without synthetic images", "with synthetic images"), rows)
 
 
@@ -100,11 +110,11 @@ def calibration(reading: Reading) -> Calibration | None:
     arms = [a for name in wanted if (a := reading.arm(name)) and a.reliability][:2]
     if not arms or reading.state == "live":
         return None
-    series = [_reliability(arm, index) for index, arm in enumerate(arms)]
+    series = [_reliability(arm, reading.label(arm.name), n) for n, arm in enumerate(arms)]
     scale = svg.Scale(0, 1, (0, 0.25, 0.5, 0.75, 1), lambda v: f"{100 * v:.0f} %")
     rows = [
         (
-            arm.name,
+            reading.label(arm.name),
             text.percent(bin_["confidence"]),
             text.percent(bin_["accuracy"]),
             text.count(bin_["count"]),
@@ -127,7 +137,7 @@ def calibration(reading: Reading) -> Calibration | None:
     return Calibration(plot, plots.legend(series), rows, _errors(reading, arms))
 
 
-def _reliability(arm: ArmResult, index: int) -> plots.Series:
+def _reliability(arm: ArmResult, name: str, index: int) -> plots.Series:
     found = [b for b in arm.reliability if b["count"] > 0]
     marks = tuple(
         plots.Point(
@@ -138,14 +148,14 @@ def _reliability(arm: ArmResult, index: int) -> plots.Series:
         for b in sorted(found, key=lambda b: b["confidence"])
     )
     return plots.Series(
-        arm.name, marks, arm.role, SHAPES[arm.role], dashed=index == 0, shift=3 * index - 1
+        name, marks, arm.role, SHAPES[arm.role], dashed=index == 0, shift=3 * index - 1
     )
 
 
 def _errors(reading: Reading, arms: Sequence[ArmResult]) -> list[tuple[str, Markup]]:
     names = ("ece", "expected_calibration_error")
     return [
-        (arm.name, reading.numbers.value(name, arm.metrics[name]))
+        (reading.label(arm.name), reading.numbers.value(name, arm.metrics[name]))
         for arm in arms
         for name in names
         if name in arm.metrics

@@ -55,7 +55,7 @@ def _table(reading: Reading, found: ExternalResult) -> Table:
         p=text.p_value(found.contrast.p_holm),
         rows=[
             Row(
-                name=arm.name,
+                name=reading.label(arm.name),
                 note=notes.get(arm.name, ""),
                 here=reading.numbers.value(found.metric, arm.estimate),
                 drop=reading.numbers.difference(

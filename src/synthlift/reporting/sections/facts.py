@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from synthlift.reporting import svg, text
+from synthlift.reporting.curation import reason_words
 from synthlift.reporting.reading import Reading
 from synthlift.spec.facts import Cost, Counts, Decision
 
@@ -97,7 +98,13 @@ def _generated_steps(counts: Counts) -> list[Step]:
     steps = [_step("generated", whole, whole, 0, "whole")]
     steps.append(_step("kept", counts.kept, whole, 1, "generative"))
     reasons = sorted(counts.rejected.items(), key=lambda item: -item[1])
-    return steps + [_step(f"rejected: {why}", n, whole, 1, "gone") for why, n in reasons]
+    return steps + [_step(_rejected(why), n, whole, 1, "gone") for why, n in reasons]
+
+
+def _rejected(reason: str) -> str:
+    """The filter, and what it rejects."""
+    words = reason_words(reason)
+    return f"rejected by {reason}: {words}" if words else f"rejected: {reason}"
 
 
 def _lost(counts: Counts) -> list[str]:
@@ -115,9 +122,10 @@ def _lost(counts: Counts) -> list[str]:
 
 @dataclass(frozen=True)
 class CostRow:
-    """One kind of stage."""
+    """One kind of stage; ``words`` say what it does."""
 
     cost: Cost
+    words: str
     time: str
     cpu: str
     bar: Markup
@@ -128,11 +136,16 @@ class CostRow:
 
 @dataclass(frozen=True)
 class Costs:
-    """Every stage and the sum; ``second_reading`` sets the primary pair against its cost."""
+    """Every stage and the sum.
+
+    ``at_least`` says that some of a killed attempt is not known; ``second_reading`` sets the
+    primary pair against its cost.
+    """
 
     rows: Sequence[CostRow]
     total: CostRow
     methods: Sequence[str]
+    at_least: bool
     second_reading: str = ""
 
 
@@ -150,13 +163,14 @@ def costs(reading: Reading) -> Costs | None:
         peak_memory_mib=max(c.peak_memory_mib for c in found),
         energy_kwh=sum(known) if known else None,
         disk_mib=sum(c.disk_mib for c in found),
+        at_least=any(c.at_least for c in found),
     )
     longest = max(c.seconds for c in found) or 1.0
     methods = dict.fromkeys(c.energy_method for c in found if c.energy_method)
     partial = len(known) < len(found) and bool(known)
     notes = [*methods, *(["stages without an energy figure are not in the sum"] if partial else [])]
     rows = [_cost_row(c, longest) for c in found]
-    return Costs(rows, _cost_row(total, 0), notes, _second_reading(reading))
+    return Costs(rows, _cost_row(total, 0), notes, total.at_least, _second_reading(reading))
 
 
 def _second_reading(reading: Reading) -> str:
@@ -166,23 +180,54 @@ def _second_reading(reading: Reading) -> str:
     if arm is None or rival is None or not rival.seconds:
         return ""
     times = (arm.seconds + arm.generation_seconds) / rival.seconds
+    least = any(one.at_least for one in reading.results.cost)
+    killed = " Some attempts were killed, and took more than is counted here." if least else ""
+    names = reading.label(arm.name), reading.label(rival.name)
     plain, own, made = map(text.duration, (rival.seconds, arm.seconds, arm.generation_seconds))
     return (
-        f"Second reading, at cost: '{rival.name}' took {plain} of training; '{arm.name}' took "
+        f"Second reading, at cost: '{names[1]}' took {plain} of training; '{names[0]}' took "
         f"{own}, and {made} for its synthetic images: {text.number(times, 1)} times as much. What "
-        f"'{rival.name}' would gain from as much time was not measured; all arms train equally "
-        "many steps."
+        f"'{names[1]}' would gain from as much time was not measured; all arms train equally "
+        f"many steps.{killed}"
     )
+
+
+_STAGES = {
+    "read": "reading and decoding the images",
+    "inventory": "what becomes of each image",
+    "pixels": "images at the training size",
+    "masks": "masks at the training size",
+    "overlap": "are further images in the data already?",
+    "split": "who trains, validates, tests",
+    "flip": "may images be mirrored?",
+    "measure": "how fast is this machine?",
+    "fit": "training generators",
+    "model": "training classifiers",
+    "sample": "generating images",
+    "judge": "filtering generated images",
+    "predict": "classifying test images",
+    "evaluate": "intervals and verdict",
+    "copying": "are training images copied?",
+    "quality": "how real images look",
+    "membership": "do generators give away whom they saw?",
+    "pictures": "pictures for this report",
+    "retrieve": "real images from the unlabelled pool",
+    "errors": "what the classifier gets wrong",
+    "curate": "choosing among generated images",
+    "check": "can the classifier's head be trained alone?",
+}
+"""What the stages that most studies have do; others are named alone."""
 
 
 def _cost_row(cost: Cost, longest: float) -> CostRow:
     return CostRow(
         cost,
-        text.duration(cost.seconds),
-        text.duration(cost.cpu_seconds),
+        _STAGES.get(cost.stage, ""),
+        text.at_least(text.duration(cost.seconds), known=not cost.at_least),
+        text.at_least(text.duration(cost.cpu_seconds), known=not cost.at_least),
         svg.bar(cost.seconds / longest, series="whole") if longest else Markup(""),
         text.memory(cost.peak_memory_mib),
-        text.energy(cost.energy_kwh),
+        text.at_least(text.energy(cost.energy_kwh), known=not cost.at_least),
         text.memory(cost.disk_mib),
     )
 
@@ -195,6 +240,8 @@ def decisions(reading: Reading) -> list[tuple[str, str, str]]:
 
 def _taken(decision: Decision) -> str:
     """The value for people; of filter strengths without what else was tried."""
+    if decision.name.startswith("memorisation_gate") and not decision.value:
+        return "no generator stopped"
     if not decision.name.startswith("filter_strengths"):
         return text.plain_value(decision.value)
     return "; ".join(

@@ -61,7 +61,9 @@ def _table(reading: Reading, arm: str, rival: str, effects: Sequence[FilterEffec
         change = reading.contrast(effect.arm, arm)
         lift = lifts[effect.arm]
         rows.append(_row(reading, words, effect.arm, effect.kept, lift, scale, change))
-    return Table(arm=arm, rival=rival, rows=rows, axis=svg.axis_row(scale))
+    return Table(
+        arm=reading.label(arm), rival=reading.label(rival), rows=rows, axis=svg.axis_row(scale)
+    )
 
 
 def _row(
@@ -86,7 +88,7 @@ def _row(
         )
     return Row(
         name=name,
-        arm=arm,
+        arm=reading.label(arm),
         kept=text.percent(kept),
         strip=strip,
         lift=reading.numbers.difference(lift),

@@ -47,7 +47,7 @@ def _view(reading: Reading, result: GeneratorResult) -> View:
     if result.images_per_second is not None:
         facts.append(("speed", f"{text.rate(result.images_per_second)} images per second"))
     facts += [*_pairs(result), *_adaptation(result)]
-    facts.append(("copying gate", "stopped this generator" if result.gate_stopped else "passed"))
+    facts.append(("copying gate", _gate(result)))
     return View(
         result=result,
         facts=facts,
@@ -108,6 +108,12 @@ def _adaptation(result: GeneratorResult) -> list[tuple[str, Markup | str]]:
     return found
 
 
+def _gate(result: GeneratorResult) -> str:
+    if result.pastes:
+        return "not applied: it pastes onto training images by design"
+    return "stopped this generator" if result.gate_stopped else "passed"
+
+
 def _warnings(result: GeneratorResult) -> list[str]:
     told = list(result.warnings)
     if result.gate_stopped:
@@ -138,7 +144,7 @@ def privacy(result: GeneratorResult) -> str:
     )
     if auc.low is not None and auc.low > 0.5:
         return (
-            f"The generator gives away something of what it was trained on: {told}. Where it must "
+            f"A sign that the generator gives away what it was trained on: {told}. Where it must "
             "stay private whose images it saw, do not pass it on."
         )
     return (

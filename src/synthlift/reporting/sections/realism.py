@@ -55,13 +55,29 @@ class Row:
 
 
 @dataclass(frozen=True)
-class View:
-    """The table, its floor, and the chart of realism against efficiency."""
+class Group:
+    """Generators that were measured on as many images, and what real images reach there.
+
+    Figures of different groups are not comparable: a generator that makes no images of a class is
+    measured on the others.
+    """
 
     rows: Sequence[Row]
-    heads: Sequence[tuple[str, str]]
     floors: Sequence[tuple[str, str]]
-    note: str
+    words: str
+
+
+@dataclass(frozen=True)
+class View:
+    """The table, and the chart of realism against efficiency.
+
+    ``level`` says whether the chart has one line for what real images reach.
+    """
+
+    groups: Sequence[Group]
+    heads: Sequence[tuple[str, str]]
+    level: bool
+    at_least: bool
     chart: Markup
     legend: Markup
 
@@ -72,17 +88,16 @@ def view(reading: Reading) -> View | None:
     if not results:
         return None
     shown = [name for name in MEASURES if any(_figure(one, name) for one in results)]
-    first = results[0].quality[0]
-    series = _series(results)
+    alike: dict[tuple[int, int], list[GeneratorResult]] = {}
+    for one in results:
+        alike.setdefault((one.quality[0].images, one.quality[0].held_out), []).append(one)
+    series, level = _series(results), len(alike) == 1
     return View(
-        rows=[_row(reading, one, shown) for one in results],
+        groups=[_group(reading, members, shown) for members in alike.values()],
         heads=[(name, WORDS[name]) for name in shown],
-        floors=[(WORDS[name], _written(name, _mean_floor(results, name))) for name in shown],
-        note=(
-            f"{text.count(first.images)} uncurated images of a fit against "
-            f"{text.count(first.held_out)} validation images, mean over fits"
-        ),
-        chart=_chart(series, _mean_floor(results, "cas")) if len(series) > 1 else Markup(""),
+        level=level,
+        at_least=any(one.cost_at_least for one in results),
+        chart=_chart(series, _floor(results, "cas") if level else None),
         legend=plots.legend(series),
     )
 
@@ -95,9 +110,25 @@ def _written(name: str, value: float) -> str:
     return text.percent(value) if name in _SHARES else text.number(value, 2)
 
 
-def _mean_floor(results: Sequence[GeneratorResult], name: str) -> float:
+def _floor(results: Sequence[GeneratorResult], name: str) -> float | None:
     found = [figure.floor for one in results if (figure := _figure(one, name))]
-    return sum(found) / len(found)
+    return sum(found) / len(found) if found else None
+
+
+def _group(reading: Reading, members: Sequence[GeneratorResult], shown: Sequence[str]) -> Group:
+    floors = [(name, _floor(members, name)) for name in shown]
+    first = members[0].quality[0]
+    return Group(
+        rows=[_row(reading, one, shown) for one in members],
+        floors=[
+            (WORDS[name], text.MISSING if value is None else _written(name, value))
+            for name, value in floors
+        ],
+        words=(
+            f"{text.count(first.images)} training images in place of generated ones, against "
+            f"{text.count(first.held_out)} held-out ones"
+        ),
+    )
 
 
 def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row:
@@ -115,6 +146,8 @@ def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row
         )
         measures.append((WORDS[name], value))
     speed, energy = result.images_per_second, result.energy_kwh
+    fit = text.MISSING if result.fit_seconds is None else text.duration(result.fit_seconds)
+    spent = text.MISSING if energy is None else f"{1000 * energy:.3g}"
     return Row(
         name=result.name,
         kind=result.kind,
@@ -122,9 +155,9 @@ def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row
         arm=arm.name.removeprefix(f"{result.name}:") if arm else "",
         measures=measures,
         copying=reading.numbers.plain(result.copying_ratio),
-        fit=text.MISSING if result.fit_seconds is None else text.duration(result.fit_seconds),
+        fit=text.at_least(fit, known=not result.cost_at_least),
         speed=text.rate(speed),
-        energy=text.MISSING if energy is None else f"{1000 * energy:.3g}",
+        energy=text.at_least(spent, known=not result.cost_at_least),
     )
 
 
@@ -174,7 +207,9 @@ def _series(results: Sequence[GeneratorResult]) -> list[plots.Series]:
     return found
 
 
-def _chart(series: Sequence[plots.Series], floor: float) -> Markup:
+def _chart(series: Sequence[plots.Series], floor: float | None) -> Markup:
+    if len(series) < 2:
+        return Markup("")
     points = [point for one in series for point in one.points]
     x = [point.x for point in points]
     low, high = math.floor(math.log10(min(x))), math.ceil(math.log10(max(x)))
@@ -185,7 +220,7 @@ def _chart(series: Sequence[plots.Series], floor: float) -> Markup:
         x=svg.Scale(10.0**low, 10.0**high, decades, "{:g}".format, warp=math.log10),
         y=svg.scale_for(
             [v for p in points for v in (p.y, p.low, p.high)],
-            include=(floor,),
+            include=() if floor is None else (floor,),
             label=lambda v: text.percent(v).replace(".0", ""),
             limits=(0.0, 1.0),
             flip=True,

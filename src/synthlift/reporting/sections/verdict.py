@@ -63,8 +63,8 @@ def view(reading: Reading) -> View | None:
         verdict=verdict,
         drawing=drawing,
         axis=svg.axis_row(scale),
-        axis_label=f"{text.metric_words(verdict.metric)}: {verdict.arm} minus {verdict.rival}"
-        + unit,
+        axis_label=f"{text.metric_words(verdict.metric)}: {reading.label(verdict.arm)} minus "
+        f"{reading.label(verdict.rival)}{unit}",
         facts=_facts(reading, verdict),
     )
 
@@ -84,6 +84,14 @@ def _facts(reading: Reading, verdict: Verdict) -> list[Fact]:
         effect = Markup("{}{}{}").format(written, unit, reading.numbers.tag)
         facts.append(Fact("minimal detectable effect", "", effect))
     facts.append(Fact("replicate", "paired replicates", text.count(study.replicates)))
-    fits = "training-set draws" if study.design == "redrawn" else "generator fits"
-    facts.append(Fact("generator fit", fits, text.count(study.generator_fits)))
-    return facts
+    return [*facts, _fits(reading)]
+
+
+def _fits(reading: Reading) -> Fact:
+    """How many training sets there were, or fits; of several generators, how many of each."""
+    study, generators = reading.results.study, reading.results.generators
+    each = max((one.fits for one in generators), default=study.generator_fits)
+    if study.design == "redrawn":
+        return Fact("draw", "training sets drawn", text.count(each))
+    several = f" ({each} of each generator)" if each < study.generator_fits else ""
+    return Fact("generator fit", "generator fits", text.count(study.generator_fits) + several)

@@ -50,7 +50,12 @@
       var button = document.createElement("button");
       button.type = "button";
       button.className = "sort";
-      while (head.firstChild) button.appendChild(head.firstChild);
+      if (head.querySelector("a")) {  // a button must not hold a link: it stands beside
+        button.className = "sort beside";
+        button.setAttribute("aria-label", "Sort by " + head.textContent.trim());
+      } else {
+        while (head.firstChild) button.appendChild(head.firstChild);
+      }
       head.appendChild(button);
       button.addEventListener("click", function () {
         var down = head.getAttribute("aria-sort") !== "descending";
@@ -69,6 +74,22 @@
     });
   }
 
+  // A table that is wider than its box says so; one that fits says nothing.
+  function hint(box) {
+    var words = document.createElement("p");
+    words.className = "more";
+    words.textContent = "Wider than the page: scroll this table sideways →";
+    words.setAttribute("aria-hidden", "true");
+    box.parentNode.insertBefore(words, box);
+    var look = function () {
+      words.classList.toggle("wanted", box.scrollWidth > box.clientWidth + 1);
+    };
+    look();
+    if (window.ResizeObserver) new ResizeObserver(look).observe(box);
+    else window.addEventListener("resize", look);
+  }
+
+  document.querySelectorAll(".scroll").forEach(hint);
   document.querySelectorAll(".command").forEach(copyButton);
   document.querySelectorAll("table.sortable").forEach(sortable);
   window.addEventListener("beforeprint", function () {

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flask import request
-from werkzeug.datastructures import FileStorage
 
 from synthlift.api.classifying import KeptModel
 from synthlift.errors import InputError
@@ -18,6 +16,7 @@ from synthlift.web.endpoints.runs import model_facts
 from synthlift.web.errors import StuckError
 from synthlift.web.library import Finished
 from synthlift.web.operations import Operation
+from synthlift.web.pictures import new_file, save
 from synthlift.web.schemas import (
     Classified,
     ModelAnswer,
@@ -37,13 +36,10 @@ def classify_pictures(run: str) -> Classified:
         raise InputError(
             f"{len(given)} pictures", rule=f"1 to {limit} at once", remedy="send that many"
         )
-    folder = here.settings.pictures_folder
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Names of our own, without an ending: what is in a file counts, not what it is called.
-    files = [folder / secrets.token_hex(16) for _ in given]
+    files = [new_file(here.settings.pictures_folder) for _ in given]
     try:
-        limit = here.settings.picture_bytes
-        large = [_save(one, file, limit) for one, file in zip(given, files, strict=True)]
+        most = here.settings.picture_bytes
+        large = [not save(one, file, limit=most) for one, file in zip(given, files, strict=True)]
         names = [_shown(one.filename or "", place) for place, one in enumerate(given, start=1)]
         return _classify(found, files, names, large, explain=_asks(request.form))
     finally:
@@ -61,27 +57,11 @@ def _asks(form: Mapping[str, str]) -> bool:
 def classify_samples(run: str, body: SampleRequest) -> Classified:
     """Pictures of the run's gallery."""
     found = context().library.get(run)
-    samples = found.samples
-    if max(body.samples) >= len(samples):
-        raise InputError(
-            f"sample {max(body.samples)}",
-            rule=f"the run has samples 0 to {len(samples) - 1}",
-            remedy="choose one of them",
-        )
-    chosen = [samples[index] for index in body.samples]
+    chosen = [found.sample(index) for index in body.samples]
     names = [f"sample of class {label}" for _, label in chosen]
     return _classify(
         found, [file for file, _ in chosen], names, [False] * len(chosen), explain=body.explain
     )
-
-
-def _save(given: FileStorage, file: Path, limit: int) -> bool:
-    """Write an upload; True, and nothing written, when it is too large."""
-    content = given.stream.read(limit + 1)
-    if len(content) > limit:
-        return True
-    file.write_bytes(content)
-    return False
 
 
 def _shown(name: str, place: int) -> str:

@@ -44,7 +44,7 @@ def run_figures(run: str) -> RunFigures:
         test_set=_hidden(results.openings.test_hash) if results.openings else "",
         primary=_primary(results),
         arms=[
-            ArmFigure(name=arm.name, role=arm.role, level=_interval(arm.metrics[metric]))
+            ArmFigure(name=arm.label, role=arm.role, level=_interval(arm.metrics[metric]))
             for arm in results.arms
             if metric in arm.metrics
         ],
@@ -63,9 +63,10 @@ def _primary(results: Results) -> PrimaryFigure | None:
     verdict = results.verdict
     if verdict is None:
         return None
+    labels = {arm.name: arm.label for arm in results.arms}
     return PrimaryFigure(
-        arm=verdict.arm,
-        rival=verdict.rival,
+        arm=labels.get(verdict.arm, verdict.arm),
+        rival=labels.get(verdict.rival, verdict.rival),
         difference=_interval(verdict.contrast.difference),
         smallest_effect=verdict.contrast.minimal_detectable_effect,
     )

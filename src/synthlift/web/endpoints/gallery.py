@@ -65,7 +65,7 @@ def _wanted() -> Wanted:
 
 def _arms(run: Finished) -> list[str]:
     """Arms that train on generated images which filters chose."""
-    return [arm.name for arm in run.results.arms if arm.role == "generative"]
+    return [arm.label for arm in run.results.arms if arm.role == "generative"]
 
 
 def _image_facts(run: str, one: GeneratedImage, spoken: Spoken | None) -> GalleryImageFacts:

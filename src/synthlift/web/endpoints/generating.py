@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from flask import Response, request, send_file, url_for
@@ -15,7 +17,8 @@ from synthlift.web.errors import MissingError
 from synthlift.web.generations import IMAGES, Generation
 from synthlift.web.inference.explaining import NEAREST
 from synthlift.web.library import Finished, KeptGenerator
-from synthlift.web.operations import Operation
+from synthlift.web.operations import Operation, checked, reference
+from synthlift.web.pictures import new_file, save
 from synthlift.web.schemas import (
     GeneratedImage,
     GeneratedLikeness,
@@ -23,6 +26,7 @@ from synthlift.web.schemas import (
     GenerationFacts,
     Seen,
 )
+from synthlift.web.settings import MIB
 from synthlift.web.streams import LONGEST_SECONDS, QUIET_SECONDS
 
 
@@ -60,6 +64,42 @@ def _near(generation: str, index: int, said: Mapping[str, Any] | None) -> Genera
 
 def generate(body: GenerateRequest) -> GenerationFacts:
     """Begin to draw."""
+    return _begin(body)
+
+
+def vary() -> GenerationFacts:
+    """Begin to draw from a picture that is sent."""
+    here, given = context(), request.files.getlist("picture")
+    try:
+        said = json.loads(request.form.get("wish", ""))
+    except (ValueError, RecursionError):
+        said = None
+    body = checked(GenerateRequest, said)
+    if body.start is None or body.start.sample is not None:
+        raise InputError(
+            "a picture without 'start', or with another one to start from",
+            rule="'start' of the wish says how much of the picture may change, and names no sample",
+            remedy="send the strength: start: {strength: 0.5}",
+        )
+    if len(given) != 1:
+        raise InputError(
+            f"{len(given)} pictures", rule="images start from one picture", remedy="send one"
+        )
+    upload = new_file(here.settings.pictures_folder)
+    try:
+        if not save(given[0], upload, limit=here.settings.picture_bytes):
+            raise InputError(
+                "the picture is too large",
+                rule=f"a picture has at most {here.settings.picture_bytes // MIB} MiB",
+                remedy="send a smaller one",
+            )
+        return _begin(body, upload=upload)
+    except Exception:
+        upload.unlink(missing_ok=True)
+        raise
+
+
+def _begin(body: GenerateRequest, *, upload: Path | None = None) -> GenerationFacts:
     here = context()
     if body.count > here.settings.images:
         raise InputError(
@@ -69,8 +109,40 @@ def generate(body: GenerateRequest) -> GenerationFacts:
         )
     run = here.library.get(body.run)
     generator = _generator(run, body)
-    private = {"run": str(run.path), "params": _params(generator, body), "judge": _judge(run)}
-    return facts_of(here.generations.start(body.model_dump(mode="json"), private))
+    private = {
+        "run": str(run.path),
+        "params": _params(generator, body),
+        "judge": _judge(run),
+        "picture": _picture(run, generator, body, upload),
+    }
+    asked = body.model_dump(mode="json")
+    return facts_of(here.generations.start(asked, private, upload=upload))
+
+
+def _picture(
+    run: Finished, generator: KeptGenerator, body: GenerateRequest, upload: Path | None
+) -> dict[str, Any] | None:
+    """The picture to start from, as the worker is told of it."""
+    if body.start is None:
+        return None
+    if generator.refuses_pictures:
+        raise InputError(
+            "a picture to start from",
+            rule=generator.refuses_pictures,
+            remedy="leave the picture out, or choose another generator",
+        )
+    if body.start.sample is not None:
+        file, label = run.sample(body.start.sample)
+        name = f"a real picture of class {label}"
+    elif upload is not None:
+        file, name = upload, "an uploaded picture"
+    else:
+        raise InputError(
+            "no picture to start from",
+            rule="it is sent with the request to /variations, or it is a sample of the run",
+            remedy="send the picture there, or name a sample",
+        )
+    return {"file": str(file), "name": name, "max_pixels": context().settings.max_pixels}
 
 
 def _generator(run: Finished, body: GenerateRequest) -> KeptGenerator:
@@ -191,6 +263,19 @@ OPERATIONS = [
         generate,
         "Begin to draw images.",
         body=GenerateRequest,
+        answer=GenerationFacts,
+        status=202,
+        costly=True,
+    ),
+    Operation(
+        "POST",
+        "/variations",
+        vary,
+        "Begin to draw images that start from a picture; the picture is deleted once it is read.",
+        form={
+            "picture": {"type": "string", "format": "binary"},
+            "wish": reference(GenerateRequest),
+        },
         answer=GenerationFacts,
         status=202,
         costly=True,

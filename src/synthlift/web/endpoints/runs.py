@@ -40,6 +40,7 @@ def facts_of(run: Finished) -> RunFacts:
                 classes=list(one.classes),
                 attributes={name: list(values) for name, values in one.attributes.items()},
                 defaults=dict(one.defaults),
+                refuses_pictures=one.refuses_pictures,
             )
             for one in run.generators
         ],

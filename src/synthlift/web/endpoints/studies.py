@@ -10,6 +10,7 @@ from typing import Any
 from synthlift.api.sources import study_name
 from synthlift.errors import InputError
 from synthlift.web.context import context
+from synthlift.web.datasets import DataSet
 from synthlift.web.endpoints.data import choices_of
 from synthlift.web.endpoints.jobs import PAGE, job_facts, require_room
 from synthlift.web.jobs.commands import (
@@ -22,7 +23,7 @@ from synthlift.web.jobs.commands import (
 from synthlift.web.jobs.table import Job
 from synthlift.web.operations import Operation
 from synthlift.web.pools import IMAGES
-from synthlift.web.questions import DERIVED, Choices, obstacle
+from synthlift.web.questions import DERIVED, Choices, Part, obstacle
 from synthlift.web.study_schemas import InspectRequest, JobFacts, StudyRequest
 
 
@@ -43,17 +44,10 @@ def start_inspection(body: InspectRequest) -> JobFacts:
 def start_forecast(body: StudyRequest) -> JobFacts:
     """What the first study of a question would take."""
     here = context()
-    require_room(here)
-    choices = _all_choices(body)
-    data = here.data.get(body.data)
-    parts = parts_of(body.question, choices)
+    data, parts, budget = _asked(body)
     out = here.settings.home / "forecasts" / "none"
     command = forecast_command(
-        here.settings,
-        source=data.path,
-        out=out,
-        part=parts[-1],
-        budget=share_of(body.budget, len(parts)),
+        here.settings, source=data.path, out=out, part=parts[-1], budget=budget
     )
     return job_facts(
         here.jobs.add(kind="plan", title=data.name, command=command, folder=out, data=data.id)
@@ -63,25 +57,30 @@ def start_forecast(body: StudyRequest) -> JobFacts:
 def start_study(body: StudyRequest) -> JobFacts:
     """Study a data set; where a question takes several studies, the first is told."""
     here = context()
-    require_room(here)
-    choices = _all_choices(body)
-    data = here.data.get(body.data)
-    parts = parts_of(body.question, choices)
+    data, parts, budget = _asked(body)
     started: list[Job] = []
     for part in parts:
-        out = _new_folder(here.settings.own_runs, " ".join([data.name, part.title]).strip())
-        command = study_command(
-            here.settings,
-            source=data.path,
-            out=out,
-            part=part,
-            budget=share_of(body.budget, len(parts)),
-        )
-        title = " · ".join(words for words in (data.name, part.title) if words)
+        words = [said for said in (data.name, part.title) if said]
+        out = _new_folder(here.settings.own_runs, " ".join(words))
+        command = study_command(here.settings, source=data.path, out=out, part=part, budget=budget)
+        title = " · ".join(words)
         started.append(
             here.jobs.add(kind="study", title=title, command=command, folder=out, data=data.id)
         )
     return job_facts(started[0])
+
+
+def _asked(body: StudyRequest) -> tuple[DataSet, list[Part], str]:
+    """The data set, the studies that answer the question, and the time for each.
+
+    Raises:
+        BusyError: too many jobs wait.
+        InputError: see :func:`_all_choices`.
+    """
+    here = context()
+    require_room(here)
+    parts = parts_of(body.question, _all_choices(body))
+    return here.data.get(body.data), parts, share_of(body.budget, len(parts))
 
 
 def _all_choices(body: StudyRequest) -> Choices:

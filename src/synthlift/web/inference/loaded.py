@@ -19,17 +19,20 @@ class Loaded:
 
     Args:
         limit_bytes: of all that are kept; one that is larger alone is kept alone.
+        look_again: seconds after which a folder's files are looked at anew.
     """
 
-    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
-        self.limit_bytes = limit_bytes
+    def __init__(
+        self, limit_bytes: int = LIMIT_BYTES, *, look_again: float = LOOK_AGAIN_SECONDS
+    ) -> None:
+        self.limit_bytes, self.look_again = limit_bytes, look_again
         self._kept: OrderedDict[tuple[str, float], tuple[object, int]] = OrderedDict()
         self._looked: dict[Path, tuple[float, tuple[str, float]]] = {}
 
     def get(self, folder: Path, load: Callable[[], Model]) -> Model:
         """The model of a folder, loaded anew when the folder's files have changed."""
         looked, key = self._looked.get(folder, (-LOOK_AGAIN_SECONDS, ("", 0.0)))
-        if time.monotonic() - looked < LOOK_AGAIN_SECONDS and key in self._kept:
+        if time.monotonic() - looked < self.look_again and key in self._kept:
             self._kept.move_to_end(key)
             return cast(Model, self._kept[key][0])
         files = [path.stat() for path in folder.rglob("*") if path.is_file()]

@@ -24,6 +24,7 @@ from synthlift.web.inference.explaining import NEAREST, References, likeness, lo
 from synthlift.web.inference.loaded import Loaded
 
 if TYPE_CHECKING:
+    from synthlift.api.drawing import Start
     from synthlift.api.kept_generators import Kept
     from synthlift.api.references import Reference
     from synthlift.types import Float32, UInt8
@@ -108,6 +109,7 @@ class Worker:
             place, lambda: open_generator(run, name=place.name, device=self.device)
         )
         judge = self._classifier(request["judge"]) if request["judge"] else None
+        start = _start(request, kept, judge) if request.get("picture") else None
         reference = self._reference(run, judge)
         wanted = Wanted(
             kept,
@@ -116,6 +118,7 @@ class Worker:
             request["seed"],
             request["attributes"],
             request["params"],
+            start,
         )
         for block in _blocks(drawn(kept, wanted, halved=[])):
             seen = _seen(judge, [image[0] for _, image in block])
@@ -248,6 +251,29 @@ class Worker:
                 ready = as_trained(pixels, classifier)
                 pictures.setdefault(model, []).append((request["id"], place, ready))
         return {"pictures": found}
+
+
+def _start(request: Request, kept: Kept, judge: Classifier | None) -> Start:
+    """The picture that a drawing starts from, read as pictures to classify are."""
+    from synthlift.api.varying import start_of
+    from synthlift.data.decode import WHITE_16_BIT
+
+    picture, white = request["picture"], judge.facts.white if judge else WHITE_16_BIT
+    pixels = _decoded(Path(picture["file"]), white=white, max_pixels=picture["max_pixels"])
+    if isinstance(pixels, str):
+        raise InputError(
+            f"the picture cannot be used: {pixels}",
+            rule="a picture is a complete PNG, JPEG, BMP, GIF, TIFF, WebP, PNM or DICOM file "
+            f"with at most {picture['max_pixels']:,} pixels",
+            remedy="give another one, or save it again from an image program",
+        )
+    return start_of(
+        kept,
+        pixels,
+        strength=request["start"]["strength"],
+        fit=judge.facts.fit if judge else "pad",
+        name=picture["name"],
+    )
 
 
 def _decoded(file: Path, *, white: int, max_pixels: int) -> UInt8 | str:

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, pictureOf, nearest, percent, find, several, offerRuns } = Synthlift;
+  const { ask, say, make, pictureOf, nearest, percent, find, several, offerRuns, takeFiles, offerSamples } = Synthlift;
   const SHOWN = 5;
   let runs = [];
 
@@ -8,13 +8,7 @@
 
   function showRun() {
     find("classes").textContent = `It knows: ${run().classes.join(", ")}.`;
-    find("samples").hidden = run().samples.length === 0;
-    find("sample-list").replaceChildren(...run().samples.map((sample) => {
-      const name = `Try a picture of class ${sample.label}`;
-      const button = make("button", { type: "button", "aria-label": name, title: name }, make("img", { src: sample.url, alt: "" }));
-      button.addEventListener("click", () => trySample(sample));
-      return button;
-    }));
+    offerSamples(run().samples, "Try a picture of class", trySample);
     find("answers").replaceChildren();
     say(find("said"), "");
   }
@@ -91,17 +85,7 @@
   function listen() {
     find("run").addEventListener("change", showRun);
     find("wish").addEventListener("submit", (event) => event.preventDefault());
-    find("pictures").addEventListener("change", () => { tryFiles(find("pictures").files); find("pictures").value = ""; });
-    const drop = find("drop");
-    for (const name of ["dragenter", "dragover"]) {
-      drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
-    }
-    drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-    drop.addEventListener("drop", (event) => {
-      event.preventDefault();
-      drop.classList.remove("over");
-      tryFiles(event.dataTransfer.files);
-    });
+    takeFiles(find("drop"), find("pictures"), tryFiles);
   }
 
   async function start() {

@@ -55,6 +55,31 @@ const Synthlift = (() => {
     return make("p", { class: "near" }, make("img", { src: url, alt: "" }), text);
   }
 
+  // Files that are chosen, or dropped on the area around the button.
+  function takeFiles(area, input, take) {
+    input.addEventListener("change", () => { take(input.files); input.value = ""; });
+    for (const name of ["dragenter", "dragover"]) {
+      area.addEventListener(name, (event) => { event.preventDefault(); area.classList.add("over"); });
+    }
+    area.addEventListener("dragleave", () => area.classList.remove("over"));
+    area.addEventListener("drop", (event) => {
+      event.preventDefault();
+      area.classList.remove("over");
+      take(event.dataTransfer.files);
+    });
+  }
+
+  // A study's own pictures as buttons; words = what pressing one does.
+  function offerSamples(samples, words, take) {
+    find("samples").hidden = samples.length === 0;
+    find("sample-list").replaceChildren(...samples.map((sample) => {
+      const name = `${words} ${sample.label}`;
+      const button = make("button", { type: "button", "aria-label": name, title: name }, make("img", { src: sample.url, alt: "" }));
+      button.addEventListener("click", () => take(sample));
+      return button;
+    }));
+  }
+
   function fill(select, pairs, chosen) {
     select.replaceChildren(...pairs.map(([value, text]) => {
       const option = make("option", { value }, text);
@@ -64,9 +89,9 @@ const Synthlift = (() => {
   }
 
   function percent(share) {
-    if (share > 0.999) return "> 99.9 %";
-    if (share < 0.001) return "< 0.1 %";
-    return `${(100 * share).toFixed(1)} %`;
+    if (share > 0.999) return ">\u00a099.9\u00a0%";
+    if (share < 0.001) return "<\u00a00.1\u00a0%";
+    return `${(100 * share).toFixed(1)}\u00a0%`;
   }
 
   function duration(seconds) {
@@ -115,5 +140,5 @@ const Synthlift = (() => {
     return runs;
   }
 
-  return { ask, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, offerRuns };
+  return { ask, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, offerRuns, takeFiles, offerSamples };
 })();

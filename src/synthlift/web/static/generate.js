@@ -1,20 +1,54 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, nearest, percent, duration, wait, find, several, offerRuns } = Synthlift;
+  const { ask, say, make, fill, nearest, percent, duration, wait, find, several, offerRuns, takeFiles, offerSamples } = Synthlift;
   const PAUSE = 400;
   let runs = [];
   let drawing = null;
+  let chosen = null;  // the picture to start from: {url, words, file} or {url, words, sample}
 
   const run = () => runs.find((one) => one.id === find("run").value);
   const generator = () => run().generators.find((one) => one.name === find("generator").value);
 
   function showRun() {
     fill(find("generator"), run().generators.map((one) => [one.name, `${one.name} (${one.kind.replaceAll("_", " ")})`]));
+    if (chosen && !chosen.file) choose(null);
+    offerSamples(run().samples, "Take a picture of class", (sample) => {
+      choose({ url: sample.url, words: `a picture of class ${sample.label}`, sample: sample.index });
+    });
     showGenerator();
+  }
+
+  const choose = (picture) => {
+    if (chosen && chosen.file) URL.revokeObjectURL(chosen.url);
+    chosen = picture;
+    find("chosen").replaceChildren(...(picture ? [thumbnail(picture), make("span", {}, `Chosen: ${picture.words}.`)] : []));
+  };
+
+  // A file that no browser can show may still be one that the server reads.
+  function thumbnail(picture) {
+    const image = make("img", { src: picture.url, alt: "" });
+    image.addEventListener("error", () => { image.hidden = true; });
+    return image;
+  }
+
+  function showStrength() {
+    const share = Number(find("strength").value);
+    const words = share < 0.35 ? "mostly the picture as it is" : share < 0.65 ? "its layout stays, details are new"
+      : share < 1 ? "only a trace of it stays" : "nothing of it stays";
+    find("strength-words").textContent = `${Math.round(100 * share)} %: ${words}.`;
+  }
+
+  function showOrigin() {
+    const refused = generator().refuses_pictures;
+    find("origin").querySelector('[value="picture"]').disabled = refused !== "";
+    if (refused) find("origin").value = "";
+    find("origin-help").textContent = refused ? `${refused[0].toUpperCase()}${refused.slice(1)}.`.replaceAll("_", " ") : "";
+    find("from").hidden = find("origin").value === "";
   }
 
   function showGenerator() {
     const one = generator();
+    showOrigin();
     fill(find("label"), one.classes.map((name) => [name, name]), find("label").value);
     find("attributes").replaceChildren(...Object.entries(one.attributes).map(([name, values]) => {
       const id = `attribute-${name}`;
@@ -37,8 +71,28 @@
     return {
       run: run().id, generator: generator().name, label: find("label").value, attributes,
       seed: Number(find("seed").value), count: Number(find("count").value),
-      guidance: number("guidance"), steps: number("steps"),
+      guidance: number("guidance"), steps: number("steps"), start: start(),
     };
+  }
+
+  function start() {
+    if (!find("origin").value) return null;
+    if (!chosen) throw new Error("No picture is chosen yet.\nChoose one under “Start from”, or start from no picture.");
+    return { strength: Number(find("strength").value), ...(chosen.file ? {} : { sample: chosen.sample }) };
+  }
+
+  function begin(asked) {
+    if (!asked.start || asked.start.sample !== undefined) return ask("POST", "generations", asked);
+    const form = new FormData();
+    form.append("wish", JSON.stringify(asked));
+    form.append("picture", chosen.file, "picture");  // what it is called stays here
+    return ask("POST", "variations", form);
+  }
+
+  function showStart(asked) {
+    const words = asked.start ? `All start from ${chosen.words}; ${Math.round(100 * asked.start.strength)} % may change.` : "";
+    find("started").hidden = !asked.start;
+    find("started").replaceChildren(...(asked.start ? [thumbnail(chosen), make("span", {}, words)] : []));
   }
 
   function remark(near) {
@@ -105,7 +159,13 @@
 
   async function draw(event) {
     event.preventDefault();
-    const asked = wish();
+    let asked;
+    try {
+      asked = wish();
+    } catch (error) {
+      say(find("said"), error.message, true);
+      return;
+    }
     let shown = 0;
     let last = null;
     const take = (state) => {
@@ -117,9 +177,10 @@
     };
     find("images").replaceChildren();
     find("after").hidden = true;
+    showStart(asked);
     busy(true);
     try {
-      const first = await ask("POST", "generations", asked);
+      const first = await begin(asked);
       drawing = first.id;
       take(first);
       let ended = await listen(shown, take);
@@ -137,17 +198,23 @@
     busy(false);
   }
 
-  async function start() {
+  async function open() {
     runs = await offerRuns((one) => one.generators.length > 0);
     if (!runs.length) return;
     showRun();
+    showStrength();
     find("run").addEventListener("change", showRun);
     find("generator").addEventListener("change", showGenerator);
+    find("origin").addEventListener("change", showOrigin);
+    find("strength").addEventListener("input", showStrength);
+    takeFiles(find("drop"), find("picture"), ([file]) => {
+      if (file) choose({ url: URL.createObjectURL(file), words: file.name, file });
+    });
     find("wish").addEventListener("submit", draw);
     find("cancel").addEventListener("click", () => {
       if (drawing) ask("DELETE", `generations/${drawing}`).catch((error) => say(find("said"), error.message, true));
     });
   }
 
-  start();
+  open();
 })();

@@ -1,0 +1,76 @@
+"""A given image, changed by a pipeline as its prompts say (SDEdit, Meng 2022)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from synthlift.generators.pipelines.fitted import C, PipelineFitted, Settings, Wish
+from synthlift.generators.pipelines.opening import Task
+from synthlift.types import ImageBatch, SampleRequest, UInt8
+
+
+def variations(
+    fitted: PipelineFitted[C], start: UInt8, requests: Sequence[SampleRequest], *, strength: float
+) -> Iterator[ImageBatch]:
+    """Images that start from a given one, uint8 [H, W, C] at the study's size.
+
+    Args:
+        fitted: whose pipeline, prompts and adapters are used.
+        start: the image.
+        requests: what is wanted; each has its own noise.
+        strength: share of the image that is lost before it is drawn again, in (0, 1].
+
+    Raises:
+        InputError: as ``fitted.sample``, or the pipeline cannot start from an image.
+    """
+    yield from Variations(fitted, start, strength=strength).sample(requests)
+
+
+class Variations(PipelineFitted[C]):
+    """A fitted pipeline that starts from one given image; it shares the open models.
+
+    Args:
+        fitted: whose pipeline, prompts and adapters are used.
+        start: the image, uint8 [H, W, C].
+        strength: share of the image that is lost, in (0, 1].
+    """
+
+    def __init__(self, fitted: PipelineFitted[C], start: UInt8, *, strength: float) -> None:
+        super().__init__(
+            fitted._facts, fitted._config, adapter=fitted._adapter, device=fitted._device
+        )
+        self._pipelines = fitted._pipelines
+        self._start, self._strength = start, strength
+
+    @property
+    def task(self) -> Task:
+        """What the pipeline is opened for."""
+        return "image_to_image"
+
+    def _settings(self, request: SampleRequest) -> Settings:
+        """As asked for, but at least so many steps that one of them is taken.
+
+        Of n steps a pipeline takes the last ⌊n · strength⌋.
+        """
+        usual = super()._settings(request)
+        least = math.ceil(1 / self._strength)
+        least += int(least * self._strength) < 1  # rounding
+        return replace(usual, sampler_steps=max(usual.sampler_steps, least))
+
+    def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
+        del settings
+        height, width = self._native_size()
+        images = [picture(self._start, (width, height))] * len(wishes)
+        return self._pipeline(**told, image=images, strength=self._strength).images
+
+
+def picture(pixels: UInt8, size: tuple[int, int]) -> Image.Image:
+    """An RGB picture of an image uint8 [H, W, C], brought to width and height."""
+    rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    return Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS)
