@@ -46,6 +46,7 @@ check: setup
 	$(BIN)/python scripts/check_files.py
 	$(BIN)/python scripts/check_pins.py
 	$(BIN)/lint-imports --no-cache
+	@! test -x $(BIN)/hadolint || $(BIN)/hadolint Dockerfile
 	$(BIN)/mypy $(PYTHON_CODE)
 	$(BIN)/python scripts/make_reference.py --check
 

@@ -278,9 +278,11 @@ def attempt(image: Image, say: Say) -> None:
         owner = Path(f"/proc/{server.pid}").stat().st_uid
         assert owner == int(image.user.split(":")[0]), f"it runs as user {owner}"
         assert ask("GET", "/api/v1/examples", token="")[0] == 401
-        code, said = ask("GET", "/api/v1/examples")
-        assert code == 200, said
-        say(f"examples: {[(one['name'], one['job']['state']) for one in said['examples']]}")
+        while not all(one["run"] for one in ask("GET", "/api/v1/examples")[1]["examples"]):
+            assert time.monotonic() - began < 300, "the examples were never at hand"
+            time.sleep(0.5)
+        assert ask("GET", "/api/v1/jobs")[1]["jobs"] == [], "an example had to be computed"
+        say(f"examples at hand after {time.monotonic() - began:.1f} s")
         inspect(say)
     finally:
         server.send_signal(signal.SIGTERM)

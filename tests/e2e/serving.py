@@ -151,11 +151,12 @@ def until_it_answers(server: Server, process: subprocess.Popen[bytes], said: Pat
 
 
 @contextmanager
-def serving(home: Path, words: Sequence[str]) -> Iterator[Server]:
+def serving(home: Path, words: Sequence[str], *, examples: bool = False) -> Iterator[Server]:
     """``synthlift serve`` until the end of the block, with its folders below ``home``."""
     port = free_port()
     folders = ["--home", str(home / "web"), "--store", str(home / "store")]
-    options = [*folders, "--port", str(port), "--no-browser", "--no-examples"]
+    options = [*folders, "--port", str(port), "--no-browser"]
+    options += [] if examples else ["--no-examples"]
     said = home / f"serve-{port}.stderr"
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", *words, *options],

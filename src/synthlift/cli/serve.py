@@ -56,7 +56,7 @@ KeepHours = Annotated[
     ),
 ]
 NoExamples = Annotated[
-    bool, typer.Option("--no-examples", help="Do not prepare the two built-in examples.")
+    bool, typer.Option("--no-examples", help="Do not unpack the two built-in examples.")
 ]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Open no browser.")]
 
@@ -79,8 +79,8 @@ def serve(
 ) -> None:
     """Open the web app: generate, classify and study in the browser.
 
-    It shows finished runs of the given folders and of the store, and prepares two built-in examples
-    when it first starts. Stop it with Ctrl-C; a study that runs goes on when it is started again.
+    It shows finished runs of the given folders and of the store, and two built-in examples that
+    were computed beforehand. Stop it with Ctrl-C; a study that runs goes on when started again.
     """
     for name in ("flask", "flask_limiter", "flask_wtf", "apispec", "waitress"):
         if importlib.util.find_spec(name) is None:

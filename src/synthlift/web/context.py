@@ -39,6 +39,7 @@ class Context:
         inference, generations: what draws and classifies.
         galleries, blind, pools: what people look at and judge.
         streams: pages that are kept informed.
+        unpacking: set while the examples are unpacked.
     """
 
     settings: Settings
@@ -52,6 +53,7 @@ class Context:
     blind: BlindTests
     pools: Pools
     streams: Streams
+    unpacking: threading.Event = field(default_factory=threading.Event)
     _end: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -83,9 +85,10 @@ class Context:
         )
 
     def start(self) -> None:
-        """Begin to run jobs, the built-in examples among them, and to delete what is old."""
+        """Begin to unpack the built-in examples, to run jobs, and to delete what is old."""
         if self.settings.examples:
-            examples.begin_new(self)
+            self.unpacking.set()
+            threading.Thread(target=self._prepare, name="examples", daemon=True).start()
         self.runner.start()
         self.inference.warm_up()
         threading.Thread(target=self._keep_tidy, name="tidy", daemon=True).start()
@@ -116,6 +119,14 @@ class Context:
             if job.kind in ("inspect", "plan") and old and self.jobs.delete(job.id):
                 for folder in (job.folder, self.settings.job_logs / job.id):
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def _prepare(self) -> None:
+        try:
+            examples.prepare(self)
+        except Exception:  # whatever is wrong with an example, the server goes on
+            _LOG.exception("the examples cannot be prepared")
+        finally:
+            self.unpacking.clear()
 
     def _keep_tidy(self) -> None:
         while True:

@@ -1,4 +1,8 @@
-"""The built-in examples: two small studies that a server begins by itself when it first starts."""
+"""The built-in examples: two small studies whose finished runs come with the package.
+
+A server unpacks them when it first starts, and computes them itself when asked to, or where a run
+that came with the package cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthlift.study.folder import RESULTS
+from synthlift.web import shipped
 from synthlift.web.errors import MissingError
 from synthlift.web.jobs.commands import study_file_command
 from synthlift.web.jobs.table import Job
@@ -17,7 +23,6 @@ from synthlift.web.settings import Settings
 if TYPE_CHECKING:
     from synthlift.web.context import Context
 
-STUDIES = Path(__file__).parent / "studies"
 _SIDE, _GAP = 64, 4
 
 
@@ -42,15 +47,20 @@ class Example:
     @property
     def file(self) -> Path:
         """Its study file."""
-        return STUDIES / f"{self.name}.yaml"
+        return shipped.STUDIES / f"{self.name}.yaml"
 
     def folder(self, settings: Settings) -> Path:
-        """Its run folder."""
+        """The run folder of what is computed here."""
         return settings.own_runs / self.name
 
-    def run_id(self, settings: Settings) -> str:
-        """The id of its run, once it is there."""
-        return id_of(self.folder(settings).resolve())
+    def place(self, settings: Settings) -> Path:
+        """Where the run that came with the package is unpacked."""
+        return settings.examples_folder / self.name
+
+    def run_ids(self, settings: Settings) -> tuple[str, str]:
+        """Ids of the run that is computed here and of the one that came with the package."""
+        shipped_run = self.place(settings) / shipped.RUN
+        return id_of(self.folder(settings).resolve()), id_of(shipped_run.resolve())
 
 
 EXAMPLES: dict[str, Example] = {
@@ -100,8 +110,16 @@ def job_of(here: Context, one: Example) -> Job | None:
     return next((job for job in here.jobs.all() if job.folder == folder), None)
 
 
+def shipped_facts(here: Context, run: str) -> shipped.Made | None:
+    """What made a run, where it is one that came with the package."""
+    for one in EXAMPLES.values():
+        if one.run_ids(here.settings)[1] == run:
+            return shipped.made(one.place(here.settings))
+    return None
+
+
 def begin(here: Context, one: Example) -> Job:
-    """Queue an example, or go on with it; one that is done stays as it is."""
+    """Compute an example here, or go on with it; one that is done stays as it is."""
     job = job_of(here, one)
     if job is None:
         folder = one.folder(here.settings)
@@ -111,10 +129,18 @@ def begin(here: Context, one: Example) -> Job:
     return here.jobs.get(job.id)
 
 
-def begin_new(here: Context) -> None:
-    """Queue examples that were never begun; one that somebody stopped stays stopped."""
+def prepare(here: Context) -> None:
+    """Have the examples at hand: unpack what came with the package, else queue their studies.
+
+    What was computed here stays, and a study that somebody stopped stays stopped.
+    """
     for one in EXAMPLES.values():
-        if job_of(here, one) is None and not one.folder(here.settings).exists():
+        folder = one.folder(here.settings)
+        if (folder / RESULTS).is_file():
+            continue
+        if shipped.provide(shipped.archive_of(one.name), one.place(here.settings)):
+            here.library.forget()
+        elif job_of(here, one) is None and not folder.exists():
             begin(here, one)
 
 

@@ -22,6 +22,7 @@ from synthlift.spec.results import Results
 from synthlift.study.folder import RESULTS, STUDY
 from synthlift.web.errors import MissingError
 from synthlift.web.settings import Settings
+from synthlift.web.shipped import RUN
 
 LOOK_AGAIN_SECONDS = 3.0
 ADJUSTABLE = ("guidance_scale", "sampler_steps")
@@ -132,7 +133,7 @@ def _kept_generator(folder: Path) -> KeptGenerator:
 
 
 class Library:
-    """Finds runs in the given folders, among those started here, and in the store.
+    """Finds runs in the given folders, among those started here, the examples, and in the store.
 
     Args:
         settings: where to look.
@@ -196,6 +197,7 @@ class Library:
             yield given
             if given.is_dir():
                 yield from (path for path in given.iterdir() if path.is_dir())
+        yield from self.settings.examples_folder.glob(f"[!.]*/{RUN}")
         yield from _roots(self.settings.store)
 
 

@@ -24,7 +24,7 @@ from synthlift.web.context import context
 from synthlift.web.endpoints.jobs import PAGE, job_facts
 from synthlift.web.endpoints.runs import facts_of
 from synthlift.web.errors import MissingError
-from synthlift.web.examples import EXAMPLES
+from synthlift.web.examples import EXAMPLES, shipped_facts
 from synthlift.web.questions import BUDGETS, DERIVED, QUESTIONS
 from synthlift.web.security import mark, may_enter, report_policy, token_is_right
 
@@ -55,7 +55,8 @@ def blueprint(limiter: Limiter, *, login: str) -> Blueprint:
 def home() -> str:
     """What can be done, and what is there."""
     here = context()
-    own = {one.run_id(here.settings) for one in EXAMPLES.values()}  # they have cards of their own
+    # They have cards of their own.
+    own = {run for one in EXAMPLES.values() for run in one.run_ids(here.settings)}
     runs = [facts_of(run) for run in here.library.runs() if run.id not in own]
     return render_template("home.html", runs=runs)
 
@@ -119,7 +120,9 @@ def job(job: str) -> str:
 
 def run(run: str) -> str:
     """A run with its report."""
-    return render_template("run.html", run=facts_of(context().library.get(run)))
+    here = context()
+    found = facts_of(here.library.get(run))
+    return render_template("run.html", run=found, made=shipped_facts(here, found.id))
 
 
 def report(run: str) -> Response:

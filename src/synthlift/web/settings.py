@@ -25,7 +25,7 @@ class Settings:
         token: what clients must know; needed unless only this machine can connect.
         device: torch device of the process that draws and classifies.
         workers: processes of a study; None = one a core.
-        examples: whether the built-in examples are prepared when the server first starts.
+        examples: whether the built-in examples are unpacked when the server first starts.
         streams: pages that are kept informed by Server-Sent Events; others ask again and again.
         upload_bytes: of one request.
         picture_bytes, pictures: of one uploaded picture, and how many at once.
@@ -110,6 +110,11 @@ class Settings:
     def own_runs(self) -> Path:
         """Runs that were started here."""
         return self.home / "runs"
+
+    @property
+    def examples_folder(self) -> Path:
+        """Finished runs that came with the package, one folder each."""
+        return self.home / "examples"
 
     @property
     def job_logs(self) -> Path:

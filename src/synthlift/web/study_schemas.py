@@ -203,14 +203,35 @@ class JobList(BaseModel):
     jobs: list[JobFacts]
 
 
+class ShippedFacts(BaseModel):
+    """A run that came with the package: what made it, when, in how much processor time."""
+
+    run: str
+    version: str
+    command: str
+    created: str
+    cpu_seconds: float
+    machine: str
+
+
 class ExampleFacts(BaseModel):
-    """A built-in example: what it is, the job that makes it, and its run once it is finished."""
+    """A built-in example.
+
+    Attributes:
+        name, title, words, picture: what it is.
+        run: its run: the one that was computed here, else the one that came with the package.
+        shipped: the latter.
+        unpacking: whether that is being unpacked.
+        job: what computes it here.
+    """
 
     name: str
     title: str
     words: str
     picture: str
     run: str
+    shipped: ShippedFacts | None
+    unpacking: bool
     job: JobFacts | None
 
 

@@ -15,27 +15,10 @@ from PIL import Image
 
 from synthlift.spec.loading import load_study
 from synthlift.web import Settings, create_app
-from synthlift.web.examples import EXAMPLES, begin_new
+from synthlift.web.examples import EXAMPLES
 from synthlift.web.generations import Generation
-from tests.unit.web.conftest import OURS
 
 # ── examples ──────────────────────────────────────────────────────────────────────────────────
-
-
-def test_both_examples_are_begun_when_the_server_first_starts_and_only_then(tmp_path: Path) -> None:
-    app = create_app(Settings(home=tmp_path / "home", store=tmp_path / "store"))
-    here = app.extensions["synthlift"]
-    begin_new(here)
-    begin_new(here)
-    found = app.test_client().get("/api/v1/examples").get_json()["examples"]
-    assert [one["name"] for one in found] == ["digits", "leaves"]
-    assert [one["job"]["state"] for one in found] == ["queued", "queued"]
-    assert len(here.jobs.all()) == 2
-    here.jobs.ask_to_end(found[0]["job"]["id"])
-    begin_new(here)
-    assert here.jobs.get(found[0]["job"]["id"]).state == "cancelled", "who stopped it meant it"
-    again = app.test_client().post("/api/v1/examples/digits", headers=OURS).get_json()
-    assert again["job"]["state"] == "queued"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -1,5 +1,5 @@
 "use strict";
-// The built-in examples: how far their studies are, and what can be done with them.
+// The built-in examples: where their runs come from, and what can be done with them.
 (() => {
   const { ask, say, make, duration, wait, find } = Synthlift;
   const PAUSE = 2000;
@@ -14,10 +14,23 @@
       make("p", {}, one.words), state);
   }
 
+  const link = (path, text) => make("a", { href: path }, text);
+
   function ready(one) {
-    const link = (path, text) => make("a", { href: path }, text);
-    return [make("p", { class: "links" }, link(`/generate?run=${one.run}`, "Generate images"),
-      link(`/classify?run=${one.run}`, "Classify pictures"), link(`/runs/${one.run}`, "Read the report"))];
+    return make("p", { class: "links" }, link(`/generate?run=${one.run}`, "Generate images"),
+      link(`/classify?run=${one.run}`, "Classify pictures"), link(`/runs/${one.run}`, "Read the report"));
+  }
+
+  // Whose work it is that is shown.
+  function origin(one) {
+    const { shipped } = one;
+    if (!shipped) return make("p", { class: "meta" }, "Computed on this machine.");
+    if (one.run !== shipped.run) {
+      return make("p", { class: "meta" }, "Computed on this machine. ", link(`/compare?run=${one.run}&run=${shipped.run}`, "Compare"),
+        " with the run that came with Synthlift.");
+    }
+    return make("p", { class: "meta" }, `Computed beforehand and delivered with Synthlift: on ${shipped.created.slice(0, 10)}, with version ${shipped.version}, in ${duration(shipped.cpu_seconds)} of processor time (${shipped.machine}), by `,
+      make("code", {}, shipped.command), ".");
   }
 
   function begin(one, text) {
@@ -35,26 +48,35 @@
     return button;
   }
 
+  const ACTIVE = ["queued", "running", "cancelling"];
+  const active = (one) => one.unpacking || Boolean(one.job && ACTIVE.includes(one.job.state));
+
   function waiting(one) {
     const { job } = one;
-    if (job.state === "queued") return [make("p", { class: "meta" }, "It is prepared as soon as what runs before is done.")];
+    if (job.state === "queued") return [make("p", { class: "meta" }, "It is computed as soon as what runs before is done.")];
     const progress = job.progress;
     const bar = progress && progress.total
-      ? make("progress", { max: progress.total, value: progress.done, "aria-label": `Being prepared: ${one.title}` })
-      : make("progress", { "aria-label": `Being prepared: ${one.title}` });
+      ? make("progress", { max: progress.total, value: progress.done, "aria-label": `Being computed: ${one.title}` })
+      : make("progress", { "aria-label": `Being computed: ${one.title}` });
     const since = job.started ? `, for ${duration(Date.now() / 1000 - job.started)}` : "";
     const stage = progress && progress.label ? `: ${progress.label}` : "";
-    return [bar, make("p", { class: "meta" }, `Being prepared${since}${stage}. It takes a few minutes, once. `,
-      make("a", { href: `/jobs/${job.id}` }, "Watch"))];
+    return [bar, make("p", { class: "meta" }, `Being computed on this machine${since}${stage}. `,
+      link(`/jobs/${job.id}`, "Watch"))];
   }
 
-  function contents(one) {
-    if (one.run) return ready(one);
-    if (!one.job) return [begin(one, "Prepare it")];
-    if (["queued", "running", "cancelling"].includes(one.job.state)) return waiting(one);
+  // What can be done to have it computed on this machine.
+  function computing(one) {
+    if (one.unpacking) return [make("p", { class: "meta" }, "Being unpacked; a few seconds, once.")];
+    if (!one.job) return [begin(one, "Compute it here")];
+    if (ACTIVE.includes(one.job.state)) return waiting(one);
+    if (one.job.state === "done") return [];
     const failed = one.job.state === "failed";
     const text = failed ? one.job.error || "It failed." : "It was stopped; what is finished is kept.";
     return [make("p", { class: failed ? "fault" : "meta" }, text), begin(one, failed ? "Try again" : "Go on")];
+  }
+
+  function contents(one) {
+    return [...(one.run ? [ready(one), origin(one)] : []), ...computing(one)];
   }
 
   let watching = false;
@@ -68,11 +90,11 @@
         if (!find("examples").children.length) find("examples").append(...examples.map(card));
         for (const one of examples) {
           // Only what has changed is replaced, so that the focus stays where it is.
-          const news = one.run || JSON.stringify(one.job && [one.job.state, one.job.progress]);
+          const news = JSON.stringify([one.run, one.unpacking, one.job && [one.job.state, one.job.progress]]);
           if (news !== states[one.name].shown) states[one.name].node.replaceChildren(...contents(one));
           states[one.name].shown = news;
         }
-        if (examples.every((one) => one.run || !one.job || !["queued", "running", "cancelling"].includes(one.job.state))) break;
+        if (!examples.some(active)) break;
         await wait(document.hidden ? 4 * PAUSE : PAUSE);
       }
     } catch (error) {
