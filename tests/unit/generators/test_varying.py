@@ -184,7 +184,7 @@ def drawn(batches: Any) -> UInt8:
     return np.concatenate([batch.pixels for batch in batches])
 
 
-@pytest.mark.parametrize("strength", [0.01, 0.1, 1 / 3, 0.07, 1])
+@pytest.mark.parametrize("strength", [0.01, 1 / 3, 1])
 def test_at_least_one_step_is_taken(strength: float, tiny_pipeline: Path, tmp_path: Path) -> None:
     fitted = tiny(tiny_pipeline, tmp_path, sampler_steps=1)
     start = drawn_inputs().train.pixels(np.array([0]))[0]
