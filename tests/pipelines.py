@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,87 +14,87 @@ NO_CHECKER: dict[str, Any] = {
     "feature_extractor": None,
     "requires_safety_checker": False,
 }
+SIDE = 16
+"""Pixels of the images that all of them draw."""
+LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
 
 
-def tiny_stable_diffusion(
-    folder: Path, *, seed: int = 0, side: int = 16, seen: int = 4, objecting: bool = False
-) -> Path:
-    """A Stable Diffusion pipeline of a few thousand weights that draws ``side`` pixels.
-
-    Its network sees ``seen`` channels: more than 4 where it was made to repaint what a mask marks.
-    With ``objecting``, its safety checker blackens every image.
-    """
-    from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-
-    tokenizer = _tokenizer(folder)
+def saved(folder: Path, build: Callable[[Path], Any], *, seed: int = 0) -> Path:
+    """Build a pipeline, its random weights from a seed, and save it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=side // 2,
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            in_channels=seen,
-            out_channels=4,
-            norm_num_groups=4,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            cross_attention_dim=16,
-            attention_head_dim=4,
-        )
-        vae, encoder = _autoencoder(side), _text_encoder(tokenizer)
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=encoder,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
-        **(_objecting_checker() if objecting else NO_CHECKER),
-    )
-    pipeline.save_pretrained(folder, safe_serialization=True)
+        build(folder).save_pretrained(folder, safe_serialization=True)
     return folder
 
 
-def tiny_stable_diffusion_xl(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
-    """A Stable Diffusion XL pipeline: two text encoders, pooled embeddings, sizes told."""
-    from diffusers import (
-        EulerDiscreteScheduler,
-        StableDiffusionXLPipeline,
-        UNet2DConditionModel,
-    )
+def tiny_stable_diffusion(
+    folder: Path,
+    *,
+    seed: int = 0,
+    seen: int = 4,
+    objecting: bool = False,
+    few_steps: bool = False,
+) -> Path:
+    """A Stable Diffusion pipeline of a few thousand weights.
 
-    tokenizer, second = _tokenizer(folder), _tokenizer(folder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=side // 2,
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            norm_num_groups=4,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            cross_attention_dim=32,
-            attention_head_dim=4,
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            # Six numbers for sizes, and the pooled embedding.
-            projection_class_embeddings_input_dim=6 * 8 + 16,
+    Its network sees ``seen`` channels: more than 4 where it was made to repaint what a mask marks.
+    With ``objecting``, its safety checker blackens every image; with ``few_steps``, its scheduler
+    is that of latent consistency models.
+    """
+    from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+
+    def build(folder: Path) -> Any:
+        tokenizer = _tokenizer(folder)
+        return StableDiffusionPipeline(
+            unet=UNet2DConditionModel(
+                **UNET, in_channels=seen, out_channels=4, cross_attention_dim=16
+            ),
+            vae=_autoencoder(),
+            text_encoder=_text_encoder(tokenizer),
+            tokenizer=tokenizer,
+            scheduler=LCMScheduler()
+            if few_steps
+            else DDIMScheduler(clip_sample=False, steps_offset=1),
+            **(_objecting_checker() if objecting else NO_CHECKER),
         )
-        pipeline = StableDiffusionXLPipeline(
-            vae=_autoencoder(side),
+
+    return saved(folder, build, seed=seed)
+
+
+def tiny_lcm(folder: Path, *, seed: int = 0) -> Path:
+    """A Stable Diffusion pipeline that was distilled for few steps."""
+    return tiny_stable_diffusion(folder, seed=seed, few_steps=True)
+
+
+def tiny_stable_diffusion_xl(folder: Path, *, seed: int = 0) -> Path:
+    """A Stable Diffusion XL pipeline: two text encoders, pooled embeddings, sizes told."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+
+    def build(folder: Path) -> Any:
+        tokenizer, second = _tokenizer(folder), _tokenizer(folder)
+        return StableDiffusionXLPipeline(
+            unet=UNet2DConditionModel(
+                **UNET,
+                cross_attention_dim=32,
+                use_linear_projection=True,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=8,
+                # Six numbers for sizes, and the pooled embedding.
+                projection_class_embeddings_input_dim=6 * 8 + 16,
+            ),
+            vae=_autoencoder(),
             text_encoder=_text_encoder(tokenizer),
             text_encoder_2=_text_encoder(second, projected=True),
             tokenizer=tokenizer,
             tokenizer_2=second,
-            unet=unet,
             scheduler=EulerDiscreteScheduler(),
             add_watermarker=False,
         )
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    return folder
+
+    return saved(folder, build, seed=seed)
 
 
-def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
+def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0) -> Path:
     """A Stable Diffusion 3 pipeline: a transformer, flow matching, three text encoders."""
     from diffusers import (
         FlowMatchEulerDiscreteScheduler,
@@ -101,74 +102,176 @@ def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, side: int = 16) -> P
         StableDiffusion3Pipeline,
     )
 
-    tokenizer, second = _tokenizer(folder), _tokenizer(folder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        transformer = SD3Transformer2DModel(
-            sample_size=side // 2,
-            patch_size=1,
-            in_channels=4,
-            num_layers=1,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=32,
-            caption_projection_dim=16,
-            pooled_projection_dim=32,
-            out_channels=4,
-        )
-        pipeline = StableDiffusion3Pipeline(
-            vae=_autoencoder(side, shift=0.1),
+    def build(folder: Path) -> Any:
+        tokenizer, second = _tokenizer(folder), _tokenizer(folder)
+        return StableDiffusion3Pipeline(
+            transformer=SD3Transformer2DModel(
+                sample_size=SIDE // 2,
+                patch_size=1,
+                in_channels=4,
+                num_layers=1,
+                attention_head_dim=8,
+                num_attention_heads=2,
+                joint_attention_dim=32,
+                caption_projection_dim=16,
+                pooled_projection_dim=32,
+                out_channels=4,
+            ),
+            vae=_autoencoder(shift=0.1),
             text_encoder=_text_encoder(tokenizer, projected=True),
             text_encoder_2=_text_encoder(second, projected=True),
             text_encoder_3=_t5(),
             tokenizer=tokenizer,
             tokenizer_2=second,
             tokenizer_3=_t5_tokenizer(),
-            transformer=transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         )
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    return folder
+
+    return saved(folder, build, seed=seed)
 
 
-def tiny_flux(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
+def tiny_flux(folder: Path, *, seed: int = 0) -> Path:
     """A Flux pipeline: patches in a row, a guidance that is told, embeddings of CLIP and T5."""
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 
-    tokenizer = _tokenizer(folder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        transformer = FluxTransformer2DModel(
-            patch_size=1,
-            in_channels=16,
-            num_layers=1,
-            num_single_layers=1,
-            attention_head_dim=16,
-            num_attention_heads=2,
-            joint_attention_dim=32,
-            pooled_projection_dim=16,
-            guidance_embeds=True,
-            axes_dims_rope=(4, 6, 6),
-        )
-        pipeline = FluxPipeline(
-            vae=_autoencoder(side, shift=0.1),
+    def build(folder: Path) -> Any:
+        tokenizer = _tokenizer(folder)
+        return FluxPipeline(
+            transformer=FluxTransformer2DModel(
+                patch_size=1,
+                in_channels=16,
+                num_layers=1,
+                num_single_layers=1,
+                attention_head_dim=16,
+                num_attention_heads=2,
+                joint_attention_dim=32,
+                pooled_projection_dim=16,
+                guidance_embeds=True,
+                axes_dims_rope=(4, 6, 6),
+            ),
+            vae=_autoencoder(shift=0.1),
             text_encoder=_text_encoder(tokenizer),
             text_encoder_2=_t5(),
             tokenizer=tokenizer,
             tokenizer_2=_t5_tokenizer(),
-            transformer=transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         )
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    return folder
+
+    return saved(folder, build, seed=seed)
+
+
+def tiny_pixart(folder: Path, *, seed: int = 0) -> Path:
+    """A PixArt-Σ pipeline: a transformer that reads T5 alone."""
+    from diffusers import DPMSolverMultistepScheduler, PixArtSigmaPipeline, PixArtTransformer2DModel
+
+    def build(_folder: Path) -> Any:
+        return PixArtSigmaPipeline(
+            transformer=PixArtTransformer2DModel(
+                sample_size=SIDE // 2,
+                num_layers=1,
+                patch_size=2,
+                attention_head_dim=8,
+                num_attention_heads=2,
+                caption_channels=32,
+                cross_attention_dim=16,
+                in_channels=4,
+                out_channels=8,
+            ),
+            vae=_autoencoder(),
+            text_encoder=_t5(),
+            tokenizer=_t5_tokenizer(),
+            scheduler=DPMSolverMultistepScheduler(),
+        )
+
+    return saved(folder, build, seed=seed)
+
+
+def tiny_sana(folder: Path, *, seed: int = 0) -> Path:
+    """A Sana pipeline: linear attention, an autoencoder of its own, Gemma reads the text."""
+    from diffusers import (
+        AutoencoderDC,
+        FlowMatchEulerDiscreteScheduler,
+        SanaPipeline,
+        SanaTransformer2DModel,
+    )
+    from transformers import Gemma2Config, Gemma2Model
+
+    def build(_folder: Path) -> Any:
+        tokenizer = _gemma_tokenizer()
+        return SanaPipeline(
+            transformer=SanaTransformer2DModel(
+                sample_size=SIDE // 4,
+                patch_size=1,
+                in_channels=4,
+                out_channels=4,
+                num_layers=1,
+                num_attention_heads=2,
+                attention_head_dim=4,
+                num_cross_attention_heads=2,
+                cross_attention_head_dim=4,
+                cross_attention_dim=8,
+                caption_channels=8,
+            ),
+            vae=AutoencoderDC(
+                in_channels=3,
+                latent_channels=4,
+                attention_head_dim=2,
+                encoder_block_types=("ResBlock", "EfficientViTBlock"),
+                decoder_block_types=("ResBlock", "EfficientViTBlock"),
+                encoder_block_out_channels=(8, 8),
+                decoder_block_out_channels=(8, 8),
+                encoder_qkv_multiscales=((), (5,)),
+                decoder_qkv_multiscales=((), (5,)),
+                encoder_layers_per_block=(1, 1),
+                decoder_layers_per_block=(1, 1),
+                downsample_block_type="conv",
+                upsample_block_type="interpolate",
+                decoder_norm_types="rms_norm",
+                decoder_act_fns="silu",
+            ),
+            text_encoder=Gemma2Model(
+                Gemma2Config(
+                    vocab_size=len(tokenizer),
+                    hidden_size=8,
+                    intermediate_size=16,
+                    num_hidden_layers=1,
+                    num_attention_heads=2,
+                    num_key_value_heads=1,
+                    head_dim=4,
+                )
+            ),
+            tokenizer=tokenizer,
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        )
+
+    return saved(folder, build, seed=seed)
+
+
+FAMILIES: dict[str, Callable[..., Path]] = {
+    "sd": tiny_stable_diffusion,
+    "lcm": tiny_lcm,
+    "sdxl": tiny_stable_diffusion_xl,
+    "sd3": tiny_stable_diffusion_3,
+    "flux": tiny_flux,
+    "pixart": tiny_pixart,
+    "sana": tiny_sana,
+}
+UNET: dict[str, Any] = {
+    "sample_size": SIDE // 2,
+    "block_out_channels": (8, 16),
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "attention_head_dim": 4,
+}
 
 
 def _tokenizer(folder: Path) -> Any:
     """A tokenizer of CLIP that knows letters only and reads 14 of them."""
     from transformers import CLIPTokenizer
 
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    words = [*letters, *(f"{letter}</w>" for letter in letters), ",</w>"]
+    words = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), ",</w>"]
     vocabulary = {word: index for index, word in enumerate(words)}
     vocabulary |= {"<|startoftext|>": len(words), "<|endoftext|>": len(words) + 1}
     text = folder.parent / f"{folder.name}-text"
@@ -201,9 +304,17 @@ def _t5_tokenizer() -> Any:
     """A tokenizer of T5 that knows letters only."""
     from transformers import T5Tokenizer
 
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    pieces = ["<pad>", "</s>", "<unk>", "\u2581", *letters, *(f"\u2581{one}" for one in letters)]
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", *LETTERS, *(f"\u2581{one}" for one in LETTERS)]
     return T5Tokenizer(vocab=[(one, -2.0) for one in pieces], extra_ids=0, model_max_length=16)
+
+
+def _gemma_tokenizer() -> Any:
+    """A tokenizer of Gemma that knows letters only."""
+    from transformers import GemmaTokenizer
+
+    words = ["<pad>", "<eos>", "<bos>", "<unk>", "\u2581", *LETTERS]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    return GemmaTokenizer(vocab=vocabulary, merges=[], model_max_length=4096)
 
 
 def _t5() -> Any:
@@ -215,7 +326,7 @@ def _t5() -> Any:
     )
 
 
-def _autoencoder(side: int, *, shift: float | None = None) -> Any:
+def _autoencoder(*, shift: float | None = None) -> Any:
     """An autoencoder of four channels and half the side; newer ones have a shift."""
     from diffusers import AutoencoderKL
 
@@ -225,7 +336,7 @@ def _autoencoder(side: int, *, shift: float | None = None) -> Any:
         up_block_types=("UpDecoderBlock2D",) * 2,
         norm_num_groups=4,
         latent_channels=4,
-        sample_size=side,
+        sample_size=SIDE,
         shift_factor=shift,
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 
 class SynthliftError(Exception):
@@ -72,23 +73,32 @@ class DeviceMemoryError(InputError):
         given, rule, remedy: see :class:`InputError`.
         fit: key of the generator that was sampling, or "".
         micro_batch: images that it computed together, where fewer can be tried, or 0.
+        savings: where one image alone did not fit, the ways of saving memory that can be tried
+            next, in words, those included that were in use; () = none is left.
     """
 
     def __init__(
-        self, given: str, *, rule: str, remedy: str, fit: str = "", micro_batch: int = 0
+        self,
+        given: str,
+        *,
+        rule: str,
+        remedy: str,
+        fit: str = "",
+        micro_batch: int = 0,
+        savings: tuple[str, ...] = (),
     ) -> None:
-        self.fit, self.micro_batch = fit, micro_batch
+        self.fit, self.micro_batch, self.savings = fit, micro_batch, savings
         super().__init__(given, rule=rule, remedy=remedy)
 
     def __reduce__(self) -> tuple[object, ...]:
-        facts = (self.given, self.rule, self.remedy, self.fit, self.micro_batch)
-        return (_rebuild_device_memory_error, facts)
+        known = {"fit": self.fit, "micro_batch": self.micro_batch, "savings": self.savings}
+        return (_rebuild_device_memory_error, (self.given, self.rule, self.remedy, known))
 
 
 def _rebuild_device_memory_error(
-    given: str, rule: str, remedy: str, fit: str, micro_batch: int
+    given: str, rule: str, remedy: str, known: Mapping[str, Any]
 ) -> DeviceMemoryError:
-    return DeviceMemoryError(given, rule=rule, remedy=remedy, fit=fit, micro_batch=micro_batch)
+    return DeviceMemoryError(given, rule=rule, remedy=remedy, **known)
 
 
 _MEMORY_WORDS = re.compile(r"out of memory|can't allocate memory|failed to allocate", re.IGNORECASE)

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from synthlift.errors import InputError, nearest_name
 
 Group = Literal["readers", "generators", "filters", "classifiers"]
+OnePool = Literal["no", "training set", "study"]
 
 
 class ComponentConfig(BaseModel):
@@ -69,6 +70,15 @@ class ComponentConfig(BaseModel):
     def trains(self) -> bool:
         """Whether a classifier with these settings learns from images at all."""
         return True
+
+    def one_pool(self) -> OnePool:
+        """How far one pool of a generator's images serves, where it learns nothing (METHOD §1).
+
+        ``training set``: fits on one training set differ by their seed alone. ``study``: nothing
+        but names and seeds enters, so that fits on any training set are the same. ``no``: it
+        learns, or another seed gives it other images to choose from.
+        """
+        return "no"
 
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
         """Images that training samples for its monitor, or encodes; counts toward a budget."""

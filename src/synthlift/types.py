@@ -260,18 +260,15 @@ class FittedGenerator(ABC):
 class SamplesInChunks(Protocol):
     """A fitted generator that computes several images together, and can compute fewer.
 
-    Where memory runs out while it samples, a study goes on with half as many, as a recorded
-    decision: kernels round differently at other batch shapes.
+    Where memory runs out, a study takes half as many: a recorded decision, for it changes bits.
     """
 
     @property
     def micro_batch(self) -> int:
         """Images computed together."""
-        ...
 
     def with_micro_batch(self, micro_batch: int) -> FittedGenerator:
         """The same generator computing ``micro_batch`` images together; this one is unchanged."""
-        ...
 
 
 @runtime_checkable

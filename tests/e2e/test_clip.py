@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from synthlift import api
 from synthlift.errors import InputError
 from synthlift.spec.loading import dump_study, load_study
 from synthlift.spec.study import Study
+from synthlift.web.inference.worker import Worker
 from tests.e2e.tiny import Ran, draw_folder, home_of, run, study_of
 
 ARMS: tuple[Any, ...] = (
@@ -102,6 +104,56 @@ def test_the_model_that_is_handed_over_classifies(ran: Ran, source: Path) -> Non
         found = list(api.classify(ran.folder, [source]))
     assert len(found) == 3 * 36
     assert {one.label for one in found} <= {"bars", "disc", "ramp"}
+
+
+def test_the_web_app_classifies_with_it(ran: Ran, source: Path) -> None:
+    models = {role: str(ran.folder / "models" / role) for role in ("rival", "generative")}
+    files = sorted(source.glob("*/*.png"))[:3]
+    request = {
+        "do": "classify",
+        "id": "one",
+        "run": str(ran.folder),
+        "models": list(models.values()),
+        "rival": models["rival"],
+        "files": [str(path) for path in files],
+        "max_pixels": 10_000,
+        "explain": True,
+    }
+    heard: list[Mapping[str, Any]] = []
+    with home_of(ran.folder.parent):
+        Worker(heard.append, device="cpu").take([request])
+    (told,) = heard
+    assert told["event"] == "done", told
+    expected = {one.file: one for one in api.classify(ran.folder / "models" / "rival", files)}
+    for path, picture in zip(files, told["pictures"], strict=True):
+        answer = picture["answers"][models["rival"]]
+        assert set(answer) == {"bars", "disc", "ramp"}
+        assert sum(answer.values()) == pytest.approx(1, abs=1e-4)
+        assert max(answer, key=lambda name: answer[name]) == expected[str(path)].label
+
+
+def test_a_pool_is_curated_by_its_clip_score(source: Path, tiny_clip: Path, tmp_path: Path) -> None:
+    pool = draw_folder(tmp_path / "pool", per_class=8, seed=9)
+    quick = ["training.steps=20", "training.flip=no", f"clip={tiny_clip}"]
+
+    def curate(**settings: Any) -> api.Curated:
+        with home_of(tmp_path) as store:
+            return api.curate(
+                pool,
+                real=source,
+                filters=[{"kind": "clip_score", **settings}],
+                store=store,
+                workers=1,
+                overrides=quick,
+            )
+
+    found = curate(keep=0.5)
+    rejected = [one for one in found.verdicts if one["rejected_by"] == "clip_score"]
+    assert 3 <= len(rejected) <= found.images - 3
+    assert all("the least like the text of" in one["reason"] for one in rejected)
+    with pytest.raises(InputError, match="got images without prompts") as caught:
+        curate(text="prompt")
+    assert "text: class" in caught.value.remedy
 
 
 def test_one_place_names_the_checkpoint(tiny_clips: dict[str, Path], tmp_path: Path) -> None:

@@ -98,6 +98,38 @@ def test_generate_goes_on_with_fewer_at_once_and_says_from_where(ran: Ran, tmp_p
     ]
 
 
+WAYS = ("decoded in tiles", "with parts elsewhere")
+
+
+def test_where_one_image_does_not_fit_memory_is_saved_in_further_ways(
+    source: Path, tmp_path: Path
+) -> None:
+    study = greedy(source, holds=0, ways=WAYS, saves_with=2)
+    ran = run(study, home=tmp_path)
+    told = {one["name"]: one for one in ran.results["decisions"]}
+    taken = [told[name] for name in sorted(told) if name.startswith("sampling_memory/")]
+    values = [(one["value"]["micro_batch"], one["value"].get("savings", 0)) for one in taken]
+    assert values == [(8, 0), (4, 0), (2, 0), (1, 0), (1, 1), (1, 2)]
+    assert taken[-1]["reason"].endswith("1 at a time, decoded in tiles, with parts elsewhere")
+    assert taken[-1]["reason"] in (ran.folder / "report.html").read_text()
+    found = together(tmp_path)
+    assert all(values == {16} for place, values in found.items() if not place[2])
+    assert all(values == {201} for place, values in found.items() if place[2])
+    with home_of(tmp_path):
+        made = api.generate(ran.folder, per_class=66, out=tmp_path / "out", classes=["disc"])
+    facts = json.loads((made.path / "generators" / "greedy" / COMPONENT).read_text())
+    said = [(one["micro_batch"], one.get("savings", 0)) for one in facts["sampling_memory"]]
+    assert said == values
+
+
+def test_one_image_that_never_fits_is_refused_when_all_ways_are_tried(
+    source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DeviceMemoryError, match="too small to sample 1 image") as caught:
+        run(greedy(source, holds=0, ways=WAYS, saves_with=3), home=tmp_path)
+    assert "dtype: bfloat16" in caught.value.remedy
+
+
 def test_one_image_that_does_not_fit_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DeviceMemoryError, match="too small to sample 1 image") as caught:
         run(greedy(source, holds=0), home=tmp_path)

@@ -12,14 +12,7 @@ from synthlift.errors import is_out_of_memory
 from synthlift.seeds import seed_for
 from synthlift.spec.provenance import facts_of
 from synthlift.spec.targets import Cell
-from synthlift.types import (
-    FittedGenerator,
-    ImageBatch,
-    SampleRequest,
-    SamplesInChunks,
-    UInt8,
-    Varies,
-)
+from synthlift.types import FittedGenerator, ImageBatch, SampleRequest, UInt8, Varies
 
 AT_ONCE = 1024
 """Requests that are made at a time."""
@@ -98,14 +91,13 @@ def batches(
     halved: list[Halved],
     start: Start | None = None,
 ) -> Iterator[ImageBatch]:
-    """Sample; where memory runs out, go on with half as many images at once and take note."""
-    from synthlift.study.stages.generation import too_large_to_sample
+    """Sample; where memory runs out, go on in less of it and take note."""
+    from synthlift.study.stages.generation import leaner, too_large_to_sample
 
     left = list(requests)
     while left:
-        now = fitted
-        if halved and isinstance(fitted, SamplesInChunks):
-            now = fitted.with_micro_batch(halved[-1]["micro_batch"])
+        last = halved[-1] if halved else Halved(micro_batch=0, label=0, index=0)
+        now = leaner(fitted, last["micro_batch"], savings=last.get("savings", 0))
         try:
             for batch in _sampled(now, left, start):
                 yield batch
@@ -114,11 +106,15 @@ def batches(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            said = too_large_to_sample(now, device=device)
-            if not said.micro_batch:
+            said = too_large_to_sample(now, device=device, savings=last.get("savings", 0))
+            if not said.micro_batch and not said.savings:
                 raise said from error
-            place = {"label": left[0].label, "index": left[0].index}
-            halved.append({"micro_batch": said.micro_batch // 2, **place})
+            half = Halved(
+                micro_batch=max(1, said.micro_batch // 2), label=left[0].label, index=left[0].index
+            )
+            if said.savings:
+                half["savings"] = len(said.savings)
+            halved.append(half)
 
 
 def _sampled(

@@ -72,8 +72,8 @@ def splits(run: Run) -> pd.DataFrame:
     return frame.astype({"draw": int})
 
 
-def place(run: Run, replicate: int) -> tuple[int, int]:
-    """Draw and generator fit of a replicate (METHOD §1, "Generator fit").
+def place(run: Run, replicate: int, *, generator: str | None) -> tuple[int, int]:
+    """Draw of a replicate, and which fit of a generator it uses (METHOD §1, "Generator fit").
 
     Raises:
         InputError: the run has no such replicate.
@@ -90,12 +90,12 @@ def place(run: Run, replicate: int) -> tuple[int, int]:
     if facts.design == "redrawn":
         draw = replicate % int(splits(run)["draw"].nunique())
         return draw, draw
-    return 0, replicate % max(1, _fits(run))
+    return 0, replicate % max(1, _fits(run, generator))
 
 
-def _fits(run: Run) -> int:
+def _fits(run: Run, generator: str | None) -> int:
     fits = verdicts(run)
-    return int(fits["fit"].nunique()) if len(fits) else 1
+    return int(fits[fits["generator"] == generator]["fit"].nunique()) if len(fits) else 1
 
 
 def verdicts(run: Run) -> pd.DataFrame:
@@ -143,7 +143,7 @@ def arm_images(
             rule="what an arm trains on is taken from the data set and from generated images",
             remedy=f"see {run.path / 'retrieved.csv'} for the pool's images, or name another arm",
         )
-    draw, fit = place(run, replicate)
+    draw, fit = place(run, replicate, generator=arm.generator)
     rows = splits(run)
     rows = rows[rows["draw"] == draw]
     real = [

@@ -153,9 +153,10 @@ def _scope(scores: Scores, plan: EvaluationPlan) -> str:
         about = "for training sets of this size"
     else:
         about = "for this training set"
-        fits = np.unique(scores.panels[0].fits)
-        if len(fits) == 1 and plan.run:
-            about += ", given this pool of synthetic images"
+    fits = np.unique(scores.panels[0].fits)
+    one_fit = plan.design == "fixed" and len(fits) == 1 and bool(plan.run)
+    if one_fit or plan.arm(plan.generative).given_pool:
+        about += ", given this pool of synthetic images"
     return f"{about}; {plan.scope}" if plan.scope else about
 
 

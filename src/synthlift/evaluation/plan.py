@@ -37,6 +37,7 @@ class PlannedArm:
         real, synthetic: mean training images per class name.
         seconds: training time over all replicates.
         stands_for_choices: whether its models are those of whatever arm each fold chose.
+        given_pool: whether its synthetic images are one pool that all replicates share.
         all_filters: of an arm that leaves filters out, the arm that applies them all; "" = none.
     """
 
@@ -52,6 +53,7 @@ class PlannedArm:
     synthetic: ClassCounts = field(default_factory=dict)
     seconds: float = 0.0
     stands_for_choices: bool = False
+    given_pool: bool = False
     all_filters: str = ""
 
 

@@ -165,6 +165,8 @@ class GeneratorResult(Record):
         copying_controls: the same ratio for blurred and noised held-out images.
         name, kind: in the study.
         fits: how many.
+        one_pool: it learns nothing, so that its fits share one pool of images: figures are given
+            this pool.
         parameters: trainable numbers of one fit.
         gate_stopped: the memorisation gate stopped it.
         pastes: its images are training images with something pasted on, so that no gate stops it.
@@ -187,6 +189,7 @@ class GeneratorResult(Record):
     name: str
     kind: str
     fits: int
+    one_pool: bool = False
     parameters: int = 0
     copying_ratio: Estimate | None = None
     copying_controls: dict[str, float] = Field(default_factory=dict)

@@ -27,7 +27,8 @@ from synthlift.study.counting import counts
 from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
 from synthlift.study.filter_strength import strength_choices
-from synthlift.study.generator_facts import generator_results, told_by_fits
+from synthlift.study.generator_facts import generator_results, pools_in_words, told_by_fits
+from synthlift.study.pools import fits_of
 from synthlift.study.preparation import original_sizes
 from synthlift.study.pretrained import trained_classifier
 from synthlift.study.retrieving import retrieved_in_words
@@ -79,7 +80,7 @@ def warnings(work: Work) -> list[str]:
             "training that it would get without one. A longer budget may change the answer."
         )
     for name in dict.fromkeys(pool.generator for pool in work.pools.values()):
-        fitted = [pool.fitted for pool in work.pools.values() if pool.generator == name]
+        fitted = fits_of(pool for pool in work.pools.values() if pool.generator == name)
         found += [f"Generator '{name}': {words}" for words in told_by_fits(fitted)]
     return found
 
@@ -104,7 +105,7 @@ def study_facts(work: Work, *, command: str, complete: bool) -> StudyFacts:
         original_size=f"{np.median(widths):g} × {np.median(heights):g} (median)",
         shrunk=shrunk(work),
         replicates=len(work.replicates),
-        generator_fits=len({(p.generator, p.unit.index) for p in work.pools.values()}),
+        generator_fits=len(fits_of(work.pools.values())),
         selection=work.selection,
         complete=complete,
     )
@@ -207,6 +208,7 @@ def assemble(
                 *work.prepared.opened.read.summary["notes"],
                 *_choices_in_words(work),
                 *retrieved_in_words(work),
+                *pools_in_words(work),
                 *remarks,
             ],
         }
@@ -215,17 +217,18 @@ def assemble(
 
 def _generation_seconds(work: Work, name: str) -> float:
     """Time of every fit behind an arm, and its share of the samples and checks."""
-    total, counted = 0.0, set()
+    total, counted = 0.0, set[str]()
     for replicate in work.replicates:
         arm = work.trained.get((name, replicate.index))
-        pool = work.pools.get((arm.generator or "", replicate.fit)) if arm else None
-        if arm is None or pool is None or replicate.fit in counted:
+        pool = work.pool_of(arm.generator, replicate) if arm else None
+        if arm is None or pool is None:
             continue
-        counted.add(replicate.fit)
         wanted = sum(work.shared.wanted(arm, replicate.draw).values())
         share = wanted / max(1, sum(pool.wanted.values()))
-        seconds = [one.seconds for one in pool.spent()]
-        total += seconds[0] + share * sum(seconds[1:])
+        for key, one in pool.spent().items():
+            if key not in counted:
+                total += one.seconds if key == pool.fitted.key else share * one.seconds
+        counted.update(pool.spent())
     return total
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from synthlift.study.expecting import CHOOSING_FOLDS, PARALLEL
 from synthlift.study.layout import Replicate
+from synthlift.study.pools import spent_on
+from synthlift.study.rounds import missing_pools
 from synthlift.study.session import Session
 from synthlift.study.work import Work
 
@@ -62,11 +64,10 @@ def expected_round(work: Work, replicates: Sequence[Replicate]) -> float:
         model.record["cost"]["seconds"] for (arm, _), model in work.models.items() if arm in names
     )
     seconds = float(models) / max(done, 1) * len(replicates)
-    known = {pool.unit.index for pool in work.pools.values()}
-    fresh = {replicate.fit for replicate in replicates} - known
-    if fresh and known:
-        made = sum(one.seconds for pool in work.pools.values() for one in pool.spent())
-        seconds += made / len(known) * len(fresh)
+    known, missing = work.pools.values(), missing_pools(work, replicates)
+    if missing and known:
+        made = sum(one.seconds for one in spent_on(known))
+        seconds += made / len(known) * len(missing)
     chooses = work.splits is not None and work.selection == "cross_selection"
     return seconds * (1 + CHOOSING_FOLDS) if chooses else seconds
 

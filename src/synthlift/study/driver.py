@@ -43,6 +43,7 @@ from synthlift.study.preparation import Opened, Prepared, decide_design, open_da
 from synthlift.study.retrieving import require_images
 from synthlift.study.rounds import add_round, train_round, used_generators
 from synthlift.study.session import Session
+from synthlift.study.sharing import sharing
 from synthlift.study.work import Work
 
 
@@ -211,6 +212,7 @@ def _lay_out(session: Session, opened: Opened, plan: Plan) -> Work:
         channels=plan.channels,
         layout=plan.layout,
     )
+    session.common = prepared.common()
     open_beside(session, prepared)
     require_images(session, prepared, plan.arms)
     first = next(iter(prepared.counts.values()))
@@ -263,6 +265,7 @@ def _share(session: Session, prepared: Prepared, plan: Plan) -> Modelling:
             classes=prepared.opened.classes,
             attributes=aimed_at(plan.arms),
         ),
+        one_pool=sharing(session.study.generators),
         from_sources=frozenset(
             component.title
             for component in session.study.generators

@@ -112,7 +112,7 @@ def _reserved(work: Work) -> dict[tuple[str, int], Pool]:
     found = {}
     for name, index in work.models:
         if name in nine_arms(work).values() and index in by_index:
-            pool = work.pools.get((first or "", by_index[index].fit))
+            pool = work.pool_of(first, by_index[index])
             if pool is not None and pool.test_manifest():
                 found[name, index] = pool
     return found
@@ -235,6 +235,7 @@ def planned_arms(work: Work) -> list[PlannedArm]:
             synthetic=_beside(work, arm.name, indices),
             stands_for_choices=arm.name in (CHOSEN_RIVAL, CHOSEN_GENERATIVE),
             all_filters=full.get(arm.name, ""),
+            given_pool=arm.uses_synthetic and work.given_pool(arm.generator),
         )
         for arm in work.final_arms.values()
     ]

@@ -133,7 +133,7 @@ def _try(work: Work, searches: Sequence[_Search], title: str, strengths: Sequenc
     """One filter at every strength, for all generators together."""
     pools = {
         (search.generator, strength, replicate.fit): _candidate(
-            work, search, {**search.chosen, title: strength}, replicate.fit
+            work, search, {**search.chosen, title: strength}, replicate
         )
         for search in searches
         for strength in strengths
@@ -167,9 +167,10 @@ def _try(work: Work, searches: Sequence[_Search], title: str, strengths: Sequenc
         search.found.append({"filter": title, "strength": chosen, "tried": tried})
 
 
-def _candidate(work: Work, search: _Search, strengths: Strengths, fit: int) -> Pool:
+def _candidate(work: Work, search: _Search, strengths: Strengths, replicate: Replicate) -> Pool:
     """The pool of a fit as these strengths would leave it, with what the probe needs."""
-    pool = work.pools[search.generator, fit]
+    pool = work.pool_of(search.generator, replicate)
+    assert pool is not None, "strengths are chosen of generators that are fitted"
     wanted = work.shared.wanted(search.probe, pool.unit.draw)
     return replace(
         pool,

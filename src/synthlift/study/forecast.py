@@ -14,6 +14,7 @@ from synthlift.study.layout import most_wanted, wanted_images
 from synthlift.study.planning import Plan, describe_task, make_plan
 from synthlift.study.preparation import Opened, decide_design, open_data
 from synthlift.study.session import Session
+from synthlift.study.sharing import pools_in
 from synthlift.study.speeds import measure
 
 MODEL_BYTES = 400_000
@@ -54,7 +55,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         "channels": plan.channels,
         "arms": list(option.arms),
         "replicates": plan.replicates,
-        "generator_fits": len({replicate.fit for replicate in _planned(plan)}),
+        "generator_fits": max(_pools(plan).values(), default=0),
         "steps": {
             "classifier": plan.training_steps or speeds.training_steps,
             **{
@@ -97,14 +98,22 @@ def detectable(opened: Opened, session: Session, plan: Plan) -> float:
     )
 
 
+def _pools(plan: Plan) -> dict[str, int]:
+    """Pools that are sampled of each generator, by name."""
+    used = {arm.generator for arm in plan.arms if arm.generator}
+    planned = _planned(plan)
+    return {one.title: pools_in(one, planned) for one in plan.generators if one.title in used}
+
+
 def _disk(plan: Plan, cells: Mapping[Cell, int], opened: Opened) -> int:
     """Upper bound of what the store will hold, in bytes."""
     image = plan.image_size**2 * plan.channels
-    needs = [wanted_images(arm, cells) for arm in plan.arms if arm.generator]
-    made = sum(most_wanted(needs).values()) * 3
-    fits = len({replicate.fit for replicate in _planned(plan)})
-    models = plan.replicates * len(plan.arms)
-    return int(opened.usable * image + fits * made * image + (models + 4 * fits) * MODEL_BYTES)
+    pools, made = _pools(plan), 0
+    for name, number in pools.items():
+        needs = (wanted_images(arm, cells) for arm in plan.arms if arm.generator == name)
+        made += number * sum(most_wanted(needs).values()) * 3
+    models = plan.replicates * len(plan.arms) + 4 * sum(pools.values())
+    return int(opened.usable * image + made * image + models * MODEL_BYTES)
 
 
 def _warnings(effect: float, margin: float, plan: Plan) -> list[str]:

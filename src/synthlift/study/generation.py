@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from synthlift.errors import DeviceMemoryError
-from synthlift.seeds import seed_for
 from synthlift.spec.study import Component
 from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import Artefact, StageRequest, Store
@@ -16,11 +15,12 @@ from synthlift.store.images import DataKeys, as_inputs
 from synthlift.store.keys import canonical
 from synthlift.study.beside import inputs_beside
 from synthlift.study.components import Resolved, resolve_component
-from synthlift.study.halving import Halving, Place, halve, halvings_of, micro_batch_of
+from synthlift.study.halving import Halving, Place, halve, halving_of, halvings_of
 from synthlift.study.layout import FitUnit
 from synthlift.study.pools import Pool
 from synthlift.study.pretrained import checkpoint_for
 from synthlift.study.session import Session
+from synthlift.study.sharing import fit_seed, one_pool
 from synthlift.study.streams import Stream
 
 _STAGES = "synthlift.study.stages.generation"
@@ -56,14 +56,17 @@ def sheets_of(generator: str, unit: FitUnit) -> str:
 def fit_request(
     session: Session, component: Component, unit: FitUnit, data: DataKeys
 ) -> StageRequest:
-    """Ask for one generator fit."""
+    """Ask for one generator fit; one for all training sets where none of them matters."""
     resolved: Resolved = resolve_component("generators", component)
+    reach, draw = one_pool(component), unit.draw
+    if reach == "study" and session.common is not None:
+        data, draw = session.common
     return StageRequest(
         stage="fit",
         function=f"{_STAGES}:fit",
-        config={"generator": resolved, "draw": unit.draw, "monitor": "copying"},
+        config={"generator": resolved, "draw": draw, "monitor": "copying"},
         inputs={**as_inputs(data), **inputs_beside(session, component)},
-        seed=seed_for(session.study.seed, "fit", component.title, unit.index),
+        seed=fit_seed(session.study.seed, component.title, unit.index, shared=reach != "no"),
         numerics=session.numerics,
         version="2",
         label=f"fit {component.title}, {unit.title}",
@@ -82,7 +85,7 @@ def _sample_request(
 ) -> StageRequest:
     stream, cell, chunk = place
     size = plan.chunk if stream == "train" else plan.reserved
-    together = micro_batch_of(halvings, place)
+    halving = halving_of(halvings, place)
     return StageRequest(
         stage="sample",
         function=f"{_STAGES}:sample",
@@ -102,7 +105,7 @@ def _sample_request(
         numerics={
             **session.numerics,
             "chunk": size,
-            **({} if together is None else {"micro_batch": together}),
+            **({} if halving is None else halving.numerics),
         },
         label=f"sample {pool.generator}, {pool.unit.title}",
         device=session.device,
@@ -248,18 +251,22 @@ def _within_memory(
     requests: Callable[[Mapping[str, Sequence[Halving]]], list[StageRequest]],
 ) -> list[Artefact]:
     """Ask for chunks; where memory runs out, again with half as many images at once."""
-    known = {pool.fitted.key: pool for pool in pools}
+    # Pools of several training sets may share a fit, and with it what is decided for it.
+    known: dict[str, list[Pool]] = {}
+    for pool in pools:
+        known.setdefault(pool.fitted.key, []).append(pool)
     while True:
-        halved = {key: halvings_of(session, pool.name) for key, pool in known.items()}
+        halved = {key: halvings_of(session, alike[0].name) for key, alike in known.items()}
         asked = requests(halved)
         try:
             return session.ask(asked)
         except DeviceMemoryError as error:
             if error.fit not in known:
                 raise
-            pool = known[error.fit]
-            committed = {*pool.places(), *_committed(session, asked, error.fit)}
-            halve(session, error, fit=pool.name, committed=committed)
+            alike = known[error.fit]
+            committed = {place for pool in alike for place in pool.places()}
+            committed.update(_committed(session, asked, error.fit))
+            halve(session, error, fit=alike[0].name, committed=committed)
 
 
 def _committed(session: Session, asked: Sequence[StageRequest], fit: str) -> Iterator[Place]:

@@ -13,6 +13,7 @@ from synthlift.store import Artefact
 from synthlift.study.components import settings_of
 from synthlift.study.gate import pastes
 from synthlift.study.membership import membership_results
+from synthlift.study.pools import fits_of
 from synthlift.study.realism import energy_kwh, quality_results
 from synthlift.study.work import Work
 
@@ -29,7 +30,7 @@ def generator_results(
         pools = [p for p in work.pools.values() if p.generator == component.title]
         if not pools:
             continue
-        fitted = [pool.fitted for pool in pools]
+        fitted = fits_of(pools)
         facts = fitted[0].summary
         sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
         taken = [chunk.sampling for chunk in sampled]
@@ -40,7 +41,8 @@ def generator_results(
             GeneratorResult(
                 name=component.title,
                 kind=component.kind,
-                fits=len(pools),
+                fits=len(fitted),
+                one_pool=component.title in work.shared.one_pool,
                 parameters=int(facts.get("parameters", 0)),
                 copying_ratio=_ratio(figures.get(component.title, [])),
                 copying_controls=_controls(figures.get(component.title, [])),
@@ -61,6 +63,25 @@ def generator_results(
             )
         )
     return found
+
+
+def pools_in_words(work: Work) -> list[str]:
+    """Which generators gave one pool to all replicates, and what figures then speak of."""
+    crossed, said = work.prepared.layout.design != "fixed", []
+    for name in dict.fromkeys(pool.generator for pool in work.pools.values()):
+        if not work.given_pool(name):
+            continue
+        words = (
+            f"Generator '{name}' learns nothing from the images, so one pool serves all "
+            "replicates: the figures hold given this pool, and another one may give others."
+        )
+        if crossed:
+            words += (
+                " Every training set judged it by filters of its own; counts of generated images "
+                "add up over training sets."
+            )
+        said.append(words)
+    return said
 
 
 def told_by_fits(fitted: Sequence[Artefact]) -> list[str]:

@@ -1,6 +1,7 @@
 """Out of memory while sampling: half as many images at once, as a decision that is recorded.
 
-How many images are computed together changes the last bits of pixels, so it takes part in a chunk's
+Where one image at a time does not fit, ways of saving memory follow that the generator knows. How
+many images are computed together changes the last bits of pixels, so it takes part in a chunk's
 key. The decision lists which chunks were committed before it: they stay as they are, in this run
 and in any other one of the same resolved study.
 """
@@ -23,10 +24,23 @@ Ranges = list[list[int]]
 
 @dataclass(frozen=True)
 class Halving:
-    """One decision: images computed together from then on, and the chunks made before it."""
+    """One decision: images computed together from then on, and the chunks made before it.
+
+    Attributes:
+        micro_batch: images computed together.
+        before: chunks committed before the decision.
+        savings: ways of saving memory that are in use besides, see ``savings.SavesMemory``.
+    """
 
     micro_batch: int
     before: Mapping[str, Ranges]
+    savings: int = 0
+
+    @property
+    def numerics(self) -> dict[str, int]:
+        """What changes the last bits of pixels."""
+        used = {"savings": self.savings} if self.savings else {}
+        return {"micro_batch": self.micro_batch, **used}
 
     def spares(self, place: Place) -> bool:
         """Whether a chunk was committed before."""
@@ -34,13 +48,13 @@ class Halving:
         return any(first <= place[2] <= last for first, last in runs)
 
 
-def micro_batch_of(halvings: Sequence[Halving], place: Place) -> int | None:
-    """Images computed together for a chunk; None = as many as the generator says."""
+def halving_of(halvings: Sequence[Halving], place: Place) -> Halving | None:
+    """The decision that holds for a chunk; None = it is computed as the generator says."""
     found = None
     for halving in halvings:
         if halving.spares(place):
             return found
-        found = halving.micro_batch
+        found = halving
     return found
 
 
@@ -49,14 +63,14 @@ def halvings_of(session: Session, fit: str) -> list[Halving]:
     found: list[Halving] = []
     while session.decided(_decision(fit, len(found))):
         value = session.decide(_decision(fit, len(found)), _never)
-        found.append(Halving(value["micro_batch"], value["before"]))
+        found.append(Halving(value["micro_batch"], value["before"], value.get("savings", 0)))
     return found
 
 
 def halve(
     session: Session, error: DeviceMemoryError, *, fit: str, committed: Iterable[Place]
 ) -> None:
-    """Decide to go on with half as many images at once.
+    """Decide to go on with half as many images at once, or to save memory in a further way.
 
     Args:
         session: of the study.
@@ -65,15 +79,19 @@ def halve(
         committed: chunks that are in the store.
 
     Raises:
-        DeviceMemoryError: there is nothing to halve.
+        DeviceMemoryError: there is nothing to halve, and no way of saving memory is left.
     """
-    if error.micro_batch < 2:
+    if error.micro_batch < 2 and not error.savings:
         raise error
-    half = error.micro_batch // 2
+    half = max(1, error.micro_batch // 2)
+    how = "".join(f", {way}" for way in error.savings)
 
     def choose() -> tuple[dict[str, Any], str]:
-        value = {"micro_batch": half, "before": _runs(committed)}
-        return value, f"{error.given}; chunks that were not sampled yet take {half} at a time"
+        value: dict[str, Any] = {"micro_batch": half, "before": _runs(committed)}
+        if error.savings:
+            value["savings"] = len(error.savings)
+        said = f"chunks that were not sampled yet take {half} at a time{how}"
+        return value, f"{error.given}; {said}"
 
     session.decide(_decision(fit, len(halvings_of(session, fit))), choose)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from synthlift.registry import OnePool
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm, Recipe
 from synthlift.spec.targets import SOURCES, By, Cell, class_cells
@@ -81,6 +82,7 @@ class Modelling:
         cells: the same of finer cells, where some arm aims at attributes.
         aims: what targets by errors go by, once measured, by draw, kind and attributes.
         retrieved: images from an unlabelled pool, once found, by draw.
+        one_pool: of generators that learn nothing, how far one pool of images serves.
         from_sources: generators that can be told which training images to start from.
     """
 
@@ -91,6 +93,7 @@ class Modelling:
     cells: Mapping[int, Mapping[Cell, int]] = field(default_factory=dict)
     aims: dict[tuple[int, By, tuple[str, ...]], Aim] = field(default_factory=dict)
     retrieved: dict[int, Retrieved] = field(default_factory=dict)
+    one_pool: Mapping[str, OnePool] = field(default_factory=dict)
     from_sources: frozenset[str] = frozenset()
 
     def census(self, draw: int) -> Mapping[Cell, int]:

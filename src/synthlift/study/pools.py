@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,14 +78,16 @@ class Pool:
             if chunk.summary["hashes"]
         ]
 
-    def spent(self) -> Iterator[Spent]:
-        """What the fit cost, and then all that was made with it so far."""
-        yield Spent.of(self.fitted)
+    def spent(self) -> dict[str, Spent]:
+        """What the fit cost, and then all that was made with it so far, by the artefact's key.
+
+        Pools of several training sets may share artefacts: each cost what it cost once.
+        """
+        found = {self.fitted.key: Spent.of(self.fitted)}
         for stream in self.streams.values():
             for chunk in stream.chunks:
-                yield chunk.sampling
-                yield chunk.judging
-        yield from map(Spent.of, self.test_chunks)
+                found |= {chunk.key: chunk.sampling, chunk.verdict: chunk.judging}
+        return found | {chunk.key: Spent.of(chunk) for chunk in self.test_chunks}
 
     def first_chunks(self) -> tuple[list[dict[str, Any]], list[str]]:
         """A manifest of the first, uncurated samples of every class, and the chunks they are in."""
@@ -111,3 +113,13 @@ class Pool:
         """Missing kept images per cell, where sampling stopped at the limit."""
         missing = {k: n - self.streams[k].number_kept() for k, n in self.wanted.items()}
         return {k: n for k, n in missing.items() if n > 0}
+
+
+def spent_on(pools: Iterable[Pool]) -> list[Spent]:
+    """What some pools cost together, what they share counted once."""
+    return list({key: one for pool in pools for key, one in pool.spent().items()}.values())
+
+
+def fits_of(pools: Iterable[Pool]) -> list[Artefact]:
+    """The fits behind some pools, each once."""
+    return list({pool.fitted.key: pool.fitted for pool in pools}.values())

@@ -76,6 +76,11 @@ class Prepared:
         """Height, width, channels."""
         return (self.image_size, self.image_size, self.channels)
 
+    def common(self) -> tuple[DataKeys, int] | None:
+        """The first training set with images of every class, and its draw."""
+        complete = (draw for draw, counts in self.counts.items() if all(counts.values()))
+        return next(((self.data, draw) for draw in complete), None)
+
     @property
     def test_hash(self) -> str:
         """Content hash of the locked test set (over all folds in design C)."""

@@ -99,6 +99,7 @@ def preview_study(
         channels=plan.channels,
         layout=plan.layout,
     )
+    session.common = prepared.common()
     open_beside(session, prepared)
     own = seconds / len(plan.generators)
     glimpses = [

@@ -11,7 +11,7 @@ from synthlift.spec.facts import Estimate, QualityFigure
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
 from synthlift.study.environment import WATTS_PER_CORE
-from synthlift.study.pools import Pool
+from synthlift.study.pools import Pool, spent_on
 from synthlift.study.pretrained import checkpoint_of
 from synthlift.study.work import Work
 
@@ -85,5 +85,5 @@ def quality_results(figures: Sequence[Artefact]) -> list[QualityFigure]:
 
 def energy_kwh(pools: Sequence[Pool]) -> float:
     """Estimated energy of all fits of a generator, of its samples and of judging them."""
-    seconds = sum(one.cpu_seconds for pool in pools for one in pool.spent())
+    seconds = sum(one.cpu_seconds for one in spent_on(pools))
     return float(seconds * WATTS_PER_CORE / 3.6e6)

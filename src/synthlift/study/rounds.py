@@ -20,6 +20,7 @@ from synthlift.study.layout import FitUnit, Replicate, most_wanted
 from synthlift.study.modelling import model_request, scorer_request
 from synthlift.study.pools import Pool
 from synthlift.study.retrieving import retrieve
+from synthlift.study.sharing import unit_of
 from synthlift.study.streams import make_streams
 from synthlift.study.strength import tune_augmentation, with_strength
 from synthlift.study.work import Work
@@ -36,20 +37,16 @@ def train_round(work: Work, replicates: Sequence[Replicate]) -> None:
     units = work.prepared.layout.units_of(tuple(replicates))
     fits = [
         fit_request(work.session, component, unit, work.prepared.data)
-        for component in used_generators(work)
-        for unit in units
-        if (component.title, unit.index) not in work.pools
+        for component, unit in missing_pools(work, replicates)
     ]
     scorers = [scorer_request(work.session, work.shared, unit) for unit in units if fits]
     # One batch, the longest first: rivals fill the cores while generators train.
     models = _requests(work, rivals)
     work.session.ask([*fits, *scorers, *models.values()])
     _keep(work, rivals, models)
-    _make_pools(work, units)
+    _make_pools(work, replicates)
     choose_strengths(work, replicates)
-    fill(
-        work.session, [pool for pool in work.pools.values() if pool.unit in units], work.generation
-    )
+    fill(work.session, _pools_of(work, replicates), work.generation)
     if not work.replicates:
         work.stopped.update(stopped_generators(work))
     others = {r: list(_others(work, r)) for r in replicates}
@@ -105,7 +102,7 @@ def _requests(work: Work, arms: Trained) -> dict[tuple[str, int], StageRequest]:
             work.shared,
             arm,
             replicate,
-            work.pools[arm.generator, replicate.fit] if arm.generator else None,
+            work.pool_of(arm.generator, replicate),
         )
         for replicate, members in arms.items()
         for arm in members
@@ -121,24 +118,37 @@ def _keep(work: Work, arms: Trained, models: Mapping[tuple[str, int], StageReque
         work.models[place] = work.session.store.open(request.key)
 
 
-def _make_pools(work: Work, units: Sequence[FitUnit]) -> None:
+def missing_pools(work: Work, replicates: Sequence[Replicate]) -> list[tuple[Component, FitUnit]]:
+    """Generators and fits that these replicates need and that are not there yet."""
+    units = work.prepared.layout.units_of(tuple(replicates))
+    return [
+        (component, unit)
+        for component in used_generators(work)
+        for unit in dict.fromkeys(unit_of(component, one) for one in units)
+        if (component.title, unit.index) not in work.pools
+    ]
+
+
+def _pools_of(work: Work, replicates: Sequence[Replicate]) -> list[Pool]:
+    names = {pool.generator for pool in work.pools.values()}
+    found = (work.pool_of(name, one) for name in sorted(names) for one in replicates)
+    return list({id(pool): pool for pool in found if pool is not None}.values())
+
+
+def _make_pools(work: Work, replicates: Sequence[Replicate]) -> None:
     session = work.session
-    for component in used_generators(work):
+    for component, unit in missing_pools(work, replicates):
         arms = [arm for arm in work.arms if arm.generator == component.title]
-        for unit in units:
-            place = (component.title, unit.index)
-            if place in work.pools:
-                continue
-            wanted = most_wanted(work.shared.wanted(arm, unit.draw) for arm in arms)
-            fitted = fit_request(session, component, unit, work.prepared.data)
-            work.pools[place] = Pool(
-                generator=component.title,
-                unit=unit,
-                fitted=session.store.open(fitted.key),
-                data=work.prepared.data,
-                scorer=scorer_request(session, work.shared, unit).key,
-                streams=make_streams(work.generation.classes, wanted),
-                wanted=wanted,
-                curation=curation_of(session.study.curation, {}),
-                hard_cases=work.shared.hard_cases(unit.draw),
-            )
+        wanted = most_wanted(work.shared.wanted(arm, unit.draw) for arm in arms)
+        fitted = fit_request(session, component, unit, work.prepared.data)
+        work.pools[component.title, unit.index] = Pool(
+            generator=component.title,
+            unit=unit,
+            fitted=session.store.open(fitted.key),
+            data=work.prepared.data,
+            scorer=scorer_request(session, work.shared, unit).key,
+            streams=make_streams(work.generation.classes, wanted),
+            wanted=wanted,
+            curation=curation_of(session.study.curation, {}),
+            hard_cases=work.shared.hard_cases(unit.draw),
+        )

@@ -11,6 +11,7 @@ from synthlift.spec.arms import Arm, expand_arms
 from synthlift.spec.study import Study
 from synthlift.store import Artefact, StageRequest, Store, digest
 from synthlift.store.files import hash_file
+from synthlift.store.images import DataKeys
 from synthlift.study.executors.local import LocalExecutor
 from synthlift.study.ledger import Ledger
 
@@ -47,6 +48,8 @@ class Session:
         key: the study's identity; known once the data are read.
         asked_study: the study as it was given, before a budget cut generators.
         beside: images beside the data set (see ``study.beside``), by what they are for.
+        common: the training set that stands for all of them where a generator learns nothing of
+            any, and its draw; None = none has images of every class.
         masks: key of the masks of the data set, where a generator needs them.
         sheets: folder for sheets of samples while generators train, by generator and fit.
         asked: keys of every request made, in order: the roots for ``gc``, and the cost table's.
@@ -62,6 +65,7 @@ class Session:
     log: Callable[..., None] = lambda *_a, **_k: None
     key: str = ""
     beside: dict[str, tuple[Images, ...]] = field(default_factory=dict)
+    common: tuple[DataKeys, int] | None = None
     masks: str = ""
     sheets: Path | None = None
     asked: dict[str, None] = field(default_factory=dict)

@@ -55,6 +55,7 @@ def entries(
     """
     by_index = {replicate.index: replicate for replicate in work.prepared.layout.replicates}
     crossed = work.prepared.layout.design == "cross_validated"
+    given_pool = work.given_pools_alone()
     wanted = set(only)
     indices = set(by_index) if replicates is None else {r.index for r in replicates}
     return [
@@ -63,7 +64,7 @@ def entries(
             arm=arm,
             multiple=work.final_arms[arm].synthetic_multiple,
             replicate=index,
-            fit=by_index[index].fit,
+            fit=-1 if given_pool else by_index[index].fit,
             fold=by_index[index].draw if crossed else -1,
             evaluation_set=evaluation_set,
         )

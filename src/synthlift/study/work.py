@@ -80,6 +80,22 @@ class Work:
     external: tuple[External, ...] = ()
     outside: dict[str, dict[tuple[str, int], Artefact]] = field(default_factory=dict)
 
+    def pool_of(self, generator: str | None, replicate: Replicate) -> Pool | None:
+        """The pool that a replicate takes images of a generator from; None = there is none."""
+        shared = generator in self.shared.one_pool
+        return self.pools.get((generator or "", replicate.draw if shared else replicate.fit))
+
+    def given_pool(self, generator: str | None) -> bool:
+        """Whether all replicates use images of one pool of a generator."""
+        reach = self.shared.one_pool.get(generator or "", "no")
+        return reach == "study" or (reach != "no" and self.prepared.layout.design == "fixed")
+
+    def given_pools_alone(self) -> bool:
+        """Whether replicates on the one training set differ by nothing but their own seeds."""
+        used = {arm.generator for arm in self.arms if arm.uses_synthetic}
+        fixed = self.prepared.layout.design == "fixed"
+        return fixed and bool(used) and all(map(self.given_pool, used))
+
     def split_of(self, replicate: Replicate) -> int | None:
         """The split whose choices a replicate follows; None where choices are pooled."""
         return None if self.splits is None else self.splits[replicate.draw]

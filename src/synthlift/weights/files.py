@@ -60,14 +60,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def tensor_names(path: Path) -> tuple[str, ...]:
-    """Names of the tensors in a safetensors file, from its header; () where it is none."""
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors in a safetensors file, from its header; {} where it is none."""
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if not 0 < length <= LONGEST_HEADER:
-            return ()
+            return {}
         try:
             header = json.loads(stream.read(length))
         except (UnicodeDecodeError, json.JSONDecodeError):
-            return ()
-    return tuple(name for name in header if name != "__metadata__")
+            return {}
+    return {name: tuple(one["shape"]) for name, one in header.items() if name != "__metadata__"}

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthlift.weights.files import pickles_of, read_json, tensor_names
+from synthlift.weights.files import pickles_of, read_json, tensor_shapes
 
 CLIP_TYPES = ("clip", "siglip", "siglip2", "align", "altclip", "chinese_clip")
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING")
@@ -56,7 +56,7 @@ def _file(path: Path) -> Recognised:
         return Recognised("weights")
     if path.suffix != ".safetensors":
         return Recognised(UNKNOWN)
-    names = tensor_names(path)
+    names = tensor_shapes(path)
     if any("lora" in name.lower() for name in names):
         return Recognised("lora")
     if any(name.startswith("model.diffusion_model.") for name in names):

@@ -9,7 +9,7 @@ import pytest
 
 from synthlift.drawings import WORDS, Traits
 from synthlift.embedded import EMBEDDED, embedded_model
-from synthlift.generators.pipelines.files import hash_pipeline
+from synthlift.generators.pipelines.files import PipelineFiles, hash_pipeline
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
 from synthlift.types import FitInputs, ImageSet, LockedTest, RunContext, SampleRequest, UInt8
@@ -81,5 +81,5 @@ def test_the_package_holds_a_small_model_that_a_study_names_by_a_word() -> None:
     folder = embedded_model("text_to_image")
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= MOST_BYTES
-    assert TextToImageConfig(model=EMBEDDED).model_sha256 == hash_pipeline(folder)
+    assert TextToImageConfig(model=EMBEDDED).model_sha256 == hash_pipeline(PipelineFiles(folder))
     assert not [path for path in files if path.suffix in (".bin", ".pt", ".ckpt", ".pkl")]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from synthlift.vision.classifiers.descriptors import CLIP
 from synthlift.vision.clip.config import ClipCheckpoint, ClipConfig
 from synthlift.vision.clip.files import find_clip, hash_clip
 from synthlift.vision.clip.matching import ClipMatch
+from synthlift.vision.clip.towers import adapt, build_tower
 from synthlift.vision.prediction import (
     ClassifierFacts,
     compute,
@@ -245,3 +247,39 @@ def test_a_classifier_without_checkpoint_is_refused() -> None:
 def test_texts_that_are_too_long_are_refused(tiny_clips: dict[str, Path]) -> None:
     with pytest.raises(InputError, match=r"has \d+ tokens"):
         network(tiny_clips["transformers"], names={"ant": "a really large ant " * 3})
+
+
+@pytest.mark.parametrize(
+    ("package", "library", "tuning"),
+    [
+        ("transformers", "transformers", "full"),
+        ("open_clip", "open_clip", "full"),
+        ("peft", "transformers", "lora"),
+    ],
+)
+def test_without_its_packages_it_is_said_how_to_get_them(
+    tiny_clips: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    library: str,
+    tuning: str,
+) -> None:
+    config = ClipConfig.model_validate({"model": str(tiny_clips[library]), "tuning": tuning})
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=f"not installed: {package}") as caught:
+        build_network(CLIP, config, task=TASK, seed=0)
+    assert caught.value.remedy == "pip install 'synthlift[clip]'"
+
+
+def test_low_rank_matrices_need_attention() -> None:
+    convolutions = {"timm_model_name": "test_convnext", "timm_proj": "linear", "image_size": 32}
+    architecture = {
+        "library": "open_clip",
+        "embedding": 8,
+        "size": 32,
+        "vision": {"vision_cfg": convolutions},
+    }
+    tower = build_tower(architecture, learns=False)
+    with pytest.raises(InputError, match="LoRA on an image tower of class TimmModel") as caught:
+        adapt(tower, rank=4, alpha=4)
+    assert "linear_probe" in caught.value.remedy

@@ -13,11 +13,11 @@ from synthlift.api.exporting.formats import Format, Written, features_of
 from synthlift.api.exporting.guards import copying_finding, gate_message
 from synthlift.api.run_folder import Run
 from synthlift.api.training_sets import verdicts
-from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.spec.facts import GeneratorResult
 from synthlift.spec.people import in_force
 from synthlift.spec.places import plain, without_places
+from synthlift.study.sharing import fit_seed
 
 CARD, HUB_CARD = "DATA_CARD.md", "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
@@ -156,9 +156,11 @@ def _made(told: Told) -> str:
         kind = next(c.kind for c in study.generators if c.title == arm.generator)
         config = plain(found.config) if found else {}
         settings = ", ".join(f"{key} = {value}" for key, value in sorted(config.items()))
-        seed = seed_for(study.seed, "fit", str(arm.generator), told.fit)
+        shared = found is not None and found.one_pool
+        seed = fit_seed(study.seed, str(arm.generator), told.fit, shared=shared)
         lines += [
-            f"- generator: '{arm.generator}', kind {kind}, fitted to the study's training images",
+            f"- generator: '{arm.generator}', kind {kind}, "
+            + ("which learns nothing" if shared else "fitted to the study's training images"),
             f"- its settings: {settings or 'none'}",
             f"- fit: {told.fit + 1} of {found.fits if found else 1}, seed {seed}",
             "- seed of each image: derived from that, its class and its index; written with it",

@@ -18,6 +18,7 @@ from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.spec.provenance import ORIGIN, SYNTHETIC, facts_of, png_bytes
 from synthlift.spec.targets import Cell
+from synthlift.study.sharing import fit_seed
 
 TRAIN, VALIDATION = "train", "validation"
 AT_TRAINING_SIZE, DECODED = "at training size", "decoded"
@@ -97,19 +98,21 @@ class FitSeeds:
         self._study = run.study
         self._label = {name: k for k, name in enumerate(run.results.study.classes)}
         self._kind = {component.title: component.kind for component in run.study.generators}
+        self._shared = {one.name for one in run.results.generators if one.one_pool}
 
     def facts(self, image: ArmImage) -> dict[str, str]:
         """What a generated image's PNG says of itself."""
         cell = Cell(self._label[image.label], image.attributes)
-        fit_seed = seed_for(self._study.seed, "fit", image.generator, image.fit)
+        shared = image.generator in self._shared
+        own = fit_seed(self._study.seed, image.generator, image.fit, shared=shared)
         return facts_of(
             generator=image.generator,
             kind=self._kind[image.generator],
             label=image.label,
-            seed=seed_for(fit_seed, "train", *cell.seed_parts, image.index),
+            seed=seed_for(own, "train", *cell.seed_parts, image.index),
             index=image.index,
             fit=image.fit + 1,
-            fit_seed=fit_seed,
+            fit_seed=own,
             attributes=dict(image.attributes),
             made_from=image.made_from,
             prompt=image.prompt,

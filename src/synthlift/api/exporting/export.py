@@ -111,7 +111,7 @@ def export(
     changed = by_hand and _changed(opened, record, entries, replicate=replicate)
     _require_images(entries, record, synthetic_only=synthetic_only)
     pixels.sample_again([entry.image for entry in entries])
-    draw, fit = place(opened, replicate)
+    draw, fit = place(opened, replicate, generator=record.generator)
     with _whole(folder) as making:
         files = _counted(files_of(entries, pixels), len(entries), progress)
         classes = opened.results.study.classes
@@ -250,7 +250,8 @@ def _model_of(
     """The artefact that was trained on exactly these images with this recipe and seed."""
     from synthlift.study.stages.models import model_seed
 
-    seed, (draw, _) = model_seed(run.study.seed, replicate), place(run, replicate)
+    seed = model_seed(run.study.seed, replicate)
+    draw, _ = place(run, replicate, generator=arm.generator)
     recipe = arm.model_dump(mode="json")
     wanted = [(e.image.chunk, e.image.row) for e in entries if e.synthetic]
     if arm.uses_synthetic and not wanted:

@@ -7,7 +7,7 @@ from typing import Any
 
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
-from synthlift.generators.pipelines.opening import Task
+from synthlift.generators.pipelines.opening import Task, told_besides
 from synthlift.types import Float32, SampleRequest
 
 
@@ -40,9 +40,8 @@ class PromptedDraws(PipelineFitted[PipelineConfig]):
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
         del wishes, settings
-        size = self._config.size
-        side = {} if size == "auto" else {"height": size, "width": size}
-        return self._pipeline(**told, **side).images
+        further = told_besides(self._pipeline, asked=self._config.size)
+        return self._pipeline(**told, **further).images
 
     def images(self, prompts: Sequence[str], *, seeds: Sequence[int]) -> Float32:
         """Images [n, H, W, 3] in [0, 1] at the pipeline's size, at most ``micro_batch``."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.adapters import DENOISERS
+from synthlift.generators.pipelines.opening import told_besides
 
 IMAGES = ("sample", "hidden_states")
 TIME = "timestep"
@@ -149,7 +150,7 @@ def _first_call(
             num_inference_steps=steps,
             generator=[torch.Generator().manual_seed(0) for _ in prompts],
             output_type="latent",
-            **({} if size is None else {"height": size, "width": size}),
+            **told_besides(pipeline, asked="auto" if size is None else size),
         )
     except _ReachedError as end:
         return end.told

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import hash_part
+from synthlift.registry import OnePool
 from synthlift.weights import locate
 
 Method = Literal["variation", "between_classes", "inpainting", "control"]
@@ -95,6 +96,10 @@ class ImageToImageConfig(PipelineConfig):
     def shares_lost(self) -> tuple[float, ...]:
         """Strengths in use, ``auto`` resolved."""
         return SUITED[self.method] if self.strength == "auto" else self.strength
+
+    def one_pool(self) -> OnePool:
+        """Images start from those of a training set."""
+        return "training set" if self.adapt is None else "no"
 
     def wants_masks(self) -> bool:
         """Inpainting needs masks, and so does drawing along them."""

@@ -18,9 +18,10 @@ from synthlift.generators.image_to_image.config import ImageToImageConfig, Metho
 from synthlift.generators.image_to_image.edges import edges
 from synthlift.generators.image_to_image.starting import StartingImages
 from synthlift.generators.pipelines.adapters import Adapter
-from synthlift.generators.pipelines.fitted import NUMBERS, PipelineFitted, Settings, Wish
+from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
 from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task, open_controlnet
+from synthlift.generators.pipelines.parameters import NUMBERS
 from synthlift.generators.pipelines.varying import picture, variations
 from synthlift.types import (
     FitInputs,
@@ -194,10 +195,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         if config.method != "control":
             return {}
         opened = open_controlnet(
-            config.control_model,
-            sha256=config.control_sha256,
-            dtype=config.dtype,
-            device=self._device,
+            config.control_model, sha256=config.control_sha256, dtype=config.dtype
         )
         return {"controlnet": opened}
 

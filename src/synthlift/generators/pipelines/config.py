@@ -10,11 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile
-from synthlift.generators.pipelines.files import hash_pipeline, pipeline_folder
+from synthlift.generators.pipelines.files import hash_pipeline, pipeline_files
 from synthlift.generators.pipelines.prompt_table import read_prompts
 from synthlift.generators.pipelines.suited import chunk, suited
 from synthlift.generators.prompts import LABEL, placeholders
-from synthlift.registry import ComponentConfig
+from synthlift.registry import ComponentConfig, OnePool
 from synthlift.weights.hub import revision_of
 from synthlift.weights.recognising import licence_of
 
@@ -50,7 +50,10 @@ class PipelineConfig(ComponentConfig):
     Attributes:
         model: folder of a pipeline in the format of diffusers, weights as safetensors; or a name
             from ``synthlift models list``; or hf:OWNER/NAME, the only form that downloads. embedded
-            = the small one of digits and shapes that comes with the package.
+            = the small one of digits and shapes that comes with the package. A file of safetensors
+            is a pipeline in one file, as Stable Diffusion was first published.
+        config: of a pipeline in one file, the folder with its settings and tokenizers, as diffusers
+            saves them; by default those of Stable Diffusion 1.x, 2.x or XL.
         model_sha256: of its files; filled in, so that keys follow the content.
         licence, revision: as the model states them; filled in, for reports and data cards.
         prompt: text with ``{label}`` and names of attributes or phrases in braces; several texts
@@ -83,6 +86,7 @@ class PipelineConfig(ComponentConfig):
     """
 
     model: str
+    config: str = ""
     model_sha256: str = ""
     licence: str = ""
     revision: str = ""
@@ -129,21 +133,30 @@ class PipelineConfig(ComponentConfig):
         prior = self.adapt.prior.images if self.adapt.prior else 0
         return looks * self.adapt.monitor_images + prior
 
+    def one_pool(self) -> OnePool:
+        """Pipelines that are not adapted learn nothing.
+
+        Attributes of prompts are taken from the training images, where a request leaves them open.
+        """
+        if self.adapt is not None:
+            return "no"
+        return "training set" if self.attributes else "study"
+
     @model_validator(mode="before")
     @classmethod
     def _look_at_model(cls, value: Any) -> Any:
         # A saved generator carries the hash, so that it opens where the model no longer lies.
         if not isinstance(value, dict) or not value.get("model") or value.get("model_sha256"):
             return value
-        folder = pipeline_folder(value["model"])
-        own, together = suited(folder), chunk(folder)
+        files = pipeline_files(value["model"], value.get("config", ""))
+        own, together = suited(files.folder, named=files.named), chunk(files.folder)
         return {
             **({} if own is None else own._asdict()),
             **({} if together is None else {"micro_batch": together}),
-            "licence": licence_of(folder),
-            "revision": revision_of(folder),
+            "licence": licence_of(files.named),
+            "revision": revision_of(files.folder),
             **value,
-            "model_sha256": hash_pipeline(folder),
+            "model_sha256": hash_pipeline(files),
         }
 
     @model_validator(mode="before")

@@ -2,29 +2,70 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
+from synthlift.generators.pipelines.single_file import layout_of
 from synthlift.weights import hash_weights_of, locate
 from synthlift.weights.recognising import only_pickled
 
+SINGLE = ".safetensors"
 INDEX, CONFIG = "model_index.json", "config.json"
 
 
-def pipeline_folder(model: str) -> Path:
-    """The folder that a study's ``model`` stands for."""
-    return embedded_model("text_to_image") if model == EMBEDDED else locate(model)
+@dataclass(frozen=True)
+class PipelineFiles:
+    """Where a pipeline lies.
+
+    Attributes:
+        folder: with its settings; and with its weights, where they are in no single file.
+        single: the file with all of its weights, or None.
+    """
+
+    folder: Path
+    single: Path | None = None
+
+    @property
+    def named(self) -> Path:
+        """What the user named; its name may tell what the model was made for."""
+        return self.single or self.folder
 
 
-def hash_pipeline(folder: Path) -> str:
+def pipeline_files(model: str, config: str = "") -> PipelineFiles:
+    """What a study's ``model``, and its ``config`` if need be, stand for.
+
+    Raises:
+        InputError: ``config`` goes with a folder of a pipeline, or the settings of a single file
+            are not known.
+    """
+    place = embedded_model("text_to_image") if model == EMBEDDED else locate(model)
+    if not (place.is_file() and place.suffix == SINGLE):
+        if config:
+            raise InputError(
+                f"'config' beside the text-to-image model '{model}'",
+                rule="'config' is a folder with the settings of a pipeline in one file of "
+                "safetensors; a pipeline in a folder has its own",
+                remedy="remove 'config', or give the file as 'model'",
+            )
+        return PipelineFiles(place)
+    return PipelineFiles(locate(config) if config else layout_of(place), place)
+
+
+def hash_pipeline(files: PipelineFiles) -> str:
     """SHA-256 (hex) over names and contents of a pipeline's files.
 
     Raises:
         InputError: there is no such folder, or it holds no pipeline.
     """
-    _require(folder, INDEX, what="text-to-image model", holds="pipeline", setting="model")
-    return _hash_weights(folder, what=f"the text-to-image model '{folder}'")
+    setting = "model" if files.single is None else "config"
+    _require(files.folder, INDEX, what="text-to-image model", holds="pipeline", setting=setting)
+    if files.single is None:
+        return _hash_weights(files.folder, what=f"the text-to-image model '{files.folder}'")
+    both = f"{hash_weights_of(files.single)} {hash_weights_of(files.folder)}"
+    return hashlib.sha256(both.encode()).hexdigest()
 
 
 def hash_part(folder: Path, *, what: str, setting: str) -> str:
@@ -45,10 +86,12 @@ def hash_part(folder: Path, *, what: str, setting: str) -> str:
 def _require(folder: Path, index: str, *, what: str, holds: str, setting: str) -> None:
     if not (folder / index).is_file():
         state = f"holds no {holds}" if folder.is_dir() else "does not exist"
+        state = "is a file of another format" if folder.is_file() else state
         raise InputError(
             f"the {what} '{folder}' {state}",
             rule=f"'{setting}' is a local folder with {index}, as diffusers saves it, a name from "
-            "'synthlift models list', or hf:OWNER/NAME",
+            "'synthlift models list', or hf:OWNER/NAME"
+            + (", or one file of safetensors" if setting == "model" else ""),
             remedy=f"give the folder of a downloaded {holds}",
         )
 

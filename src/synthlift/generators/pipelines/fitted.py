@@ -30,14 +30,16 @@ from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import wording_of
 from synthlift.generators.pipelines.opening import Task, open_pipeline, sides, turned_to
+from synthlift.generators.pipelines.parameters import NUMBERS, check_params
+from synthlift.generators.pipelines.saving import place as placed
+from synthlift.generators.pipelines.saving import ways
 from synthlift.seeds import generator_for, seed_for
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 
 REDRAWN = 3
 TOGETHER = 32
 """Chunks among whose requests equal settings are looked for."""
-NUMBERS: Mapping[str, tuple[float, float]] = {"guidance_scale": (0, 50), "sampler_steps": (1, 1000)}
-TEXTS = ("prompt", "negative_prompt")
+
 
 C = TypeVar("C", bound=PipelineConfig)
 
@@ -82,7 +84,7 @@ class Drawn(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A pipeline that wears its adapters.
+    """A pipeline on its device that wears its adapters.
 
     Attributes:
         pipeline: for one task.
@@ -120,7 +122,9 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     ) -> None:
         self._facts, self._device, self._config = dict(facts), device, config
         self._adapter = adapter
-        self._pipelines: dict[Task, Opened] = {}
+        self._savings = 0
+        # Shared with copies that compute fewer images together.
+        self._pipelines: dict[tuple[Task, int], Opened] = {}
         self._vocabulary = Vocabulary.from_json(facts)
         self._wording = wording_of(config, seed=facts["seed"], words=facts.get("words"))
 
@@ -196,6 +200,17 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         """The same generator computing so many images together."""
         other = copy.copy(self)
         other._config = self._config.model_copy(update={"micro_batch": micro_batch})
+        return other
+
+    @property
+    def ways_to_save(self) -> tuple[str, ...]:
+        """See :class:`~synthlift.savings.SavesMemory`."""
+        return ways(self._device)
+
+    def with_savings(self, savings: int) -> Self:
+        """The same generator drawing in less memory."""
+        other = copy.copy(self)
+        other._savings = savings
         return other
 
     def save(self, folder: Path) -> None:
@@ -301,18 +316,23 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def _ready(self) -> Opened:
         """The pipeline for this task; one that is open for another shares its models with it."""
-        if self.task not in self._pipelines:
-            self._pipelines[self.task] = self._open(self._parts())
-        return self._pipelines[self.task]
+        key = (self.task, self._savings)
+        if key not in self._pipelines:
+            if any(savings for _, savings in [key, *self._pipelines]):
+                self._pipelines.clear()  # two would take twice the memory
+            self._pipelines[key] = self._open(self._parts())
+        return self._pipelines[key]
 
     def _open(self, parts: Mapping[str, Any]) -> Opened:
         other = next((one for one in self._pipelines.values() if one.alone), None)
         if other is not None and not parts:
             turned = turned_to(self.task, other.pipeline, model=self._config.model)
             return other._replace(pipeline=turned)
-        opened = open_pipeline(self._config, task=self.task, device=self._device, parts=parts)
+        opened = open_pipeline(self._config, task=self.task, parts=parts)
         dress(opened, self._config, self._adapter)
-        return Opened(opened, remember_texts(opened), alone=not parts)
+        # Before parts move: they stay what they are wherever they lie.
+        texts = remember_texts(opened)
+        return Opened(placed(opened, self._device, savings=self._savings), texts, alone=not parts)
 
     def _parts(self) -> dict[str, Any]:
         """Parts that the pipeline is opened with beside its own, by name."""
@@ -371,24 +391,3 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
         resized = picture.resize((width, height), Image.Resampling.LANCZOS)
         return np.asarray(resized, dtype=np.uint8).reshape(height, width, channels)
-
-
-def check_params(
-    request: SampleRequest, *, numbers: Mapping[str, tuple[float, float]] = NUMBERS
-) -> None:
-    """Refuse what a request may not set.
-
-    Raises:
-        InputError: an unknown parameter, or a value out of range.
-    """
-    for name, value in request.params.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        low, high = numbers.get(name, (0, 0))
-        fine = isinstance(value, str) if name in TEXTS else number and low <= value <= high
-        if not (fine and name in (*numbers, *TEXTS)):
-            allowed = (f"{key} ({a} to {b})" for key, (a, b) in numbers.items())
-            raise InputError(
-                f"request {request.index} sets '{name}' to {value!r}",
-                rule="a request for an image from text may set: " + ", ".join([*TEXTS, *allowed]),
-                remedy="correct or remove it",
-            )

@@ -15,7 +15,7 @@ MOST_BYTES = 512 * 2**20
 
 
 def remember_texts(pipeline: Any, *, most_bytes: int = MOST_BYTES) -> tuple[TextMemory, ...]:
-    """Let a pipeline's text encoders remember; to be called once, after it is on its device.
+    """Let a pipeline's text encoders remember; to be called once, before its parts move.
 
     Encoding each text alone makes what is drawn independent of the texts that it is drawn beside.
     """

@@ -10,7 +10,7 @@ from typing import Any
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.adapter_settings import learnt_words
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.files import pipeline_folder
+from synthlift.generators.pipelines.files import pipeline_files
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
@@ -94,13 +94,14 @@ def _too_long(
 ) -> Iterator[str]:
     """A warning for each class whose longest prompt is cut by the text encoder."""
     vectors = getattr(config.adapt, "vectors", 1)
+    folder = pipeline_files(config.model, config.config).folder
     longest: dict[str, str] = {}
     for label, prompt in dict.fromkeys(islice(prompts, MOST_CHECKED)):
         longest[label] = max(longest.get(label, ""), prompt, key=len)
     for label, prompt in longest.items():
         # The tokenizer in the folder does not know what was learnt: a letter takes as many tokens.
         known = prompt.replace(words[label], "a " * vectors) if label in words else prompt
-        if lost := lost_words(pipeline_folder(config.model), known):
+        if lost := lost_words(folder, known):
             yield (
                 f"the prompt '{prompt}' is longer than the text encoder reads: the words "
                 f"'{lost}' are not seen"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -12,11 +14,15 @@ from synthlift.errors import InputError, nearest_name, needing_extra
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import (
     CONFIG,
+    INDEX,
+    PipelineFiles,
     hash_part,
     hash_pipeline,
-    pipeline_folder,
+    pipeline_files,
 )
+from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
 from synthlift.weights import locate
+from synthlift.weights.files import read_json
 
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 OPENERS: dict[Task, tuple[str, str]] = {
@@ -27,14 +33,18 @@ OPENERS: dict[Task, tuple[str, str]] = {
 
 
 def open_pipeline(
-    config: PipelineConfig, *, task: Task, device: str, parts: Mapping[str, Any] | None = None
+    config: PipelineConfig,
+    *,
+    task: Task,
+    device: str | None = None,
+    parts: Mapping[str, Any] | None = None,
 ) -> Any:
     """Open the pipeline that the settings name, for one task.
 
     Args:
         config: the settings.
         task: what it is to do.
-        device: torch device string.
+        device: torch device string; None = it stays where it was read, on the processor.
         parts: modules that it gets beside its own, such as a ControlNet.
 
     Raises:
@@ -48,32 +58,63 @@ def open_pipeline(
         from transformers.utils import logging as transformers_logging
     for chatty in (diffusers_logging, transformers_logging):
         chatty.disable_progress_bar()
-    folder = pipeline_folder(config.model)
-    if hash_pipeline(folder) != config.model_sha256:
+    files = pipeline_files(config.model, config.config)
+    if hash_pipeline(files) != config.model_sha256:
         raise InputError(
             f"the text-to-image model '{config.model}' is another one than was planned with",
             rule=f"its files must hash to {config.model_sha256}",
             remedy="put the former model back, or run the study anew with --replan",
         )
+    dtype, kind = getattr(torch, config.dtype), getattr(diffusers, opener)
     try:
-        pipeline = getattr(diffusers, opener).from_pretrained(
-            folder,
-            dtype=getattr(torch, config.dtype),
-            use_safetensors=True,
-            local_files_only=True,
-            **(parts or {}),
-        )
+        if files.single is not None:
+            whole = _from_single_file(files, files.single, dtype=dtype)
+            pipeline = kind.from_pipe(whole, torch_dtype=dtype, **(parts or {}))
+        else:
+            pipeline = kind.from_pretrained(
+                files.folder,
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                **(parts or {}),
+            )
     except (ValueError, OSError) as error:
         raise InputError(
             f"the text-to-image model '{config.model}' cannot be opened: {error}",
             rule=f"it is a complete pipeline that {does}",
-            remedy="compare the folder with model_index.json; download it again if parts miss",
+            remedy="compare the folder with model_index.json; download it again if parts miss"
+            if files.single is None
+            else "give the folder with the settings of this very model: config: FOLDER",
         ) from None
     _require_start(pipeline, task=task, model=config.model)
     if config.scheduler:
         pipeline.scheduler = _scheduler(pipeline, config.scheduler)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    return pipeline if device is None else pipeline.to(device)
+
+
+def _from_single_file(files: PipelineFiles, file: Path, *, dtype: torch.dtype) -> Any:
+    """The pipeline of a file under the names of the original code, on the processor.
+
+    Raises:
+        ValueError, OSError: the file and the settings do not belong together.
+    """
+    import diffusers
+
+    index = read_json(files.folder / INDEX)
+    name = str(index.get("_class_name", ""))
+    kind: Any = getattr(diffusers, name, None)
+    if not hasattr(kind, "from_single_file"):
+        raise ValueError(f"diffusers reads no '{name}' from one file")
+    places = {part: files.folder / part for part in index if part.startswith("tokenizer")}
+    without = {part: place for part, place in places.items() if lacks_vocabulary(place)}
+    words = {part: clip_tokenizer(place) for part, place in without.items()}
+    try:
+        return kind.from_single_file(
+            str(file), config=str(files.folder), dtype=dtype, local_files_only=True, **words
+        )
+    except (RuntimeError, KeyError, AttributeError) as error:
+        raise ValueError(f"the settings in '{files.folder}' do not fit it: {error}") from None
 
 
 def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:
@@ -129,8 +170,8 @@ def _scheduler(pipeline: Any, name: str) -> Any:
     return kinds[name].from_config(pipeline.scheduler.config)
 
 
-def open_controlnet(folder: str, *, sha256: str, dtype: str, device: str) -> Any:
-    """Open a ControlNet for a pipeline.
+def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
+    """Open a ControlNet for a pipeline, on the processor.
 
     Raises:
         InputError: a package is missing; the folder holds another one than was planned with, or
@@ -152,13 +193,22 @@ def open_controlnet(folder: str, *, sha256: str, dtype: str, device: str) -> Any
             rule="'control_model' is the folder of a ControlNet of diffusers",
             remedy="give another folder",
         )
-    return (
-        getattr(diffusers, kind)
-        .from_pretrained(
-            place, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
-        )
-        .to(device)
+    return getattr(diffusers, kind).from_pretrained(
+        place, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
     )
+
+
+def told_besides(pipeline: Any, *, asked: int | Literal["auto"]) -> dict[str, Any]:
+    """Arguments of a call beside prompts and noise, as far as a pipeline takes them.
+
+    Some pipelines draw at the nearest size that was published of their kind, and scale: at their
+    own size there is nothing to scale, and one of another size would be refused. Some clean
+    prompts where a certain package is installed: pixels must not depend on that.
+    """
+    taken = inspect.signature(type(pipeline).__call__).parameters
+    told = {"clean_caption": False, "use_resolution_binning": asked != "auto"}
+    size = {} if asked == "auto" else {"height": asked, "width": asked}
+    return {**{name: value for name, value in told.items() if name in taken}, **size}
 
 
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:

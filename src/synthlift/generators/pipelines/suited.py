@@ -31,11 +31,11 @@ CHUNKS = ((64, 32), (256, 8), (float("inf"), 4))
 SCHEDULED = {"LCMScheduler": Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
 
 
-def suited(folder: Path) -> Suited | None:
+def suited(folder: Path, *, named: Path | None = None) -> Suited | None:
     """What a pipeline was distilled for; None where it needs the usual number of steps.
 
     It goes by the scheduler, by whether a Flux model was trained to be guided, and by words in the
-    folder's name.
+    name of the folder, or of the one file that has the weights.
     """
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
     if scheduler in SCHEDULED:
@@ -44,7 +44,7 @@ def suited(folder: Path) -> Suited | None:
     flux = transformer.get("_class_name") == "FluxTransformer2DModel"
     if flux and transformer.get("guidance_embeds") is False:
         return NAMED["schnell"]
-    name = "/".join(folder.absolute().parts[-PARTS_OF_NAME:]).lower()
+    name = "/".join((named or folder).absolute().parts[-PARTS_OF_NAME:]).lower()
     return next((found for word, found in NAMED.items() if word in name), None)
 
 

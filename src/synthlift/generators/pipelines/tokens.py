@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import needing_extra
+from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
 
 UNLIMITED = 100_000
 """Tokenizers without a limit give a huge number."""
@@ -50,6 +51,8 @@ def _tokenizers(model: Path) -> tuple[Any, ...]:
         import transformers
     kinds = [getattr(transformers, index[name][1]) for name in parts]
     return tuple(
-        kind.from_pretrained(model / name, local_files_only=True)
+        clip_tokenizer(model / name)
+        if lacks_vocabulary(model / name)
+        else kind.from_pretrained(model / name, local_files_only=True)
         for kind, name in zip(kinds, parts, strict=True)
     )

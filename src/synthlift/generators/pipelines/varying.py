@@ -45,7 +45,7 @@ class Variations(PipelineFitted[C]):
         super().__init__(
             fitted._facts, fitted._config, adapter=fitted._adapter, device=fitted._device
         )
-        self._pipelines = fitted._pipelines
+        self._pipelines, self._savings = fitted._pipelines, fitted._savings
         self._start, self._strength = start, strength
 
     @property

@@ -11,7 +11,7 @@ from synthlift.generators.adapting import adapted
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
 from synthlift.generators.pipelines.noting import noted, warned
-from synthlift.generators.pipelines.opening import Task
+from synthlift.generators.pipelines.opening import Task, told_besides
 from synthlift.generators.pipelines.varying import variations
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.types import (
@@ -81,6 +81,5 @@ class TextToImageFitted(PipelineFitted[TextToImageConfig]):
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
         del wishes, settings
-        size = self._config.size
-        side = {} if size == "auto" else {"height": size, "width": size}
-        return self._pipeline(**told, **side).images
+        further = told_besides(self._pipeline, asked=self._config.size)
+        return self._pipeline(**told, **further).images

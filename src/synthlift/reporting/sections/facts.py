@@ -182,11 +182,12 @@ def _second_reading(reading: Reading) -> str:
     times = (arm.seconds + arm.generation_seconds) / rival.seconds
     least = any(one.at_least for one in reading.results.cost)
     killed = " Some attempts were killed, and took more than is counted here." if least else ""
+    names = reading.label(arm.name), reading.label(rival.name)
     plain, own, made = map(text.duration, (rival.seconds, arm.seconds, arm.generation_seconds))
     return (
-        f"Second reading, at cost: '{rival.name}' took {plain} of training; '{arm.name}' took "
+        f"Second reading, at cost: '{names[1]}' took {plain} of training; '{names[0]}' took "
         f"{own}, and {made} for its synthetic images: {text.number(times, 1)} times as much. What "
-        f"'{rival.name}' would gain from as much time was not measured; all arms train equally "
+        f"'{names[1]}' would gain from as much time was not measured; all arms train equally "
         f"many steps.{killed}"
     )
 
@@ -195,6 +196,8 @@ _STAGES = {
     "read": "reading and decoding the images",
     "inventory": "what becomes of each image",
     "pixels": "images at the training size",
+    "masks": "masks at the training size",
+    "overlap": "are further images in the data already?",
     "split": "who trains, validates, tests",
     "flip": "may images be mirrored?",
     "measure": "how fast is this machine?",
@@ -210,6 +213,7 @@ _STAGES = {
     "pictures": "pictures for this report",
     "retrieve": "real images from the unlabelled pool",
     "errors": "what the classifier gets wrong",
+    "curate": "choosing among generated images",
     "check": "can the classifier's head be trained alone?",
 }
 """What the stages that most studies have do; others are named alone."""

@@ -40,7 +40,7 @@ def _view(reading: Reading, result: GeneratorResult) -> View:
     rows, axis = _ratios(reading, result)
     facts: list[tuple[str, Markup | str]] = [
         ("kind", result.kind),
-        ("fits", text.count(result.fits)),
+        ("fits", "one pool for all" if result.one_pool else text.count(result.fits)),
     ]
     if result.parameters:
         facts.append(("parameters", text.count(result.parameters)))

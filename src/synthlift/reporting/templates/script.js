@@ -50,7 +50,12 @@
       var button = document.createElement("button");
       button.type = "button";
       button.className = "sort";
-      while (head.firstChild) button.appendChild(head.firstChild);
+      if (head.querySelector("a")) {  // a button must not hold a link: it stands beside
+        button.className = "sort beside";
+        button.setAttribute("aria-label", "Sort by " + head.textContent.trim());
+      } else {
+        while (head.firstChild) button.appendChild(head.firstChild);
+      }
       head.appendChild(button);
       button.addEventListener("click", function () {
         var down = head.getAttribute("aria-sort") !== "descending";

@@ -17,13 +17,14 @@ import numpy as np
 
 from synthlift.errors import DeviceMemoryError, InputError, is_out_of_memory
 from synthlift.rows import IN_MEMORY_BYTES
+from synthlift.savings import SavesMemory
 from synthlift.seeds import seed_for
 from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import MASKS, SOFT_LABELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
 from synthlift.store.packed import write_images
-from synthlift.study.components import build
+from synthlift.study.components import build, rebuild
 from synthlift.study.stages.common import (
     classifier,
     data_keys,
@@ -62,7 +63,10 @@ def fit(request: StageRequest, context: StageContext) -> Summary:
     load_plugins(request)
     inputs = fit_inputs(request, context.store)
     generator: Generator = build("generators", request.config["generator"])
-    monitor = _copying_monitor(inputs, seed=request.seed, folder=context.store.scratch())
+    _, settings = rebuild("generators", request.config["generator"])
+    monitor = None
+    if settings.one_pool() == "no":  # there is something to watch
+        monitor = _copying_monitor(inputs, seed=request.seed, folder=context.store.scratch())
     shown = [Path(place) for place in request.local.get("sheets", ())]
     if monitor is not None:
         places = [context.work / SHEETS, *shown]
@@ -159,15 +163,16 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
         )
         for index in range(first, first + config["size"])
     ]
-    lowered = request.numerics.get("micro_batch")
-    if lowered and isinstance(fitted, SamplesInChunks):
-        fitted = fitted.with_micro_batch(lowered)
+    together, savings = (request.numerics.get(name, 0) for name in ("micro_batch", "savings"))
+    fitted = leaner(fitted, together, savings=savings)
     try:
         batches = [batch for batch in fitted.sample(requests) if len(batch)]
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise too_large_to_sample(fitted, device=request.device, fit=request.one("fit")) from error
+        raise too_large_to_sample(
+            fitted, device=request.device, fit=request.one("fit"), savings=savings
+        ) from error
     shape = tuple(config["image_shape"])
     none = np.zeros((0, *shape), np.uint8)
     pixels = np.concatenate([batch.pixels for batch in batches]) if batches else none
@@ -192,19 +197,32 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     return {"hashes": hashes, **{name: values for name, values in told.items() if values}}
 
 
+def leaner(fitted: FittedGenerator, micro_batch: int, *, savings: int) -> FittedGenerator:
+    """The generator computing so many images together (0 = as it is), saving memory besides."""
+    if micro_batch and isinstance(fitted, SamplesInChunks):
+        fitted = fitted.with_micro_batch(micro_batch)
+    if savings and isinstance(fitted, SavesMemory):
+        fitted = fitted.with_savings(savings)
+    return fitted
+
+
 def too_large_to_sample(
-    fitted: FittedGenerator, *, device: str, fit: str = ""
+    fitted: FittedGenerator, *, device: str, fit: str = "", savings: int = 0
 ) -> DeviceMemoryError:
-    """The error where memory ran out; it tells whether fewer images at once can be tried."""
+    """The error where memory ran out, with so many savings in use; it tells what can be tried."""
     together = fitted.micro_batch if isinstance(fitted, SamplesInChunks) else 1
+    further: tuple[str, ...] = ()
+    if together == 1 and isinstance(fitted, SavesMemory) and savings < len(fitted.ways_to_save):
+        further = fitted.ways_to_save[: savings + 1]
     return DeviceMemoryError(
         f"the memory of '{device}' is too small to sample {together} image"
         + ("s together" if together > 1 else ""),
         rule="at least one image at a time must fit into memory",
-        remedy="lower data.image_size or the generator's size, or take another device with "
-        "--device",
+        remedy=("set dtype: bfloat16, " if isinstance(fitted, SavesMemory) else "")
+        + "lower data.image_size or the generator's size, or take another device with --device",
         fit=fit,
         micro_batch=together if together > 1 else 0,
+        savings=further,
     )
 
 

@@ -1,0 +1,66 @@
+"""Every family of pipelines, as a tiny random one, from words over curation to a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from synthlift import api
+from synthlift.testing.inputs import CLASSES
+from tests.e2e.tiny import draw_folder, home_of, run, study_of
+from tests.pipelines import FAMILIES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_become_images_that_are_curated_and_studied(
+    family: str, tiny_clip: Path, tmp_path: Path
+) -> None:
+    source = draw_folder(tmp_path / "real", per_class=30)
+    model = FAMILIES[family](tmp_path / "models" / family)
+    few = family == "lcm"
+    generator: dict[str, Any] = {"kind": "text_to_image", "model": str(model), "micro_batch": 16}
+    study = study_of(
+        source,
+        generators=[generator if few else {**generator, "sampler_steps": 2}],
+        clip=str(tiny_clip),
+        curation=["near_copies", {"kind": "clip_score", "text": "prompt", "keep": 0.8}],
+        replicates=1,
+        plugins=[],
+    )
+    asked = tmp_path / "study.yaml"
+    asked.write_text(yaml.safe_dump(study.model_dump(mode="json")))
+    with home_of(tmp_path / "home") as store:
+        made = api.generate(asked, per_class=4, out=tmp_path / "pool", store=store, workers=1)
+        curated = api.curate(
+            made.path,
+            real=source,
+            out=tmp_path / "curated",
+            store=store,
+            workers=1,
+            overrides=["training.steps=20", "training.flip=no"],
+        )
+    assert made.counts == dict.fromkeys(sorted(CLASSES), 4)
+    told = pd.read_csv(made.path / "provenance.csv")
+    assert set(told["prompt"]) == {f"a photo of {name}" for name in CLASSES}
+    pictures = [np.asarray(Image.open(path)) for path in sorted(made.path.rglob("*/*.png"))]
+    assert all(np.ptp(picture) > 0 for picture in pictures)
+    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    assert curated.images == 4 * len(CLASSES)
+    assert sum(sum(own.values()) for own in curated.counts.values()) == curated.images
+    ran = run(study, home=tmp_path / "home")
+    assert ran.results["verdict"]["word"]
+    judged = pd.read_parquet(ran.folder / "verdicts.parquet")
+    assert judged["score_clip_score"].nunique() > 1
+    reasons = set(judged[judged["rejected_by"] == "clip_score"]["reason"])
+    assert all("the least like prompts of" in reason for reason in reasons)
+    (found,) = ran.results["generators"]
+    assert found["one_pool"]
+    suited = (found["config"]["sampler_steps"], found["config"]["guidance_scale"])
+    assert suited == ((4, 1.5) if few else (2, 2.0))

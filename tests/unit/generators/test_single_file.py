@@ -1,0 +1,165 @@
+"""Pipelines in one file of safetensors: where their settings come from, and what they draw."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from synthlift.errors import InputError
+from synthlift.generators.pipelines.single_file import (
+    FIRST_LAYER,
+    LAYOUTS,
+    clip_tokenizer,
+    layout_of,
+)
+from synthlift.generators.pipelines.tokens import lost_words
+from synthlift.generators.text_to_image.config import TextToImageConfig
+from synthlift.weights.recognising import recognise
+from tests.single_files import settings_alone, single_file
+from tests.unit.generators.test_text_to_image import draw, fitted
+
+MILLIONS = {
+    "sd1": {"unet": 859.5, "vae": 83.7, "text_encoder": 123.1},
+    "sd2": {"unet": 865.9, "vae": 83.7, "text_encoder": 340.4},
+    "sd2-base": {"unet": 865.9, "vae": 83.7, "text_encoder": 340.4},
+    "sd2-turbo": {"unet": 865.9, "vae": 83.7, "text_encoder": 340.4},
+    "sdxl": {"unet": 2567.5, "vae": 83.7, "text_encoder": 123.1, "text_encoder_2": 694.7},
+    "sdxl-turbo": {"unet": 2567.5, "vae": 83.7, "text_encoder": 123.1, "text_encoder_2": 694.7},
+}
+"""Published numbers of weights."""
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return single_file(tiny_pipeline, tmp_path_factory.mktemp("single") / "tiny.safetensors")
+
+
+def test_a_file_draws_what_its_folder_draws(
+    tiny_pipeline: Path, whole: Path, tmp_path: Path
+) -> None:
+    settings = settings_alone(tiny_pipeline, tmp_path / "settings")
+    assert recognise(whole).kind == "pipeline file"
+    ours = fitted(whole, tmp_path / "a", config=str(settings))
+    theirs = fitted(tiny_pipeline, tmp_path / "b")
+    drawn, expected = (draw(one).pixels.astype(int) for one in (ours, theirs))
+    assert np.abs(drawn - expected).max() <= 1
+    assert np.ptp(drawn) > 0
+    other = shutil.copytree(settings, tmp_path / "other")
+    scheduler = other / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(scheduler.read_text().replace('"steps_offset": 1', '"steps_offset": 0'))
+    hashes = [TextToImageConfig(model=str(whole), config=str(c)) for c in (settings, other)]
+    assert hashes[0].model_sha256 != hashes[1].model_sha256
+
+
+def test_settings_of_another_model_are_refused(
+    tiny_pipeline: Path, whole: Path, tmp_path: Path
+) -> None:
+    settings = settings_alone(tiny_pipeline, tmp_path / "settings")
+    config = settings / "unet" / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps({**content, "block_out_channels": [16, 32]}))
+    with pytest.raises(InputError, match="cannot be opened") as caught:
+        draw(fitted(whole, tmp_path / "out", config=str(settings)))
+    assert "config: FOLDER" in caught.value.remedy
+    with pytest.raises(InputError, match="holds no pipeline") as caught:
+        TextToImageConfig(model=str(whole), config=str(tmp_path))
+    assert "'config'" in caught.value.rule
+    with pytest.raises(InputError, match="'config' beside"):
+        TextToImageConfig(model=str(tiny_pipeline), config=str(settings))
+
+
+@pytest.mark.parametrize(
+    ("file", "tensor", "layout"),
+    [
+        ("v1-5-pruned", "cond_stage_model.transformer.text_model.final_layer_norm.bias", "sd1"),
+        ("v2-1_768-ema", "cond_stage_model.model.ln_final.bias", "sd2"),
+        ("v2-1_512-ema", "cond_stage_model.model.ln_final.bias", "sd2-base"),
+        ("sd_turbo", "cond_stage_model.model.ln_final.bias", "sd2-turbo"),
+        ("sd_xl_base_1.0", "conditioner.embedders.1.model.ln_final.bias", "sdxl"),
+        ("sd_xl_turbo_1.0", "conditioner.embedders.1.model.ln_final.bias", "sdxl-turbo"),
+    ],
+)
+def test_known_models_bring_no_settings(
+    tmp_path: Path, file: str, tensor: str, layout: str
+) -> None:
+    path = tmp_path / f"{file}.safetensors"
+    save_file({tensor: torch.zeros(1), FIRST_LAYER: torch.zeros(1, 4, 3, 3)}, path)
+    assert layout_of(path) == LAYOUTS / layout
+    config = TextToImageConfig(model=str(path))
+    few = "turbo" in layout
+    assert (config.sampler_steps, config.guidance_scale) == ((4, 0) if few else (30, 2))
+
+
+def test_other_models_ask_for_a_folder_of_settings(tmp_path: Path) -> None:
+    inpainting = {
+        "cond_stage_model.model.ln_final.bias": torch.zeros(1),
+        FIRST_LAYER: torch.zeros(1, 9, 3, 3),
+    }
+    for number, tensors in enumerate(
+        ({"double_blocks.0.img_mod.lin.bias": torch.ones(1)}, inpainting)
+    ):
+        path = tmp_path / f"{number}.safetensors"
+        save_file(tensors, path)
+        with pytest.raises(InputError, match="are not known") as caught:
+            TextToImageConfig(model=str(path))
+        assert "config: FOLDER" in caught.value.remedy
+    pickled = tmp_path / "v1-5.ckpt"
+    pickled.write_bytes(b"any code")
+    with pytest.raises(InputError, match="another format") as caught:
+        TextToImageConfig(model=str(pickled))
+    assert "one file of safetensors" in caught.value.rule
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "sd1",
+        pytest.param("sd2", marks=pytest.mark.slow),
+        pytest.param("sd2-base", marks=pytest.mark.slow),
+        pytest.param("sd2-turbo", marks=pytest.mark.slow),
+        pytest.param("sdxl", marks=pytest.mark.slow),
+        pytest.param("sdxl-turbo", marks=pytest.mark.slow),
+    ],
+)
+def test_settings_that_come_with_the_package_are_of_the_published_size(layout: str) -> None:
+    import diffusers
+    import transformers
+
+    index = json.loads((LAYOUTS / layout / "model_index.json").read_text())
+    for part, millions in MILLIONS[layout].items():
+        library, name = index[part]
+        content = json.loads((LAYOUTS / layout / part / "config.json").read_text())
+        with torch.device("meta"):
+            if library == "diffusers":
+                model = getattr(diffusers, name).from_config(content)
+            else:
+                kind = getattr(transformers, name)
+                model = kind(kind.config_class.from_dict(content))
+        weights = sum(one.numel() for one in model.parameters())
+        assert weights / 1e6 == pytest.approx(millions, abs=0.1), part
+    kind = getattr(diffusers, index["scheduler"][1])
+    scheduler = kind.from_config(
+        json.loads((LAYOUTS / layout / "scheduler" / "scheduler_config.json").read_text())
+    )
+    assert scheduler.config.num_train_timesteps == 1000
+
+
+def test_words_are_read_as_openai_reads_them() -> None:
+    from open_clip import SimpleTokenizer
+
+    tokenizer = clip_tokenizer(LAYOUTS / "sd1" / "tokenizer")
+    for text in ("a photo of a Great Spotted Woodpecker, 1920s – naïve café", "über 32×32 px's"):
+        ids = tokenizer(text, padding="max_length", truncation=True)["input_ids"]
+        theirs = SimpleTokenizer()(text)[0].tolist()
+        end = theirs.index(49407) + 1
+        assert ids[:end] == theirs[:end]
+        assert len(ids) == 77
+        assert set(ids[end:]) == {49407}
+    assert lost_words(LAYOUTS / "sdxl", "word " * 75) == ""
+    assert lost_words(LAYOUTS / "sdxl", "word " * 76) == "word"
