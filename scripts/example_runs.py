@@ -30,7 +30,7 @@ import pandas as pd
 from synthlift import __version__
 from synthlift.api.classifying import ARM, MODELS
 from synthlift.api.images import GENERATORS, read_component
-from synthlift.api.run_folder import read_results
+from synthlift.api.run_folder import REPORT, read_results
 from synthlift.api.training_sets import VERDICTS
 from synthlift.registry import descriptor
 from synthlift.store import Store
@@ -39,8 +39,8 @@ from synthlift.web.examples import EXAMPLES
 from synthlift.web.shipped import FACTS, FILES, PLACE, RUN, STORE, STUDIES, TEXTS, Made
 
 TIMES = "time.json"
-LEFT_OUT = frozenset((STATUS, PROGRESS, TRAINING))
-"""Of the run folder: a process that has ended, and what only the page of a job shows."""
+LEFT_OUT = frozenset((REPORT, STATUS, PROGRESS, TRAINING))
+"""Of the run folder: what is written anew, a process that ended, what the page of a job shows."""
 # Pictures are runs of bytes whose places count little and whose neighbours tell much.
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 4, "lp": 0, "pb": 0}]
 _PROGRAM = "from synthlift.cli import main; main()"

@@ -6,7 +6,8 @@ trained on drawings of the digits that were held out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
@@ -30,15 +31,24 @@ from synthlift.types import UInt8
 TRAITS = ("word", "colour", "slant", "thickness", "background")
 
 
-def fresh_drawings(count: int, *, seed: int, held_out: bool = True) -> tuple[UInt8, list[Traits]]:
-    """Draw anew, from held-out digits or from those that the models learnt from."""
+def fresh_drawings(
+    count: int, *, seed: int, held_out: bool = True, shown: Mapping[str, str] | None = None
+) -> tuple[UInt8, list[Traits]]:
+    """Draw anew, from held-out digits or from those that the models learnt from.
+
+    Args:
+        count: how many.
+        seed: of everything.
+        held_out: which digits.
+        shown: traits that all have; the others are random.
+    """
     rng = np.random.default_rng(seed)
     strokes, digits = digit_strokes()
     rows = np.arange(len(digits))
     allowed = rows >= len(digits) - HELD_OUT if held_out else rows < len(digits) - HELD_OUT
     pictures, traits = [], []
     for _ in range(count):
-        one = random_traits(rng)
+        one = replace(random_traits(rng), **(shown or {}))
         if one.word in DIGITS:
             fitting = rows[allowed & (np.array(digits) == DIGITS.index(one.word))]
             lines = strokes[int(rng.choice(fitting))]
@@ -84,7 +94,7 @@ def _form(pictures: UInt8) -> dict[str, np.ndarray]:
     ink = np.clip(away / np.maximum(strongest, 1), 0, 1)
     weight = (ink**4)[..., None]
     colour = (pixels * weight).sum((1, 2)) / np.maximum(weight.sum((1, 2)), 1e-6)
-    blurred = ndimage.gaussian_filter(_centred(ink), (0, 1.2, 1.2))[:, ::2, ::2]
+    blurred = ndimage.gaussian_filter(centred(ink), (0, 1.2, 1.2))[:, ::2, ::2]
     form = blurred.reshape(len(pictures), -1)
     form = form / np.maximum(np.linalg.norm(form, axis=1, keepdims=True), 1e-6)
     deep = np.stack([ndimage.distance_transform_edt(one > 0.5) for one in ink])
@@ -101,7 +111,7 @@ def _form(pictures: UInt8) -> dict[str, np.ndarray]:
     }
 
 
-def _centred(ink: np.ndarray) -> np.ndarray:
+def centred(ink: np.ndarray) -> np.ndarray:
     """Each drawing with its centre of mass in the middle."""
     moved = []
     for one in ink:

@@ -3,7 +3,7 @@
 An archive is one compressed stream, since generated pictures repeat backgrounds of real ones::
 
     example.json    what made it
-    run/…           the run folder
+    run/…           the run folder, but for the report, which this version writes
     store/…         of its store, what pages read
 
 In its texts a mark stands for every place; unpacked, they name places of this machine. The run has
@@ -12,7 +12,6 @@ a store of its own, so that nothing of another machine gets among the results th
 
 from __future__ import annotations
 
-import html
 import json
 import logging
 import re
@@ -34,6 +33,7 @@ from synthlift.api.classifying import kept_models
 from synthlift.api.images import GENERATORS, read_component
 from synthlift.api.run_folder import read_results
 from synthlift.errors import InputError
+from synthlift.reporting import write_report
 from synthlift.study.folder import run_facts
 
 STUDIES = Path(__file__).parent / "studies"
@@ -41,7 +41,7 @@ STUDIES = Path(__file__).parent / "studies"
 FACTS, RUN, STORE = "example.json", "run", "store"
 PLACE, FILES = "/@example@", "/@studies@"
 """Marks of the folder of an example and of that of the study files."""
-TEXTS = frozenset((".json", ".jsonl", ".yaml", ".html"))
+TEXTS = frozenset((".json", ".jsonl", ".yaml"))
 """Endings of files that may name places."""
 _MARKED = re.compile(rf"({PLACE}|{FILES})((?:/[\w.-]+)*)")
 _LOG = logging.getLogger("synthlift.web")
@@ -102,6 +102,7 @@ def provide(archive: Path, place: Path) -> bool:
             unpack(archive, fresh, place=place)
             if not _readable(fresh):
                 return False
+            write_report(read_results(fresh / RUN), fresh / RUN)
             if place.exists():
                 place.rename(old)
             fresh.rename(place)
@@ -166,12 +167,10 @@ class Places:
         elif suffix == ".jsonl":
             lines = (self._told(json.loads(line)) for line in text.splitlines())
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        elif suffix == ".yaml":
+        else:
             told = self._told(yaml.safe_load(text))
             head = text.partition("\n")[0] + "\n" if text.startswith("#") else ""
             text = head + yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
-        else:  # a page names places in commands only
-            text = self._filled(text, lambda path: html.escape(shlex.quote(path)))
         return text.encode()
 
     def _told(self, value: Any) -> Any:

@@ -17,6 +17,7 @@ import yaml
 
 from synthlift.api.run_folder import load
 from synthlift.api.sources import ask
+from synthlift.reporting.pages import script_digest
 from synthlift.spec.results import SCHEMA_VERSION
 from synthlift.web import Settings, create_app, shipped
 from synthlift.web.context import Context
@@ -56,7 +57,9 @@ def test_a_run_names_places_of_this_machine_wherever_that_is(tmp_path: Path) -> 
     words = shlex.split(facts["command"])
     assert words[2] == str(EXAMPLES["digits"].file)
     assert Path(words[2]).is_file()
-    assert "&amp; ünusual: #place" in (run / "report.html").read_text()
+    report = (run / "report.html").read_text()
+    assert "&amp; ünusual: #place" in report
+    assert script_digest() in report, "pages let the script of this version's reports run"
     assert yaml.safe_load((run / "study.yaml").read_text())["name"] == "Digits"
     for line in (run / "log.jsonl").read_text().splitlines():
         json.loads(line)
