@@ -13,7 +13,7 @@ from synthlift.store import Artefact
 from synthlift.study.components import settings_of
 from synthlift.study.gate import pastes
 from synthlift.study.membership import membership_results
-from synthlift.study.pools import fits_of
+from synthlift.study.pools import fits_of, spent_on
 from synthlift.study.realism import energy_kwh, quality_results
 from synthlift.study.work import Work
 
@@ -52,7 +52,7 @@ def generator_results(
                 images_per_second=images / seconds if seconds else None,
                 fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
                 energy_kwh=energy_kwh(pools),
-                cost_at_least=any(one.at_least for pool in pools for one in pool.spent()),
+                cost_at_least=any(one.at_least for one in spent_on(pools)),
                 quality=quality_results(quality.get(component.title, [])),
                 membership=membership_results(membership.get(component.title, [])),
                 history=_history(facts),
