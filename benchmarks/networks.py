@@ -1,10 +1,10 @@
 """Whose U-Net the flow should have: ours, ours compiled, or that of diffusers.
 
-All learn the same images of 32 × 32 pixels with the same loss, optimiser and batches of 64, on one
-thread, for the same seconds of the process; then the loss on images that none has seen is compared.
-The U-Net of diffusers (``UNet2DModel``) comes with our widths, on patches of 2 × 2 pixels as ours
-and on pixels as it is mostly used. ``torch.compile`` is timed without what earlier runs left behind,
-by the clock, since it compiles in processes of its own.
+All learn the same images of 32 × 32 pixels with the same loss, optimiser and batches of 64, on
+one thread, for the same seconds of the process; then the loss on images that none has seen is
+compared. The U-Net of diffusers (``UNet2DModel``) comes with our widths, on patches of 2 × 2
+pixels as ours and on pixels as it is mostly used. ``torch.compile`` is timed without what earlier
+runs left behind, by the clock, since it compiles in processes of its own.
 
 The folder has one sub-folder a class, such as CIFAR-10 unpacked.
 
