@@ -179,3 +179,17 @@ def test_attributes_of_prompts_are_those_of_the_own_training_set(
         train = split[(split["draw"] == fold) & (split["part"] == "train")]
         known = {f"a {tones[Path(str(row.id)).name]} {row.label}" for row in train.itertuples()}
         assert prompts <= known
+
+
+def test_plan_counts_the_time_that_sampling_takes(
+    source: Path, tiny_pipeline: Path, ran: Ran
+) -> None:
+    def seconds(multiple: float) -> float:
+        study = prompted(source, tiny_pipeline, arms=["real", {**MIXED, "multiples": [multiple]}])
+        with home_of(ran.folder.parent) as store:
+            planned = api.plan(study, store=store, workers=1)
+        assert not any("text_to_image" in name for name in planned["steps"])
+        return float(planned["seconds"])
+
+    # The speed of both is the same measurement; no model of an arm takes longer for it.
+    assert seconds(50) > 1.5 * seconds(1)
