@@ -107,7 +107,7 @@ def test_cells_that_no_training_image_shows_are_filled_where_asked(
 def test_the_report_tells_of_cells_and_of_how_many_images_they_had(ran: Ran) -> None:
     subgroups = {(one["attribute"], one["value"]) for one in ran.results["subgroups"]}
     train = train_cells(ran)
-    for (label, tone), _ in train.items():
+    for label, tone in train.index.tolist():
         assert ("class × tone", f"{label}, tone {tone}") in subgroups
     how_many = {v for name, v in subgroups if name == "training images of class × tone"}
     assert how_many <= {"0", "below 5", "5 to 20", "20 to 100"}
