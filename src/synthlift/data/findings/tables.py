@@ -115,7 +115,7 @@ def design_table(
                 "letter": letter,
                 "kind": kind,
                 "chosen": kind == chosen,
-                "minimal_detectable_effect": effect if np.isfinite(effect) else None,
+                "minimal_detectable_effect": effect,
                 "classes": [
                     {name: one[name] for name in ("name", "test_groups", "wilson_width")}
                     for one in tested

@@ -81,7 +81,9 @@ def warnings(facts: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     if small and not facts["problem"]:
         lines.append(f"too few test images to judge alone: {_listed(small)}")
     effect = facts["minimal_detectable_effect"]
-    if effect and effect["value"] > _LARGE_EFFECT:
+    if effect and effect["value"] is None:
+        lines.append("no difference can be found: a class has no test image")
+    elif effect and effect["value"] > _LARGE_EFFECT:
         lines.append(
             f"differences below about {100 * effect['value']:.1f} points of balanced accuracy "
             "will hardly be found"
