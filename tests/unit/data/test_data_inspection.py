@@ -74,8 +74,8 @@ def test_a_small_folder_is_told_the_truth(tmp_path: Path) -> None:
 
 
 def test_a_class_without_a_test_image_allows_no_difference(tmp_path: Path) -> None:
-    draw_classes(tmp_path / "pets" / "train", {"cat": 9, "dog": 9, "eel": 9})
-    draw_classes(tmp_path / "pets" / "test", {"cat": 9, "dog": 9})
+    trained = {f"train/{name}": 9 for name in ("cat", "dog", "eel")}
+    draw_classes(tmp_path / "pets", {**trained, "test/cat": 9, "test/dog": 9})
     facts = inspect(tmp_path, "pets")
     assert facts["minimal_detectable_effect"]["value"] is None
     assert "Infinity" not in json.dumps(facts)
