@@ -90,7 +90,8 @@ def test_cells_that_no_training_image_shows_are_filled_where_asked(
 ) -> None:
     target = {**CELLS, "unseen": True}
     arms = ["real", "augmented", {"kind": "targeted", "target": target}]
-    ran = run(cell_study(source, arms=arms), home=home, out="unseen")
+    curation = [{"kind": "class_agreement", "keep": 0.75}]
+    ran = run(cell_study(source, arms=arms, curation=curation), home=home, out="unseen")
     assert not ran.computed("fit")
     cells = ran.results["counts"]["per_cell"]
     largest = max(cell["train"] for cell in cells.values())
@@ -102,6 +103,13 @@ def test_cells_that_no_training_image_shows_are_filled_where_asked(
     made = [dict(i.attributes)["tone"] for i in data.images if i.origin == "synthetic"]
     assert sum(cell["train"] for cell in cells.values()) + len(made) == 6 * largest
     assert "dark" in made
+    # No cell starves, whatever the classifier makes of what it never saw.
+    told = pd.read_parquet(ran.folder / "verdicts.parquet")
+    first = told[(told["index"] < 64) & (told["attributes"] != "{}")]
+    rejected = first["rejected_by"] == "class_agreement"
+    shares = rejected.groupby([first["fit"], first["label"], first["attributes"]]).mean()
+    assert len(shares) == 6 * 2
+    assert shares.to_numpy() == pytest.approx(0.25, abs=0.02)
 
 
 def test_the_report_tells_of_cells_and_of_how_many_images_they_had(ran: Ran) -> None:

@@ -193,7 +193,12 @@ def _sample_and_judge(
             if pool.fitted.key not in references:
                 references[pool.fitted.key] = _first_keys(session, pool, plan, halvings)
             chunks.append(asked)
-            known = references[pool.fitted.key]
+            known = list(references[pool.fitted.key])
+            if stream.cell.attributes:
+                # A cell is its own measure: a classifier that never saw an image of it would
+                # reject all of them beside what it knows of the class.
+                own = _sample_request(session, pool, plan, ("train", stream.cell, 0), halvings)
+                known[stream.cell.label] = own.key
             verdicts.append(_judge_request(session, pool, asked, known))
         return [*chunks, *verdicts]
 
