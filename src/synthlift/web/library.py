@@ -15,7 +15,7 @@ from typing import Any
 
 from synthlift.api.classifying import KeptModel, kept_models
 from synthlift.api.images import GENERATORS, read_component
-from synthlift.api.run_folder import REPORT, read_results
+from synthlift.api.run_folder import read_results
 from synthlift.api.varying import why_not_from_a_picture
 from synthlift.errors import InputError
 from synthlift.spec.results import Results
@@ -61,11 +61,6 @@ class Finished:
     id: str
     path: Path
     results: Results
-
-    @property
-    def report(self) -> Path:
-        """Its report."""
-        return self.path / REPORT
 
     @cached_property
     def models(self) -> list[KeptModel]:
