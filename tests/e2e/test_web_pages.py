@@ -446,5 +446,20 @@ def test_an_uploaded_zip_is_inspected_by_a_command(server: Server, home: Path) -
     code, page, headers = server.ask("GET", job["page"])
     assert code == 200
     assert b"What is in these images?" in page
+    assert b"Read from <code>mine/mine</code>" in page
+    assert str(server.home).encode() not in page
     assert headers["Content-Security-Policy"].startswith("sandbox")
     assert server.ask("DELETE", f"/api/v1/data/{data['id']}")[0] == 200
+
+
+def test_what_is_wrong_with_an_upload_is_said_without_a_place_of_the_server(
+    server: Server,
+) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("leaves/only/1.png", b"none")
+    data = server.send("/api/v1/data", "archive", ("mine.zip", stream.getvalue()))[1]
+    job = server.ask("POST", "/api/v1/inspections", {"data": data["id"]})[1]
+    job = server.until(f"/api/v1/jobs/{job['id']}", lambda one: one["state"] == "failed")
+    assert job["error"].startswith("'mine/leaves/only' holds images but no sub-folders")
+    assert str(server.home) not in json.dumps(job)

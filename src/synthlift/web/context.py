@@ -19,6 +19,7 @@ from synthlift.web.inference.client import Inference
 from synthlift.web.jobs.runner import Runner
 from synthlift.web.jobs.table import JobTable
 from synthlift.web.library import Library
+from synthlift.web.places import Places
 from synthlift.web.pools import Pools
 from synthlift.web.settings import Settings
 from synthlift.web.streams import Streams
@@ -39,6 +40,7 @@ class Context:
         inference, generations: what draws and classifies.
         galleries, blind, pools: what people look at and judge.
         streams: pages that are kept informed.
+        places: takes places of this machine out of what is served.
         unpacking: set while the examples are unpacked.
     """
 
@@ -53,6 +55,7 @@ class Context:
     blind: BlindTests
     pools: Pools
     streams: Streams
+    places: Places
     unpacking: threading.Event = field(default_factory=threading.Event)
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -82,6 +85,7 @@ class Context:
             blind=BlindTests(settings.home / "blind-tests", most=settings.blind_tests),
             pools=Pools(settings.home / "pools"),
             streams=Streams(settings.streams),
+            places=Places(settings),
         )
 
     def start(self) -> None:

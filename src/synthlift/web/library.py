@@ -56,11 +56,19 @@ class KeptGenerator:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run; everything but the results is read when it is first asked for."""
+    """A finished run; everything but the results is read when it is first asked for.
+
+    Attributes:
+        id: says nothing of where it lies.
+        path: its folder.
+        results: of its study.
+        delivered: whether it came with the package.
+    """
 
     id: str
     path: Path
     results: Results
+    delivered: bool = False
 
     @cached_property
     def models(self) -> list[KeptModel]:
@@ -175,7 +183,8 @@ class Library:
         with self._lock:
             known = self._read.get(path)
             if known is None or known[0] != changed:
-                known = (changed, Finished(name, path, read_results(path)))
+                ours = path.is_relative_to(self.settings.examples_folder.resolve())
+                known = (changed, Finished(name, path, read_results(path), delivered=ours))
                 self._read[path] = known
         return known[1]
 

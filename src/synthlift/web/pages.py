@@ -10,7 +10,6 @@ from flask import (
     redirect,
     render_template,
     request,
-    send_file,
     session,
     url_for,
 )
@@ -147,7 +146,9 @@ def _sandboxed(folder: Path, name: str) -> Response:
     file = (folder / name).resolve()
     if not file.is_file() or file.parent != folder.resolve():
         raise MissingError(name)
-    response = send_file(file, mimetype="text/html")
+    page = file.read_bytes().decode("utf-8", "surrogateescape")
+    said = context().places.hidden(page).encode("utf-8", "surrogateescape")
+    response = Response(said, mimetype="text/html")
     response.headers["Content-Security-Policy"] = report_policy()
     return response
 
