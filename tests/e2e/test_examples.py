@@ -51,6 +51,19 @@ def test_a_leaf_is_pasted_from_the_pictures_that_came_along(
     assert Image.open(io.BytesIO(server.images(made)[0])).size == (64, 64)
 
 
+def test_what_a_generator_cannot_draw_is_offered_last_and_said(
+    server: Server, runs: dict[str, str]
+) -> None:
+    (generator,) = server.ask("GET", f"/api/v1/runs/{runs['leaves']}")[1]["generators"]
+    assert generator["classes"][-1] == "bare"
+    assert generator["classes"][:-1] == ["beech", "ginkgo", "lime", "maple", "oak", "willow"]
+    with chromium() as browser, page_of(browser) as page:
+        page.goto(f"{server.address}/generate?run={runs['leaves']}")
+        page.get_by_label("What to draw").select_option("bare")
+        page.get_by_role("button", name="Generate").click()
+        page.get_by_text("can make no image of class bare").wait_for()
+
+
 def test_a_leaf_is_classified_with_what_it_is_most_like(
     server: Server, runs: dict[str, str]
 ) -> None:

@@ -64,6 +64,7 @@ class Context:
         """Everything for these settings; no process is started yet."""
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.home.chmod(0o700)
+        settings.pictures_folder.mkdir(exist_ok=True, mode=0o700)
         inference = Inference(
             device=settings.device,
             answer_seconds=settings.answer_seconds,

@@ -119,8 +119,8 @@ const Synthlift = (() => {
   const wanted = (name) => new URLSearchParams(location.search).get(name);
   const several = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
 
-  // A study in a list, told from others of its name.
-  const named = (run) => `${run.name}, ${run.created.slice(0, 10)}${run.delivered ? ", delivered with Synthlift" : ""}`;
+  // A study in a list; what came with Synthlift is told from the same one computed here.
+  const named = (run) => `${run.name}${run.delivered ? " (delivered)" : ""}, ${run.created.slice(0, 10)}`;
 
   // Fills the list of studies with those that a page can work with, as soon as there is one.
   async function offerRuns(suits) {
