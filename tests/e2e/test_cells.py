@@ -18,17 +18,19 @@ from tests.e2e.tiny import FLOW, GAUSSIAN, Ran, draw_folder, home_of, run, study
 
 CELLS = {"cells": ["label", "tone"], "fill_to": "largest"}
 ARM = "targeted-fill_label+tone_to_largest@1+rival"
+UNSEEN = "targeted-fill_label+tone_to_largest_with_unseen@1+rival"
+NEVER_DARK = "disc"
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn images, every third one inverted; a table says which."""
+    """Drawn images, every third one inverted, but none of one class; a table says which."""
     folder = draw_folder(tmp_path_factory.mktemp("drawn"))
     with (folder / "tones.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["file", "tone"])
         for row, path in enumerate(sorted(folder.glob("*/*.png"))):
-            dark = row % 3 == 0
+            dark = row % 3 == 0 and path.parent.name != NEVER_DARK
             if dark:
                 with Image.open(path) as opened:
                     inverted = 255 - np.asarray(opened)
@@ -70,7 +72,7 @@ def train_cells(ran: Ran) -> pd.Series[int]:
 
 def test_every_cell_is_filled_to_the_largest(ran: Ran) -> None:
     cells = ran.results["counts"]["per_cell"]
-    assert len(cells) == 6
+    assert len(cells) == 5
     largest = max(cell["train"] for cell in cells.values())
     train = train_cells(ran)
     assert train.max() == largest
@@ -81,6 +83,36 @@ def test_every_cell_is_filled_to_the_largest(ran: Ran) -> None:
     ).value_counts()
     missing = largest - train
     assert made.to_dict() == missing[missing > 0].to_dict()
+
+
+def test_cells_that_no_training_image_shows_are_filled_where_asked(
+    source: Path, home: Path
+) -> None:
+    target = {**CELLS, "unseen": True}
+    arms = ["real", "augmented", {"kind": "targeted", "target": target}]
+    ran = run(cell_study(source, arms=arms), home=home, out="unseen")
+    assert not ran.computed("fit")
+    cells = ran.results["counts"]["per_cell"]
+    largest = max(cell["train"] for cell in cells.values())
+    lacking = f"{NEVER_DARK}, tone dark"
+    assert cells[lacking]["train"] == 0
+    assert cells[lacking]["kept"] >= largest
+    with home_of(home):
+        data = api.load(ran.folder).dataset(UNSEEN)
+    made = [dict(i.attributes)["tone"] for i in data.images if i.origin == "synthetic"]
+    assert sum(cell["train"] for cell in cells.values()) + len(made) == 6 * largest
+    assert "dark" in made
+
+
+def test_the_report_tells_of_cells_and_of_how_many_images_they_had(ran: Ran) -> None:
+    subgroups = {(one["attribute"], one["value"]) for one in ran.results["subgroups"]}
+    train = train_cells(ran)
+    for label, tone in train.index.tolist():
+        assert ("class × tone", f"{label}, tone {tone}") in subgroups
+    how_many = {v for name, v in subgroups if name == "training images of class × tone"}
+    assert how_many <= {"0", "below 5", "5 to 20", "20 to 100"}
+    page = (ran.folder / "report.html").read_text()
+    assert "training images of class × tone" in page
 
 
 def test_an_arm_of_cells_trains_on_what_it_asked_for(ran: Ran) -> None:

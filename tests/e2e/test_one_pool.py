@@ -16,6 +16,7 @@ from tests.e2e.tiny import Ran, comparable, home_of, run, study_of
 __all__ = ["source"]  # the folder of drawn images and the table beside it
 
 ARM = "mixed@0.5+rival"
+MIXED = {"kind": "mixed", "multiples": [0.5], "recipes": ["best_rival"]}
 CLASSES = 3
 
 
@@ -30,6 +31,8 @@ def prompting(model: Path, **changes: Any) -> dict[str, Any]:
 
 
 def prompted(source: Path, model: Path, **changes: Any) -> Study:
+    arms = ["real", "augmented", {**MIXED, "multiples": [0.5, 1]}]
+    changes = {"arms": arms, **changes}
     return study_of(source, generators=[prompting(model)], replicates=4, **changes)
 
 
@@ -60,25 +63,42 @@ def test_replicates_are_the_rows_and_the_verdict_says_given_what(ran: Ran) -> No
     assert "one pool for all" in (ran.folder / "report.html").read_text()
 
 
-def test_every_replicate_can_be_exported(ran: Ran, tmp_path: Path) -> None:
-    made = []
-    for replicate in (0, 1):
-        out = tmp_path / str(replicate)
-        with home_of(ran.folder.parent):
-            api.export(
-                ran.folder,
-                arm=ARM,
-                out=out,
-                form="csv",
-                replicate=replicate,
-                synthetic_only=True,
-                accept_copies=True,
-            )
-        table = pd.read_csv(out / "metadata.csv")
-        made.append(sorted(path.read_bytes() for path in (out / "images").rglob("*.png")))
-        assert len(made[-1]) == len(table) > 0
-        assert "which learns nothing" in (out / "DATA_CARD.md").read_text()
-    assert made[0] == made[1]
+def exported(ran: Ran, out: Path, *, arm: str, replicate: int) -> set[bytes]:
+    with home_of(ran.folder.parent):
+        api.export(
+            ran.folder,
+            arm=arm,
+            out=out,
+            form="csv",
+            replicate=replicate,
+            synthetic_only=True,
+            accept_copies=True,
+        )
+    table = pd.read_csv(out / "metadata.csv")
+    images = {path.read_bytes() for path in (out / "images").rglob("*.png")}
+    assert len(images) == len(table) > 0
+    assert "which learns nothing" in (out / "DATA_CARD.md").read_text()
+    return images
+
+
+def test_every_replicate_draws_its_own_nested_sets_from_the_pool(ran: Ran, tmp_path: Path) -> None:
+    half, whole = (
+        [exported(ran, tmp_path / f"{arm}{r}", arm=arm, replicate=r) for r in (0, 1)]
+        for arm in (ARM, "mixed@1+rival")
+    )
+    assert half[0] != half[1]
+    assert len(half[0]) == len(half[1]) == len(whole[0]) // 2
+    for smaller, larger in zip(half, whole, strict=True):
+        assert smaller < larger
+
+
+def test_the_export_names_the_images_of_the_model_itself(ran: Ran, tmp_path: Path) -> None:
+    with home_of(ran.folder.parent):
+        done = api.export(
+            ran.folder, arm=ARM, out=tmp_path / "out", replicate=1, accept_copies=True
+        )
+    # The model is found by the images that it was trained on.
+    assert done.model == f"the model of arm '{ARM}', replicate 2"
 
 
 @pytest.mark.slow
@@ -94,11 +114,10 @@ def test_workers_do_not_change_a_bit(
 def test_beside_a_generator_that_learns_the_fits_are_the_rows(
     source: Path, tiny_pipeline: Path, ran: Ran
 ) -> None:
-    mixed = {"kind": "mixed", "multiples": [0.5], "recipes": ["best_rival"]}
     study = prompted(
         source,
         tiny_pipeline,
-        arms=["real", "augmented", mixed, {**mixed, "generator": "class_gaussian"}],
+        arms=["real", "augmented", MIXED, {**MIXED, "generator": "class_gaussian"}],
     )
     learner = {"kind": "class_gaussian"}
     study = study.model_copy(
@@ -160,3 +179,17 @@ def test_attributes_of_prompts_are_those_of_the_own_training_set(
         train = split[(split["draw"] == fold) & (split["part"] == "train")]
         known = {f"a {tones[Path(str(row.id)).name]} {row.label}" for row in train.itertuples()}
         assert prompts <= known
+
+
+def test_plan_counts_the_time_that_sampling_takes(
+    source: Path, tiny_pipeline: Path, ran: Ran
+) -> None:
+    def seconds(multiple: float) -> float:
+        study = prompted(source, tiny_pipeline, arms=["real", {**MIXED, "multiples": [multiple]}])
+        with home_of(ran.folder.parent) as store:
+            planned = api.plan(study, store=store, workers=1)
+        assert not any("text_to_image" in name for name in planned["steps"])
+        return float(planned["seconds"])
+
+    # The speed of both is the same measurement; no model of an arm takes longer for it.
+    assert seconds(50) > 1.5 * seconds(1)

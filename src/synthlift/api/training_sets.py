@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthlift.errors import InputError
+from synthlift.seeds import generator_for
 from synthlift.spec.arms import Arm
 from synthlift.spec.people import HandVerdict, in_force
 from synthlift.spec.targets import SOURCES, Cell, grouped
@@ -18,6 +19,7 @@ from synthlift.store.keys import canonical
 from synthlift.study.aiming import decision_name, read_weights
 from synthlift.study.layout import wanted_images
 from synthlift.study.modelling import from_hard_cases
+from synthlift.study.sharing import set_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +155,7 @@ def arm_images(
     if part == "validation":
         return real
     hands = in_force(run.path) if by_hand else {}
-    synthetic = _synthetic(run, arm, fit, rows, hands) if arm.uses_synthetic else []
+    synthetic = _synthetic(run, arm, fit, rows, hands, replicate) if arm.uses_synthetic else []
     return synthetic if arm.regime == "synthetic_only" else [*real, *synthetic]
 
 
@@ -187,26 +189,41 @@ def _wanted(
 
 
 def _synthetic(
-    run: Run, arm: Arm, fit: int, rows: pd.DataFrame, hands: Mapping[str, HandVerdict]
+    run: Run,
+    arm: Arm,
+    fit: int,
+    rows: pd.DataFrame,
+    hands: Mapping[str, HandVerdict],
+    replicate: int,
 ) -> list[ArmImage]:
+    import pandas as pd
+
     classes = run.results.study.classes
     census = _census(rows[rows["part"] == "train"], arm, classes)
     table = verdicts(run)
     table = table[(table["generator"] == arm.generator) & (table["fit"] == fit)]
     wanted = _wanted(run, arm, census, draw=int(rows["draw"].iloc[0]), table=table)
+    seed = set_seed(run.study.seed, arm.generator or "", replicate)
+    drawn = any(one.name == arm.generator and one.one_pool for one in run.results.generators)
     images: list[ArmImage] = []
     for cell, count in wanted.items():
         label, asked = classes[cell.label], dict(cell.attributes)
         stream = table[(table["label"] == label) & (table["attributes"] == canonical(asked))]
         stream = stream.sort_values("index")
+        usable = stream["kept"] if arm.curated else stream["kept"] | True
+        if drawn:
+            # What people put back comes first, since it has no place in the order of the draw.
+            kept = stream[usable]
+            order = generator_for(seed, *cell.seed_parts).permutation(len(kept))
+            stream = pd.concat([stream[~usable], kept.iloc[order]])
         if not hands:
-            stream = (stream[stream["kept"]] if arm.curated else stream).head(count)
+            stream = stream[usable.loc[stream.index]].head(count)
         found = (
             (synthetic_image(row, attributes=asked), bool(row["kept"]) or not arm.curated)
             for row in stream.to_dict("records")
         )
-        usable = (image for image, kept in found if _counts(image, kept, hands))
-        images.extend(islice(usable, count))
+        counted = (image for image, kept in found if _counts(image, kept, hands))
+        images.extend(sorted(islice(counted, count), key=lambda image: image.index))
     return images
 
 

@@ -85,7 +85,7 @@ def evaluate_study(predictions: Predictions, plan: EvaluationPlan) -> Outcome:
         arms=arm_results(predictions, scores, plan),
         classes=classes,
         subgroups=subgroups,
-        gaps=subgroup_gaps(subgroups),
+        gaps=subgroup_gaps(subgroups, scores, plan),
         external=external_results(predictions, plan, scores),
         interaction=_interaction(scores, plan),
         table_3x3=table_3x3(predictions, scores, plan),

@@ -57,9 +57,15 @@ KEPT = 4
 
 
 class Scores(ABC):
-    """What the outcome asks of a design."""
+    """What the outcome asks of a design.
+
+    Attributes:
+        panels: one, or one a fold.
+        test_train_ratio: of folds, images tested over images trained on.
+    """
 
     panels: tuple[Panel, ...]
+    test_train_ratio: float = 0.0
 
     @abstractmethod
     def values(self, arm: str, metric: str, *, of_class: int | None = None) -> Float64:
@@ -292,7 +298,7 @@ class FoldTests(Scores):
     """
 
     def __init__(self, panels: tuple[Panel, ...], *, test_train_ratio: float) -> None:
-        self.panels, self._ratio = panels, test_train_ratio
+        self.panels, self.test_train_ratio = panels, test_train_ratio
 
     @property
     def rows(self) -> int:
@@ -335,7 +341,7 @@ class FoldTests(Scores):
         design = layout(self.whole.labels, self.whole.groups, by="classes" if by is None else by)
         return nadeau_bengio(
             self._combined(coefficients, metric, of_class),
-            test_train_ratio=self._ratio,
+            test_train_ratio=self.test_train_ratio,
             floor=0.0 if metric in LOSSES else design.variance_floor,
         )
 

@@ -19,6 +19,7 @@ from synthlift.evaluation.predictions import Predictions
 from synthlift.evaluation.scores import Scores
 from synthlift.evaluation.verdict import MINIMUM_GROUPS, judge_adjusted
 from synthlift.evaluation.wilson import wilson
+from synthlift.evaluation.worst import worst_change
 from synthlift.spec.facts import Estimate
 from synthlift.spec.results import SubgroupGap, SubgroupVerdict
 from synthlift.types import Strings
@@ -101,7 +102,9 @@ def _level(rows: Predictions, scores: Scores | None, arm: str) -> Estimate:
     return estimate(scores.interval({arm: 1.0}, METRIC), n=groups, share=True)
 
 
-def subgroup_gaps(verdicts: Sequence[SubgroupVerdict]) -> list[SubgroupGap]:
+def subgroup_gaps(
+    verdicts: Sequence[SubgroupVerdict], scores: Scores, plan: EvaluationPlan
+) -> list[SubgroupGap]:
     """Worst value and best minus worst of each attribute, over values that are large enough."""
     found = []
     for attribute in dict.fromkeys(one.attribute for one in verdicts):
@@ -119,6 +122,19 @@ def subgroup_gaps(verdicts: Sequence[SubgroupVerdict]) -> list[SubgroupGap]:
                 worst_accuracy_generative=min(generative.values()),
                 gap_rival=max(rival.values()) - min(rival.values()),
                 gap_generative=max(generative.values()) - min(generative.values()),
+                worst_change=_worst_change(scores, plan, attribute, list(rival)),
             )
         )
     return found
+
+
+def _worst_change(
+    scores: Scores, plan: EvaluationPlan, attribute: str, values: Sequence[str]
+) -> Estimate:
+    known, codes = plan.attributes[attribute], {value: code for code, value in enumerate(values)}
+    parts = [
+        np.array([codes.get(known.get(str(name)) or MISSING, -1) for name in panel.image_ids])
+        for panel in scores.panels
+    ]
+    pair = {"arm": plan.generative, "reference": plan.rival}
+    return estimate(worst_change(scores, parts, **pair, seed=plan.seed), n=scores.whole.group_count)

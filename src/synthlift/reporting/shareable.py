@@ -113,7 +113,8 @@ def without_secrets(results: Results, secrets: Secrets) -> Results:
     study, verdict = results.study, results.verdict
 
     def value_of(attribute: str, value: str) -> str:
-        return secrets.token(value) if (attribute, value) in hidden else value
+        own = secrets.token(value) if (attribute, value) in hidden else value
+        return _cell(own, hidden, secrets)
 
     changes: dict[str, Any] = {
         "study": _study(study, scrub, secrets),

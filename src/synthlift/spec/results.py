@@ -184,7 +184,11 @@ class SubgroupVerdict(Record):
 
 
 class SubgroupGap(Record):
-    """Accuracy of the worst value of an attribute, and best minus worst, with either arm."""
+    """Accuracy of the worst value of an attribute, and best minus worst, with either arm.
+
+    ``worst_change`` is by how much synthetic images raise the accuracy of each model's own worst
+    value, on average over models; the other figures are of accuracies averaged over models.
+    """
 
     attribute: str
     worst_with_rival: str
@@ -193,6 +197,7 @@ class SubgroupGap(Record):
     worst_accuracy_generative: float
     gap_rival: float
     gap_generative: float
+    worst_change: Estimate | None = None
 
 
 class ExternalArm(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -76,6 +77,10 @@ class Target(BaseModel):
         by: how the images that ``fill_to`` amounts to are spread over cells instead: in proportion
             to the ``validation_error`` of the model on real images, or to how many ``hard_cases``
             a cell has, the fifth of training images with the highest loss out of fold.
+        unseen: whether combinations of a class and of values that no training image shows are
+            cells too, where images of the class and of each value are there. Not where some
+            combination cannot be, such as a disease that one sex does not have. The median is that
+            of the others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,6 +88,7 @@ class Target(BaseModel):
     cells: tuple[str, ...] = (LABEL,)
     fill_to: Annotated[int, Field(ge=1)] | Literal["largest", "median"] | None = None
     by: By | None = None
+    unseen: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -106,14 +112,24 @@ class Target(BaseModel):
             )
         return (LABEL, *sorted(set(value) - {LABEL}))
 
+    @model_validator(mode="after")
+    def _unseen_cells_can_be_filled(self) -> Target:
+        if self.unseen and (not self.attributes or self.fill_to is None or self.by is not None):
+            raise ValueError(
+                "'unseen' is for cells of attributes that are filled to a level: write such as "
+                "{cells: [label, sex], fill_to: median, unseen: true}, without 'by'"
+            )
+        return self
+
     @model_serializer
     def _as_short(self) -> str | dict[str, Any]:
         for short, settings in _SHORT.items():
             if self == Target(**settings):
                 return short
         plain = {"cells": list(self.cells), "fill_to": self.fill_to}
-        # A target without 'by' is written as before there was one: its study keeps its key.
-        return plain if self.by is None else {**plain, "by": self.by}
+        # What is left at its default is not written, so that older studies keep their keys.
+        further = {"by": self.by, "unseen": self.unseen or None}
+        return plain | {name: value for name, value in further.items() if value is not None}
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -132,7 +148,8 @@ class Target(BaseModel):
         cells = "+".join(self.cells)
         if self.fill_to is None:
             return f"all_{cells}"
-        return f"fill_{'' if self.cells == (LABEL,) else cells + '_'}to_{self.fill_to}"
+        title = f"fill_{'' if self.cells == (LABEL,) else cells + '_'}to_{self.fill_to}"
+        return f"{title}_with_unseen" if self.unseen else title
 
     def shares(self, counts: Mapping[Cell, int]) -> dict[Cell, int]:
         """Images that each cell would get at a multiple of 1.
@@ -148,7 +165,8 @@ class Target(BaseModel):
             "largest": max(mine.values(), default=0),
             "median": int(np.median(list(mine.values()))) if mine else 0,
         }.get(str(self.fill_to), self.fill_to)
-        return {cell: max(0, int(level) - n) for cell, n in mine.items()}
+        unseen = dict.fromkeys(combinations(mine), 0) if self.unseen else {}
+        return {cell: max(0, int(level) - n) for cell, n in sorted((unseen | mine).items())}
 
 
 ALL, LARGEST, MEDIAN, VALIDATION_ERROR, HARD_CASES = (
@@ -165,6 +183,18 @@ def grouped(counts: Mapping[Cell, int], names: Iterable[str]) -> dict[Cell, int]
         if coarse is not None:
             found[coarse] = found.get(coarse, 0) + count
     return dict(sorted(found.items()))
+
+
+def combinations(cells: Iterable[Cell]) -> list[Cell]:
+    """Every class with every combination of known values, each of which some cell has."""
+    cells = list(cells)
+    labels = sorted({cell.label for cell in cells})
+    values: dict[str, set[str]] = {}
+    for cell in cells:
+        for name, value in cell.attributes:
+            values.setdefault(name, set()).update([value] if value else [])
+    pairs = [[(name, value) for value in sorted(values[name])] for name in sorted(values)]
+    return [Cell(label, chosen) for label in labels for chosen in product(*pairs)]
 
 
 def class_cells(counts: Mapping[int, int]) -> dict[Cell, int]:

@@ -182,6 +182,7 @@ def _fill_in(option: Option, speeds: Speeds) -> Option:
                 name: max(50, round(speed.steps * option.generator_share))
                 for name, speed in speeds.generators.items()
                 if speed.steps
+                if speed.steps
             },
             "training_steps": max(20, round(speeds.training_steps * option.training_share)),
         }

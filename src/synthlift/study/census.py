@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 
 import numpy as np
 
@@ -134,7 +135,10 @@ def require_reachable(
             _require_conditional(arm, generators)
     names = aimed_at(arms)
     rows = usable_rows(store, inventory)
-    number = len(set(zip(rows["label"], *(columns[name] for name in names), strict=True)))
+    cells = set(zip(rows["label"], *(columns[name] for name in names), strict=True))
+    number = len(cells)
+    if any(arm.target.unseen for arm in arms):
+        number = prod(len(set(column)) for column in zip(*cells, strict=True))
     if names and number > LARGEST_NUMBER:
         raise InputError(
             f"the targets of this study make {number} cells of {', '.join(names)}",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from synthlift.spec.facts import Counts
-from synthlift.spec.targets import grouped
+from synthlift.spec.targets import Cell, combinations, grouped
 from synthlift.study.modelling import from_hard_cases
 from synthlift.study.pools import Pool
 from synthlift.study.streams import Stream
@@ -73,21 +73,31 @@ def _sampled(streams: Iterable[Stream]) -> dict[str, float]:
 def _per_cell(work: Work, draws: Sequence[int]) -> dict[str, dict[str, float]]:
     """Cells of attributes that some arm aims at: real training images, generated and kept ones."""
     pools, classes = list(work.pools.values()), work.prepared.opened.classes
-    aims = {arm.target.attributes for arm in work.arms} - {()}
     found: dict[str, dict[str, float]] = {}
-    for names in sorted(aims):
-        counts = [grouped(work.shared.census(draw), names) for draw in draws]
-        for cell in sorted({cell for each in counts for cell in each}):
+    for cells in cell_census(work, draws).values():
+        for cell, train in cells.items():
             streams = (
                 pool.streams[own]
                 for pool in pools
                 for own in (cell, from_hard_cases(cell))
                 if own in pool.streams
             )
-            found[cell.title(classes)] = {
-                "train": float(np.mean([each.get(cell, 0) for each in counts])),
-                **_sampled(streams),
-            }
+            found[cell.title(classes)] = {"train": train, **_sampled(streams)}
+    return found
+
+
+def cell_census(work: Work, draws: Sequence[int]) -> dict[tuple[str, ...], dict[Cell, float]]:
+    """Mean real training images of the cells that arms aim at, by the attributes they are of."""
+    targets = {arm.target for arm in work.arms if arm.target.attributes}
+    found: dict[tuple[str, ...], dict[Cell, float]] = {}
+    for names in sorted({target.attributes for target in targets}):
+        counts = [grouped(work.shared.census(draw), names) for draw in draws]
+        cells = {cell for each in counts for cell in each}
+        if any(target.unseen for target in targets if target.attributes == names):
+            cells |= set(combinations(cells))
+        found[names] = {
+            cell: float(np.mean([each.get(cell, 0) for each in counts])) for cell in sorted(cells)
+        }
     return found
 
 

@@ -18,6 +18,7 @@ from synthlift.store.images import as_inputs
 from synthlift.study.ablation import with_all_filters
 from synthlift.study.beside import notes_beside
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
+from synthlift.study.counting import cell_census
 from synthlift.study.external import External
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import generated_request
@@ -186,16 +187,27 @@ def evaluate(
             "plan": plan,
             "entries": [entry.as_json() for entry in wanted],
             "classes": list(prepared.opened.classes),
+            "cells": _cells(work),
         },
         inputs={
             "inventory": prepared.data["inventory"],
             "predictions": [entry.key for entry in wanted],
         },
         seed=seed_for(study.seed, "evaluation"),
-        version="2",
+        version="3",
         label="statistics",
     )
     return work.session.ask([request])[0]
+
+
+def _cells(work: Work) -> list[dict[str, Any]]:
+    """Attributes that arms aim at cells of, and the training images of each cell."""
+    draws = [replicate.draw for replicate in work.replicates]
+    classes = work.prepared.opened.classes
+    return [
+        {"attributes": names, "train": {cell.title(classes): n for cell, n in counts.items()}}
+        for names, counts in cell_census(work, draws).items()
+    ]
 
 
 def _ratio(work: Work) -> float | None:

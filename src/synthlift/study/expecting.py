@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from synthlift.registry import OnePool
 from synthlift.spec.arms import Arm
 from synthlift.spec.targets import Cell
 from synthlift.study.layout import most_wanted, wanted_images
@@ -33,12 +34,14 @@ class GeneratorSpeed:
         sampled_image: of one image.
         steps: wanted where nothing is cut; 0 = it is not trained in steps.
         monitored_images: that it samples while it trains.
+        one_pool: how far one pool of its images serves, where it learns nothing.
     """
 
     step: float = 0.0
     sampled_image: float = 0.0
     steps: int = 0
     monitored_images: int = 0
+    one_pool: OnePool = "no"
 
 
 @dataclass(frozen=True)
@@ -145,9 +148,15 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     steps = speeds.training_steps * option.training_share
     model = steps * speeds.classifier_step + MODEL_SECONDS
     scorer = model if used else 0
-    training = sampling = 0.0
+    training = sampling = pooled = pooled_inside = 0.0
+    sets = _training_sets(task, option)
     for name in used:
         speed = speeds.generators.get(name, GeneratorSpeed())
+        if speed.one_pool != "no":
+            pool = _images_of(task, arms, name) * speed.sampled_image * 1.1
+            pooled += pool if speed.one_pool == "study" else sets * pool
+            pooled_inside += 0.0 if speed.one_pool == "study" else pool * 2 / 3
+            continue
         training += speed.steps * option.generator_share * speed.step * 1.05 + FIT_SECONDS
         images = speed.monitored_images + _images_of(task, arms, name)
         sampling += images * speed.sampled_image * 1.1
@@ -158,13 +167,13 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     models = option.replicates * len(arms) + _tuning_models(task, option)
     models += trials * _compared_on(task, option) * task.selects
     if any(arm.target.by is not None for arm in arms):
-        models += CHOOSING_FOLDS * _training_sets(task, option)
-    seconds = START_SECONDS + (fit_rounds * fit + models * model) / parallel
+        models += CHOOSING_FOLDS * sets
+    seconds = START_SECONDS + (fit_rounds * fit + pooled + models * model) / parallel
     if not option.chooses_inside:
         return seconds
     # The study up to its choices, on two thirds of every training set, three times.
-    inside = CHOOSING_FOLDS * _training_sets(task, option)
-    third = fit - sampling / 3 if used else 0.0
+    inside = CHOOSING_FOLDS * sets
+    third = fit - sampling / 3 + pooled_inside if used else 0.0
     compared = len(arms) + STRENGTHS_COMPARED - 1 + trials
     return seconds + inside * (third + compared * model) / parallel
 

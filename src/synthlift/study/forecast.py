@@ -61,6 +61,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
             **{
                 f"generator {name}": round(speed.steps * plan.generator_share)
                 for name, speed in speeds.generators.items()
+                if speed.steps
             },
         },
         "seconds": seconds,

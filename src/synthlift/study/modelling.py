@@ -17,6 +17,7 @@ from synthlift.study.layout import FitUnit, Replicate, wanted_images
 from synthlift.study.pools import Pool
 from synthlift.study.pretrained import tuned_classifier
 from synthlift.study.session import Session
+from synthlift.study.sharing import set_seed
 from synthlift.study.stages.models import model_seed
 
 _STAGES = "synthlift.study.stages.models"
@@ -242,7 +243,14 @@ def model_request(
     manifest: list[ManifestEntry] = []
     if pool is not None:
         counts = shared.wanted(arm, replicate.draw)
-        manifest = pool.manifest(counts, curated=arm.curated, without=arm.without)
+        manifest = pool.manifest(
+            counts,
+            curated=arm.curated,
+            without=arm.without,
+            drawn_by=set_seed(session.study.seed, pool.generator, replicate.index)
+            if pool.generator in shared.one_pool
+            else None,
+        )
     elif arm.retrieved:
         counts = shared.wanted(arm, replicate.draw)
         manifest = shared.retrieved[replicate.draw].manifest(counts)

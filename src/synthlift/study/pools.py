@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from synthlift.seeds import generator_for
 from synthlift.spec.targets import Cell
 from synthlift.store import Artefact
 from synthlift.store.images import DataKeys, ManifestEntry
@@ -54,17 +55,30 @@ class Pool:
         yield from (("test", Cell(k), 0) for k in range(len(self.test_chunks)))
 
     def manifest(
-        self, counts: Mapping[Cell, int], *, curated: bool, without: str = ""
+        self,
+        counts: Mapping[Cell, int],
+        *,
+        curated: bool,
+        without: str = "",
+        drawn_by: int | None = None,
     ) -> list[ManifestEntry]:
         """The first ``counts[cell]`` kept (or all) images of each cell, in request order.
 
-        ``without`` a filter, those that it alone rejects are kept, too.
+        Args:
+            counts: how many.
+            curated: kept images only.
+            without: those that this filter alone rejects are kept, too.
+            drawn_by: a seed; the images are then drawn without return from all of the cell, so
+                that several may take sets of their own from one pool, smaller ones within larger
+                ones.
         """
-        return [
-            entry
-            for cell, count in sorted(counts.items())
-            for entry in self.streams[cell].manifest(count, curated=curated, without=without)
-        ]
+        found = []
+        for cell, count in sorted(counts.items()):
+            random = None if drawn_by is None else generator_for(drawn_by, *cell.seed_parts)
+            found += self.streams[cell].manifest(
+                count, curated=curated, without=without, random=random
+            )
+        return found
 
     def test_manifest(self) -> list[ManifestEntry]:
         """All images of the reserved test stream."""

@@ -46,3 +46,8 @@ def pools_in(component: Component, replicates: Iterable[Replicate]) -> int:
 def fit_seed(study_seed: int, generator: str, index: int, *, shared: bool) -> int:
     """The seed of a fit; where a pool is shared, all fits have that of the first."""
     return seed_for(study_seed, "fit", generator, 0 if shared else index)
+
+
+def set_seed(study_seed: int, generator: str, replicate: int) -> int:
+    """What draws the images of a replicate from a pool that replicates share."""
+    return seed_for(study_seed, "set", generator, replicate)

@@ -12,6 +12,7 @@ from synthlift.study.components import resolve_component
 from synthlift.study.expecting import GeneratorSpeed, Speeds
 from synthlift.study.preparation import Opened
 from synthlift.study.session import Session
+from synthlift.study.sharing import one_pool
 from synthlift.study.steps import generator_effort, training_settings
 
 if TYPE_CHECKING:
@@ -86,10 +87,14 @@ def measure(
     speeds: dict[str, GeneratorSpeed] = {}
     for one in generators:
         steps, monitored = generator_effort(one, counts=counts, image_shape=(size, size, channels))
-        # One that is not trained in steps has next to nothing to do before it samples.
-        if steps:
-            taken = seconds("generator_speed", generator=resolve_component("generators", one))
-            speeds[one.title] = GeneratorSpeed(**taken, steps=steps, monitored_images=monitored)
+        pool = one_pool(one)
+        # Others that are not trained in steps have next to nothing to do.
+        if steps or pool != "no":
+            function = "generator_speed" if steps else "sampling_speed"
+            taken = seconds(function, generator=resolve_component("generators", one))
+            speeds[one.title] = GeneratorSpeed(
+                **taken, steps=steps or 0, monitored_images=monitored, one_pool=pool
+            )
     return Speeds(
         classifier_step=found["classifier_step"],
         training_steps=settings.steps,

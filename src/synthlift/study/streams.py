@@ -149,10 +149,24 @@ class Stream:
                 yield Judgement((chunk.key, row), self._names[code], reason)
                 index += 1
 
-    def manifest(self, count: int, *, curated: bool, without: str = "") -> list[ManifestEntry]:
-        """The first ``count`` kept (or all) images, in request order."""
+    def manifest(
+        self,
+        count: int,
+        *,
+        curated: bool,
+        without: str = "",
+        random: np.random.Generator | None = None,
+    ) -> list[ManifestEntry]:
+        """The first ``count`` kept (or all) images, in request order.
+
+        With ``random``, as many are drawn from them without return, so that of equal generators
+        smaller draws are part of larger ones.
+        """
         codes = self.generated(without=without)
-        taken = np.flatnonzero(codes == _KEPT)[:count] if curated else np.arange(len(codes))[:count]
+        found = np.flatnonzero(codes == _KEPT) if curated else np.arange(len(codes))
+        if random is not None:
+            found = random.permutation(found)
+        taken = np.sort(found[:count])
         ends = np.cumsum([chunk.images for chunk in self.chunks])
         entries: list[ManifestEntry] = []
         for chunk, end, rows in zip(

@@ -101,6 +101,37 @@ def test_the_gap_between_values_is_said_for_both_arms(make_table: TableMaker) ->
     assert gap.worst_accuracy_generative > gap.worst_accuracy_rival
 
 
+def test_each_models_own_worst_value_has_an_interval(make_table: TableMaker) -> None:
+    labels, scores = arrays(lift=0.5)
+    (gap,) = outcome(make_table).gaps
+    change = gap.worst_change
+    assert change is not None
+    assert change.low is not None
+    assert change.high is not None
+    large = [SITES == "arm", SITES == "face", SITES == ""]
+
+    def worst(rows: np.ndarray) -> float:
+        drawn = [[[one[rows][m[rows]].mean() for m in large] for one in arm] for arm in scores]
+        least = np.min(drawn, axis=2).mean(axis=1)
+        return float(least[1] - least[0])
+
+    assert change.value == pytest.approx(worst(np.arange(len(labels))), abs=1e-9)
+    rng = np.random.default_rng(0)
+    again = [
+        worst(
+            np.concatenate(
+                [rng.choice(np.flatnonzero(labels == k), (labels == k).sum()) for k in range(3)]
+            )
+        )
+        for _ in range(400)
+    ]
+    half = (change.high - change.low) / 2
+    assert half == pytest.approx(1.98 * np.std(again), rel=0.25)
+    (crossed,) = outcome(make_table, folds=True).gaps
+    assert crossed.worst_change is not None
+    assert "folds" in crossed.worst_change.method
+
+
 def test_cross_validation_compares_subgroups_over_folds(make_table: TableMaker) -> None:
     found = {one.value: one for one in outcome(make_table, folds=True).subgroups}
     assert found["face"].word == "helps"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -101,3 +102,37 @@ def test_one_entry_asks_for_an_arm_of_every_generator() -> None:
     assert {arm.generator for arm in expand_arms([spec], generators=["flow", "every"])} == {"every"}
     with pytest.raises(InputError):
         expand_arms([spec], generators=[])
+
+
+def test_unseen_combinations_of_seen_values_are_cells_where_asked() -> None:
+    counts = {
+        Cell.of(0, {"sex": "f"}): 5,
+        Cell.of(0, {"sex": "m"}): 3,
+        Cell.of(1, {"sex": "f"}): 4,
+        Cell.of(1, {"sex": ""}): 9,
+        Cell(2): 0,
+    }
+    seen = Target(cells=("label", "sex"), fill_to="median")
+    level = 4  # of 3, 4, 5 and 9 images, the unseen cell left out
+    lacking = {Cell.of(0, {"sex": "m"}): 1}
+    assert {cell: n for cell, n in seen.shares(counts).items() if n} == lacking
+    every = Target(cells=("label", "sex"), fill_to="median", unseen=True)
+    lacking[Cell.of(1, {"sex": "m"})] = level
+    assert {cell: n for cell, n in every.shares(counts).items() if n} == lacking
+    assert every.title == "fill_label+sex_to_median_with_unseen"
+    assert Target.model_validate(every.model_dump()) == every
+    assert "unseen" not in str(seen.model_dump())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"unseen": True},
+        {"cells": ["label", "sex"], "unseen": True},
+        {"cells": ["label"], "fill_to": "median", "unseen": True},
+        {"cells": ["label", "sex"], "fill_to": "median", "by": "hard_cases", "unseen": True},
+    ],
+)
+def test_unseen_cells_need_a_level_to_fill_to(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="unseen: true"):
+        Target.model_validate(wrong)

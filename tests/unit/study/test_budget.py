@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from synthlift.errors import InputError
+from synthlift.registry import OnePool
 from synthlift.spec.arms import expand_arms
 from synthlift.spec.study import Study
 from synthlift.spec.targets import class_cells
@@ -165,3 +166,32 @@ def test_every_generator_that_arms_use_takes_its_own_time_and_steps() -> None:
 def test_options_survive_json() -> None:
     option, _, _ = best_option(task(), SPEEDS, budget=3600)
     assert Option.from_json({**option.as_json(), "seconds": 3.0}) == option
+
+
+def test_a_pool_that_fits_share_is_sampled_once() -> None:
+    mixed = {"kind": "mixed", "generator": "every"}
+    names = ["text_to_image"]
+    study = Study.model_validate({"generators": names, "arms": ["real", "augmented", mixed]})
+    arms = expand_arms(study.arms, generators=names)
+    whole = task(sizes=(32,), arms=arms, unbalanced=False, selects=False)
+
+    def sampling(reach: OnePool, design: str = "fixed") -> float:
+        option = Option(32, tuple(arm.name for arm in arms), 10, 5, 1.0, 1.0)
+        own = replace(whole, design=design)
+        slow, free = (
+            expected_seconds(
+                own,
+                option,
+                Speeds(0.03, 1500, {"text_to_image": GeneratorSpeed(0.0, image, one_pool=reach)}),
+            )
+            for image in (2.0, 0.0)
+        )
+        return slow - free
+
+    once = sampling("study")
+    assert once > 0
+    assert sampling("training set") == pytest.approx(once)
+    assert sampling("training set", "redrawn") == pytest.approx(5 * once)
+    assert sampling("study", "cross_validated") == pytest.approx(once)
+    # Five fits on two workers take six turns, where the pool's chunks are shared by both.
+    assert sampling("no") == pytest.approx(6 * once)

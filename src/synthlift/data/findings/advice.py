@@ -101,7 +101,8 @@ def _studies(
             _advice(
                 f"Fill up the weakest cells of class and '{name}'",
                 f"Within one class, one value has {high:,} images and another {low:,}: images for "
-                "the cells that have few.",
+                "the cells that have few. Combinations without any image are left alone; where "
+                'they can be, add "unseen": true to the target.',
                 _command("run", words, "--set", f"arms={json.dumps(arms)}"),
             )
         )

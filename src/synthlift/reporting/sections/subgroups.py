@@ -13,15 +13,23 @@ from synthlift.reporting.sections.compared import Compared, compare, scale_of
 from synthlift.spec.results import SubgroupGap, SubgroupVerdict
 from synthlift.spec.values import in_order
 
+MANY = 24
+"""Values above which a table is folded up."""
+
 
 @dataclass(frozen=True)
 class Table:
-    """One attribute: its values, and the gap between them in words."""
+    """One attribute: its values, and the gap between them in words.
+
+    Attributes:
+        many: how many values there are, where they are shown on demand only.
+    """
 
     attribute: str
     rows: Sequence[Compared]
     axis: Markup
     gap: str
+    many: int
 
 
 def tables(reading: Reading) -> list[Table]:
@@ -47,6 +55,7 @@ def _table(reading: Reading, found: Sequence[SubgroupVerdict], gap: SubgroupGap 
         ],
         axis=svg.axis_row(scale),
         gap="" if gap is None else _gap(gap),
+        many=len(own) if len(own) > MANY else 0,
     )
 
 
@@ -58,4 +67,12 @@ def _gap(gap: SubgroupGap) -> str:
             (gap.gap_generative, gap.worst_with_generative, gap.worst_accuracy_generative),
         )
     )
-    return f"Best minus worst value: with the rival {rival}; with synthetic images {generative}."
+    said = f"Best minus worst value: with the rival {rival}; with synthetic images {generative}."
+    change = gap.worst_change
+    if change is None or change.low is None or change.high is None:
+        return said
+    return (
+        f"{said} Accuracy of each model's own worst value, on average over models, with synthetic "
+        f"images minus without: {100 * change.value:+.1f} points ({100 * change.low:.1f} to "
+        f"{100 * change.high:.1f})."
+    )

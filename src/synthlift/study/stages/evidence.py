@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from synthlift.rows import in_blocks
+from synthlift.spec.targets import Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import (
     ManifestEntry,
@@ -28,6 +29,8 @@ from synthlift.study.stages.common import (
 from synthlift.study.tables import Entry, gather
 from synthlift.types import UInt8
 
+HOW_MANY = ((100, "100 or more"), (20, "20 to 100"), (5, "5 to 20"))
+"""Ranges of a cell's training images; means over draws need not be whole."""
 TABLE, OUTCOME, PICTURES = "predictions.parquet", "outcome.json", "pictures.npz"
 
 
@@ -44,7 +47,9 @@ def evaluate(request: StageRequest, context: StageContext) -> Summary:
     if given["generative"] is None:
         return {"evaluated": False}
     arms = [PlannedArm(**arm) for arm in given["arms"]]
-    attributes = _attributes(context.store, request.one("inventory"))
+    inventory, cells = request.one("inventory"), request.config["cells"]
+    attributes = _attributes(context.store, inventory)
+    attributes |= _by_cell(context.store, inventory, request.config["classes"], cells)
     plan = EvaluationPlan(**{**given, "arms": arms, "attributes": attributes}, seed=request.seed)
     outcome = evaluate_study(table, plan)
     parts = {name: _plain(getattr(outcome, name)) for name in outcome.__dataclass_fields__}
@@ -56,6 +61,36 @@ def _attributes(store: Store, inventory: str) -> dict[str, dict[str, str]]:
     ids = usable_rows(store, inventory)["id"].tolist()
     columns = attribute_columns(store, inventory)
     return {name: dict(zip(ids, column.tolist(), strict=True)) for name, column in columns.items()}
+
+
+def _by_cell(
+    store: Store, inventory: str, classes: Sequence[str], cells: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, str]]:
+    """The cell of each image, and how many training images that cell has, as subgroups."""
+    rows = usable_rows(store, inventory)
+    ids, labels = rows["id"].tolist(), rows["label"].tolist()
+    columns = attribute_columns(store, inventory)
+    index = {name: k for k, name in enumerate(classes)}
+    found: dict[str, dict[str, str]] = {}
+    for one in cells:
+        names = one["attributes"]
+        values = zip(*(columns[name].tolist() for name in names), strict=True)
+        titles = [
+            Cell.of(index[label], dict(zip(names, own, strict=True))).title(classes)
+            for label, own in zip(labels, values, strict=True)
+        ]
+        together = " × ".join(("class", *names))
+        found[together] = dict(zip(ids, titles, strict=True))
+        counts = [_how_many(one["train"].get(title, 0.0)) for title in titles]
+        found[f"training images of {together}"] = dict(zip(ids, counts, strict=True))
+    return found
+
+
+def _how_many(images: float) -> str:
+    """In ranges, from none to many."""
+    if images == 0:
+        return "0"
+    return next((words for least, words in HOW_MANY if images >= least), "below 5")
 
 
 def _plain(value: Any) -> Any:

@@ -9,14 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from synthlift.registry import ComponentConfig
 from synthlift.spec.arms import Arm, Recipe
 from synthlift.store import StageContext, StageRequest, Summary
 from synthlift.study.components import build, rebuild
 from synthlift.study.stages.common import load_plugins, part, run_context
-from synthlift.types import FitInputs, GuardedPixels, ImageSet, LockedTest, SampleRequest
+from synthlift.types import (
+    FitInputs,
+    FittedGenerator,
+    GuardedPixels,
+    ImageSet,
+    LockedTest,
+    SampleRequest,
+)
 
 PROBE_STEPS = 8
 PROBE_IMAGES = 64
+FEW_IMAGES = 16
+LONG_SECONDS = 1.0
+"""One image that takes longer says enough by itself."""
 
 
 def flip(request: StageRequest, context: StageContext) -> Summary:
@@ -44,6 +55,22 @@ def generator_speed(request: StageRequest, context: StageContext) -> Summary:
     attributes = config["generator"]["config"].get("attributes", ())
     images = _noise(config["shape"], config["classes"], attributes)
     return dict(_generator_seconds(request, context, images))
+
+
+def sampling_speed(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: seconds per sampled image of a generator that learns nothing, at one size."""
+    load_plugins(request)
+    config = request.config
+    attributes = config["generator"]["config"].get("attributes", ())
+    images = _noise(config["shape"], config["classes"], attributes)
+    _, settings = rebuild("generators", config["generator"])
+    fitted = build("generators", config["generator"]).fit(
+        _inputs(images, settings), run=run_context(request, context)
+    )
+    seconds = _seconds_an_image(fitted, images, 1)
+    if seconds < LONG_SECONDS:
+        seconds = _seconds_an_image(fitted, images, FEW_IMAGES)
+    return {"step": 0.0, "sampled_image": seconds}
 
 
 def _noise(shape: list[int], classes: int, attributes: Sequence[str]) -> ImageSet:
@@ -86,16 +113,8 @@ def _generator_seconds(
     request: StageRequest, context: StageContext, images: ImageSet
 ) -> dict[str, float]:
     component = request.config["generator"]
-    lock = LockedTest(ids=images.ids[:0], groups=images.groups[:0], hashes=images.ids[:0])
     _, settings = rebuild("generators", component)
-    everything = np.arange(len(images))
-    inputs = FitInputs(
-        train=images,
-        validation=images.subset(everything[:0]),
-        test=lock,
-        sources=dict.fromkeys(settings.pools(), images),
-        masks=GuardedPixels(images.pixels()[..., :1], everything),
-    )
+    inputs = _inputs(images, settings)
     fitted = None
 
     def seconds(steps: int) -> float:
@@ -111,15 +130,28 @@ def _generator_seconds(
 
     step = _difference(seconds)
     assert fitted is not None
+    _seconds_an_image(fitted, images, PROBE_IMAGES)
+    image = _seconds_an_image(fitted, images, PROBE_IMAGES)
+    return {"step": step, "sampled_image": image}
+
+
+def _inputs(images: ImageSet, settings: ComponentConfig) -> FitInputs:
+    everything = np.arange(len(images))
+    return FitInputs(
+        train=images,
+        validation=images.subset(everything[:0]),
+        test=LockedTest(ids=images.ids[:0], groups=images.groups[:0], hashes=images.ids[:0]),
+        sources=dict.fromkeys(settings.pools(), images),
+        masks=GuardedPixels(images.pixels()[..., :1], everything),
+    )
+
+
+def _seconds_an_image(fitted: FittedGenerator, images: ImageSet, count: int) -> float:
     classes = len(images.classes)
-    requests = [
-        SampleRequest(index=i // classes, label=i % classes, seed=i) for i in range(PROBE_IMAGES)
-    ]
-    list(fitted.sample(requests))
+    requests = [SampleRequest(index=i // classes, label=i % classes, seed=i) for i in range(count)]
     began = time.perf_counter()
     made = sum(len(batch) for batch in fitted.sample(requests))
-    image = (time.perf_counter() - began) / max(1, made)
-    return {"step": step, "sampled_image": image}
+    return (time.perf_counter() - began) / max(1, made)
 
 
 def _difference(seconds: Any) -> float:
