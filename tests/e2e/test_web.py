@@ -23,7 +23,6 @@ from synthlift.spec.provenance import provenance_in
 from synthlift.web.errors import BusyError
 from synthlift.web.inference.client import Inference
 from synthlift.web.inference.worker import Worker
-from synthlift.web.pictures import INLINE_BYTES
 from tests.e2e.browsing import chromium
 from tests.e2e.serving import Server, bomb, finished_study, serving
 
@@ -278,21 +277,6 @@ def test_an_answer_says_where_the_models_looked_and_how_unusual_the_picture_is(
     plain = server.ask("POST", path, {"samples": [0]})[1]["pictures"][0]
     assert (plain["near"], plain["answers"][0]["map"]) == (None, "")
     assert plain["answers"][0]["probabilities"] == one["answers"][0]["probabilities"]
-
-
-def test_large_pictures_go_by_way_of_a_file_which_is_deleted(
-    server: Server, run_id: str, finished: Path, tmp_path: Path
-) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (300, 300)).astype(np.uint8)
-    file = tmp_path / "large.png"
-    Image.fromarray(noise).save(file)
-    assert file.stat().st_size > INLINE_BYTES
-    path = f"/api/v1/runs/{run_id}/classifications"
-    (found,) = server.send(path, "pictures", (file.name, file.read_bytes()))[1]["pictures"]
-    (expected,) = api.classify(finished / "models" / "rival", [file])
-    told = found["answers"][0]["probabilities"]
-    assert told == pytest.approx(expected.probabilities, abs=1e-5)
-    assert list((server.home / "pictures").iterdir()) == []
 
 
 def test_samples_can_be_tried(server: Server, run_id: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import json
 import shutil
@@ -17,7 +15,6 @@ import pytest
 from synthlift import api
 from synthlift.api.training_sets import arm_images
 from synthlift.evaluation.wilson import wilson
-from synthlift.reporting.pages import known_scripts, script_digest
 from synthlift.spec import people
 from synthlift.spec.provenance import provenance_in
 from synthlift.web.library import id_of
@@ -97,61 +94,6 @@ def test_words_are_explained_by_hover_and_by_keyboard(browser: Any, server: Serv
         box = meaning.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 390
-
-
-# ── reports ───────────────────────────────────────────────────────────────────────────────────
-
-EARLIER = Path(__file__).with_name("earlier_report_script.js")
-EVIL = """
-document.documentElement.classList.add("js", "evil");
-fetch("/api/v1/runs").then(() => document.documentElement.classList.add("reached"));
-"""
-
-
-def report_with(script: str, folder: Path) -> None:
-    """The report of a run with another script, as another version, or somebody else, wrote it."""
-    file, own = folder / "report.html", script_digest()
-    page = file.read_text(encoding="utf-8")
-    begin, end = page.rindex("<script>") + len("<script>"), page.rindex("</script>")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = page[:begin] + script + page[end:]
-    assert page.count(own) == 1
-    file.write_text(page.replace(own, digest))
-
-
-def test_the_script_of_an_earlier_report_runs_and_no_other(
-    browser: Any, server: Server, finished: Path, tmp_path: Path
-) -> None:
-    assert known_scripts()[0] == script_digest(), "a changed script.js: add its digest on top"
-    folder = server.home / "runs" / "theirs"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        for script, runs in ((EARLIER.read_text(), True), (EVIL, False)):
-            shutil.copytree(finished, folder)
-            report_with(script, folder)
-            page = browser.new_page()
-            told: list[str] = []
-            page.on("console", lambda said, told=told: told.append(said.text))
-            server.until("/api/v1/runs", lambda found: len(found["runs"]) == 3, seconds=20)
-            page.goto(f"{server.address}/runs/{id_of(folder.resolve())}")
-            report = page.frame_locator("iframe.report")
-            report.get_by_role("heading", level=1).wait_for()
-            page.wait_for_load_state("networkidle")
-            assert (report.locator("html.js").count() == 1) == runs, told
-            assert (report.locator("button.sort").count() > 0) == runs
-            assert report.locator("html.evil").count() == 0
-            assert (page.get_by_text("it is not run").count() == 0) == runs
-            assert any("Content Security Policy" in one for one in told) != runs
-            page.close()
-            shutil.rmtree(folder)
-        shutil.copytree(finished, folder)
-        (tmp_path / "secret").write_text("secret")
-        (folder / "report.html").unlink()
-        (folder / "report.html").symlink_to(tmp_path / "secret")
-        server.until("/api/v1/runs", lambda found: len(found["runs"]) == 3, seconds=20)
-        assert server.ask("GET", f"/runs/{id_of(folder.resolve())}/report")[0] == 404
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 # ── variations ────────────────────────────────────────────────────────────────────────────────
@@ -450,16 +392,3 @@ def test_an_uploaded_zip_is_inspected_by_a_command(server: Server, home: Path) -
     assert str(server.home).encode() not in page
     assert headers["Content-Security-Policy"].startswith("sandbox")
     assert server.ask("DELETE", f"/api/v1/data/{data['id']}")[0] == 200
-
-
-def test_what_is_wrong_with_an_upload_is_said_without_a_place_of_the_server(
-    server: Server,
-) -> None:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("leaves/only/1.png", b"none")
-    data = server.send("/api/v1/data", "archive", ("mine.zip", stream.getvalue()))[1]
-    job = server.ask("POST", "/api/v1/inspections", {"data": data["id"]})[1]
-    job = server.until(f"/api/v1/jobs/{job['id']}", lambda one: one["state"] == "failed")
-    assert job["error"].startswith("'mine/leaves/only' holds images but no sub-folders")
-    assert str(server.home) not in json.dumps(job)
