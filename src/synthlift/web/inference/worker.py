@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar
 from synthlift.errors import InputError, SynthliftError
 from synthlift.web.inference.explaining import NEAREST, References, likeness, looked_at, png
 from synthlift.web.inference.loaded import Loaded
-from synthlift.web.inference.sizing import sized, threads_for
 from synthlift.web.pictures import INLINE
 
 if TYPE_CHECKING:
@@ -156,6 +155,7 @@ class Worker:
     # ── classifying ───────────────────────────────────────────────────────────────────────────
 
     def _classifier(self, folder: str) -> Classifier:
+        from synthlift.vision.batching import sized
         from synthlift.vision.prediction import load_classifier
 
         path = Path(folder)
@@ -163,6 +163,8 @@ class Worker:
 
     def _classify(self, requests: Sequence[Request]) -> None:
         """Answer requests together: each model computes all their pictures in one go."""
+        from synthlift.vision.batching import threads_for
+
         answers: dict[str, dict[str, Any]] = {}
         pictures: dict[str, list[tuple[str, int, UInt8]]] = {}
         for request in requests:

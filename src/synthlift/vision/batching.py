@@ -1,4 +1,4 @@
-"""How many pictures a classifier computes together, and by how many threads.
+"""How many pictures a served classifier computes together, and by how many threads.
 
 Of a small network most time goes into calling it: eight pictures at once take little longer than
 one. A large one is busy with each picture; eight at once save nothing, and since batches have one
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from synthlift.vision.prediction import Classifier
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from synthlift.vision.prediction import Classifier
 
 TOGETHER = 8
 SMALL_OPERATIONS = 50e6
@@ -30,8 +31,6 @@ def sized(classifier: Classifier) -> Classifier:
 @contextmanager
 def threads_for(classifier: Classifier) -> Iterator[None]:
     """One thread for what is computed in small batches: two would wait for each other."""
-    import torch
-
     usual = torch.get_num_threads()
     if classifier.micro_batch > 1 and not _on_a_gpu(classifier):
         torch.set_num_threads(1)
@@ -46,9 +45,6 @@ def _on_a_gpu(classifier: Classifier) -> bool:
 
 
 def _operations(classifier: Classifier) -> float:
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     height, width, channels = classifier.facts.image_shape
     picture = torch.zeros(1, channels, height, width, device=classifier.device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counted:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from synthlift.registry import descriptor
+from synthlift.vision.batching import TOGETHER, sized, threads_for
 from synthlift.vision.classifiers.base import build_network
 from synthlift.vision.prediction import Classifier, ClassifierFacts
-from synthlift.web.inference.sizing import TOGETHER, sized, threads_for
 
 
 def classifier_of(kind: str, size: int, **config: Any) -> Classifier:
