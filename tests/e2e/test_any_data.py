@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -169,6 +170,36 @@ def test_images_from_elsewhere_are_tested_under_our_class_names(
     ]
     assert opened
     assert min(predicted) > asked
+
+
+def test_names_that_repeat_are_warned_of_before_anything_is_trained(
+    source: Path, home: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "patients"
+    for folder in sorted(source.iterdir()):
+        (root / folder.name).mkdir(parents=True)
+        for row, path in enumerate(sorted(folder.glob("*.png"))):
+            name = f"{folder.name}P{row // 3:03}_{row % 3}.png"
+            shutil.copy(path, root / folder.name / name)
+    small: dict[str, Any] = {"generators": [], "curation": [], "arms": ["real"], "replicates": 1}
+    small["training"] = {"steps": 2, "batch_size": 16, "flip": "no"}
+    data = {"source": str(root), "split": {"design": "fixed", "validation": 0.25}}
+    ran = run(study_of(root, data=data, **small), home=home, out="repeating")
+    names = [name for name, _ in ran.events]
+    (fields,) = [fields for name, fields in ran.events if name == "warning"]
+    assert "108 images share 36 stems" in fields["text"]
+    assert "--set data.group=stem" in fields["text"]
+    trained = [
+        place
+        for place, (name, fields) in enumerate(ran.events)
+        if name == "stage_done" and fields["stage"] == "model"
+    ]
+    assert names.index("warning") < min(trained)
+    assert fields["text"] in ran.results["notes"]
+    data["group"] = "stem"
+    grouped = run(study_of(root, data=data, **small), home=home, out="grouped")
+    assert "warning" not in [name for name, _ in grouped.events]
+    assert split_of(grouped)["group"].nunique() == 36
 
 
 def test_an_unknown_class_elsewhere_is_refused_before_anything_is_trained(

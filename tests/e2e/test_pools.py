@@ -69,6 +69,12 @@ def test_a_pool_is_a_generator_with_an_end(pooled: Ran) -> None:
     assert pooled.results["counts"]["fell_short"].keys() == {"ramp"}
 
 
+def test_figures_hold_given_the_images_of_the_pool(pooled: Ran) -> None:
+    assert "given this pool of synthetic images" in pooled.results["verdict"]["scope"]
+    said = [note for note in pooled.results["notes"] if "made before" in note]
+    assert [note.split("'")[1] for note in said] == ["pool"]
+
+
 def test_pictures_of_ours_are_told_and_never_judge(pooled: Ran) -> None:
     notes = [line for line in pooled.results["limitations"] if "show a picture" in line]
     assert len(notes) == 1

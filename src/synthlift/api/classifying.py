@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,16 +29,26 @@ class Classification:
         label: the most probable class.
         probability: its calibrated probability.
         probabilities: of every class, by name.
+        evidence_inside: with masks, the share of what speaks for the class (Grad-CAM) that lies
+            inside the image's mask; None without a mask, or where nothing speaks for it.
+        mask_covers: the share of the picture that the mask covers, as the model takes it: what
+            evidence spread anyhow would reach.
     """
 
     file: str
     label: str
     probability: float
     probabilities: dict[str, float]
+    evidence_inside: float | None = None
+    mask_covers: float | None = None
 
 
 def classify(
-    run_or_model: Path | str, images: Sequence[Path | str], *, device: str = "cpu"
+    run_or_model: Path | str,
+    images: Sequence[Path | str],
+    *,
+    masks: Path | str | None = None,
+    device: str = "cpu",
 ) -> list[Classification]:
     """Classify image files, or every image below a folder.
 
@@ -47,19 +57,30 @@ def classify(
     Args:
         run_or_model: a run folder, or a folder with ``model.json``.
         images: files and folders.
+        masks: a folder in which masks lie as the images lie in theirs; it is then said how much of
+            each explanation lies inside them.
         device: torch device string.
 
     Raises:
-        InputError: no model there, or a file is no usable image.
+        InputError: no model there, or a file is no usable image; with masks besides: none fits, one
+            has another size, or the model has no map of places.
     """
     folder = model_folder(Path(run_or_model).expanduser())
-    files = list(_files(images))
+    named = list(_files(images))
+    files = [file for file, _ in named]
+    masked = _masks(masks, named) if masks is not None else None
     from synthlift.vision.prediction import load_classifier
 
     classifier = load_classifier(folder, device=device)
     found: list[Classification] = []
     for start in range(0, len(files), BLOCK):
-        found.extend(_block(classifier, files[start : start + BLOCK]))
+        block = files[start : start + BLOCK]
+        read = [_read(file, classifier) for file in block]
+        pixels = np.stack([image for image, _ in read])
+        answers = _block(classifier, block, pixels)
+        if masked is not None:
+            answers = _checked(classifier, answers, pixels, [s for _, s in read], masked)
+        found.extend(answers)
     return found
 
 
@@ -118,13 +139,14 @@ def _arm_of(folder: Path) -> str:
         return ""
 
 
-def _files(given: Sequence[Path | str]) -> Iterator[Path]:
+def _files(given: Sequence[Path | str]) -> Iterator[tuple[Path, str]]:
+    """Files, and what each is called below the folder that was given."""
     from synthlift.data.decode import EXTENSIONS
 
     for item in given:
         path = Path(item).expanduser()
         if not path.is_dir():
-            yield path
+            yield path, path.name
             continue
         below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS]
         if not below:
@@ -133,12 +155,18 @@ def _files(given: Sequence[Path | str]) -> Iterator[Path]:
                 rule="of a folder, every image below it is classified",
                 remedy="give image files, or the folder that holds them",
             )
-        yield from (p for p in below if p.is_file())
+        yield from ((p, p.relative_to(path).as_posix()) for p in below if p.is_file())
 
 
-def _block(classifier: Classifier, files: Sequence[Path]) -> list[Classification]:
+def _masks(folder: Path | str, named: Sequence[tuple[Path, str]]) -> dict[str, Path]:
+    from synthlift.data.masks import masks_in
+
+    names = {str(file): name for file, name in named}
+    return masks_in(Path(folder).expanduser(), names=names)
+
+
+def _block(classifier: Classifier, files: Sequence[Path], pixels: UInt8) -> list[Classification]:
     facts = classifier.facts
-    pixels = np.stack([_read(file, classifier) for file in files])
     answers = classifier.probabilities(pixels)
     return [
         Classification(
@@ -151,12 +179,46 @@ def _block(classifier: Classifier, files: Sequence[Path]) -> list[Classification
     ]
 
 
-def _read(file: Path, classifier: Classifier) -> UInt8:
+def _checked(
+    classifier: Classifier,
+    answers: Sequence[Classification],
+    pixels: UInt8,
+    sizes: Sequence[tuple[int, int]],
+    masks: Mapping[str, Path],
+) -> list[Classification]:
+    """The same answers, with how much of each explanation lies inside the image's mask."""
+    from synthlift.data.masks import mask_as_shown
+    from synthlift.data.sizes import resize_mask
+    from synthlift.vision.saliency import evidence_inside, grad_cam
+
+    facts = classifier.facts
+    labels = np.array([facts.classes.index(answer.label) for answer in answers])
+    maps = grad_cam(classifier, pixels, classes=labels)
+    if maps is None:
+        raise InputError(
+            "this model has no map of places to hold against masks",
+            rule="explanations are Grad-CAM, which needs a convolutional network",
+            remedy="leave the masks out, or train another classifier",
+        )
+    found = []
+    for answer, size, heat in zip(answers, sizes, maps, strict=True):
+        if answer.file in masks:
+            mask = mask_as_shown(masks[answer.file], name=answer.file, image=size)
+            mask = resize_mask(mask, size=facts.image_shape[0], fit=facts.fit)
+            share, covers = evidence_inside(heat, mask), float((mask > 0).mean())
+            answer = replace(answer, evidence_inside=share, mask_covers=covers)
+        found.append(answer)
+    return found
+
+
+def _read(file: Path, classifier: Classifier) -> tuple[UInt8, tuple[int, int]]:
+    """An image as the model takes it, and its own width and height."""
     from synthlift.data.decode import read_image
     from synthlift.spec.data import Data
 
     image = read_image(file, max_pixels=Data().max_pixels, white=classifier.facts.white)
-    return as_trained(image.pixels, classifier)
+    height, width = image.pixels.shape[:2]
+    return as_trained(image.pixels, classifier), (width, height)
 
 
 def as_trained(pixels: UInt8, classifier: Classifier) -> UInt8:

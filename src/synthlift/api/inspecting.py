@@ -327,6 +327,8 @@ def _relative(source: Path, folder: Path) -> str:
 
 
 def _header(path: Path, facts: Mapping[str, Any]) -> str:
+    from synthlift.data.inspection import effect_in_words
+
     classes = ", ".join(f"{found['name']} {found['images']:,}" for found in facts["classes"])
     design = facts["design"]
     effect = facts["minimal_detectable_effect"]
@@ -335,10 +337,7 @@ def _header(path: Path, facts: Mapping[str, Any]) -> str:
         f"Found: {facts['usable']:,} usable images of {facts['read']:,} – {classes}.",
         f"Training size: {facts['image_size']['reason']}.",
         f"Design {design['letter']}: {design['reason']}.",
-        (
-            f"Smallest difference that a study would find: {100 * effect['value']:.1f} points, "
-            f"assuming {effect['assumes']}."
-        ),
+        f"Smallest difference that a study would find: {effect_in_words(effect)}.",
         "Every key below may be left out; what stands here is its default or what was found.",
         f"What it would do and take:  synthlift plan {path}",
         f"Run it:                     synthlift run {path}",

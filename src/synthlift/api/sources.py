@@ -135,12 +135,15 @@ def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str])
         return _asked(_named(str(source), changes))
     raise InputError(
         f"there is no file or folder '{source}'",
-        rule="a source is a folder with one sub-folder a class, a study file, a run folder, or "
-        "sklearn:digits",
+        rule=_SOURCES,
         remedy=f"check the spelling; it was looked for at {path.absolute()}",
     )
 
 
+_SOURCES = (
+    "a source is a folder with one sub-folder a class, a table of paths, an .npz file, a study "
+    "file, a run folder, or a name such as sklearn:digits"
+)
 _ARCHIVES = frozenset((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"))
 _ARRAYS = frozenset((".npy", ".h5", ".hdf5", ".mat", ".pkl", ".pickle", ".pt", ".pth", ".tfrecord"))
 
@@ -168,8 +171,7 @@ def _refuse_other_files(path: Path) -> None:
         return
     raise InputError(
         f"'{path}' is {what}",
-        rule="a source is a folder with one sub-folder a class, a table of paths, an .npz file, a "
-        "study file, a run folder, or a name such as sklearn:digits",
+        rule=_SOURCES,
         remedy=remedy,
     )
 

@@ -151,9 +151,11 @@ def _bars(store: Path) -> Iterator[Listener]:
 
 
 def _say_choices(say: Callable[[str], None]) -> Callable[[str, Mapping[str, Any]], None]:
-    """Print every choice that a run makes with its reason, as it is made."""
+    """Print every choice that a run makes with its reason, as it is made, and early warnings."""
 
     def hear(event: str, fields: Mapping[str, Any]) -> None:
+        if event == "warning":
+            say(f"Warning: {fields['text']}")
         if event == "decision":
             value = fields["value"]
             if isinstance(value, dict) and "arm" in value:

@@ -19,6 +19,7 @@ from synthlift.data.grouping import FEW_IMAGES, drop_training_copies, joined_gro
 from synthlift.data.inventory import EXCLUDED, OK, Row
 from synthlift.data.parting import Parting
 from synthlift.data.sources import MINIMUM_PER_CLASS
+from synthlift.data.wording import counted
 from synthlift.types import UInt8
 
 CALIBRATED_FROM = 100
@@ -104,7 +105,8 @@ def join(
                 result[own] = replace(rows[own], status=EXCLUDED, reason=reason)
     if dropped:
         notes.append(
-            f"{len(dropped):,} near-duplicates across given parts: their training copy is left out"
+            f"{counted(len(dropped), 'near-duplicate')} across given parts: the training copy is "
+            "left out"
         )
     kept = [(a, b) for a, b in pairs if a not in dropped and b not in dropped]
     joined = joined_groups([row.group for row in result], kept)
@@ -113,8 +115,9 @@ def join(
             result[place] = replace(result[place], group=group)
     if joined.joined:
         notes.append(
-            f"{len(kept):,} pairs of near-duplicates found: {joined.joined:,} groups joined "
-            "others, so that no picture is trained on and tested"
+            f"{counted(len(kept), 'pair')} of near-duplicates found: "
+            f"{counted(joined.joined, 'group')} joined others, so that no picture is trained on "
+            "and tested"
         )
     return result, notes
 

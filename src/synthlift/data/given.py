@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from synthlift.data.wording import counted, listed
 from synthlift.errors import InputError, nearest_name
 from synthlift.spec.data import Split
+from synthlift.spec.values import MISSING
 from synthlift.store import digest
 from synthlift.types import Strings
 
@@ -235,9 +236,10 @@ def assignments(
 def _where(images: Images, wanted: Mapping[str, Sequence[str]]) -> Strings:
     chosen = np.ones(len(images.labels), dtype=bool)
     for name, values in wanted.items():
-        column = images.column(name, key="data.split.test_where")
+        column = _named(images.column(name, key="data.split.test_where"))
+        wanted_here = [value or MISSING for value in values]
         known = sorted(set(column.tolist()))
-        for value in values:
+        for value in wanted_here:
             if value not in known:
                 raise InputError(
                     f"data.split.test_where asks for {name} '{value}', which no usable image has"
@@ -245,7 +247,7 @@ def _where(images: Images, wanted: Mapping[str, Sequence[str]]) -> Strings:
                     rule=f"known values of {name}: {listed(known, quoted=False)}",
                     remedy="name some of them",
                 )
-        chosen &= np.isin(column, list(values))
+        chosen &= np.isin(column, wanted_here)
     if not chosen.any():
         raise InputError(
             f"no usable image is where {describe_where(wanted)}",
@@ -257,7 +259,13 @@ def _where(images: Images, wanted: Mapping[str, Sequence[str]]) -> Strings:
 
 def describe_where(wanted: Mapping[str, Sequence[str]]) -> str:
     """A condition in words: ``domain is sketch or photo and sex is male``."""
-    return " and ".join(f"{name} is {' or '.join(values)}" for name, values in wanted.items())
+    said = {name: [value or MISSING for value in values] for name, values in wanted.items()}
+    return " and ".join(f"{name} is {' or '.join(values)}" for name, values in said.items())
+
+
+def _named(column: Strings) -> Strings:
+    """An attribute's values as they are shown: a missing one has a name too."""
+    return np.where(column == "", MISSING, column)
 
 
 def _require_whole(images: Images, parts: Strings, *, fault: str, remedy: str) -> None:
@@ -306,7 +314,8 @@ def left_out(images: Images, name: str) -> tuple[list[str], NDArray[np.intp]]:
     by_group = name == "group"
     key = "data.split.leave_one_out"
     column = images.groups if by_group else images.column(name, key=key)
-    values, index = np.unique(column, return_inverse=True)
+    found, index = np.unique(column, return_inverse=True)
+    column, values = _named(column), _named(found)
     if not 2 <= len(values) <= MOST_VALUES:
         only = f" ('{values[0]}')" if len(values) == 1 else ""
         raise InputError(

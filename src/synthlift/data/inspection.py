@@ -144,7 +144,10 @@ def _design_facts(design: Design | None) -> dict[str, Any] | None:
 
 
 def expected_effect(design: Design, counts: Mapping[str, int]) -> dict[str, Any]:
-    """The minimal detectable effect of a design, and what it assumes (JSON)."""
+    """The minimal detectable effect of a design, and what it assumes (JSON).
+
+    ``value`` is None where a class has no test group, so that no difference can be found.
+    """
     test = list(test_groups_per_class(design, counts).values())
     ratio = 0.0
     if design.kind == "cross_validated":
@@ -155,7 +158,7 @@ def expected_effect(design: Design, counts: Mapping[str, int]) -> dict[str, Any]
     )
     return {
         "metric": "balanced_accuracy",
-        "value": value,
+        "value": value if math.isfinite(value) else None,
         "assumes": f"{100 * ASSUMED_DISCORDANT:g} % discordant pairs, no spread between models",
     }
 
@@ -254,9 +257,17 @@ def _render_classes(classes: Sequence[Mapping[str, Any]]) -> list[str]:
 def _render_design(facts: Mapping[str, Any]) -> list[str]:
     if facts["problem"]:
         return [f"cannot be studied: {facts['problem']}"]
-    design, effect = facts["design"], facts["minimal_detectable_effect"]
-    points = f"{100 * effect['value']:.1f} points of balanced accuracy"
+    design = facts["design"]
+    effect = effect_in_words(facts["minimal_detectable_effect"])
     return [
         f"design {design['letter']}: {design['reason']}",
-        f"smallest difference that a study would find: {points}, assuming {effect['assumes']}",
+        f"smallest difference that a study would find: {effect}",
     ]
+
+
+def effect_in_words(effect: Mapping[str, Any]) -> str:
+    """What :func:`expected_effect` says, for a sentence."""
+    if effect["value"] is None:
+        return "none, since a class has no test image"
+    points = f"{100 * effect['value']:.1f} points of balanced accuracy"
+    return f"{points}, assuming {effect['assumes']}"

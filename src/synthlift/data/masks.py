@@ -30,6 +30,7 @@ from synthlift.types import UInt8
 
 MAX_PIXELS = 400_000_000
 _EXAMPLES = 5
+_AGAIN = "save them again, or remove them"
 _ENDING = "_mask"
 _RULE = (
     "a mask has the size of its image, and is called as the image is, with any image's ending, "
@@ -131,6 +132,48 @@ def with_mask_folder(source: Source, where: Where, *, check: bool = True) -> Sou
     )
 
 
+def masks_in(folder: Path, *, names: Mapping[str, str]) -> dict[str, Path]:
+    """The masks of images outside a data set.
+
+    Args:
+        folder: where they lie, as the images lie in theirs.
+        names: by any key, the image's path relative to its own folder.
+
+    Returns:
+        By key, where there is one.
+
+    Raises:
+        InputError: the folder holds no mask of any image, or several for one.
+    """
+    listed: list[File] = []
+    if folder.is_dir():
+        walk_below(folder.resolve(), ".", listed, Counter())
+    masks = {path: folder / path for path, *_ in listed}
+    found = _match(names, masks, by_name=True, given=str(folder))
+    if not found:
+        raise InputError(
+            f"none of {len(names):,} images has a mask in '{folder}' ({len(masks):,} pictures)",
+            rule=_RULE,
+            remedy="give the folder in which masks lie as the images lie in theirs",
+        )
+    return {key: masks[path] for key, path in found.items()}
+
+
+def mask_as_shown(file: Path, *, name: str, image: tuple[int, int]) -> UInt8:
+    """A mask, uint8 [H, W], of an image of this width and height.
+
+    Raises:
+        InputError: it cannot be read, or has another size than the image.
+    """
+    try:
+        mask = read_mask(file)
+    except UnusableImageError as error:
+        raise _refusal([f"{file.name} ({error.reason})"], "masks cannot be read", _AGAIN) from None
+    differing = differing_size(name, mask, image=image)
+    require_equal_sizes([differing] if differing else [])
+    return mask
+
+
 def _inside(source: Source, root: Path) -> dict[str, str]:
     """Paths relative to the masks' folder of the items that lie in it, by id."""
     resolve = functools.cache(Path.resolve)
@@ -193,7 +236,7 @@ def _check_sizes(source: Source, items: Iterable[Item], masks: Mapping[str, Path
             if size != expected:
                 other.append(_differs(item.id, size, expected))
     if damaged:
-        raise _refusal(damaged, "masks cannot be read", "save them again, or remove them")
+        raise _refusal(damaged, "masks cannot be read", _AGAIN)
     require_equal_sizes(other)
 
 

@@ -101,7 +101,7 @@ def _headline(facts: Mapping[str, Any]) -> str:
         return text.as_sentence(facts["problem"])
     effect = facts["minimal_detectable_effect"]["value"]
     images = text.plural(facts["usable"], "usable image")
-    if not math.isfinite(effect):
+    if effect is None:
         return f"{images}, but a class without test images."
     least = text.number(100 * effect)
     return f"{images}; a study would find differences from about {least} points on."

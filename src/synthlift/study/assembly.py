@@ -29,7 +29,7 @@ from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
 from synthlift.study.filter_strength import strength_choices
 from synthlift.study.generator_facts import generator_results, pools_in_words, told_by_fits
 from synthlift.study.pools import fits_of
-from synthlift.study.preparation import original_sizes
+from synthlift.study.preparation import original_sizes, undeclared_groups
 from synthlift.study.pretrained import trained_classifier
 from synthlift.study.retrieving import retrieved_in_words
 from synthlift.study.stages.evidence import OUTCOME
@@ -206,6 +206,7 @@ def assemble(
             "environment": describe_environment(session.device, workers),
             "notes": [
                 *work.prepared.opened.read.summary["notes"],
+                *undeclared_groups(session, work.prepared.opened),
                 *_choices_in_words(work),
                 *retrieved_in_words(work),
                 *pools_in_words(work),

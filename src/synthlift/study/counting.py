@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +100,15 @@ def cell_census(work: Work, draws: Sequence[int]) -> dict[tuple[str, ...], dict[
             cell: float(np.mean([each.get(cell, 0) for each in counts])) for cell in sorted(cells)
         }
     return found
+
+
+def cells_as_json(work: Work, draws: Sequence[int]) -> list[dict[str, Any]]:
+    """Attributes that arms aim at cells of, and the training images of each cell by its title."""
+    classes = work.prepared.opened.classes
+    return [
+        {"attributes": names, "train": {cell.title(classes): n for cell, n in counts.items()}}
+        for names, counts in cell_census(work, draws).items()
+    ]
 
 
 def generated(pool: Pool) -> int:

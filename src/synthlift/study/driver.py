@@ -39,7 +39,14 @@ from synthlift.study.ledger import Ledger
 from synthlift.study.modelling import Modelling
 from synthlift.study.output import publish, refresh, write_study
 from synthlift.study.planning import Plan, make_plan
-from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
+from synthlift.study.preparation import (
+    Opened,
+    Prepared,
+    decide_design,
+    open_data,
+    prepare,
+    undeclared_groups,
+)
 from synthlift.study.retrieving import require_images
 from synthlift.study.rounds import add_round, train_round, used_generators
 from synthlift.study.session import Session
@@ -106,6 +113,8 @@ def conduct(
             # First of all files: the folder must be known as this study's from the first moment.
             write_study(session, folder, options.command)
         pipe.attach(folder)
+        for text in undeclared_groups(session, opened):
+            pipe.log("warning", text=text)
         session.sheets = folder.file(TRAINING).absolute()
         if options.replan:
             session.store.forget_decisions(session.key)

@@ -18,12 +18,13 @@ from synthlift.store.images import as_inputs
 from synthlift.study.ablation import with_all_filters
 from synthlift.study.beside import notes_beside
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
-from synthlift.study.counting import cell_census
+from synthlift.study.counting import cells_as_json
 from synthlift.study.external import External
 from synthlift.study.layout import Replicate
 from synthlift.study.modelling import generated_request
 from synthlift.study.open_test import open_test, prediction_request
 from synthlift.study.pools import Pool
+from synthlift.study.sharing import stocked
 from synthlift.study.stages.retrieval import is_retrieved
 from synthlift.study.tables import entries
 from synthlift.study.work import Work
@@ -187,7 +188,7 @@ def evaluate(
             "plan": plan,
             "entries": [entry.as_json() for entry in wanted],
             "classes": list(prepared.opened.classes),
-            "cells": _cells(work),
+            "cells": cells_as_json(work, [replicate.draw for replicate in work.replicates]),
         },
         inputs={
             "inventory": prepared.data["inventory"],
@@ -198,16 +199,6 @@ def evaluate(
         label="statistics",
     )
     return work.session.ask([request])[0]
-
-
-def _cells(work: Work) -> list[dict[str, Any]]:
-    """Attributes that arms aim at cells of, and the training images of each cell."""
-    draws = [replicate.draw for replicate in work.replicates]
-    classes = work.prepared.opened.classes
-    return [
-        {"attributes": names, "train": {cell.title(classes): n for cell, n in counts.items()}}
-        for names, counts in cell_census(work, draws).items()
-    ]
 
 
 def _ratio(work: Work) -> float | None:
@@ -233,6 +224,7 @@ def planned_arms(work: Work) -> list[PlannedArm]:
         for k, name in enumerate(classes)
     }
     full = with_all_filters(work.final_arms.values())
+    fixed = stocked(work.session.study.generators)
     return [
         PlannedArm(
             name=arm.name,
@@ -247,7 +239,8 @@ def planned_arms(work: Work) -> list[PlannedArm]:
             synthetic=_beside(work, arm.name, indices),
             stands_for_choices=arm.name in (CHOSEN_RIVAL, CHOSEN_GENERATIVE),
             all_filters=full.get(arm.name, ""),
-            given_pool=arm.uses_synthetic and work.given_pool(arm.generator),
+            given_pool=arm.uses_synthetic
+            and (arm.generator in fixed or work.given_pool(arm.generator)),
         )
         for arm in work.final_arms.values()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from synthlift.study.environment import WATTS_PER_CORE
 from synthlift.study.expecting import Option, expected_seconds
 from synthlift.study.layout import most_wanted, wanted_images
 from synthlift.study.planning import Plan, describe_task, make_plan
-from synthlift.study.preparation import Opened, decide_design, open_data
+from synthlift.study.preparation import Opened, decide_design, open_data, undeclared_groups
 from synthlift.study.session import Session
 from synthlift.study.sharing import pools_in
 from synthlift.study.speeds import measure
@@ -29,7 +30,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     Returns:
         JSON: design, image_size, channels, arms, replicates, generator_fits, steps, seconds
         (upper bound), energy_kwh (estimated, of the processor), disk_bytes,
-        minimal_detectable_effect, warnings and decisions.
+        minimal_detectable_effect (None = a class is not tested), warnings and decisions.
     """
     opened = open_data(session)
     check_beside(session, opened.classes)
@@ -68,8 +69,11 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         # As measured costs are, so that plan and report compare: for each worker a busy core.
         "energy_kwh": seconds * workers * WATTS_PER_CORE / 3.6e6,
         "disk_bytes": _disk(plan, task.cells, opened),
-        "minimal_detectable_effect": effect,
-        "warnings": _warnings(effect, session.study.primary.margin, plan),
+        "minimal_detectable_effect": effect if math.isfinite(effect) else None,
+        "warnings": [
+            *undeclared_groups(session, opened),
+            *_warnings(effect, session.study.primary.margin, plan),
+        ],
         "decisions": {
             name: {"value": d["value"], "reason": d["reason"]}
             for name, d in session.store.decisions(session.key).items()
@@ -121,7 +125,9 @@ def _warnings(effect: float, margin: float, plan: Plan) -> list[str]:
     found = []
     crossed = plan.layout.design == "cross_validated"
     remedy = "" if crossed else "use cross-validation (data.split.design), "
-    if effect > WARN_ABOVE * margin:
+    if not math.isfinite(effect):
+        found.append("no difference can be found: a class has no test image")
+    elif effect > WARN_ABOVE * margin:
         found.append(
             f"effects below about {100 * effect:.1f} points will hardly be found, and the margin "
             f"is {100 * margin:g}: {remedy}collect more test images, or ask a coarser question "

@@ -15,6 +15,7 @@ from synthlift.study.gate import pastes
 from synthlift.study.membership import membership_results
 from synthlift.study.pools import fits_of, spent_on
 from synthlift.study.realism import energy_kwh, quality_results
+from synthlift.study.sharing import stocked
 from synthlift.study.work import Work
 
 
@@ -68,7 +69,13 @@ def generator_results(
 def pools_in_words(work: Work) -> list[str]:
     """Which generators gave one pool to all replicates, and what figures then speak of."""
     crossed, said = work.prepared.layout.design != "fixed", []
+    fixed = stocked(work.session.study.generators)
     for name in dict.fromkeys(pool.generator for pool in work.pools.values()):
+        if name in fixed:
+            said.append(
+                f"Generator '{name}' hands out images that were made before: the figures hold "
+                "given these images, and others may give others."
+            )
         if not work.given_pool(name):
             continue
         words = (

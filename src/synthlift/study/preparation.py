@@ -110,6 +110,19 @@ def open_data(session: Session) -> Opened:
     )
 
 
+def undeclared_groups(session: Session, opened: Opened) -> list[str]:
+    """A warning where names repeat as those of one patient's images do, and nobody grouped them."""
+    from synthlift.data.grouping import suspected_groups
+
+    if session.study.data.group is not None:
+        return []
+    found = suspected_groups(usable_rows(session.store, opened.inventory.key)["id"].tolist())
+    if found is None:
+        return []
+    remedy = f"to group them by name, add {found.option}, or name a column with --group"
+    return [f"{found.warning}; {remedy}"]
+
+
 def decide_design(session: Session, opened: Opened) -> Design:
     """Design A, B or C, as a recorded decision."""
     from synthlift.data.designs import Design, choose_design

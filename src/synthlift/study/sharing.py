@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from synthlift.registry import OnePool
+from synthlift.registry import OnePool, descriptor
 from synthlift.seeds import seed_for
 from synthlift.spec.study import Component
 from synthlift.study.components import settings_of
@@ -27,6 +27,15 @@ def sharing(components: Iterable[Component]) -> dict[str, OnePool]:
     """How far one pool serves, by name, of the generators that learn nothing."""
     found = {one.title: one_pool(one) for one in components}
     return {name: reach for name, reach in found.items() if reach != "no"}
+
+
+def stocked(components: Iterable[Component]) -> list[str]:
+    """Names of generators that hand out images which were made before, and learn nothing.
+
+    Their fits take different images from one stock, and say nothing of what another would hold.
+    """
+    needs = {one.title: descriptor("generators", one.kind).needs for one in components}
+    return [name for name, needed in needs.items() if "stock" in needed and "labels" not in needed]
 
 
 def unit_of(component: Component, unit: FitUnit) -> FitUnit:

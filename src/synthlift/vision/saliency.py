@@ -66,6 +66,16 @@ def grad_cam(classifier: Classifier, pixels: UInt8, *, classes: Int64) -> Float3
     return maps
 
 
+def evidence_inside(heat: Float32, mask: UInt8) -> float | None:
+    """The share of a map [H, W] that lies where a mask [H, W] is not 0; None of an empty map.
+
+    To be held against the share of places that the mask covers: evidence spread anyhow reaches
+    just that (the energy-based pointing game, Wang et al. 2020, section 4.3).
+    """
+    total = float(heat.sum())
+    return float(heat[mask > 0].sum()) / total if total > 0 else None
+
+
 def _last_map(network: ImageNetwork, classifier: Classifier) -> nn.Module | None:
     """The last module that gives a map of several places, in the order in which they end.
 

@@ -352,6 +352,19 @@ def test_values_that_tear_groups_apart() -> None:
     )
 
 
+def test_a_missing_value_has_a_name() -> None:
+    data = domains()
+    data["attributes"] = {"light": ["", "day", "night"] * 60}
+    design, table = split(data, test_where={"light": ["missing"]})
+    assert "the test set is where light is missing (60 images)" in design.reason
+    tested = {name for name, part in parts_by_draw(table)[0].items() if part == "test"}
+    assert tested == set(data["ids"][::3])
+    error = refusal(data, test_where={"light": ["dya"]})
+    assert error.rule == "known values of light: day, missing, night"
+    data["groups"] = ["one"] * 2 + data["groups"][2:]
+    assert "'one' in day and missing" in refusal(data, leave_one_out="light").given
+
+
 def test_class_that_lies_under_one_value_only() -> None:
     data = domains()
     data["labels"] = ["bee"] * 5 + data["labels"][5:]

@@ -73,6 +73,17 @@ def test_a_small_folder_is_told_the_truth(tmp_path: Path) -> None:
     assert f"would find: {100 * value:.1f} points of balanced accuracy, assuming 10 %" in text
 
 
+def test_a_class_without_a_test_image_allows_no_difference(tmp_path: Path) -> None:
+    trained = {f"train/{name}": 9 for name in ("cat", "dog", "eel")}
+    draw_classes(tmp_path / "pets", {**trained, "test/cat": 9, "test/dog": 9})
+    facts = inspect(tmp_path, "pets")
+    assert facts["minimal_detectable_effect"]["value"] is None
+    assert "Infinity" not in json.dumps(facts)
+    text = render_inspection(facts)
+    assert "nothing is tested of 'eel'" in text
+    assert "would find: none, since a class has no test image" in text
+
+
 def test_a_hopeless_folder_is_reported_not_refused(tmp_path: Path) -> None:
     draw_classes(tmp_path / "pets", {"cat": 4, "dog": 2, "eel": 3})
     for path in (tmp_path / "pets" / "eel").iterdir():

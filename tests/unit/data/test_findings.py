@@ -17,11 +17,12 @@ from synthlift import api
 from synthlift.data.contract import Where
 from synthlift.data.findings import duplicates, looking
 from synthlift.data.findings.advice import advise
-from synthlift.data.findings.tables import attribute_tables
+from synthlift.data.findings.tables import attribute_tables, design_table
 from synthlift.data.findings.words import HONESTY, fault_counts, render_findings, warnings
+from synthlift.data.inspection import inspect_inventory
 from synthlift.data.inventory import Asked, Row, take_inventory
 from synthlift.data.sources import open_source
-from synthlift.spec.data import Data
+from synthlift.spec.data import Data, Split
 from synthlift.spec.loading import load_study
 
 
@@ -76,7 +77,7 @@ def test_planted_faults_are_found(found: dict[str, Any]) -> None:
 
 def test_the_worst_comes_first_and_is_said_in_words(found: dict[str, Any]) -> None:
     faults = found["findings"]
-    assert "1 test image also lie in another given part" in faults["warnings"][0]
+    assert "1 test image also lies in another given part" in faults["warnings"][0]
     assert any("1 pair showing one picture under two labels" in w for w in faults["warnings"])
     text = render_findings(faults)
     assert " 1  files that cannot be used" in text
@@ -149,6 +150,40 @@ def test_cells_without_an_image_are_named() -> None:
     assert sex["values"] == ["f", "m", ""]
     assert sex["counts"] == [[12, 12, 0], [12, 0, 12], [0, 0, 0]]
     assert sex["empty"] == [["a", ""], ["b", "m"], ["c", "f"], ["c", "m"], ["c", ""]]
+
+
+def test_each_design_says_what_it_would_find() -> None:
+    rows = [Row(f"{i:04}", "ab"[i % 2], f"g{i}", f"{i}") for i in range(400)]
+    summary = {
+        "read": 400,
+        "usable": 400,
+        "excluded": {},
+        "excluded_examples": {},
+        "ignored": {},
+        "notes": [],
+        "classes": {"a": 200, "b": 200},
+        "size_quartiles": {},
+        "grey_images": 0,
+    }
+
+    def table(data: Data) -> dict[str, dict[str, Any]]:
+        facts = inspect_inventory(rows, summary=summary, data=data)
+        return {one["letter"]: one for one in design_table(rows, data=data, facts=facts)}
+
+    found = table(Data(image_size=8))
+    assert [(letter, one["chosen"]) for letter, one in found.items()] == [
+        ("A", False),
+        ("B", False),
+        ("C", True),
+    ]
+    effect = {letter: one["minimal_detectable_effect"] for letter, one in found.items()}
+    # A and B test on the same 80 images; how far their models differ comes on top.
+    assert effect["A"] == effect["B"] > effect["C"] > 0
+    tested = {one["classes"][0]["test_groups"] for one in (found["A"], found["B"])}
+    assert (tested, found["C"]["classes"][0]["test_groups"]) == ({40}, 200)
+    drawn = table(Data(image_size=8, split=Split(per_class=20)))
+    assert [(letter, one["chosen"]) for letter, one in drawn.items()] == [("B", True)]
+    assert drawn["B"]["minimal_detectable_effect"] == pytest.approx(effect["B"])
 
 
 def test_copies_within_a_part_are_no_leak() -> None:
@@ -240,6 +275,14 @@ def test_subgroups_are_proposed_where_nothing_is_known_of_the_images() -> None:
     even = findings(spread={"sharpness": {"a": [0, 8, 9, 10, 90]}})
     commands = [one["command"] for one in advise(facts(), even, data=Data(), said=["x"])]
     assert not any("data.derived=" in command for command in commands)
+
+
+def test_pictures_in_training_and_validation_are_not_called_test_images() -> None:
+    copies = {"exact": 2, "near": 0, "different_labels": 0, "leaks": [{}, {}]}
+    found = findings(duplicates={**copies, "leaking_test_images": 0})
+    assert warnings(facts(), found)[0].startswith("2 pictures trained on and validated on: choices")
+    found = findings(duplicates={**copies, "leaking_test_images": 3})
+    assert warnings(facts(), found)[0].startswith("3 test images also lie in another given part")
 
 
 def test_data_that_cannot_be_studied_are_not_sent_into_a_study() -> None:

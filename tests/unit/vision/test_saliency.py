@@ -18,7 +18,7 @@ from synthlift.vision.classifiers.descriptors import (
     TimmConfig,
 )
 from synthlift.vision.prediction import Classifier, ClassifierFacts
-from synthlift.vision.saliency import grad_cam, overlay
+from synthlift.vision.saliency import evidence_inside, grad_cam, overlay
 
 SIDE, OBJECT = 32, 10
 CLASSES = ("nothing", "checks")
@@ -91,6 +91,11 @@ def test_the_energy_lies_on_the_drawn_object() -> None:
     # Cells of the map are nearly as large as the object, so that it is grown by half a cell.
     near = np.stack([_grown(place) for place in places])
     energy = (maps * near).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
+    inside = [
+        evidence_inside(one, box.astype(np.uint8)) for one, box in zip(maps, near, strict=True)
+    ]
+    assert inside == pytest.approx(energy.tolist(), rel=1e-5)
+    assert evidence_inside(np.zeros_like(maps[0]), near[0].astype(np.uint8)) is None
     by_chance = near.mean(axis=(1, 2))
     elsewhere = (maps * np.roll(near, 1, axis=0)).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
     assert np.median(energy) > 0.45

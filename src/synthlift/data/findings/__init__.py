@@ -71,7 +71,7 @@ def find_faults(
             for place in [looked.places[row]]
         ],
         "shortcuts": _shortcuts(rows, looked),
-        "designs": design_table(rows, data=data, chosen=facts["design"]),
+        "designs": design_table(rows, data=data, facts=facts),
         "suspected_groups": _suspected(rows, data),
     }
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from synthlift.data.designs import choose_design, groups_per_class
+from synthlift.data.designs import LETTERS, Design, Kind, choose_design, groups_per_class
 from synthlift.data.findings.looking import Looked
 from synthlift.data.inspection import expected_effect, tested_in_all, wilson_width
 from synthlift.data.inventory import Row, attribute_columns, usable
 from synthlift.errors import InputError
-from synthlift.spec.data import Data
+from synthlift.spec.data import Data, Split
 from synthlift.spec.values import in_order
 
 MOST_VALUES = 40
 _QUANTILES = (0, 0.25, 0.5, 0.75, 1)
-_DESIGNS = ("fixed", "cross_validated")
 
 
 def attribute_tables(rows: Sequence[Row], *, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -72,52 +71,66 @@ def spreads(rows: Sequence[Row], looked: Looked) -> dict[str, Any]:
 
 
 def design_table(
-    rows: Sequence[Row], *, data: Data, chosen: Mapping[str, Any] | None
+    rows: Sequence[Row], *, data: Data, facts: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """What a fixed split and a cross-validation of this data could show.
+    """What each of the three designs could show on this data.
 
     Args:
         rows: the inventory, groups joined.
         data: the part ``data:`` of the study.
-        chosen: the design that the study would take; None = there is none.
+        facts: what :func:`synthlift.data.inspection.inspect_inventory` says.
 
     Returns:
         By design: smallest difference in balanced accuracy found with 80 % power (None = none),
         and by class how many groups are tested and how wide their 95 % interval may be. A design
-        that this data cannot have is left out.
+        that this data, split as asked for, cannot have is left out; empty where none is possible.
     """
-    if chosen is None:
+    if facts["design"] is None:
         return []
     used = usable(rows)
-    labels, groups = [row.label for row in used], [row.group for row in used]
-    counts = groups_per_class(labels, groups)
+    columns: dict[str, Any] = {
+        "labels": [row.label for row in used],
+        "groups": [row.group for row in used],
+        "ids": [row.id for row in used],
+        "parts": [row.part for row in used],
+        "attributes": attribute_columns(used),
+    }
+    counts = groups_per_class(columns["labels"], columns["groups"])
+    chosen = facts["design"]["kind"]
     found = []
-    for kind in _DESIGNS if data.split.file is None else ():
-        try:
-            design = choose_design(
-                data.split.model_copy(update={"design": kind}),
-                labels=labels,
-                groups=groups,
-                ids=[row.id for row in used],
-                parts=[row.part for row in used],
-                attributes=attribute_columns(used),
-            )
-        except InputError:
-            continue
-        if design.kind != kind:
-            continue
-        effect = expected_effect(design, counts)["value"]
-        tested = tested_in_all(design, counts)
+    for kind, letter in LETTERS.items():
+        if kind == chosen:
+            effect, tested = facts["minimal_detectable_effect"]["value"], facts["classes"]
+        else:
+            design = _other_design(kind, data.split, columns)
+            if design is None:
+                continue
+            effect = expected_effect(design, counts)["value"]
+            tested = [
+                {"name": k, "test_groups": n, "wilson_width": wilson_width(n) if n else None}
+                for k, n in tested_in_all(design, counts).items()
+            ]
         found.append(
             {
-                "letter": design.letter,
+                "letter": letter,
                 "kind": kind,
-                "chosen": chosen["kind"] == kind,
-                "minimal_detectable_effect": effect if np.isfinite(effect) else None,
+                "chosen": kind == chosen,
+                "minimal_detectable_effect": effect,
                 "classes": [
-                    {"name": k, "test_groups": n, "wilson_width": wilson_width(n) if n else None}
-                    for k, n in tested.items()
+                    {name: one[name] for name in ("name", "test_groups", "wilson_width")}
+                    for one in tested
                 ],
             }
         )
     return found
+
+
+def _other_design(kind: Kind, split: Split, columns: Mapping[str, Any]) -> Design | None:
+    """A design that was not chosen; None where the data, or the keys of the split, rule it out."""
+    if split.file is not None:
+        return None
+    try:
+        design = choose_design(split.model_copy(update={"design": kind}), **columns)
+    except InputError:
+        return None
+    return design if design.kind == kind else None

@@ -55,14 +55,12 @@ def warnings(facts: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         )
     if generated := facts.get("generated", 0):
         lines.append(
-            f"{_many(generated, 'image')} were generated, as their files say: a test on them says "
-            "nothing of real images, so study the real ones alone"
+            f"{_many(generated, 'image')} {'was' if generated == 1 else 'were'} generated, as "
+            "their files say: a test on such says nothing of real images, so study the real ones "
+            "alone"
         )
     if copies["leaks"]:
-        lines.append(
-            f"{_many(copies['leaking_test_images'], 'test image')} also lie in another given part: "
-            "results on them would be too good (a study leaves the training copies out)"
-        )
+        lines.append(_leaking(len(copies["leaks"]), copies["leaking_test_images"]))
     if found["suspected_groups"]:
         lines.append(str(found["suspected_groups"]["warning"]))
     if copies["different_labels"]:
@@ -83,7 +81,9 @@ def warnings(facts: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     if small and not facts["problem"]:
         lines.append(f"too few test images to judge alone: {_listed(small)}")
     effect = facts["minimal_detectable_effect"]
-    if effect and effect["value"] > _LARGE_EFFECT:
+    if effect and effect["value"] is None:
+        lines.append("no difference can be found: a class has no test image")
+    elif effect and effect["value"] > _LARGE_EFFECT:
         lines.append(
             f"differences below about {100 * effect['value']:.1f} points of balanced accuracy "
             "will hardly be found"
@@ -171,6 +171,16 @@ def render_findings(found: Mapping[str, Any]) -> str:
         lines.append(f"  {one['title']}")
         lines.append(f"    {one['command'] or one['text']}")
     return "\n".join([*lines, "", HONESTY]) + "\n"
+
+
+def _leaking(pictures: int, tested: int) -> str:
+    if tested:
+        what = f"{_many(tested, 'test image')} also {'lies' if tested == 1 else 'lie'} in another"
+        what += " given part: results on them would be too good"
+    else:
+        what = f"{_many(pictures, 'picture')} trained on and validated on: choices would be too"
+        what += " good"
+    return f"{what} (a study leaves the training copies out)"
 
 
 def _many(count: int, one: str) -> str:

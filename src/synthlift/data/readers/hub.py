@@ -36,7 +36,8 @@ from synthlift.store import digest
 from synthlift.types import UInt8
 
 _OPTIONS = ("config", "image", "revision")
-_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_NAME = re.compile(r"(?!\.)[\w.-]+(/[\w.-]+)?")
+"""A name on the Hub, which never begins with a dot; what does is a path."""
 
 
 @dataclass(frozen=True)
