@@ -1,6 +1,6 @@
 # The web app of Synthlift. Build:  docker build -t synthlift .
-# Without CUDA, 5 GB smaller:       docker build -t synthlift --build-arg VARIANT=cpu \
-#                                     --build-arg TORCH_INDEX=<address of PyTorch's CPU builds> .
+# Without CUDA, 5 GB smaller:       docker build -t synthlift --build-arg VARIANT=cpu .
+# TORCH_INDEX names another place of PyTorch's builds without CUDA, such as a mirror of your own.
 # Run:  docker run --rm -p 127.0.0.1:8000:8000 -v synthlift:/data synthlift
 # It prints a token to sign in with, unless SYNTHLIFT_TOKEN is set. With a GPU add:
 #   --gpus all    and the arguments    serve --host 0.0.0.0 --device cuda:0
@@ -8,18 +8,18 @@
 
 FROM python:3.12-slim-bookworm AS build
 ARG VARIANT=gpu
-ARG TORCH_INDEX=
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_CACHE_DIR=/cache
 RUN python -m pip install --no-cache-dir "uv>=0.9,<1"
 WORKDIR /source
 COPY requirements/web.txt requirements/web.txt
 COPY scripts/without_cuda.py scripts/without_cuda.py
-# PyTorch's builds without CUDA come from the place that is named; all else is pinned by hash.
+# PyTorch's builds without CUDA come from its own index, in the pinned versions; all else is pinned
+# by hash, too.
 RUN --mount=type=cache,target=/cache \
     uv venv --python /usr/local/bin/python /opt/synthlift \
     && if [ "$VARIANT" = cpu ]; then \
-        : "${TORCH_INDEX:?name where CPU builds of PyTorch are, as its own site does}" \
-        && python scripts/without_cuda.py requirements/web.txt > others.txt \
+        python scripts/without_cuda.py requirements/web.txt > others.txt \
         && python scripts/without_cuda.py requirements/web.txt --torch > torch.txt \
         && uv pip install --python /opt/synthlift/bin/python --no-deps --require-hashes \
             --compile-bytecode -r others.txt \

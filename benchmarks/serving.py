@@ -4,14 +4,22 @@ Aimed at, on 2 cores: start-up to the first byte in under 3 s, the first page in
 grid of 16 digits in under 1 s, a picture classified in under 30 ms (median, one client), and at 32
 clients at least 3 × the throughput of a handler without batches.
 
-    python -m benchmarks.serving RUN [--seconds 4] [--rounds 3] [--json FILE]
+    python -m benchmarks.serving DIGITS LEAVES --network resnet:18@64 [--seconds 4] [--rounds 3]
 
-RUN is a finished run, such as the built-in digits. All sides load the same two models and decode
-with the same code. The plain handler keeps its models in its own process and computes each
-request's picture as it comes, in a batch of one. It comes in two forms, and ratios are stated
-against both: ``flask`` runs as one writes it first, in Flask's own server with torch as it is;
-``tuned`` runs in the WSGI server that ours runs in, with the best of several numbers of threads, of
-the server and of torch. Requests come over loopback from one process.
+DIGITS, LEAVES, … are finished runs; start-up, pages and drawing are measured with the first. A
+network is one of ours by kind, depth and size of pictures, in place of both models of the first
+run; its weights are random, which changes no time.
+
+All sides load the same two models and decode with the same code. The plain handler keeps its models
+in its own process, decodes a picture once and computes it as it comes, in a batch of one. It comes
+in two forms, and ratios are stated against both: ``flask`` runs as one writes it first, in Flask's
+own server (a thread a request) with torch as it is; ``tuned`` runs in the WSGI server that ours
+runs in, with the best of several numbers of threads, of the server and of torch. Ours also reads
+limits, the token and the origin of a request, and hands pictures to another process. Requests come
+over loopback from one process.
+
+Beside the throughput stands the processor time of a server and its children for a picture: it says
+what can be expected where other programs use the machine, too, which then changes the throughput.
 """
 
 from __future__ import annotations
@@ -22,6 +30,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -36,9 +45,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 
+from synthlift.api.classifying import kept_models
+from synthlift.registry import descriptor
+from synthlift.vision.classifiers.base import build_network
+from synthlift.vision.prediction import read_facts, save_classifier
 from synthlift.web.security import CLIENT_HEADER
 
 CLIENTS, PICTURES = 32, 64
@@ -47,58 +61,115 @@ OURS, FLASK, TUNED = "ours", "flask", "tuned"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--network", action="append", default=[], metavar="KIND:DEPTH@SIZE")
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        found = measure(given.run.absolute(), Path(home), given.seconds, given.rounds)
+    runs = [run.absolute() for run in given.runs]
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        found = {**first_steps(runs[0], home, given.rounds), "classifying": []}
+        for place, run in enumerate(runs):
+            found["classifying"].append(classifying(run, home / f"run{place}", given))
+        for place, wanted in enumerate(given.network):
+            run = in_place_of(runs[0], wanted, home / f"network{place}" / "run")
+            found["classifying"].append(classifying(run, home / f"network{place}", given))
     print(json.dumps(found, indent=1))
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(run: Path, home: Path, seconds: float, rounds: int) -> dict[str, Any]:
-    before = os.getloadavg()[0]
+def first_steps(run: Path, home: Path, rounds: int) -> dict[str, Any]:
+    """Start-up, the first page and a grid of images."""
     starts = [_start_up(run, home / f"start{i}") for i in range(rounds)]
-    pictures = _pictures(run)
-    with ExitStack() as open_:
-        ours = open_.enter_context(_process(_ours(run, home)))
-        facts = json.loads(_get(ours, "/api/v1/runs"))["runs"][0]
-        sides = {OURS: (ours, f"/api/v1/runs/{facts['id']}/classifications")}
-        for name, call in _baselines(run).items():
-            sides[name] = (open_.enter_context(_process(call)), "/")
-        for port, place in sides.values():
-            _ask(port, place, pictures, clients=1, seconds=1.0)  # models are loaded
-        pages = [_timed(lambda: _get(ours, "/")) for _ in range(30)]
-        grids = [_grid(ours, facts, seed) for seed in range(rounds + 1)][1:]
-        alone: dict[str, list[float]] = {name: [] for name in sides}
-        crowd: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(rounds):
-            for name, (port, place) in sides.items():
-                alone[name] += _ask(port, place, pictures, clients=1, seconds=seconds / 2)
-                times = _ask(port, place, pictures, clients=CLIENTS, seconds=seconds)
-                crowd[name].append(len(times) / seconds)
-    rates = {name: statistics.median(found) for name, found in crowd.items()}
-    best = max((name for name in rates if name.startswith(TUNED)), key=lambda name: rates[name])
+    with _process(_ours(run, home / "steps")) as (port, _):
+        facts = json.loads(_get(port, "/api/v1/runs"))["runs"][0]
+        _get(port, "/")
+        pages = [_timed(lambda: _get(port, "/")) for _ in range(30)]
+        grids = [_grid(port, facts, seed) for seed in range(rounds + 1)][1:]
     return {
-        "run": {"classes": len(facts["classes"]), "image_size": facts["image_size"]},
         "start_up_seconds": [round(one, 2) for one in starts],
         "first_page_ms": _spread([1000 * one for one in pages]),
         "grid_of_16_seconds": [round(one, 2) for one in grids],
+        "cpus": os.cpu_count(),
+        "torch": torch.__version__,
+        "python": sys.version.split()[0],
+    }
+
+
+def in_place_of(run: Path, wanted: str, folder: Path) -> Path:
+    """A copy of a run with other networks, as large as is wanted and with random weights."""
+    name, _, size = wanted.partition("@")
+    kind, _, depth = name.partition(":")
+    shutil.copytree(run, folder)
+    component = descriptor("classifiers", kind)
+    for model in kept_models(folder):
+        old = read_facts(model.folder)
+        facts = old.model_copy(
+            update={
+                "kind": kind,
+                "config": {"depth": int(depth)} if depth else {},
+                "image_shape": (int(size), int(size), 3),
+                "mean": (0.5,) * 3,
+                "std": (0.25,) * 3,
+            }
+        )
+        config = component.config.model_validate(facts.config)
+        network = build_network(component, config, task=facts.task, seed=0, pretrained=False)
+        save_classifier(model.folder, network=network, facts=facts)
+    return folder
+
+
+def classifying(run: Path, home: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """Every side in turn, as often as there are rounds, so that a busy moment meets all."""
+    before, pictures = os.getloadavg()[0], _pictures(run)
+    alone: dict[str, list[float]] = {}
+    crowd: dict[str, list[float]] = {}
+    taken: dict[str, list[float]] = {}
+    with ExitStack() as open_:
+        sides = {}
+        for name, call in {OURS: _ours(run, home), **_baselines(run)}.items():
+            port, process = open_.enter_context(_process(call))
+            path = "/"
+            if name == OURS:
+                id_ = json.loads(_get(port, "/api/v1/runs"))["runs"][0]["id"]
+                path = f"/api/v1/runs/{id_}/classifications"
+            sides[name] = (port, path, process)
+            _ask(port, path, pictures, clients=1, seconds=1.0)  # models are loaded
+        for _ in range(given.rounds):
+            for name, (port, path, process) in sides.items():
+                alone.setdefault(name, []).extend(
+                    _ask(port, path, pictures, clients=1, seconds=given.seconds / 2)
+                )
+                used = _processor_seconds(process)
+                times = _ask(port, path, pictures, clients=CLIENTS, seconds=given.seconds)
+                used = _processor_seconds(process) - used
+                crowd.setdefault(name, []).append(len(times) / given.seconds)
+                taken.setdefault(name, []).append(1000 * used / len(times))
+    rates = {name: statistics.median(found) for name, found in crowd.items()}
+    best = max((name for name in rates if name.startswith(TUNED)), key=lambda name: rates[name])
+    facts = read_facts(kept_models(run)[0].folder)
+    return {
+        "models": f"2 × {facts.kind}, {facts.image_shape[0]} × {facts.image_shape[1]} pixels",
         "one_client_ms": {n: _spread([1000 * one for one in times]) for n, times in alone.items()},
         "clients": CLIENTS,
         "pictures_per_second": {n: [round(v, 1) for v in found] for n, found in crowd.items()},
+        "processor_ms_per_picture": {n: [round(v, 2) for v in v2] for n, v2 in taken.items()},
         "times_as_many_as": {
             FLASK: round(rates[OURS] / rates[FLASK], 2),
             best: round(rates[OURS] / rates[best], 2),
         },
         "load_before_and_after": [round(before, 1), round(os.getloadavg()[0], 1)],
-        "cpus": os.cpu_count(),
-        "torch": torch.__version__,
-        "python": sys.version.split()[0],
     }
+
+
+def _processor_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Of a server and what it started."""
+    parent = psutil.Process(process.pid)
+    times = [one.cpu_times() for one in (parent, *parent.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 def _spread(values: list[float]) -> dict[str, float]:
@@ -132,20 +203,21 @@ def plain_app(run: Path) -> Any:
     """What one would write first: models in the process, a handler that computes its picture."""
     from flask import Flask, jsonify, request
 
-    from synthlift.api.classifying import as_trained, kept_models
+    from synthlift.api.classifying import as_trained
     from synthlift.data.decode import decode_stream
     from synthlift.vision.prediction import load_classifier
 
     models = {model.role: load_classifier(model.folder) for model in kept_models(run)}
     app = Flask(__name__)
 
+    (white,) = {model.facts.white for model in models.values()}
+
     @app.post("/")
     def classify() -> Any:
         stream = io.BytesIO(request.files["pictures"].read())
+        pixels = decode_stream(stream, max_pixels=10**7, white=white).pixels
         answers = {}
         for role, model in models.items():
-            stream.seek(0)
-            pixels = decode_stream(stream, max_pixels=10**7, white=model.facts.white).pixels
             ready = torch.from_numpy(as_trained(pixels, model)[None].copy())
             with torch.inference_mode():
                 logits = model.network(ready.permute(0, 3, 1, 2).float() / 255)
@@ -182,8 +254,8 @@ def _baselines(run: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _process(call: str) -> Iterator[int]:
-    """A process that calls one of the functions above with a free port, once it listens."""
+def _process(call: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A process that calls one of the functions above, and its port, once it listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -192,7 +264,7 @@ def _process(call: str) -> Iterator[int]:
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, process)
-        yield port
+        yield port, process
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -231,8 +303,8 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _pictures(run: Path) -> list[bytes]:
-    """Pictures of the run's size, as PNG files."""
-    size = json.loads((run / "results.json").read_text())["study"]["image_size"]
+    """Pictures as large as the models take them, as PNG files."""
+    size = read_facts(kept_models(run)[0].folder).image_shape[0]
     rng, made = np.random.default_rng(0), []
     for _ in range(PICTURES):
         stream = io.BytesIO()

@@ -35,10 +35,11 @@ from synthlift.api.training_sets import VERDICTS
 from synthlift.registry import descriptor
 from synthlift.store import Store
 from synthlift.study.folder import PROGRESS, RESULTS, STATUS, TRAINING, run_facts
+from synthlift.study.ledger import ledger_path
 from synthlift.web.examples import EXAMPLES
 from synthlift.web.shipped import FACTS, FILES, PLACE, RUN, STORE, STUDIES, TEXTS, Made
 
-TIMES = "time.json"
+TIMES, LEDGER = "time.json", "ledger"
 LEFT_OUT = frozenset((REPORT, STATUS, PROGRESS, TRAINING))
 """Of the run folder: what is written anew, a process that ended, what the page of a job shows."""
 # Pictures are runs of bytes whose places count little and whose neighbours tell much.
@@ -59,6 +60,8 @@ def main() -> None:
             compute(EXAMPLES[name].file, place)
             archive = given.into / f"{name}.tar.xz"
             pack(EXAMPLES[name].file, place, archive)
+            openings = (place / LEDGER / ledger_path().name).read_text()
+            (given.into / f"{name}.openings.jsonl").write_text(openings)
             print(f"{archive}: {archive.stat().st_size / 1e6:.2f} MB")
 
 
@@ -71,7 +74,7 @@ def compute(study: Path, place: Path) -> None:
     words = ["run", str(study), "--out", str(place / RUN), "--store", str(place / STORE)]
     subprocess.run(
         [sys.executable, "-c", _PROGRAM, *words],
-        env={**os.environ, "SYNTHLIFT_DATA_HOME": str(place / "ledger")},
+        env={**os.environ, "SYNTHLIFT_DATA_HOME": str(place / LEDGER)},
         cwd=place,
         check=True,
     )

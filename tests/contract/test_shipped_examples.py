@@ -24,7 +24,7 @@ from synthlift.spec.results import SCHEMA_VERSION
 from synthlift.store import Store
 from synthlift.store.files import hash_files
 from synthlift.web.examples import EXAMPLES
-from synthlift.web.shipped import RUN, STORE, archive_of, made, provide
+from synthlift.web.shipped import RUN, STORE, archive_of, made, openings_of, provide
 
 ANEW = "python -m scripts.example_runs"
 PLACES = re.compile(rb"/(?:root|home|tmp|work|Users|private|mnt|var)/[\w.@-]|[A-Z]:\\\\?Users")
@@ -52,6 +52,21 @@ def test_an_archive_is_the_run_of_its_study_file(unpacked: Path, name: str) -> N
     asked = load_study(one.file)
     assert run.study.arms == asked.arms
     assert run.study.data.split == asked.data.split
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_ledger_beside_an_archive_is_that_of_its_run(unpacked: Path, name: str) -> None:
+    results = read_results(unpacked / name / RUN)
+    lines = [json.loads(line) for line in openings_of(name).read_text().splitlines()]
+    log = [json.loads(line) for line in (unpacked / name / RUN / "log.jsonl").open()]
+    (opened,) = (one for one in log if one["event"] == "test_opened")
+    trained = [one for one in log if one["event"] == "stage_done" and one["stage"] == "model"]
+    assert {one["model"] for one in lines} <= {one["key"] for one in trained}
+    assert {(one["test"], one["study"]) for one in lines} == {
+        (opened["test_hash"], results.study.key)
+    }
+    assert results.openings is not None
+    assert len(lines) == opened["models"] == results.openings.models, ANEW
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import json
+import shutil
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from synthlift import api
+from synthlift.reporting.pages import known_scripts, script_digest
 from synthlift.spec.provenance import provenance_in
+from synthlift.web.library import id_of
+from synthlift.web.pictures import INLINE_BYTES
+from synthlift.web.shipped import RUN
 from tests.e2e.browsing import chromium, faults_of, page_of
 from tests.e2e.serving import Server, serving
 
@@ -31,6 +42,11 @@ def runs(server: Server) -> dict[str, str]:
     return {one["name"]: one["run"] for one in found["examples"]}
 
 
+def place_of(server: Server, name: str) -> Path:
+    """The run folder of an example."""
+    return server.home / "examples" / name / RUN
+
+
 def test_a_digit_is_drawn_beside_its_nearest_training_picture(
     server: Server, runs: dict[str, str]
 ) -> None:
@@ -49,6 +65,19 @@ def test_a_leaf_is_pasted_from_the_pictures_that_came_along(
     made = server.draw(runs["leaves"], generator="cut_paste", label="ginkgo", count=1)
     assert (made["state"], made["done"]) == ("done", 1), made
     assert Image.open(io.BytesIO(server.images(made)[0])).size == (64, 64)
+
+
+def test_what_a_generator_cannot_draw_is_offered_last_and_said(
+    server: Server, runs: dict[str, str]
+) -> None:
+    (generator,) = server.ask("GET", f"/api/v1/runs/{runs['leaves']}")[1]["generators"]
+    assert generator["classes"][-1] == "bare"
+    assert generator["classes"][:-1] == ["beech", "ginkgo", "lime", "maple", "oak", "willow"]
+    with chromium() as browser, page_of(browser) as page:
+        page.goto(f"{server.address}/generate?run={runs['leaves']}")
+        page.get_by_label("What to draw").select_option("bare")
+        page.get_by_role("button", name="Generate").click()
+        page.get_by_text("can make no image of class bare").wait_for()
 
 
 def test_a_leaf_is_classified_with_what_it_is_most_like(
@@ -95,3 +124,86 @@ def test_home_says_that_they_were_computed_beforehand(server: Server, runs: dict
         report = page.frame_locator("iframe.report")
         report.get_by_role("heading", level=1).first.wait_for()
         assert faults_of(page) == []
+
+
+def test_large_pictures_go_by_way_of_a_file_which_is_deleted(
+    server: Server, runs: dict[str, str], tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300)).astype(np.uint8)
+    file = tmp_path / "large.png"
+    Image.fromarray(noise).save(file)
+    assert file.stat().st_size > INLINE_BYTES
+    path = f"/api/v1/runs/{runs['digits']}/classifications"
+    (found,) = server.send(path, "pictures", (file.name, file.read_bytes()))[1]["pictures"]
+    (expected,) = api.classify(place_of(server, "digits") / "models" / "rival", [file])
+    told = found["answers"][0]["probabilities"]
+    assert told == pytest.approx(expected.probabilities, abs=1e-5)
+    assert list((server.home / "pictures").iterdir()) == []
+
+
+def test_what_is_wrong_with_an_upload_is_said_without_a_place_of_the_server(
+    server: Server,
+) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("leaves/only/1.png", b"none")
+    data = server.send("/api/v1/data", "archive", ("mine.zip", stream.getvalue()))[1]
+    job = server.ask("POST", "/api/v1/inspections", {"data": data["id"]})[1]
+    job = server.until(f"/api/v1/jobs/{job['id']}", lambda one: one["state"] == "failed")
+    assert job["error"].startswith("'mine/leaves/only' holds images but no sub-folders")
+    assert str(server.home) not in json.dumps(job)
+    assert server.ask("DELETE", f"/api/v1/jobs/{job['id']}")[0] == 200
+
+
+# ── reports ───────────────────────────────────────────────────────────────────────────────────
+
+EARLIER = Path(__file__).with_name("earlier_report_script.js")
+EVIL = """
+document.documentElement.classList.add("js", "evil");
+fetch("/api/v1/runs").then(() => document.documentElement.classList.add("reached"));
+"""
+
+
+def report_with(script: str, folder: Path) -> None:
+    """The report of a run with another script, as another version, or somebody else, wrote it."""
+    file, own = folder / "report.html", script_digest()
+    page = file.read_text(encoding="utf-8")
+    begin, end = page.rindex("<script>") + len("<script>"), page.rindex("</script>")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = page[:begin] + script + page[end:]
+    assert page.count(own) == 1
+    file.write_text(page.replace(own, digest))
+
+
+def test_the_script_of_an_earlier_report_runs_and_no_other(
+    server: Server, runs: dict[str, str], tmp_path: Path
+) -> None:
+    assert known_scripts()[0] == script_digest(), "a changed script.js: add its digest on top"
+    finished, folder = place_of(server, "digits"), server.home / "runs" / "theirs"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with chromium() as browser:
+        for script, known in ((EARLIER.read_text(), True), (EVIL, False)):
+            shutil.copytree(finished, folder)
+            report_with(script, folder)
+            page = browser.new_page()
+            told: list[str] = []
+            page.on("console", lambda said, told=told: told.append(said.text))
+            server.until("/api/v1/runs", lambda found: len(found["runs"]) == 3, seconds=20)
+            page.goto(f"{server.address}/runs/{id_of(folder.resolve())}")
+            report = page.frame_locator("iframe.report")
+            report.get_by_role("heading", level=1).wait_for()
+            page.wait_for_load_state("networkidle")
+            assert (report.locator("html.js").count() == 1) == known, told
+            assert (report.locator("button.sort").count() > 0) == known
+            assert report.locator("html.evil").count() == 0
+            assert (page.get_by_text("it is not run").count() == 0) == known
+            assert any("Content Security Policy" in one for one in told) != known
+            page.close()
+            shutil.rmtree(folder)
+    shutil.copytree(finished, folder)
+    (tmp_path / "secret").write_text("secret")
+    (folder / "report.html").unlink()
+    (folder / "report.html").symlink_to(tmp_path / "secret")
+    server.until("/api/v1/runs", lambda found: len(found["runs"]) == 3, seconds=20)
+    assert server.ask("GET", f"/runs/{id_of(folder.resolve())}/report")[0] == 404
+    shutil.rmtree(folder)

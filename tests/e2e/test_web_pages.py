@@ -388,5 +388,7 @@ def test_an_uploaded_zip_is_inspected_by_a_command(server: Server, home: Path) -
     code, page, headers = server.ask("GET", job["page"])
     assert code == 200
     assert b"What is in these images?" in page
+    assert b"Read from <code>mine/mine</code>" in page
+    assert str(server.home).encode() not in page
     assert headers["Content-Security-Policy"].startswith("sandbox")
     assert server.ask("DELETE", f"/api/v1/data/{data['id']}")[0] == 200

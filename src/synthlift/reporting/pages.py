@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,27 @@ def tokens() -> str:
 
 def script_digest() -> str:
     """SHA-256 of the one script that our pages run, base64, for a content security policy."""
-    return base64.b64encode(hashlib.sha256(_asset("script.js").encode()).digest()).decode()
+    return _digest_of(_asset("script.js").encode())
+
+
+@functools.cache
+def known_scripts() -> tuple[str, ...]:
+    """Digests of the scripts that pages of this version and of earlier ones run, the latest first.
+
+    Pages that were written by an earlier version stay as they are, and so does their script. What
+    else stands in a page is nobody's word that it is ours.
+    """
+    return tuple(_asset("scripts.txt").split())
+
+
+def runs_known_scripts(page: bytes) -> bool:
+    """Whether every inline script of an HTML page is one of ours."""
+    found = re.findall(rb"<script[^>]*>(.*?)</script", page, re.DOTALL | re.IGNORECASE)
+    return {_digest_of(script) for script in found} <= set(known_scripts())
+
+
+def _digest_of(script: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(script).digest()).decode()
 
 
 @functools.cache

@@ -56,20 +56,32 @@ class Ledger:
         lines = self.path.read_text().split("\n")[:-1]
         return [json.loads(line) for line in lines if line.strip()]
 
-    def record(self, *, test_hash: str, study: str, models: Iterable[str]) -> None:
-        """Add the openings that are not in the ledger yet."""
+    def record(
+        self, *, test_hash: str, study: str, models: Iterable[str], at: str | None = None
+    ) -> None:
+        """Add the openings that are not in the ledger yet; ``at`` is when, in UTC, None = now."""
         with filelock.FileLock(f"{self.path}.lock"):
             entries = self._entries()
             known = {(e["test"], e["model"], e["study"]) for e in entries}
             fresh = [m for m in models if (test_hash, m, study) not in known]
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            when = at or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             self._cut_broken_line()
             with self.path.open("a") as stream:
                 for model in fresh:
-                    entry = {"test": test_hash, "study": study, "model": model, "at": now}
+                    entry = {"test": test_hash, "study": study, "model": model, "at": when}
                     stream.write(json.dumps(entry) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
+
+    def take_over(self, file: Path) -> None:
+        """Add the openings in the ledger of a run that was made elsewhere, with their times."""
+        together: dict[tuple[str, str, str], list[str]] = {}
+        for line in file.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            place = (entry["test"], entry["study"], entry["at"])
+            together.setdefault(place, []).append(entry["model"])
+        for (test_hash, study, at), models in together.items():
+            self.record(test_hash=test_hash, study=study, models=models, at=at)
 
     def _cut_broken_line(self) -> None:
         content = self.path.read_bytes() if self.path.is_file() else b""

@@ -19,6 +19,7 @@ from synthlift.web.inference.client import Inference
 from synthlift.web.jobs.runner import Runner
 from synthlift.web.jobs.table import JobTable
 from synthlift.web.library import Library
+from synthlift.web.places import Places
 from synthlift.web.pools import Pools
 from synthlift.web.settings import Settings
 from synthlift.web.streams import Streams
@@ -39,6 +40,7 @@ class Context:
         inference, generations: what draws and classifies.
         galleries, blind, pools: what people look at and judge.
         streams: pages that are kept informed.
+        places: takes places of this machine out of what is served.
         unpacking: set while the examples are unpacked.
     """
 
@@ -53,6 +55,7 @@ class Context:
     blind: BlindTests
     pools: Pools
     streams: Streams
+    places: Places
     unpacking: threading.Event = field(default_factory=threading.Event)
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -61,6 +64,7 @@ class Context:
         """Everything for these settings; no process is started yet."""
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.home.chmod(0o700)
+        settings.pictures_folder.mkdir(exist_ok=True, mode=0o700)
         inference = Inference(
             device=settings.device,
             answer_seconds=settings.answer_seconds,
@@ -82,6 +86,7 @@ class Context:
             blind=BlindTests(settings.home / "blind-tests", most=settings.blind_tests),
             pools=Pools(settings.home / "pools"),
             streams=Streams(settings.streams),
+            places=Places(settings),
         )
 
     def start(self) -> None:

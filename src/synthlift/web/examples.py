@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthlift.study.folder import RESULTS
+from synthlift.study.ledger import Ledger
 from synthlift.web import shipped
 from synthlift.web.errors import MissingError
 from synthlift.web.jobs.commands import study_file_command
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from synthlift.web.context import Context
 
 _SIDE, _GAP = 64, 4
+_LOG = logging.getLogger("synthlift.web")
 
 
 @dataclass(frozen=True)
@@ -132,16 +135,26 @@ def begin(here: Context, one: Example) -> Job:
 def prepare(here: Context) -> None:
     """Have the examples at hand: unpack what came with the package, else queue their studies.
 
-    What was computed here stays, and a study that somebody stopped stays stopped.
+    What was computed here stays, and a study that somebody stopped stays stopped. Before a run
+    that came with the package is shown, the ledger says that its models saw their test set: another
+    study of it is no first look. The same study, computed here, is none other to the ledger.
     """
     for one in EXAMPLES.values():
         folder = one.folder(here.settings)
         if (folder / RESULTS).is_file():
             continue
         if shipped.provide(shipped.archive_of(one.name), one.place(here.settings)):
+            _note_openings(one)
             here.library.forget()
         elif job_of(here, one) is None and not folder.exists():
             begin(here, one)
+
+
+def _note_openings(one: Example) -> None:
+    try:
+        Ledger().take_over(shipped.openings_of(one.name))
+    except OSError:  # where it cannot be written, no study of this machine can open a test either
+        _LOG.warning("the ledger of test openings cannot be written", exc_info=True)
 
 
 @functools.lru_cache(maxsize=len(EXAMPLES))

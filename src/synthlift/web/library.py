@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from synthlift.api.classifying import KeptModel, kept_models
 from synthlift.api.images import GENERATORS, read_component
-from synthlift.api.run_folder import REPORT, read_results
+from synthlift.api.run_folder import read_results
 from synthlift.api.varying import why_not_from_a_picture
 from synthlift.errors import InputError
 from synthlift.spec.results import Results
@@ -24,7 +24,8 @@ from synthlift.web.errors import MissingError
 from synthlift.web.settings import Settings
 from synthlift.web.shipped import RUN
 
-LOOK_AGAIN_SECONDS = 3.0
+LOOK_AGAIN_SECONDS, LOOK_CLOSER_SECONDS = 3.0, 1.0
+"""After which runs are sought anew, and a run that is known is read again if it has changed."""
 ADJUSTABLE = ("guidance_scale", "sampler_steps")
 """Settings that a request to a generator may change, where its kind has them."""
 
@@ -56,16 +57,19 @@ class KeptGenerator:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run; everything but the results is read when it is first asked for."""
+    """A finished run; everything but the results is read when it is first asked for.
+
+    Attributes:
+        id: says nothing of where it lies.
+        path: its folder.
+        results: of its study.
+        delivered: whether it came with the package.
+    """
 
     id: str
     path: Path
     results: Results
-
-    @property
-    def report(self) -> Path:
-        """Its report."""
-        return self.path / REPORT
+    delivered: bool = False
 
     @cached_property
     def models(self) -> list[KeptModel]:
@@ -74,9 +78,17 @@ class Finished:
 
     @cached_property
     def generators(self) -> list[KeptGenerator]:
-        """The generators that it keeps."""
+        """The generators that it keeps; classes that the study had drawn come first.
+
+        A generator may know classes of which it can make none, such as bare ground to paste onto.
+        """
         folders = sorted(p.parent for p in (self.path / GENERATORS).glob("*/component.json"))
-        return [_kept_generator(folder) for folder in folders]
+        drawn = {image.label for image in self.results.gallery if image.kind != "real"}
+        found = [_kept_generator(folder) for folder in folders]
+        return [
+            replace(one, classes=tuple(sorted(one.classes, key=lambda name: name not in drawn)))
+            for one in found
+        ]
 
     @property
     def samples(self) -> list[tuple[Path, str]]:
@@ -108,6 +120,15 @@ class Finished:
                 remedy="choose one of them",
             )
         return samples[index]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A run as it was read: when its results were written, and when that was looked at."""
+
+    run: Finished
+    changed: float
+    looked: float
 
 
 def _kept_generator(folder: Path) -> KeptGenerator:
@@ -144,7 +165,7 @@ class Library:
         self._lock = threading.Lock()
         self._looked = 0.0
         self._found: dict[str, Path] = {}
-        self._read: dict[Path, tuple[float, Finished]] = {}
+        self._read: dict[Path, _Read] = {}
 
     def runs(self) -> list[Finished]:
         """Finished runs, the newest first; such that cannot be read are left out."""
@@ -171,18 +192,27 @@ class Library:
     def forget(self) -> None:
         """Look anew when asked next."""
         self._looked = 0.0
+        with self._lock:
+            self._read = {
+                path: replace(one, looked=-LOOK_CLOSER_SECONDS) for path, one in self._read.items()
+            }
 
     def _open(self, name: str, path: Path) -> Finished:
-        try:
-            changed = (path / RESULTS).stat().st_mtime
-        except OSError:
-            raise InputError(str(path), rule="", remedy="") from None
         with self._lock:
             known = self._read.get(path)
-            if known is None or known[0] != changed:
-                known = (changed, Finished(name, path, read_results(path)))
-                self._read[path] = known
-        return known[1]
+            if known is not None and time.monotonic() - known.looked < LOOK_CLOSER_SECONDS:
+                return known.run
+            try:
+                changed = (path / RESULTS).stat().st_mtime
+            except OSError:
+                raise InputError(str(path), rule="", remedy="") from None
+            if known is not None and known.changed == changed:
+                run = known.run
+            else:
+                ours = path.is_relative_to(self.settings.examples_folder.resolve())
+                run = Finished(name, path, read_results(path), delivered=ours)
+            self._read[path] = _Read(run, changed, time.monotonic())
+        return run
 
     def _places(self) -> dict[str, Path]:
         with self._lock:

@@ -10,7 +10,6 @@ from flask import (
     redirect,
     render_template,
     request,
-    send_file,
     session,
     url_for,
 )
@@ -19,7 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from synthlift.api.blind_tests import FEWEST, MOST
 from synthlift.api.run_folder import REPORT
-from synthlift.reporting.pages import tokens
+from synthlift.reporting.pages import runs_known_scripts, tokens
 from synthlift.web.context import context
 from synthlift.web.endpoints.jobs import PAGE, job_facts
 from synthlift.web.endpoints.runs import facts_of
@@ -121,25 +120,35 @@ def job(job: str) -> str:
 def run(run: str) -> str:
     """A run with its report."""
     here = context()
-    found = facts_of(here.library.get(run))
-    return render_template("run.html", run=found, made=shipped_facts(here, found.id))
+    found = here.library.get(run)
+    file = found.path / REPORT
+    return render_template(
+        "run.html",
+        run=facts_of(found),
+        made=shipped_facts(here, found.id),
+        still=file.is_file() and not runs_known_scripts(file.read_bytes()),
+    )
 
 
 def report(run: str) -> Response:
     """A run's report, sandboxed."""
-    return _sandboxed(context().library.get(run).report)
+    return _sandboxed(context().library.get(run).path, REPORT)
 
 
 def job_page(job: str) -> Response:
     """The live report of a study, or the page of an inspection, sandboxed."""
     found = context().jobs.get(job)
-    return _sandboxed(found.folder / (PAGE if found.kind == "inspect" else REPORT))
+    return _sandboxed(found.folder, PAGE if found.kind == "inspect" else REPORT)
 
 
-def _sandboxed(file: Path) -> Response:
-    if not file.is_file():
-        raise MissingError(file.name)
-    response = send_file(file, mimetype="text/html")
+def _sandboxed(folder: Path, name: str) -> Response:
+    """A page out of a folder that may be somebody else's: a link in it leads nowhere."""
+    file = (folder / name).resolve()
+    if not file.is_file() or file.parent != folder.resolve():
+        raise MissingError(name)
+    page = file.read_bytes().decode("utf-8", "surrogateescape")
+    said = context().places.hidden(page).encode("utf-8", "surrogateescape")
+    response = Response(said, mimetype="text/html")
     response.headers["Content-Security-Policy"] = report_policy()
     return response
 

@@ -51,10 +51,11 @@ class SampleFacts(BaseModel):
 
 
 class RunFacts(BaseModel):
-    """A finished run."""
+    """A finished run; ``delivered`` where it came with the package, beside one of that name."""
 
     id: str
     name: str
+    delivered: bool
     answer: str
     word: str
     exploratory: bool

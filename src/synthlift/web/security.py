@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, current_app, redirect, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from synthlift.reporting.pages import script_digest
+from synthlift.reporting.pages import known_scripts
 from synthlift.web.settings import Settings
 
 CLIENT_HEADER = "X-Synthlift-Client"
@@ -27,14 +27,16 @@ POLICY = (
 
 
 def report_policy() -> str:
-    """For reports: their own style, our one script by its hash, pictures within, and nothing else.
+    """For reports: their own style, our scripts by their hashes, pictures within, nothing else.
 
-    Sandboxed without an origin: a report reaches neither the pages nor their cookies.
+    Sandboxed without an origin: a report reaches neither the pages nor their cookies. What a run
+    folder of somebody else brings along as a script does not run, whatever it says of itself: the
+    hashes are those of scripts that versions of ours have written, not of what the file holds.
     """
+    scripts = " ".join(f"'sha256-{digest}'" for digest in known_scripts())
     return (
         "sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{script_digest()}'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'self'"
+        f"script-src {scripts}; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
 
 

@@ -6,8 +6,11 @@ An archive is one compressed stream, since generated pictures repeat backgrounds
     run/…           the run folder, but for the report, which this version writes
     store/…         of its store, what pages read
 
-In its texts a mark stands for every place; unpacked, they name places of this machine. The run has
-a store of its own, so that nothing of another machine gets among the results that are shared here.
+Its lines of the ledger lie beside it: what people read of a test set counts, whoever opened it.
+
+In the archive's texts a mark stands for every place; unpacked, they name places of this machine.
+The run has a store of its own, so that nothing of another machine gets among the results that are
+shared here.
 """
 
 from __future__ import annotations
@@ -70,6 +73,11 @@ class Made(BaseModel):
 def archive_of(name: str) -> Path:
     """The archive of an example."""
     return STUDIES / f"{name}.tar.xz"
+
+
+def openings_of(name: str) -> Path:
+    """The lines of the ledger that the run of an example wrote."""
+    return STUDIES / f"{name}.openings.jsonl"
 
 
 def made(place: Path) -> Made | None:

@@ -299,6 +299,7 @@ class RunFigures(BaseModel):
 
     id: str
     name: str
+    delivered: bool
     created: str
     answer: str
     word: str

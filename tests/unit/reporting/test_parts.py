@@ -16,6 +16,7 @@ from PIL import Image
 
 from synthlift.reporting import Picture, plots, summary_text, svg, text, write_csv, write_gallery
 from synthlift.reporting.gallery import SIDE, data_uri, thumbnail
+from synthlift.reporting.pages import _asset, known_scripts, runs_known_scripts, script_digest
 from synthlift.spec.targets import Target
 from tests.unit.reporting.sample import ARMS, sample_results
 from tests.unit.reporting.sample_parts import sample_gallery
@@ -248,3 +249,16 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = f"import sys, synthlift.reporting; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# ── scripts ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_script_of_every_version_is_known_and_no_other() -> None:
+    own = script_digest()
+    assert known_scripts()[0] == own, f"script.js has changed: put {own} on top of scripts.txt"
+    assert len(set(known_scripts())) == len(known_scripts())
+    ours = f"<p>1 &lt; 2</p><script>{_asset('script.js')}</script>".encode()
+    assert runs_known_scripts(ours)
+    assert runs_known_scripts(b"<p>none</p>")
+    assert not runs_known_scripts(ours + b"<SCRIPT type='module'>1</SCRIPT >")

@@ -19,6 +19,7 @@ from synthlift.api.run_folder import load
 from synthlift.api.sources import ask
 from synthlift.reporting.pages import script_digest
 from synthlift.spec.results import SCHEMA_VERSION
+from synthlift.study.ledger import Ledger
 from synthlift.web import Settings, create_app, shipped
 from synthlift.web.context import Context
 from synthlift.web.examples import EXAMPLES, begin, prepare
@@ -176,6 +177,22 @@ def test_both_examples_are_there_without_a_job_and_say_what_made_them(tmp_path: 
     assert "Read the report" not in client.get("/").text, "examples have cards of their own"
 
 
+def test_what_came_with_the_package_has_opened_its_test_sets(tmp_path: Path) -> None:
+    here = context_of(tmp_path / "home")
+    for _ in range(2):
+        prepare(here)
+    ledger = Ledger()
+    lines = [json.loads(line) for line in ledger.path.read_text().splitlines()]
+    assert len(lines) == 12, "once, however often the server starts"
+    for run in here.library.runs():
+        openings = run.results.openings
+        assert openings is not None
+        same = ledger.tally(test_hash=openings.test_hash, study=run.results.study.key)
+        assert (same.earlier, same.this_study) == (0, openings.this_study)
+        other = ledger.tally(test_hash=openings.test_hash, study="another")
+        assert (other.earlier, other.models) == (1, openings.models)
+
+
 def test_computed_here_it_is_shown_instead_beside_what_came_with_the_package(
     tmp_path: Path,
 ) -> None:
@@ -194,6 +211,11 @@ def test_computed_here_it_is_shown_instead_beside_what_came_with_the_package(
     (now, _) = client.get("/api/v1/examples").get_json()["examples"]
     assert now["run"] not in ("", now["shipped"]["run"])
     assert "computed beforehand" not in client.get(f"/runs/{now['run']}").text
-    assert len(here.library.runs()) == 3
+    told = client.get("/api/v1/runs").get_json()["runs"]
+    assert {one["id"]: one["delivered"] for one in told if one["name"] == "Digits"} == {
+        now["run"]: False,
+        now["shipped"]["run"]: True,
+    }
+    assert len(told) == 3
     prepare(here)
     assert here.jobs.get(job.id).state == "done"

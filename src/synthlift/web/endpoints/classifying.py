@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from flask import request
@@ -16,7 +15,7 @@ from synthlift.web.endpoints.runs import model_facts
 from synthlift.web.errors import StuckError
 from synthlift.web.library import Finished
 from synthlift.web.operations import Operation
-from synthlift.web.pictures import new_file, save
+from synthlift.web.pictures import forget, handed_on
 from synthlift.web.schemas import (
     Classified,
     ModelAnswer,
@@ -36,15 +35,16 @@ def classify_pictures(run: str) -> Classified:
         raise InputError(
             f"{len(given)} pictures", rule=f"1 to {limit} at once", remedy="send that many"
         )
-    files = [new_file(here.settings.pictures_folder) for _ in given]
+    explain, most = _asks(request.form), here.settings.picture_bytes
+    pictures: list[str] = []
     try:
-        most = here.settings.picture_bytes
-        large = [not save(one, file, limit=most) for one, file in zip(given, files, strict=True)]
+        for one in given:
+            pictures.append(handed_on(one, here.settings.pictures_folder, limit=most))
         names = [_shown(one.filename or "", place) for place, one in enumerate(given, start=1)]
-        return _classify(found, files, names, large, explain=_asks(request.form))
+        return _classify(found, pictures, names, explain=explain)
     finally:
-        for file in files:
-            file.unlink(missing_ok=True)
+        for picture in pictures:
+            forget(picture)
 
 
 def _asks(form: Mapping[str, str]) -> bool:
@@ -59,9 +59,7 @@ def classify_samples(run: str, body: SampleRequest) -> Classified:
     found = context().library.get(run)
     chosen = [found.sample(index) for index in body.samples]
     names = [f"sample of class {label}" for _, label in chosen]
-    return _classify(
-        found, [file for file, _ in chosen], names, [False] * len(chosen), explain=body.explain
-    )
+    return _classify(found, [str(file) for file, _ in chosen], names, explain=body.explain)
 
 
 def _shown(name: str, place: int) -> str:
@@ -71,13 +69,9 @@ def _shown(name: str, place: int) -> str:
 
 
 def _classify(
-    run: Finished,
-    files: Sequence[Path],
-    names: Sequence[str],
-    large: Sequence[bool],
-    *,
-    explain: bool,
+    run: Finished, handed: Sequence[str], names: Sequence[str], *, explain: bool
 ) -> Classified:
+    """What the models of a run say of pictures; "" stands for one that is too large."""
     here, models = context(), run.models
     if not models:
         raise InputError(
@@ -85,13 +79,13 @@ def _classify(
             rule="a finished run keeps its models",
             remedy="choose another run",
         )
-    usable = [file for file, is_large in zip(files, large, strict=True) if not is_large]
+    usable = [picture for picture in handed if picture]
     answer: dict[str, Any] = {"pictures": []}
     if usable:
         answer = here.inference.classify(
             {
                 "models": [str(model.folder) for model in models],
-                "files": [str(file) for file in usable],
+                "files": usable,
                 "max_pixels": here.settings.max_pixels,
                 "explain": explain,
                 "run": str(run.path),
@@ -106,14 +100,14 @@ def _classify(
     said = iter(answer["pictures"])
     mib = here.settings.picture_bytes // 1024**2
     pictures = []
-    for name, is_large in zip(names, large, strict=True):
+    for name, picture in zip(names, handed, strict=True):
         unread: dict[str, Any] = {
             "problem": f"larger than {mib} MiB",
             "answers": {},
             "maps": {},
             "near": None,
         }
-        one = unread if is_large else next(said)
+        one = next(said) if picture else unread
         answers = [
             _answer(model, one)
             for model in models

@@ -30,6 +30,7 @@ def run_figures(run: str) -> RunFigures:
     return RunFigures(
         id=found.id,
         name=results.study.name,
+        delivered=found.delivered,
         created=results.created,
         answer=verdict.sentence if verdict else results.verdict_missing_because,
         word=verdict.word.replace("_", " ") if verdict else "no verdict",

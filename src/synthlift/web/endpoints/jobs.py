@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 from flask import Response, send_file, url_for
@@ -44,7 +43,8 @@ def job_facts(job: Job) -> JobFacts:
     page = job.folder / (REPORT if is_run else PAGE)
     done = job.state == "done"
     cancelling = job.cancel and job.state == "running"
-    said = _said(context().settings.job_logs / job.id) if done and not is_run else {}
+    here = context()
+    said = _said(here, job) if done and not is_run else {}
     title, _, part = job.title.partition(" · ")
     return JobFacts(
         id=job.id,
@@ -55,7 +55,7 @@ def job_facts(job: Job) -> JobFacts:
         created=job.created,
         started=job.started,
         ended=job.ended,
-        error=job.error,
+        error=here.places.hidden(job.error),
         command=shown(job.command),
         progress=_progress(job) if is_run and job.state == "running" else None,
         page=url_for("pages.job_page", job=job.id) if page.is_file() else "",
@@ -83,9 +83,10 @@ def _progress(job: Job) -> Progress:
     )
 
 
-def _said(folder: Path) -> dict[str, Any]:
+def _said(here: Context, job: Job) -> dict[str, Any]:
     try:
-        content = json.loads((folder / "stdout").read_text(encoding="utf-8"))
+        printed = (here.settings.job_logs / job.id / "stdout").read_text(encoding="utf-8")
+        content = json.loads(here.places.hidden(printed))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -25,6 +25,7 @@ def facts_of(run: Finished) -> RunFacts:
     return RunFacts(
         id=run.id,
         name=results.study.name,
+        delivered=run.delivered,
         answer=verdict.sentence if verdict else results.verdict_missing_because or "",
         word=verdict.word.replace("_", " ") if verdict else "no verdict",
         exploratory=bool(verdict and verdict.exploratory),

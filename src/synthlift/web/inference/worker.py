@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import io
 import json
 import os
 import queue
@@ -17,11 +18,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar
 
 from synthlift.errors import InputError, SynthliftError
 from synthlift.web.inference.explaining import NEAREST, References, likeness, looked_at, png
 from synthlift.web.inference.loaded import Loaded
+from synthlift.web.pictures import INLINE
 
 if TYPE_CHECKING:
     from synthlift.api.drawing import Start
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from synthlift.types import Float32, UInt8
     from synthlift.vision.prediction import Classifier
 
-TOGETHER = 8
-"""Pictures that a classifier computes together, padded: few, so that one alone is answered soon."""
 BLOCK, MOMENT = 16, 0.25
 """Images that are judged together, and the seconds after which fewer are."""
 Item = TypeVar("Item")
@@ -155,15 +155,16 @@ class Worker:
     # ── classifying ───────────────────────────────────────────────────────────────────────────
 
     def _classifier(self, folder: str) -> Classifier:
+        from synthlift.vision.batching import sized
         from synthlift.vision.prediction import load_classifier
 
         path = Path(folder)
-        return self.loaded.get(
-            path, lambda: load_classifier(path, device=self.device, micro_batch=TOGETHER)
-        )
+        return self.loaded.get(path, lambda: sized(load_classifier(path, device=self.device)))
 
     def _classify(self, requests: Sequence[Request]) -> None:
         """Answer requests together: each model computes all their pictures in one go."""
+        from synthlift.vision.batching import threads_for
+
         answers: dict[str, dict[str, Any]] = {}
         pictures: dict[str, list[tuple[str, int, UInt8]]] = {}
         for request in requests:
@@ -175,7 +176,9 @@ class Worker:
         for model, items in pictures.items():
             items = [item for item in items if item[0] in answers]
             if items:
-                self._answer(self._classifier(model), model, items, answers, explained)
+                classifier = self._classifier(model)
+                with threads_for(classifier):
+                    self._answer(classifier, model, items, answers, explained)
         for request_id, answer in answers.items():
             self.send({"id": request_id, "event": "done", **answer})
 
@@ -243,7 +246,7 @@ class Worker:
                 white = classifier.facts.white
                 if white not in decoded:
                     limit = request["max_pixels"]
-                    decoded[white] = _decoded(Path(file), white=white, max_pixels=limit)
+                    decoded[white] = _decoded(file, white=white, max_pixels=limit)
                 pixels = decoded[white]
                 if isinstance(pixels, str):
                     found[-1]["problem"] = pixels
@@ -259,7 +262,7 @@ def _start(request: Request, kept: Kept, judge: Classifier | None) -> Start:
     from synthlift.data.decode import WHITE_16_BIT
 
     picture, white = request["picture"], judge.facts.white if judge else WHITE_16_BIT
-    pixels = _decoded(Path(picture["file"]), white=white, max_pixels=picture["max_pixels"])
+    pixels = _decoded(picture["file"], white=white, max_pixels=picture["max_pixels"])
     if isinstance(pixels, str):
         raise InputError(
             f"the picture cannot be used: {pixels}",
@@ -276,15 +279,21 @@ def _start(request: Request, kept: Kept, judge: Classifier | None) -> Start:
     )
 
 
-def _decoded(file: Path, *, white: int, max_pixels: int) -> UInt8 | str:
-    """The pixels of a file whose name says nothing; or why it cannot be used."""
+def _decoded(picture: str, *, white: int, max_pixels: int) -> UInt8 | str:
+    """The pixels of a file whose name says nothing, or of an inline picture; or what is wrong."""
     from synthlift.data.decode import UnusableImageError, decode_stream, without_pillow_warnings
 
     try:
-        with file.open("rb") as stream, without_pillow_warnings():
+        with _stream_of(picture) as stream, without_pillow_warnings():
             return decode_stream(stream, max_pixels=max_pixels, white=white).pixels
     except UnusableImageError as error:
         return error.reason
+
+
+def _stream_of(picture: str) -> BinaryIO:
+    if picture.startswith(INLINE):
+        return io.BytesIO(base64.b64decode(picture.removeprefix(INLINE)))
+    return Path(picture).open("rb")
 
 
 def _named(classifier: Classifier, row: Float32) -> dict[str, float]:
@@ -344,13 +353,12 @@ def _read(stream: TextIO, waiting: queue.SimpleQueue[Request | None]) -> None:
 
 
 def serve(requests: TextIO, events: TextIO, *, device: str) -> None:
-    """Answer until stdin ends."""
+    """Answer until stdin ends. What is told of together is written at once."""
     waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
 
     def send(event: Mapping[str, Any]) -> None:
         events.write(json.dumps(event) + "\n")
-        events.flush()
 
     worker = Worker(send, device=device)
     importlib.import_module("synthlift.vision.prediction")  # seconds, while nobody waits for it
@@ -361,8 +369,10 @@ def serve(requests: TextIO, events: TextIO, *, device: str) -> None:
         if None in taken:
             return
         worker.take([request for request in taken if request is not None])
+        events.flush()
         if worker.busy:
             worker.go_on()
+            events.flush()
 
 
 def main() -> None:

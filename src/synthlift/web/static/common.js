@@ -119,6 +119,9 @@ const Synthlift = (() => {
   const wanted = (name) => new URLSearchParams(location.search).get(name);
   const several = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
 
+  // A study in a list; what came with Synthlift is told from the same one computed here.
+  const named = (run) => `${run.name}${run.delivered ? " (delivered)" : ""}, ${run.created.slice(0, 10)}`;
+
   // Fills the list of studies with those that a page can work with, as soon as there is one.
   async function offerRuns(suits) {
     let runs = [];
@@ -136,9 +139,9 @@ const Synthlift = (() => {
     }
     find("none").hidden = true;
     find("work").hidden = false;
-    fill(find("run"), runs.map((one) => [one.id, `${one.name}, ${one.created.slice(0, 10)}`]), wanted("run"));
+    fill(find("run"), runs.map((one) => [one.id, named(one)]), wanted("run"));
     return runs;
   }
 
-  return { ask, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, offerRuns, takeFiles, offerSamples };
+  return { ask, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, takeFiles, offerSamples };
 })();

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, duration, size, find } = Synthlift;
+  const { ask, say, make, duration, size, find, named } = Synthlift;
   const MOST = 6;
   const known = new Map();
   let latest = 0;
@@ -12,7 +12,6 @@
   };
   const share = (value) => (value < 0 ? MINUS : "") + Math.abs(100 * value).toFixed(1);
   const ranged = (one, write) => (one.low === null ? write(one.value) : `${write(one.value)} (${share(one.low)} to ${share(one.high)})`);
-  const named = (one) => `${one.name}, ${one.created.slice(0, 10)}`;
 
   async function figures(id) {
     if (!known.has(id)) known.set(id, await ask("GET", `runs/${id}/figures`));

@@ -135,6 +135,7 @@
       return `${state.done} of ${state.total}${left}`;
     }
     if (state.state === "cancelled") return `Stopped after ${count}.`;
+    if (!state.done) return `The generator can make no image of class ${state.request.label}. Choose another one.`;
     const fewer = state.done < state.total ? " The generator can make no more of it." : "";
     return `${count} of class ${state.request.label}, seed ${state.request.seed}.${fewer}`;
   }

@@ -5,6 +5,7 @@
   const ENDED = ["done", "failed", "cancelled"];
   const WORDS = { queued: "Waiting for its turn", running: "Running", cancelling: "Stopping; what is finished is kept",
     done: "Done", failed: "It failed", cancelled: "Stopped; what is finished is kept" };
+  const sentence = (line) => `${line.slice(0, 1).toUpperCase()}${line.slice(1)}${/[.!?:]$/.test(line) || !line ? "" : "."}`;
   let live = { stages: [], sheets: [], curves: [] };
   let followed = true;
 
@@ -22,7 +23,8 @@
     const tasks = (progress && progress.tasks) || [];
     find("tasks").replaceChildren(...tasks.map((task) => make("li", {}, `${task.label}: ${task.done} of ${task.total}`)));
     find("error").hidden = !job.error;
-    find("error").textContent = job.error;
+    // What was given, the rule and the remedy, one a line.
+    find("error").textContent = job.error.split("\n").map(sentence).join("\n");
     find("cancel").hidden = !["queued", "running"].includes(job.state);
     find("resume").hidden = !["failed", "cancelled"].includes(job.state);
     find("delete").hidden = !ENDED.includes(job.state);
