@@ -16,6 +16,8 @@ from synthlift.testing.inputs import CLASSES
 from tests.e2e.tiny import draw_folder, home_of, run, study_of
 from tests.pipelines import FAMILIES
 
+DRAWN = [name for name in CLASSES if name != "never_seen"]
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
@@ -46,13 +48,13 @@ def test_words_become_images_that_are_curated_and_studied(
             workers=1,
             overrides=["training.steps=20", "training.flip=no"],
         )
-    assert made.counts == dict.fromkeys(sorted(CLASSES), 4)
+    assert made.counts == dict.fromkeys(DRAWN, 4)
     told = pd.read_csv(made.path / "provenance.csv")
-    assert set(told["prompt"]) == {f"a photo of {name}" for name in CLASSES}
+    assert set(told["prompt"]) == {f"a photo of {name}" for name in DRAWN}
     pictures = [np.asarray(Image.open(path)) for path in sorted(made.path.rglob("*/*.png"))]
     assert all(np.ptp(picture) > 0 for picture in pictures)
     assert len({picture.tobytes() for picture in pictures}) == len(pictures)
-    assert curated.images == 4 * len(CLASSES)
+    assert curated.images == 4 * len(DRAWN)
     assert sum(sum(own.values()) for own in curated.counts.values()) == curated.images
     ran = run(study, home=tmp_path / "home")
     assert ran.results["verdict"]["word"]

@@ -164,7 +164,7 @@ def write_images(
         them.
     """
     shown: dict[str, list[UInt8]] = {part.title: [] for part in parts}
-    counts = dict.fromkeys(shown, 0)
+    counts = {str(title): 0 for title in shown}
     total = sum(part.wanted.count for part in parts)
     names = sorted({name for part in parts for name in part.wanted.attributes})
     known = len(halved)

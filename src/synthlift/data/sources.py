@@ -20,6 +20,8 @@ from synthlift.registry import available
 from synthlift.store import digest
 
 MINIMUM_PER_CLASS = 3
+IMAGES, PROVENANCE = "images", "provenance.csv"
+"""What ``synthlift generate`` writes: images, and a table of them."""
 
 
 def open_source(where: Where, *, strict: bool = True) -> Source:
@@ -35,6 +37,7 @@ def open_source(where: Where, *, strict: bool = True) -> Source:
     """
     if where.group == STEM:
         return _by_stem(open_source(replace(where, group=None), strict=strict), where)
+    where = _generated(where)
     reader = reader_of(where)
     if reader.folders and where.metadata is None:
         _refuse_columns(where)
@@ -51,6 +54,14 @@ def open_source(where: Where, *, strict: bool = True) -> Source:
     if strict and where.labelled:
         require_three(Counter(item.label for item in found.items), unit="images")
     return found
+
+
+def _generated(where: Where) -> Where:
+    """The table of a folder that ``synthlift generate`` wrote, in place of the folder."""
+    table = where.path / PROVENANCE
+    if where.metadata is None and table.is_file() and (where.path / IMAGES).is_dir():
+        return replace(where, source=str(table))
+    return where
 
 
 def _renamed(source: Source, where: Where) -> Source:
