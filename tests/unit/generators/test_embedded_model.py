@@ -18,8 +18,8 @@ from tests.judges import Judges, fresh_drawings
 MOST_BYTES = 8 * 2**20
 EACH = 6
 """Pictures of a class in the quick test."""
-LEAST = {"word": 0.85, "slant": 0.9, "thickness": 0.7, "colour": 0.7, "background": 0.95}
-"""Of 96 pictures: limits that hold what there is, where 320 showed 0.93, 0.97, 0.84, 0.82 and 1.
+LEAST = {"word": 0.88, "slant": 0.92, "thickness": 0.78, "colour": 0.75, "background": 0.95}
+"""Of 96 pictures: limits three standard errors below what 320 showed, 0.97, 0.99, 0.90, 0.86 and 1.
 
 Aimed at is 0.85 of each; see the model's card.
 """
@@ -73,7 +73,7 @@ def test_it_draws_what_prompts_say_in_many_pictures(tmp_path: Path) -> None:
     found = shares(60, tmp_path)
     assert found["word"] >= 0.9, found
     assert found["slant"] >= 0.95, found
-    assert min(found["thickness"], found["colour"]) >= 0.78, found
+    assert min(found["thickness"], found["colour"]) >= 0.83, found
     assert found["background"] >= 0.98, found
 
 
