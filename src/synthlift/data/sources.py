@@ -59,9 +59,11 @@ def open_source(where: Where, *, strict: bool = True) -> Source:
 def _generated(where: Where) -> Where:
     """The table of a folder that ``synthlift generate`` wrote, in place of the folder."""
     table = where.path / PROVENANCE
-    if where.metadata is None and table.is_file() and (where.path / IMAGES).is_dir():
-        return replace(where, source=str(table))
-    return where
+    try:
+        written = table.is_file() and (where.path / IMAGES).is_dir()
+    except OSError:  # The reader says what is wrong with the folder.
+        written = False
+    return replace(where, source=str(table)) if written and where.metadata is None else where
 
 
 def _renamed(source: Source, where: Where) -> Source:

@@ -182,6 +182,12 @@ class Store:
                     "without a record, 'synthlift gc' removes it"
                 ) from error
 
+    def tidy(self) -> None:
+        """Delete work whose artefact is there: left by a kill between commit and tidying up."""
+        for work in (self.root / "work").glob("*"):
+            if self.has(work.name):
+                shutil.rmtree(work, ignore_errors=True)
+
     # ── decisions ─────────────────────────────────────────────────────────────────────────────
 
     def decisions(self, study: str) -> dict[str, dict[str, Any]]:

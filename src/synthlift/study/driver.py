@@ -151,6 +151,7 @@ def _session(
     preset: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
     store = Store(options.store)
+    store.tidy()
     for path in study.plugins:
         load_plugin((base / path).resolve())
     hearing = Listener(pipe.event, pipe.progress, pipe.should_stop)

@@ -174,6 +174,16 @@ def test_left_over_output_of_a_killed_stage_is_not_committed(store: Store) -> No
     assert set(store.open(wanted.key).record["files"]) == {"sum.txt"}
 
 
+def test_work_that_a_kill_left_behind_a_commit_is_tidied_up_and_no_other(store: Store) -> None:
+    committed, begun = request(a=1, b=2), request(a=3, b=4)
+    store.compute(committed)
+    for one in (committed, begun):
+        (store.root / "work" / one.key).mkdir(parents=True)
+    store.tidy()
+    assert [work.name for work in (store.root / "work").iterdir()] == [begun.key]
+    assert store.has(committed.key)
+
+
 # ── damage ────────────────────────────────────────────────────────────────────────────────────
 
 

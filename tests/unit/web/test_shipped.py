@@ -177,7 +177,10 @@ def test_both_examples_are_there_without_a_job_and_say_what_made_them(tmp_path: 
     assert "Read the report" not in client.get("/").text, "examples have cards of their own"
 
 
-def test_what_came_with_the_package_has_opened_its_test_sets(tmp_path: Path) -> None:
+def test_what_came_with_the_package_has_opened_its_test_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHLIFT_DATA_HOME", str(tmp_path / "user"))
     here = context_of(tmp_path / "home")
     for _ in range(2):
         prepare(here)
