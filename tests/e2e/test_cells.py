@@ -109,7 +109,8 @@ def test_cells_that_no_training_image_shows_are_filled_where_asked(
     rejected = first["rejected_by"] == "class_agreement"
     shares = rejected.groupby([first["fit"], first["label"], first["attributes"]]).mean()
     assert len(shares) == 6 * 2
-    assert shares.to_numpy() == pytest.approx(0.25, abs=0.02)
+    # 16 of 64, or 15 where one of them repeats another sample and is left out as such.
+    assert shares.isin([15 / 64, 16 / 64]).all(), shares
 
 
 def test_the_report_tells_of_cells_and_of_how_many_images_they_had(ran: Ran) -> None:

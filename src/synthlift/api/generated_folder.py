@@ -15,6 +15,7 @@ import numpy as np
 
 from synthlift.api.drawing import Halved, Start, Wanted, drawn, told_of
 from synthlift.api.kept_generators import Kept
+from synthlift.data.sources import IMAGES, PROVENANCE
 from synthlift.errors import InputError
 from synthlift.spec.provenance import png_bytes, provenance_of
 from synthlift.spec.targets import Cell
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 BEGUN = "begun.json"
 """What was asked for; it lies in the folder until all images do."""
-IMAGES, MASKS, PROVENANCE = "images", "masks", "provenance.csv"
+MASKS = "masks"
 COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt")
 Progress = Callable[[int, int, str], None]
 
