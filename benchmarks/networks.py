@@ -4,11 +4,13 @@ All learn the same images of 32 × 32 pixels with the same loss, optimiser and b
 one thread, for the same seconds of the process; then the loss on images that none has seen is
 compared. The U-Net of diffusers (``UNet2DModel``) comes with our widths, on patches of 2 × 2
 pixels as ours and on pixels as it is mostly used. ``torch.compile`` is timed without what earlier
-runs left behind, by the clock, since it compiles in processes of its own.
+runs left behind, by the clock, since it compiles in processes of its own. Steps in bfloat16 (as
+autocast chooses what is computed in it) and in float32 take turns.
 
 The folder has one sub-folder a class, such as CIFAR-10 unpacked.
 
     python -m benchmarks.networks CIFAR10/train --seconds 120 --json networks.json
+    python -m benchmarks.networks CIFAR10/train --part bfloat16 --json networks.json
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ SIZE, WIDTHS = 32, (32, 64)
 HELD_OUT_BATCHES, TIMED = 16, 20
 HORIZON = 20_000
 """Steps of the schedule: so many that the learning rate hardly falls in what is trained here."""
+PARTS = ("networks", "compile", "bfloat16")
 
 
 class Diffusers(FlowNetwork):
@@ -165,11 +168,38 @@ def compiled(network: FlowNetwork, batch: Batch) -> dict[str, float]:
     }
 
 
+def in_bfloat16(network: FlowNetwork, batch: Batch) -> dict[str, float]:
+    """Seconds of the process for a step and an evaluation, each precision in turns; medians."""
+
+    def step(enabled: bool) -> float:
+        began = time.process_time()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            found = network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
+        torch.autograd.backward((found.float() - batch.target_nchw).square().mean())
+        return time.process_time() - began
+
+    @torch.no_grad()
+    def evaluation(enabled: bool) -> float:
+        began = time.process_time()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
+        return time.process_time() - began
+
+    found = {}
+    for name, call in (("step", step), ("evaluation", evaluation)):
+        call(True)
+        rounds = [(call(False), call(True)) for _ in range(TIMED)]
+        plain, half = (statistics.median(side) for side in zip(*rounds, strict=True))
+        found |= {name: plain, f"{name}_bfloat16": half}
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=120.0, help="of training, each network")
     parser.add_argument("--train", type=int, default=900, help="images of each class")
+    parser.add_argument("--part", action="append", choices=PARTS, help="of the result; all")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -187,8 +217,9 @@ def main() -> None:
         "diffusers, patches": lambda: _theirs(len(classes), 2),
         "diffusers, pixels": lambda: _theirs(len(classes), 1),
     }
+    parts = given.part or PARTS
     found: dict[str, Any] = {}
-    for name, build in builds.items():
+    for name, build in builds.items() if "networks" in parts else ():
         network = build()
         learner, spent = train(network, examples, config, seconds=given.seconds)
         found[name] = {
@@ -199,13 +230,18 @@ def main() -> None:
             "held_out_loss": held_out_loss(learner, network, batches),
         }
         print(name, found[name], flush=True)
-    result = {
-        "seconds": given.seconds,
-        "networks": found,
-        "compile": compiled(_ours(len(classes), config), batches[0]),
+    result = json.loads(given.json.read_text()) if given.part and given.json else {}
+    told = {
         "load_before_and_after": [before, os.getloadavg()[0]],
         "environment": describe_environment(device="cpu", workers=1),
     }
+    if "networks" in parts:
+        result |= {"seconds": given.seconds, "networks": found, **told}
+    network = _ours(len(classes), config)
+    if "compile" in parts:
+        result["compile"] = compiled(network, batches[0])
+    if "bfloat16" in parts:
+        result["bfloat16"] = in_bfloat16(network, batches[0]) | told
     print(json.dumps(result, indent=1))
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from scripts import paper_digits
 from synthlift.spec.loading import load_study
 from synthlift.spec.study import Study
 from tests.e2e.tiny import Ran, run
@@ -141,6 +142,27 @@ def test_defects(
     ran = run(study.model_copy(update={"data": data}), home=tmp_path, out="defects")
     assert ran.results["counts"]["used"] == 1344
     assert len(ran.results["classes"]) == 6
+
+
+def test_every_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six kinds make images of one data set, each from what it needs."""
+    place = tmp_path / "digits"
+    monkeypatch.setattr("sys.argv", ["paper_digits", str(place)])
+    paper_digits.main()
+    study = shortened("every-generator", place / "images").model_dump(mode="json")
+    study["data"]["masks"] = str(place / "masks")
+    for generator in study["generators"]:
+        if "source" in generator:
+            generator["source"] = str(place / Path(generator["source"]).name)
+    ran = run(Study.model_validate(study), home=tmp_path, out="every")
+    kinds = {"flow", "vae", "gan", "cut_paste", "translation", "pool"}
+    assert {one["name"] for one in ran.results["generators"]} == kinds
+    assert {one["generator"] for one in ran.results["arms"]} - {None, ""} == kinds
+    told = pd.read_parquet(ran.folder / "verdicts.parquet")
+    pasted = told[told["generator"] == "cut_paste"]["made_from"]
+    assert pasted.str.match(r"[0-9]/\d+\.png on paper/\d+\.png").all()
+    page = (ran.folder / "report.html").read_text()
+    assert all(f"{kind}, lift" in page for kind in kinds)
 
 
 def test_pneumonia(real_data: Callable[[str], Path], tmp_path: Path) -> None:

@@ -225,6 +225,35 @@ def test_pages_are_the_same_whatever_the_terminal(monkeypatch: pytest.MonkeyPatc
     assert reference.command_page() == wide
 
 
+# ── digits for every generator ────────────────────────────────────────────────────────────────
+
+
+def test_digits_on_paper_are_in_one_place_each_and_masks_are_their_ink() -> None:
+    tool = script("paper_digits")
+    found = dict(tool.pictures())
+    assert list(found) == [file for file, _ in tool.pictures()]
+    rows: dict[str, set[str]] = {}
+    for file in found:
+        part, label, name = file.split("/")
+        if part != "masks" and label != tool.PAPER:
+            rows.setdefault(part, set()).add(name)
+    assert sorted(map(len, rows.values())) == [449, 450, 898]
+    assert len(set.union(*rows.values())) == 1797
+    shown = {file: image for file, image in found.items() if file.startswith("images/")}
+    assert len(shown) == 898 + tool.SHEETS["images"]
+    assert len({image.tobytes() for image in shown.values()}) == len(shown)
+    for file, image in shown.items():
+        mask = found.get(file.replace("images/", "masks/"))
+        if f"/{tool.PAPER}/" in file:
+            assert mask is None
+            assert image.max() < 6 * tool.GRAIN
+            continue
+        assert mask is not None
+        assert set(mask.ravel().tolist()) == {0, 255}
+        assert image[mask == 255].min() >= tool.INK > image[mask == 0].mean()
+        assert 6 <= (mask == 255).sum() <= 48, file
+
+
 # ── container ─────────────────────────────────────────────────────────────────────────────────
 
 

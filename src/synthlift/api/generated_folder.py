@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 BEGUN = "begun.json"
 """What was asked for; it lies in the folder until all images do."""
 MASKS = "masks"
+WAITING_BYTES = 64 * 2**20
+"""Pixels of images that are drawn and not yet written, at most."""
 COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt")
 Progress = Callable[[int, int, str], None]
 
@@ -169,11 +174,14 @@ def write_images(
     total = sum(part.wanted.count for part in parts)
     names = sorted({name for part in parts for name in part.wanted.attributes})
     known = len(halved)
-    with (folder / PROVENANCE).open("w", newline="", encoding="utf-8") as stream:
+    with (
+        (folder / PROVENANCE).open("w", newline="", encoding="utf-8") as stream,
+        closing(_Writing(folder)) as writing,
+    ):
         writer = csv.writer(stream)
         writer.writerow([*COLUMNS, *names])
         for part in parts:
-            for file, pixels, told in _images(kept, part, folder, halved=halved):
+            for file, pixels, told in _images(kept, part, folder, writing, halved=halved):
                 if len(halved) > known:
                     known = len(halved)
                     on_halved()
@@ -189,10 +197,61 @@ def write_images(
     return counts, shown
 
 
+class _Writing:
+    """Writes images in a thread, in the order in which they are given, while more are drawn.
+
+    Args:
+        folder: to write into.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="writing")
+        self._waiting: deque[tuple[int, Future[None]]] = deque()
+        self._bytes = 0
+
+    def put(self, file: str, pixels: UInt8, mask: UInt8 | None, facts: Mapping[str, str]) -> None:
+        """Write an image and its mask soon; waits while too much does.
+
+        Raises:
+            OSError: an earlier one could not be written.
+        """
+        size = pixels.nbytes
+        self._waiting.append((size, self._pool.submit(self._write, file, pixels, mask, facts)))
+        self._bytes += size
+        while self._waiting and (self._bytes > WAITING_BYTES or self._waiting[0][1].done()):
+            self._settle()
+
+    def close(self) -> None:
+        """Wait until all are written.
+
+        Raises:
+            OSError: one could not be.
+        """
+        self._pool.shutdown()
+        while self._waiting:
+            self._settle()
+
+    def _settle(self) -> None:
+        size, written = self._waiting.popleft()
+        self._bytes -= size
+        written.result()
+
+    def _write(
+        self, file: str, pixels: UInt8, mask: UInt8 | None, facts: Mapping[str, str]
+    ) -> None:
+        if mask is not None:
+            place = self._folder / MASKS / file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _write(place, png_bytes(mask[:, :, None], facts=facts))
+        # Last, and at once: an image that is there is whole, and so is its mask.
+        _write(self._folder / IMAGES / file, png_bytes(pixels, facts=facts))
+
+
 def _images(
-    kept: Kept, part: Part, folder: Path, *, halved: list[Halved]
+    kept: Kept, part: Part, folder: Path, writing: _Writing, *, halved: list[Halved]
 ) -> Iterator[tuple[str, UInt8, dict[str, str]]]:
-    """Each image as it lies in the folder or is drawn and written: file, pixels, facts."""
+    """Each image as it lies in the folder, or is drawn and about to be: file, pixels, facts."""
     (folder / IMAGES / part.wanted.name).mkdir(parents=True, exist_ok=True)
     there = 0
     while there < part.wanted.count and (folder / IMAGES / part.file(there)).is_file():
@@ -201,12 +260,7 @@ def _images(
     for request, image in drawn(kept, part.wanted, first=there, halved=halved):
         pixels, mask, _, _ = image
         file, told = part.file(request.index), told_of(kept, part.wanted.name, request, image)
-        if mask is not None:
-            place = folder / MASKS / file
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _write(place, png_bytes(mask[:, :, None], facts=told))
-        # Last, and at once: an image that is there is whole, and so is its mask.
-        _write(folder / IMAGES / file, png_bytes(pixels, facts=told))
+        writing.put(file, pixels, mask, told)
         yield file, pixels, told
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synthlift.reporting import render
+from synthlift.reporting import render, text
 from tests.unit.reporting.sample import sample_results
 from tests.unit.reporting.test_report import outline
 
@@ -22,6 +22,15 @@ def test_generators_stand_side_by_side_with_what_real_images_reach() -> None:
     assert '<span class="est"' not in gan.split("</td>")[0]
     assert "real images" in real
     assert 'aria-label="Realism against efficiency' in section
+    # The chart tells lift beside realism and energy, or that there is none.
+    verdict = results.verdict
+    assert verdict is not None
+    told = verdict.contrast.difference
+    figure = section.split("<figure>")[1].split("</figure>")[0]
+    lift = f"flow, lift {text.points(told.value)} points"
+    assert f"{lift} ({text.interval(told.low, told.high)})" in figure
+    assert "gan, lift not tested" in figure
+    assert "Wh, lift" in figure
     # A generator of its own needs no chart, and one that was not measured no table.
     alone = results.model_copy(update={"generators": results.generators[:1]})
     assert 'aria-label="Realism against efficiency' not in render(alone, folder=None)

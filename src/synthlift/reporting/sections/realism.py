@@ -91,7 +91,7 @@ def view(reading: Reading) -> View | None:
     alike: dict[tuple[int, int], list[GeneratorResult]] = {}
     for one in results:
         alike.setdefault((one.quality[0].images, one.quality[0].held_out), []).append(one)
-    series, level = _series(results), len(alike) == 1
+    series, level = _series(reading, results), len(alike) == 1
     return View(
         groups=[_group(reading, members, shown) for members in alike.values()],
         heads=[(name, WORDS[name]) for name in shown],
@@ -191,20 +191,33 @@ def _contrast(reading: Reading, arm: ArmResult | None) -> Contrast | None:
 # ── realism against efficiency ────────────────────────────────────────────────────────────────
 
 
-def _series(results: Sequence[GeneratorResult]) -> list[plots.Series]:
+def _series(reading: Reading, results: Sequence[GeneratorResult]) -> list[plots.Series]:
     shapes = ("circle", "diamond", "square", "triangle")
     found = []
     for index, one in enumerate(results):
         figure = _figure(one, "cas")
         if figure is None or not one.energy_kwh:
             continue
-        value = figure.value
-        words = f"{one.name}: {text.percent(value.value)}, {1000 * one.energy_kwh:.3g} Wh"
+        value, lift = figure.value, _lift(reading, one)
+        spent = text.at_least(f"{1000 * one.energy_kwh:.3g}", known=not one.cost_at_least)
+        words = f"{one.name}: {text.percent(value.value)}, {spent} Wh, {lift}"
         point = plots.Point(1000 * one.energy_kwh, value.value, value.low, value.high, words)
-        found.append(
-            plots.Series(one.name, (point,), "abcd"[index % 4], shapes[(index + index // 4) % 4])
-        )
+        shape = shapes[(index + index // 4) % 4]
+        found.append(plots.Series(f"{one.name}, {lift}", (point,), "abcd"[index % 4], shape))
     return found
+
+
+def _lift(reading: Reading, result: GeneratorResult) -> str:
+    """What the best arm of a generator changes against the rival, in words."""
+    contrast = _contrast(reading, _best_arm(reading, result.name))
+    if contrast is None:
+        return "lift not tested"
+    told, metric = contrast.difference, contrast.metric
+    value = text.metric_difference(metric, told.value)
+    unit = "" if metric in text.NOT_SHARES else " points"
+    around = f" ({text.metric_interval(metric, told)})" if told.low is not None else ""
+    mark = f", {reading.numbers.mark}" if reading.numbers.mark else ""
+    return f"lift {value}{unit}{around}{mark}"
 
 
 def _chart(series: Sequence[plots.Series], floor: float | None) -> Markup:
