@@ -43,6 +43,8 @@ from synthlift.study.environment import describe_environment
 
 SIZE, WIDTHS = 32, (32, 64)
 HELD_OUT_BATCHES, TIMED = 16, 20
+ROUNDS = 3
+"""In bfloat16, which a processor without instructions for it takes seconds for."""
 HORIZON = 20_000
 """Steps of the schedule: so many that the learning rate hardly falls in what is trained here."""
 PARTS = ("networks", "compile", "bfloat16")
@@ -185,10 +187,10 @@ def in_bfloat16(network: FlowNetwork, batch: Batch) -> dict[str, float]:
             network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
         return time.process_time() - began
 
-    found = {}
+    found: dict[str, float] = {}
     for name, call in (("step", step), ("evaluation", evaluation)):
         call(True)
-        rounds = [(call(False), call(True)) for _ in range(TIMED)]
+        rounds = [(call(False), call(True)) for _ in range(ROUNDS)]
         plain, half = (statistics.median(side) for side in zip(*rounds, strict=True))
         found |= {name: plain, f"{name}_bfloat16": half}
     return found
