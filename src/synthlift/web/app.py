@@ -55,4 +55,3 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_env.globals["meanings"] = TERMS
     app.jinja_env.globals["needs_token"] = bool(settings.token)
     return app
-
