@@ -28,6 +28,7 @@ COLOURS = 128
 
 
 def main() -> None:
+    """Take all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next((path for name in names if (path := shutil.which(name))), None)
