@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
@@ -36,9 +35,10 @@ def test_a_classifier_is_given_no_images_at_all() -> None:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize(("kind", "settings"), CASES, ids=lambda value: str(value))
 def test_contract(
-    kind: str, settings: dict[str, object], check: Check, tiny_clips: dict[str, Path]
+    kind: str, settings: dict[str, object], check: Check, request: pytest.FixtureRequest
 ) -> None:
     if kind == "clip":
-        settings = {**settings, "model": str(tiny_clips[str(settings["model"])])}
+        clips = request.getfixturevalue("tiny_clips")
+        settings = {**settings, "model": str(clips[str(settings["model"])])}
     descriptor = available("classifiers")[kind]
     check(descriptor, descriptor.config.model_validate(settings))
