@@ -15,11 +15,13 @@ import psutil
 import pytest
 
 from synthlift.store import StageContext, StageRequest, Store, Summary
+from synthlift.study.devices import has_accelerator
 from synthlift.study.executors.local import LocalExecutor
 from synthlift.study.executors.starting import IMPORTED, LONGEST_FOLDER, worker_context
 
 HERE = "tests.unit.study.test_starting"
-LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forked on Linux only")
+FORKED = sys.platform.startswith("linux") and not has_accelerator()
+LINUX = pytest.mark.skipif(not FORKED, reason="forked on Linux without a GPU only")
 
 
 def look(request: StageRequest, context: StageContext) -> Summary:
@@ -81,7 +83,7 @@ def test_a_pool_that_a_thread_starts_does_the_same(tmp_path: Path) -> None:
 
 
 def test_where_no_socket_fits_workers_import_for_themselves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * LONGEST_FOLDER)
     assert worker_context().get_start_method() == "spawn"

@@ -3,7 +3,8 @@
 Importing torch and what stages need takes a processor some seconds. On Linux one process does so,
 and workers are forked from it: however many there are, and however often a pool is started anew,
 the imports are paid once and their memory is shared. That process has one thread and computes
-nothing, so forking it is safe. Elsewhere every worker imports for itself.
+nothing, so forking it is safe. Elsewhere, and where there may be a GPU, whose libraries forbid
+forks once they are in use, every worker imports for itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from multiprocessing.context import BaseContext
 
+from synthlift.study.devices import has_accelerator
 from synthlift.study.executors.memory import keep_freed_memory, spare_imported_modules
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -34,7 +36,8 @@ LONGEST_FOLDER = 70
 
 def worker_context() -> BaseContext:
     """The way in which workers are started here."""
-    if not sys.platform.startswith("linux") or len(tempfile.gettempdir()) > LONGEST_FOLDER:
+    can_fork = sys.platform.startswith("linux") and not has_accelerator()
+    if not can_fork or len(tempfile.gettempdir()) > LONGEST_FOLDER:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([IMPORTED])
