@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from synthlift.api.drawing import Halved, Start, Wanted, drawn, told_of
 from synthlift.api.kept_generators import Kept
+from synthlift.api.writing import InOrder
 from synthlift.data.sources import IMAGES, PROVENANCE
 from synthlift.errors import InputError
 from synthlift.spec.provenance import png_bytes, provenance_of
@@ -192,26 +194,31 @@ def write_images(
 def _images(
     kept: Kept, part: Part, folder: Path, *, halved: list[Halved]
 ) -> Iterator[tuple[str, UInt8, dict[str, str]]]:
-    """Each image as it lies in the folder or is drawn and written: file, pixels, facts."""
+    """Each image as it lies in the folder or is drawn and written: file, pixels, facts.
+
+    The last ones are there once it has ended, since they are written while further ones are drawn.
+    """
     (folder / IMAGES / part.wanted.name).mkdir(parents=True, exist_ok=True)
     there = 0
     while there < part.wanted.count and (folder / IMAGES / part.file(there)).is_file():
         yield part.file(there), *_read(folder / IMAGES / part.file(there))
         there += 1
-    for request, image in drawn(kept, part.wanted, first=there, halved=halved):
-        pixels, mask, _, _ = image
-        file, told = part.file(request.index), told_of(kept, part.wanted.name, request, image)
-        if mask is not None:
-            place = folder / MASKS / file
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _write(place, png_bytes(mask[:, :, None], facts=told))
-        # Last, and at once: an image that is there is whole, and so is its mask.
-        _write(folder / IMAGES / file, png_bytes(pixels, facts=told))
-        yield file, pixels, told
+    with InOrder() as writing:
+        for request, image in drawn(kept, part.wanted, first=there, halved=halved):
+            pixels, mask, _, _ = image
+            file, told = part.file(request.index), told_of(kept, part.wanted.name, request, image)
+            writing.do(partial(_write, folder, file, pixels, mask, told))
+            yield file, pixels, told
 
 
-def _write(path: Path, data: bytes) -> None:
-    write_bytes_atomic(path, data, durable=False)
+def _write(
+    folder: Path, file: str, pixels: UInt8, mask: UInt8 | None, told: Mapping[str, str]
+) -> None:
+    if mask is not None:
+        place = folder / MASKS / file
+        write_bytes_atomic(place, png_bytes(mask[:, :, None], facts=told), durable=False)
+    # Last, and at once: an image that is there is whole, and so is its mask.
+    write_bytes_atomic(folder / IMAGES / file, png_bytes(pixels, facts=told), durable=False)
 
 
 def _read(path: Path) -> tuple[UInt8, dict[str, str]]:
