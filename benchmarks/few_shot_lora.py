@@ -18,6 +18,7 @@ import json
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,9 +149,9 @@ def measure(given: Any) -> dict[str, Any]:
         model = build(given.shape, Path(place) / "model", device=given.device, dtype=dtype)
         for number in range(given.rounds + 1):
             work = Path(place) / f"work-{number}"
-            sides = {
-                "loop": lambda: plain_loop(model, side, given),
-                "ours": lambda work=work: with_synthlift(model, side, given, work=work),
+            sides: dict[str, Callable[[], None]] = {
+                "loop": partial(plain_loop, model, side, given),
+                "ours": partial(with_synthlift, model, side, given, work=work),
             }
             order = list(sides) if number % 2 else list(sides)[::-1]
             rounds.append({one: timed(sides[one], given) for one in order})

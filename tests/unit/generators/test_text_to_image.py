@@ -94,7 +94,11 @@ def test_a_class_name_of_two_meanings_is_pointed_out(tiny_pipeline: Path, tmp_pa
 def test_negative_prompts_that_do_nothing_are_pointed_out(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:
-    plain = {"prompt": "{label}", "names": {"crane": "heron"}, "negative_prompt": "machine"}
+    plain: dict[str, Any] = {
+        "prompt": "{label}",
+        "names": {"crane": "heron"},
+        "negative_prompt": "machine",
+    }
     told = fitted(tiny_pipeline, tmp_path, guidance_scale=1, **plain)
     (words,) = told.facts()["warnings"]
     assert "negative prompts have no effect at guidance_scale 1" in words

@@ -86,7 +86,8 @@ class _Remembered:
 
     def __init__(self, forward: Callable[..., Any]) -> None:
         self._forward = forward
-        self.again, self.known = False, None
+        self.again = False
+        self.known: Any = None
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """As the block's ``forward``."""
