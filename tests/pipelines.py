@@ -94,7 +94,7 @@ def tiny_stable_diffusion_xl(folder: Path, *, seed: int = 0) -> Path:
     return saved(folder, build, seed=seed)
 
 
-def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0) -> Path:
+def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
     """A Stable Diffusion 3 pipeline: a transformer, flow matching, three text encoders."""
     from diffusers import (
         FlowMatchEulerDiscreteScheduler,
@@ -109,7 +109,7 @@ def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0) -> Path:
                 sample_size=SIDE // 2,
                 patch_size=1,
                 in_channels=4,
-                num_layers=1,
+                num_layers=layers,
                 attention_head_dim=8,
                 num_attention_heads=2,
                 joint_attention_dim=32,
@@ -130,7 +130,7 @@ def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0) -> Path:
     return saved(folder, build, seed=seed)
 
 
-def tiny_flux(folder: Path, *, seed: int = 0) -> Path:
+def tiny_flux(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
     """A Flux pipeline: patches in a row, a guidance that is told, embeddings of CLIP and T5."""
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 
@@ -140,8 +140,8 @@ def tiny_flux(folder: Path, *, seed: int = 0) -> Path:
             transformer=FluxTransformer2DModel(
                 patch_size=1,
                 in_channels=16,
-                num_layers=1,
-                num_single_layers=1,
+                num_layers=layers,
+                num_single_layers=layers,
                 attention_head_dim=16,
                 num_attention_heads=2,
                 joint_attention_dim=32,
@@ -160,7 +160,7 @@ def tiny_flux(folder: Path, *, seed: int = 0) -> Path:
     return saved(folder, build, seed=seed)
 
 
-def tiny_pixart(folder: Path, *, seed: int = 0) -> Path:
+def tiny_pixart(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
     """A PixArt-Σ pipeline: a transformer that reads T5 alone."""
     from diffusers import DPMSolverMultistepScheduler, PixArtSigmaPipeline, PixArtTransformer2DModel
 
@@ -168,7 +168,7 @@ def tiny_pixart(folder: Path, *, seed: int = 0) -> Path:
         return PixArtSigmaPipeline(
             transformer=PixArtTransformer2DModel(
                 sample_size=SIDE // 2,
-                num_layers=1,
+                num_layers=layers,
                 patch_size=2,
                 attention_head_dim=8,
                 num_attention_heads=2,
@@ -186,7 +186,7 @@ def tiny_pixart(folder: Path, *, seed: int = 0) -> Path:
     return saved(folder, build, seed=seed)
 
 
-def tiny_sana(folder: Path, *, seed: int = 0) -> Path:
+def tiny_sana(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
     """A Sana pipeline: linear attention, an autoencoder of its own, Gemma reads the text."""
     from diffusers import (
         AutoencoderDC,
@@ -204,7 +204,7 @@ def tiny_sana(folder: Path, *, seed: int = 0) -> Path:
                 patch_size=1,
                 in_channels=4,
                 out_channels=4,
-                num_layers=1,
+                num_layers=layers,
                 num_attention_heads=2,
                 attention_head_dim=4,
                 num_cross_attention_heads=2,

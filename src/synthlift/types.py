@@ -100,6 +100,8 @@ class ImageBatch:
         origins: where each image comes from, in words for its provenance: the file of an imported
             pool, the real image that was changed; one string an image.
         prompts: the words that each image was drawn from.
+        redrawn: images that came out black, as a safety checker leaves them, and were drawn anew.
+        black: those of them that stayed black.
     """
 
     pixels: UInt8
@@ -108,6 +110,8 @@ class ImageBatch:
     masks: UInt8 | None = None
     origins: tuple[str, ...] | None = None
     prompts: tuple[str, ...] | None = None
+    redrawn: int = 0
+    black: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -14,7 +14,7 @@ from PIL import Image
 from synthlift import api
 from synthlift.testing.inputs import CLASSES
 from tests.e2e.tiny import draw_folder, home_of, run, study_of
-from tests.pipelines import FAMILIES
+from tests.pipelines import FAMILIES, SIDE
 
 DRAWN = [name for name in CLASSES if name != "never_seen"]
 
@@ -28,6 +28,8 @@ def test_words_become_images_that_are_curated_and_studied(
     model = FAMILIES[family](tmp_path / "models" / family)
     few = family == "lcm"
     generator: dict[str, Any] = {"kind": "text_to_image", "model": str(model), "micro_batch": 16}
+    if family == "flux":  # does not say its size, and is then large
+        generator["size"] = SIDE
     study = study_of(
         source,
         generators=[generator if few else {**generator, "sampler_steps": 2}],

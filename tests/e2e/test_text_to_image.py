@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from PIL import Image
 
 from synthlift import api
 from synthlift.errors import InputError
+from synthlift.spec.provenance import LICENCE
 from synthlift.spec.study import Study
 from tests.e2e.test_cells import cell_study, source
 from tests.e2e.tiny import Ran, home_of, run
 
 __all__ = ["source"]  # the folder of drawn images and the table beside it
 
+TERMS = "Draw no swans.\n\nNor geese.\n"
 ARM = "targeted-fill_label+tone_to_largest@1+rival"
 
 
@@ -37,7 +40,9 @@ def prompted(source: Path, model: Path, **changes: Any) -> Study:
 @pytest.fixture(scope="module")
 def ran(source: Path, tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     home = tmp_path_factory.mktemp("home")
-    return run(prompted(source, tiny_pipeline), home=home, out="prompted")
+    model = shutil.copytree(tiny_pipeline, tmp_path_factory.mktemp("licensed") / "model")
+    (model / "LICENSE").write_text(TERMS)
+    return run(prompted(source, model), home=home, out="prompted")
 
 
 def test_attributes_and_names_flow_into_prompts(ran: Ran) -> None:
@@ -66,6 +71,12 @@ def test_provenance_names_the_prompt(ran: Ran, tmp_path: Path) -> None:
     assert table["prompt"].str.fullmatch(r"a (dark|light) (disc|set of bars|slope)").all()
     with Image.open(tmp_path / "out" / table["file_name"][0]) as picture:
         assert picture.info["synthlift:prompt"] == table["prompt"][0]
+    (generator,) = ran.results["generators"]
+    assert (tmp_path / "out" / f"{generator['name']}-{LICENCE}").read_text() == TERMS
+    assert "Draw no swans. (LICENSE)" in (tmp_path / "out" / "DATA_CARD.md").read_text()
+    assert generator["config"]["own_scheduler"] == "DDIMScheduler"
+    judged = pd.read_parquet(ran.folder / "verdicts.parquet")
+    assert generator["kept_share"] == pytest.approx(judged["kept"].mean())
 
 
 def test_a_placeholder_without_a_column_is_refused(

@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ import numpy as np
 
 from synthlift.api.drawing import Halved, Start, Wanted, drawn, told_of
 from synthlift.api.kept_generators import Kept
+from synthlift.api.writing import InOrder
 from synthlift.data.sources import IMAGES, PROVENANCE
 from synthlift.errors import InputError
 from synthlift.spec.provenance import png_bytes, provenance_of
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 BEGUN = "begun.json"
 """What was asked for; it lies in the folder until all images do."""
 MASKS = "masks"
-WAITING_BYTES = 64 * 2**20
-"""Pixels of images that are drawn and not yet written, at most."""
 COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt")
 Progress = Callable[[int, int, str], None]
 
@@ -176,7 +173,7 @@ def write_images(
     known = len(halved)
     with (
         (folder / PROVENANCE).open("w", newline="", encoding="utf-8") as stream,
-        closing(_Writing(folder)) as writing,
+        InOrder() as writing,
     ):
         writer = csv.writer(stream)
         writer.writerow([*COLUMNS, *names])
@@ -197,59 +194,8 @@ def write_images(
     return counts, shown
 
 
-class _Writing:
-    """Writes images in a thread, in the order in which they are given, while more are drawn.
-
-    Args:
-        folder: to write into.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="writing")
-        self._waiting: deque[tuple[int, Future[None]]] = deque()
-        self._bytes = 0
-
-    def put(self, file: str, pixels: UInt8, mask: UInt8 | None, facts: Mapping[str, str]) -> None:
-        """Write an image and its mask soon; waits while too much does.
-
-        Raises:
-            OSError: an earlier one could not be written.
-        """
-        size = pixels.nbytes
-        self._waiting.append((size, self._pool.submit(self._write, file, pixels, mask, facts)))
-        self._bytes += size
-        while self._waiting and (self._bytes > WAITING_BYTES or self._waiting[0][1].done()):
-            self._settle()
-
-    def close(self) -> None:
-        """Wait until all are written.
-
-        Raises:
-            OSError: one could not be.
-        """
-        self._pool.shutdown()
-        while self._waiting:
-            self._settle()
-
-    def _settle(self) -> None:
-        size, written = self._waiting.popleft()
-        self._bytes -= size
-        written.result()
-
-    def _write(
-        self, file: str, pixels: UInt8, mask: UInt8 | None, facts: Mapping[str, str]
-    ) -> None:
-        if mask is not None:
-            place = self._folder / MASKS / file
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _write(place, png_bytes(mask[:, :, None], facts=facts))
-        # Last, and at once: an image that is there is whole, and so is its mask.
-        _write(self._folder / IMAGES / file, png_bytes(pixels, facts=facts))
-
-
 def _images(
-    kept: Kept, part: Part, folder: Path, writing: _Writing, *, halved: list[Halved]
+    kept: Kept, part: Part, folder: Path, writing: InOrder, *, halved: list[Halved]
 ) -> Iterator[tuple[str, UInt8, dict[str, str]]]:
     """Each image as it lies in the folder, or is drawn and about to be: file, pixels, facts."""
     (folder / IMAGES / part.wanted.name).mkdir(parents=True, exist_ok=True)
@@ -260,12 +206,18 @@ def _images(
     for request, image in drawn(kept, part.wanted, first=there, halved=halved):
         pixels, mask, _, _ = image
         file, told = part.file(request.index), told_of(kept, part.wanted.name, request, image)
-        writing.put(file, pixels, mask, told)
+        writing.do(partial(_write, folder, file, pixels, mask, told))
         yield file, pixels, told
 
 
-def _write(path: Path, data: bytes) -> None:
-    write_bytes_atomic(path, data, durable=False)
+def _write(
+    folder: Path, file: str, pixels: UInt8, mask: UInt8 | None, told: Mapping[str, str]
+) -> None:
+    if mask is not None:
+        place = folder / MASKS / file
+        write_bytes_atomic(place, png_bytes(mask[:, :, None], facts=told), durable=False)
+    # Last, and at once: an image that is there is whole, and so is its mask.
+    write_bytes_atomic(folder / IMAGES / file, png_bytes(pixels, facts=told), durable=False)
 
 
 def _read(path: Path) -> tuple[UInt8, dict[str, str]]:

@@ -171,6 +171,7 @@ class GeneratorResult(Record):
         gate_stopped: the memorisation gate stopped it.
         pastes: its images are training images with something pasted on, so that no gate stops it.
         images_per_second: sampling speed of one process, sharing the machine with the others.
+        kept_share: of its images, those that filters kept.
         config: settings with defaults.
         under_trained: stopped by budget before it stopped improving.
         fit_seconds: mean time of one fit.
@@ -197,6 +198,7 @@ class GeneratorResult(Record):
     pastes: bool = False
     under_trained: bool = False
     images_per_second: float | None = None
+    kept_share: float | None = None
     fit_seconds: float | None = None
     energy_kwh: float | None = None
     cost_at_least: bool = False

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PREFIX = "synthlift:"
 ORIGIN, SYNTHETIC = "origin", "synthetic"
+LICENCE = "MODEL-LICENCE.txt"
+"""Beside what a generator has learnt: the terms of the model behind it, word by word."""
 
 
 def facts_of(

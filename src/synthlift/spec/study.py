@@ -11,6 +11,7 @@ from synthlift.spec.arms import ArmSpec
 from synthlift.spec.clip import KIND as CLIP
 from synthlift.spec.clip import Clip
 from synthlift.spec.data import Data, Section
+from synthlift.spec.variants import spread
 
 METRICS = (
     "balanced_accuracy",
@@ -137,7 +138,9 @@ class Study(Section):
     Attributes:
         name: names the run folder.
         data: where the images are and how they are split.
-        generators: components of group ``generators``; the first is the default.
+        generators: components of group ``generators``; the first is the default. One with
+            ``variants`` (name → settings that differ, or prompts) stands for several, called
+            NAME-VARIANT.
         curation: components of group ``filters``, applied in order, each with settings or a
             ``strength``.
         arms: what is compared: names of presets, or each with its own settings.
@@ -178,6 +181,13 @@ class Study(Section):
     budget: str | None = Field(default=None, pattern=r"^\s*\d+(\.\d+)?\s*[smh]\s*$")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     plugins: tuple[str, ...] = ()
+
+    @field_validator("generators", mode="before")
+    @classmethod
+    def _with_variants(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple(one for given in value for one in spread(given))
 
     @field_validator("generators", "curation")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from synthlift.study.membership import membership_results
 from synthlift.study.pools import fits_of, spent_on
 from synthlift.study.realism import energy_kwh, quality_results
 from synthlift.study.sharing import stocked
+from synthlift.study.streams import Chunk
 from synthlift.study.work import Work
 
 
@@ -33,7 +34,8 @@ def generator_results(
             continue
         fitted = fits_of(pools)
         facts = fitted[0].summary
-        sampled = [c for pool in pools for s in pool.streams.values() for c in s.chunks]
+        streams = [stream for pool in pools for stream in pool.streams.values()]
+        sampled = [chunk for stream in streams for chunk in stream.chunks]
         taken = [chunk.sampling for chunk in sampled]
         seconds = sum(one.seconds - one.earlier_seconds for one in taken)
         images = sum(chunk.images for chunk in sampled)
@@ -51,6 +53,7 @@ def generator_results(
                 pastes=pastes(component.kind),
                 under_trained=work.generator_share < 1 and bool(config.trained_with(steps=1)),
                 images_per_second=images / seconds if seconds else None,
+                kept_share=sum(s.number_kept() for s in streams) / images if images else None,
                 fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
                 energy_kwh=energy_kwh(pools),
                 cost_at_least=any(one.at_least for one in spent_on(pools)),
@@ -58,7 +61,7 @@ def generator_results(
                 membership=membership_results(membership.get(component.title, [])),
                 history=_history(facts),
                 config=config.model_dump(mode="json"),
-                warnings=told_by_fits(fitted),
+                warnings=[*told_by_fits(fitted), *blackened(sampled)],
                 pairs=_on_pairs(fitted),
                 adaptation=_adaptation(fitted),
             )
@@ -98,6 +101,19 @@ def told_by_fits(fitted: Sequence[Artefact]) -> list[str]:
         words if len(fitted) == 1 else f"{words} ({times} of {len(fitted)} fits)"
         for words, times in told.items()
     ]
+
+
+def blackened(sampled: Iterable[Chunk]) -> list[str]:
+    """What a safety checker cost, in words; nothing where no image came out black."""
+    chunks = {chunk.key: chunk for chunk in sampled}.values()
+    redrawn, black = sum(one.redrawn for one in chunks), sum(one.black for one in chunks)
+    if not redrawn:
+        return []
+    words = (
+        f"{redrawn:,} of {sum(one.images for one in chunks):,} images came out black, as a safety "
+        "checker leaves what it objects to, and were drawn anew"
+    )
+    return [f"{words}; {black:,} of them stayed black." if black else f"{words}."]
 
 
 def _on_pairs(fitted: Sequence[Artefact]) -> dict[str, float]:

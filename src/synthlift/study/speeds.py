@@ -72,6 +72,7 @@ def measure(
             config={"shape": [size, size, channels], "classes": len(counts), **config},
             seed=study.seed,
             numerics=session.numerics,
+            version="2",
             label=f"measuring speed at {size} pixels",
             device=session.device,
             local={"plugins": session.plugin_paths()},

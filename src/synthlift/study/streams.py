@@ -56,13 +56,18 @@ class Spent(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A sampled chunk and its verdict, by key; ``images`` may be fewer than were asked for."""
+    """A sampled chunk and its verdict, by key; ``images`` may be fewer than were asked for.
+
+    ``redrawn`` of them came out black and were drawn anew, ``black`` of these stayed so.
+    """
 
     key: str
     verdict: str
     images: int
     sampling: Spent
     judging: Spent
+    redrawn: int = 0
+    black: int = 0
 
 
 @dataclass
@@ -104,8 +109,9 @@ class Stream:
             self._hashes += bytes.fromhex(pixels)[:_HASH_BYTES]
             if reason:
                 self._reasons[first + row] = reason
+        told = {name: chunk.summary.get(name, 0) for name in ("redrawn", "black")}
         self.chunks.append(
-            Chunk(chunk.key, verdict.key, len(hashes), Spent.of(chunk), Spent.of(verdict))
+            Chunk(chunk.key, verdict.key, len(hashes), Spent.of(chunk), Spent.of(verdict), **told)
         )
 
     def generated(self, *, without: str = "") -> NDArray[np.uint8]:

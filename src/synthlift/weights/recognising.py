@@ -10,6 +10,7 @@ from synthlift.weights.files import pickles_of, read_json, tensor_shapes
 
 CLIP_TYPES = ("clip", "siglip", "siglip2", "align", "altclip", "chinese_clip")
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING")
+LONGEST_LICENCE = 2**20
 UNKNOWN = "unknown"
 
 
@@ -84,6 +85,17 @@ def licence_of(place: Path) -> str:
         if path.is_file() and path.name.upper().startswith(LICENCE_FILES):
             lines = path.read_text("utf-8", errors="replace").strip().splitlines()
             return f"{lines[0].strip()} ({path.name})" if lines else path.name
+    return ""
+
+
+def licence_text(place: Path) -> str:
+    """The text of the licence file that lies beside weights; "" = there is none, or no text."""
+    folder = place.parent if place.is_file() else place
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not (path.is_file() and path.name.upper().startswith(LICENCE_FILES)):
+            continue
+        if path.stat().st_size <= LONGEST_LICENCE:
+            return path.read_text("utf-8", errors="replace")
     return ""
 
 

@@ -1,34 +1,64 @@
-"""Generated images are written in a thread, while more are drawn."""
+"""Writing on a thread of its own: in order, all of it, and not past a failure."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import threading
+import time
+from functools import partial
 
 import pytest
 
-from synthlift import api
-from synthlift.store.files import hash_files
+from synthlift.api.writing import AHEAD, InOrder
 
 
-def test_an_image_that_cannot_be_written_ends_generate_and_is_made_again(
-    finished: api.Run, tmp_path: Path
-) -> None:
-    whole = api.generate(finished.path, per_class=3, out=tmp_path / "whole", seed=3)
+def test_everything_is_done_in_order_while_work_goes_on() -> None:
+    done: list[int] = []
+    free = threading.Event()
 
-    class StopError(Exception):
-        pass
+    def write(number: int) -> None:
+        assert free.wait(5)
+        done.append(number)
 
-    def stop(_done: int, _total: int, _note: str) -> None:
-        raise StopError
+    with InOrder() as writing:
+        for number in range(AHEAD - 1):
+            writing.do(partial(write, number))
+        assert not done, "nobody waited for the first"
+        free.set()
+    assert done == list(range(AHEAD - 1))
 
-    out = tmp_path / "out"
-    with pytest.raises(StopError):
-        api.generate(finished.path, per_class=3, out=out, seed=3, progress=stop)
-    (begun,) = (out / "images").rglob("*.png")
-    in_the_way = begun.with_name("flow_00002.png")
-    in_the_way.mkdir()
-    with pytest.raises(OSError, match=r"flow_00002\.png"):
-        api.generate(finished.path, per_class=3, out=out, seed=3)
-    in_the_way.rmdir()
-    api.generate(finished.path, per_class=3, out=out, seed=3)
-    assert hash_files(out) == hash_files(whole.path)
+
+def test_whoever_is_far_ahead_waits() -> None:
+    with InOrder() as writing:
+        began = time.perf_counter()
+        for _ in range(AHEAD + 10):
+            writing.do(partial(time.sleep, 0.01))
+        assert time.perf_counter() - began > 0.05
+
+
+def test_an_error_is_raised_and_nothing_is_done_after_it() -> None:
+    done: list[int] = []
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    def write() -> None:
+        with InOrder() as writing:
+            for one in (partial(done.append, 0), full, partial(done.append, 1)):
+                writing.do(one)
+
+    with pytest.raises(OSError, match="No space left"):
+        write()
+    assert done == [0]
+
+
+def test_the_error_of_the_work_itself_goes_first() -> None:
+    done: list[int] = []
+
+    def interrupted() -> None:
+        with InOrder() as writing:
+            writing.do(partial(done.append, 0))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == [0], "what was given is written"

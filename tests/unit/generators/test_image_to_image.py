@@ -171,6 +171,19 @@ def test_a_controlnet_draws_along_edges(tiny_pipeline: Path, tmp_path: Path) -> 
         draw(fitted(tiny_pipeline, tmp_path, **settings), [0])
 
 
+def test_strength_says_nothing_where_images_are_drawn_anew(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    from tests.pipelines import tiny_controlnet
+
+    control = tiny_controlnet(tmp_path / "control", tiny_pipeline)
+    given = {"model": str(tiny_pipeline), "method": "control", "control_model": str(control)}
+    with pytest.raises(ValueError, match="strength has no effect with method: control"):
+        ImageToImageConfig.model_validate({**given, "strength": 0.5})
+    kept = ImageToImageConfig.model_validate(given)
+    assert ImageToImageConfig.model_validate(kept.model_dump()) == kept
+
+
 def test_edges_are_thin_and_lie_on_the_border() -> None:
     image = np.zeros((32, 32, 3), np.uint8)
     image[8:24, 8:24] = 200

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from synthlift import api
@@ -17,6 +18,7 @@ from synthlift.generators.pipelines.suited import chunk, native_side, suited
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.spec.loading import load_study
 from tests.e2e.tiny import draw_folder
+from tests.unit.generators.test_text_to_image import draw, fitted
 
 
 def pipeline(place: Path, **parts: dict[str, Any]) -> Path:
@@ -76,6 +78,42 @@ def test_licence_and_revision_are_noted(tiny_pipeline: Path, tmp_path: Path) -> 
     (folder / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n")
     config = TextToImageConfig(model=str(folder))
     assert (config.licence, config.revision) == ("creativeml-openrail-m", "c" * 40)
+
+
+def test_the_scheduler_is_noted(tiny_pipeline: Path) -> None:
+    assert TextToImageConfig(model=str(tiny_pipeline)).own_scheduler == "DDIMScheduler"
+
+
+@pytest.mark.parametrize("part", ["unet", "tokenizer", "scheduler"])
+def test_a_folder_without_a_part_is_refused(tiny_pipeline: Path, tmp_path: Path, part: str) -> None:
+    folder = shutil.copytree(tiny_pipeline, tmp_path / "incomplete")
+    shutil.rmtree(folder / part)
+    with pytest.raises(InputError, match=f"lacks {part}") as caught:
+        TextToImageConfig(model=str(folder))
+    assert "all of it" in caught.value.remedy
+
+
+def test_a_part_without_weights_and_a_pipeline_of_another_kind_are_refused(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    hollow = shutil.copytree(tiny_pipeline, tmp_path / "hollow")
+    for path in (hollow / "unet").glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(InputError, match="cannot be opened"):
+        draw(fitted(hollow, tmp_path))
+    torn = shutil.copytree(tiny_pipeline, tmp_path / "torn")
+    (weights,) = (torn / "unet").glob("*.safetensors")
+    tensors = load_file(weights)
+    del tensors["conv_in.weight"]
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"its unet lacks weights, such as conv_in\.weight"):
+        draw(fitted(torn, tmp_path))
+    other = shutil.copytree(tiny_pipeline, tmp_path / "other")
+    index = other / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "DDPMPipeline"))
+    with pytest.raises(InputError, match="cannot be opened") as caught:
+        draw(fitted(other, tmp_path))
+    assert "makes images from text" in caught.value.rule
 
 
 def test_pickled_pipelines_are_refused_with_the_way_out(

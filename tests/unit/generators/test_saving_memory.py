@@ -12,8 +12,8 @@ import torch
 
 from synthlift.api.drawing import Halved, batches
 from synthlift.errors import DeviceMemoryError
-from synthlift.generators.pipelines.fitted import Settings, Wish
 from synthlift.generators.pipelines.saving import WAYS, ways
+from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.generator import TextToImageFitted
 from synthlift.savings import SavesMemory
 from synthlift.types import SampleRequest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from synthlift.errors import InputError
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.generators.text_to_image.generator import TextToImageFitted, TextToImageGenerator
+from synthlift.spec.provenance import LICENCE
 from synthlift.types import FitInputs, ImageBatch, ImageSet, LockedTest, RunContext, SampleRequest
 
 CLASSES = ("crane", "gull")
@@ -89,6 +91,22 @@ def test_a_class_name_of_two_meanings_is_pointed_out(tiny_pipeline: Path, tmp_pa
     assert "warnings" not in explained
 
 
+def test_negative_prompts_that_do_nothing_are_pointed_out(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    plain: dict[str, Any] = {
+        "prompt": "{label}",
+        "names": {"crane": "heron"},
+        "negative_prompt": "machine",
+    }
+    told = fitted(tiny_pipeline, tmp_path, guidance_scale=1, **plain)
+    (words,) = told.facts()["warnings"]
+    assert "negative prompts have no effect at guidance_scale 1" in words
+    unguided = fitted(tiny_pipeline, tmp_path, guidance_scale=1, prompt="{label}")
+    assert np.array_equal(draw(told, prompt="heron").pixels, draw(unguided, prompt="heron").pixels)
+    assert "warnings" not in fitted(tiny_pipeline, tmp_path, **plain).facts()
+
+
 def test_another_scheduler_draws_other_images(tiny_pipeline: Path, tmp_path: Path) -> None:
     usual = draw(fitted(tiny_pipeline, tmp_path, sampler_steps=2))
     other = fitted(
@@ -99,13 +117,46 @@ def test_another_scheduler_draws_other_images(tiny_pipeline: Path, tmp_path: Pat
         draw(fitted(tiny_pipeline, tmp_path, scheduler="EulerScheduler"))
 
 
-def test_images_that_a_safety_checker_blackens_are_drawn_anew(tmp_path: Path) -> None:
+def test_images_that_a_safety_checker_blackens_are_drawn_anew(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
     from tests.pipelines import tiny_stable_diffusion
 
     model = tiny_stable_diffusion(tmp_path / "objecting", objecting=True)
     found = draw(fitted(model, tmp_path))
     assert not found.pixels.any()
     assert found.origins == ("drawn anew, black before: 3",) * 4
+    assert (found.redrawn, found.black) == (4, 4)
+    usual = draw(fitted(tiny_pipeline, tmp_path))
+    assert (usual.redrawn, usual.black) == (0, 0)
+
+
+def test_numbers_that_are_no_colours_end_the_drawing(tiny_pipeline: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    model = shutil.copytree(tiny_pipeline, tmp_path / "broken")
+    (weights,) = (model / "vae").glob("*.safetensors")
+    tensors = load_file(weights)
+    tensors["decoder.conv_out.bias"][:] = float("nan")
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(InputError, match="drew numbers that are no colours") as caught:
+        draw(fitted(model, tmp_path / "out"))
+    assert "dtype: float32" in caught.value.remedy
+
+
+def test_the_terms_of_the_model_go_with_what_was_noted(tiny_pipeline: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny_pipeline, tmp_path / "licensed")
+    (model / "LICENSE.md").write_text("Draw no swans.\n\nNor geese.\n")
+    generator = fitted(model, tmp_path)
+    assert "licence_text" not in generator.facts()
+    generator.save(tmp_path / "saved")
+    shutil.rmtree(model)
+    assert (tmp_path / "saved" / LICENCE).read_text() == "Draw no swans.\n\nNor geese.\n"
+    again = TextToImageGenerator(generator._config).load(tmp_path / "saved")
+    again.save(tmp_path / "again")
+    assert (tmp_path / "again" / LICENCE).is_file()
+    fitted(tiny_pipeline, tmp_path).save(tmp_path / "silent")
+    assert not (tmp_path / "silent" / LICENCE).exists()
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,12 @@ from synthlift.api.exporting.entries import (
 )
 from synthlift.api.exporting.formats import FORMATS, Format, write
 from synthlift.api.exporting.guards import arm_of, require_no_copies, require_terms
-from synthlift.api.images import Pixels
+from synthlift.api.images import GENERATORS, Pixels
 from synthlift.api.run_folder import Run, load
 from synthlift.api.training_sets import arm_images, place, splits
 from synthlift.errors import InputError, SynthliftError, nearest_name
 from synthlift.spec.arms import Arm
+from synthlift.spec.provenance import LICENCE
 
 WEIGHTS, SPLITS = "model.safetensors", "splits.csv"
 Progress = Callable[[int, int, str], None]
@@ -131,6 +132,7 @@ def export(
         )
         name, text = (HUB_CARD, hub_card) if chosen == "hf" else (CARD, data_card)
         (making / name).write_text(text(told), encoding="utf-8")
+        _copy_licences(opened, entries, making)
         model = "none: only the format imagefolder holds one"
         if chosen == "imagefolder":
             table = splits(opened)
@@ -150,6 +152,14 @@ def export(
         decoded=written.kinds.get(DECODED, 0),
         model=model,
     )
+
+
+def _copy_licences(run: Run, entries: Sequence[Entry], target: Path) -> None:
+    """Lay the terms of the models behind the synthetic images beside these, word by word."""
+    for name in dict.fromkeys(entry.image.generator for entry in entries if entry.synthetic):
+        terms = run.path / GENERATORS / name / LICENCE
+        if terms.is_file():
+            shutil.copyfile(terms, target / f"{name}-{LICENCE}")
 
 
 def _changed(run: Run, arm: Arm, entries: Sequence[Entry], *, replicate: int) -> bool:

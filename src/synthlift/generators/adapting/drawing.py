@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
+from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.opening import Task, told_besides
+from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.types import Float32, SampleRequest
 
 

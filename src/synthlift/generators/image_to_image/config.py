@@ -84,6 +84,11 @@ class ImageToImageConfig(PipelineConfig):
             raise ValueError("method: control needs control_model, the folder of a ControlNet")
         if self.control_model and self.method != "control":
             raise ValueError(f"control_model has no effect with method: {self.method}")
+        if self.method == "control" and self.strength != "auto":
+            raise ValueError(
+                "strength has no effect with method: control, which draws anew; control_scale says "
+                "how strictly it follows the image"
+            )
         weakest = min(self.shares_lost)
         if self.method != "control" and int(weakest * self.sampler_steps) < 1:
             raise ValueError(

@@ -18,11 +18,12 @@ from synthlift.generators.image_to_image.config import ImageToImageConfig, Metho
 from synthlift.generators.image_to_image.edges import edges
 from synthlift.generators.image_to_image.starting import StartingImages
 from synthlift.generators.pipelines.adapters import Adapter
-from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
+from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task, open_controlnet
 from synthlift.generators.pipelines.parameters import NUMBERS
 from synthlift.generators.pipelines.varying import picture, variations
+from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.types import (
     FitInputs,
     Float32,

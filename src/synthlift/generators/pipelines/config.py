@@ -10,11 +10,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile
-from synthlift.generators.pipelines.files import hash_pipeline, pipeline_files
+from synthlift.generators.pipelines.files import hash_part, hash_pipeline, pipeline_files
 from synthlift.generators.pipelines.prompt_table import read_prompts
-from synthlift.generators.pipelines.suited import chunk, suited
+from synthlift.generators.pipelines.suited import chunk, scheduler_of, suited
 from synthlift.generators.prompts import LABEL, placeholders
 from synthlift.registry import ComponentConfig, OnePool
+from synthlift.weights import locate
 from synthlift.weights.hub import revision_of
 from synthlift.weights.recognising import licence_of
 
@@ -55,7 +56,8 @@ class PipelineConfig(ComponentConfig):
         config: of a pipeline in one file, the folder with its settings and tokenizers, as diffusers
             saves them; by default those of Stable Diffusion 1.x, 2.x or XL.
         model_sha256: of its files; filled in, so that keys follow the content.
-        licence, revision: as the model states them; filled in, for reports and data cards.
+        licence, revision, own_scheduler: as the model states them; filled in, for reports and data
+            cards.
         prompt: text with ``{label}`` and names of attributes or phrases in braces; several texts
             are used equally often.
         class_prompts: class → texts that take the place of ``prompt``; here ``{label}`` need not
@@ -77,6 +79,15 @@ class PipelineConfig(ComponentConfig):
         size: side in pixels at which the pipeline draws; auto = its own. Images are then brought
             to the study's size.
         dtype: number format of the network.
+        compile: have torch compile the network and the decoder when the first images are drawn,
+            which takes minutes and pays where many are; what is compiled is kept for later runs.
+            Images differ in their last digits.
+        cache_interval: compute the inner blocks of the network in every n-th step only, and use
+            again what they gave in between (DeepCache, Ma 2024). Images differ; 1 = all blocks in
+            all steps.
+        decoder: folder of a tiny autoencoder of diffusers (``AutoencoderTiny``, such as TAESD) that
+            takes the place of the pipeline's own; finer details are lost.
+        decoder_sha256: of its files; filled in, so that keys follow the content.
         micro_batch: images computed together; fixed, so that pixels never depend on how requests
             are batched. Small pipelines draw more together by default, large ones 4.
         loras: LoRA files that were trained elsewhere, each a path or ``{path, weight}``; all of
@@ -90,6 +101,7 @@ class PipelineConfig(ComponentConfig):
     model_sha256: str = ""
     licence: str = ""
     revision: str = ""
+    own_scheduler: str = ""
     prompt: Texts = ("a photo of {label}",)
     class_prompts: dict[str, Texts] = Field(default_factory=dict)
     prompt_table: str = ""
@@ -105,6 +117,10 @@ class PipelineConfig(ComponentConfig):
     scheduler: str = ""
     size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] | Literal["auto"] = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
+    cache_interval: int = Field(default=1, ge=1, le=10)
+    decoder: str = ""
+    decoder_sha256: str = ""
     micro_batch: int = Field(default=4, ge=1, le=256)
     loras: Annotated[tuple[LoraFile, ...], BeforeValidator(_listed)] = ()
     adapt: AnyAdaptation | None = None
@@ -155,9 +171,19 @@ class PipelineConfig(ComponentConfig):
             **({} if together is None else {"micro_batch": together}),
             "licence": licence_of(files.named),
             "revision": revision_of(files.folder),
+            "own_scheduler": scheduler_of(files.folder),
             **value,
             "model_sha256": hash_pipeline(files),
         }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hash_decoder(cls, value: Any) -> Any:
+        told = isinstance(value, dict) and value.get("decoder")
+        if not told or value.get("decoder_sha256"):
+            return value
+        found = hash_part(locate(value["decoder"]), what="decoder", setting="decoder")
+        return {**value, "decoder_sha256": found}
 
     @model_validator(mode="before")
     @classmethod
@@ -179,6 +205,15 @@ class PipelineConfig(ComponentConfig):
                     f"the prompt '{text}' does not name the class; write {{label}} in it"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _compiles_once(self) -> Self:
+        if self.compile and self.adapt is not None and getattr(self.adapt, "per_class", False):
+            raise ValueError(
+                "compile: true goes with one adapter for all classes; with per_class: true the "
+                "network would be compiled anew for each"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_what_is_learnt(self) -> Self:

@@ -10,6 +10,7 @@ from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.single_file import layout_of
 from synthlift.weights import hash_weights_of, locate
+from synthlift.weights.files import read_json
 from synthlift.weights.recognising import only_pickled
 
 SINGLE = ".safetensors"
@@ -58,10 +59,11 @@ def hash_pipeline(files: PipelineFiles) -> str:
     """SHA-256 (hex) over names and contents of a pipeline's files.
 
     Raises:
-        InputError: there is no such folder, or it holds no pipeline.
+        InputError: there is no such folder, or it holds no pipeline, or not all of one.
     """
     setting = "model" if files.single is None else "config"
     _require(files.folder, INDEX, what="text-to-image model", holds="pipeline", setting=setting)
+    _require_parts(files)
     if files.single is None:
         return _hash_weights(files.folder, what=f"the text-to-image model '{files.folder}'")
     both = f"{hash_weights_of(files.single)} {hash_weights_of(files.folder)}"
@@ -93,6 +95,25 @@ def _require(folder: Path, index: str, *, what: str, holds: str, setting: str) -
             "'synthlift models list', or hf:OWNER/NAME"
             + (", or one file of safetensors" if setting == "model" else ""),
             remedy=f"give the folder of a downloaded {holds}",
+        )
+
+
+def _require_parts(files: PipelineFiles) -> None:
+    """Refuse a pipeline of which whole parts are missing; of a single file, only words can be."""
+    named = [
+        name
+        for name, kind in read_json(files.folder / INDEX).items()
+        if isinstance(kind, list)
+        and kind
+        and kind[0] is not None
+        and (files.single is None or name.startswith("tokenizer"))
+    ]
+    missing = [name for name in named if not (files.folder / name).is_dir()]
+    if missing:
+        raise InputError(
+            f"the text-to-image model '{files.folder}' lacks {', '.join(missing)}",
+            rule=f"a folder lies in it for each part that {INDEX} names: {', '.join(named)}",
+            remedy="download or copy it again, all of it",
         )
 
 

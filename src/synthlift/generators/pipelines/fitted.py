@@ -7,7 +7,6 @@ import json
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -33,54 +32,19 @@ from synthlift.generators.pipelines.opening import Task, open_pipeline, sides, t
 from synthlift.generators.pipelines.parameters import NUMBERS, check_params
 from synthlift.generators.pipelines.saving import place as placed
 from synthlift.generators.pipelines.saving import ways
-from synthlift.seeds import generator_for, seed_for
+from synthlift.generators.pipelines.speeding import speed_up
+from synthlift.generators.pipelines.step_cache import StepCache
+from synthlift.generators.pipelines.wishes import Drawn, Settings, Wish, drawn_anew
+from synthlift.seeds import generator_for
+from synthlift.spec.provenance import LICENCE
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 
-REDRAWN = 3
 TOGETHER = 32
 """Chunks among whose requests equal settings are looked for."""
-
+UNTOLD = ("together", "licence_text")
+"""Facts that no report shows."""
 
 C = TypeVar("C", bound=PipelineConfig)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What one call of the pipeline is made with; requests of equal settings go together.
-
-    Attributes:
-        guidance_scale: see :class:`PipelineConfig`.
-        sampler_steps: from noise to image.
-        adapter: name of the learnt adapter that acts; "" = none.
-    """
-
-    guidance_scale: float
-    sampler_steps: int
-    adapter: str
-
-
-class Wish(NamedTuple):
-    """One image to draw.
-
-    Attributes:
-        request: as it was asked for.
-        prompt: what it shows.
-        avoided: what it should not show; "" = nothing.
-        seed: of its noise.
-    """
-
-    request: SampleRequest
-    prompt: str
-    avoided: str
-    seed: int
-
-
-class Drawn(NamedTuple):
-    """An image uint8 [H, W, C], with what it was drawn for and where it comes from."""
-
-    wish: Wish
-    pixels: UInt8
-    origin: str
 
 
 class Opened(NamedTuple):
@@ -89,11 +53,13 @@ class Opened(NamedTuple):
     Attributes:
         pipeline: for one task.
         texts: what its text encoders remember.
+        steps: what its network remembers; None = nothing.
         alone: whether it has no parts beside its own.
     """
 
     pipeline: Any
     texts: tuple[TextMemory, ...]
+    steps: StepCache | None
     alone: bool
 
 
@@ -177,8 +143,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
         A request may set ``prompt``, ``negative_prompt``, ``guidance_scale`` and
         ``sampler_steps`` in its ``params``. An image that comes out black – what a safety checker
-        does to images that it objects to – is drawn anew from another seed, ``REDRAWN`` times at
-        most, and its origin says so.
+        does to images that it objects to – is drawn anew, see :func:`drawn_anew`.
 
         Raises:
             InputError: a class, attribute or value without training images, or an unknown
@@ -218,11 +183,13 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         folder.mkdir(parents=True, exist_ok=True)
         if self._adapter is not None:
             self._adapter.save(folder)
+        if terms := self._facts.get("licence_text"):
+            (folder / LICENCE).write_text(terms, encoding="utf-8")
         (folder / self.file).write_text(json.dumps(self._facts, indent=1), encoding="utf-8")
 
     def facts(self) -> dict[str, Any]:
         """Settings, classes and counts, for the report."""
-        return {name: value for name, value in self._facts.items() if name != "together"}
+        return {name: value for name, value in self._facts.items() if name not in UNTOLD}
 
     def _companions(self, request: SampleRequest) -> dict[str, str]:
         names = list(self._vocabulary.attributes)
@@ -277,6 +244,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             masks=self._masks(wishes),
             prompts=tuple(wish.prompt for wish in wishes),
             origins=origins if any(origins) else None,
+            redrawn=sum(one.tries > 0 for one in drawn),
+            black=sum(one.tries > 0 and not one.pixels.any() for one in drawn),
         )
 
     def _chunk(self, members: Sequence[SampleRequest], settings: Settings) -> list[Drawn]:
@@ -284,21 +253,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             Wish(request, self.prompt(request), self._avoided(request), request.seed)
             for request in members
         ]
-        pixels = self._draw(wishes, settings)
         origins = [self._origin(wish) for wish in wishes]
-        for again in range(1, REDRAWN + 1):
-            black = [i for i, image in enumerate(pixels) if not image.any()]
-            if not black:
-                break
-            anew = [
-                wishes[i]._replace(seed=seed_for(wishes[i].seed, "drawn again", again))
-                for i in black
-            ]
-            pixels[black] = self._draw(anew, settings)
-            for i in black:
-                said = [self._origin(wishes[i]), f"drawn anew, black before: {again}"]
-                origins[i] = "; ".join(filter(None, said))
-        return [Drawn(*one) for one in zip(wishes, pixels, origins, strict=True)]
+        return drawn_anew(wishes, lambda some: self._draw(some, settings), origins=origins)
 
     def _soft_labels(self, wishes: Sequence[Wish]) -> Float32 | None:
         """Class probabilities [n, K] of images that mix classes; None = they do not."""
@@ -332,17 +288,21 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         dress(opened, self._config, self._adapter)
         # Before parts move: they stay what they are wherever they lie.
         texts = remember_texts(opened)
-        return Opened(placed(opened, self._device, savings=self._savings), texts, alone=not parts)
+        steps = speed_up(opened, self._config, compiles=not self._savings)
+        ready = placed(opened, self._device, savings=self._savings)
+        return Opened(ready, texts, steps, alone=not parts)
 
     def _parts(self) -> dict[str, Any]:
         """Parts that the pipeline is opened with beside its own, by name."""
         return {}
 
     def _let_act(self, adapter: str) -> None:
-        """Let the LoRA files act, and of the learnt adapters the one of this name."""
-        pipeline, texts, _ = self._ready()
+        """Let the LoRA files act, and of the learnt adapters the one of this name; forget steps."""
+        pipeline, texts, steps, _ = self._ready()
         for memory in texts:
             memory.acting = adapter
+        if steps is not None:
+            steps.begin()
         if self._config.loras or adapter:
             learnt = {adapter: 1.0} if adapter else {}
             activate(pipeline, {**given_weights(self._config.loras), **learnt})

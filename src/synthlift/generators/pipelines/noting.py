@@ -14,9 +14,13 @@ from synthlift.generators.pipelines.files import pipeline_files
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
+from synthlift.weights.files import read_json
+from synthlift.weights.recognising import licence_text
 
 MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
+TOLD_GUIDANCE = "FluxTransformer2DModel"
+"""A network that is told the guidance, and computes once a step rather than twice."""
 
 
 def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, Any]:
@@ -31,6 +35,7 @@ def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, An
     columns = [train.attributes[name].tolist() for name in vocabulary.attributes]
     rows = zip(train.labels.tolist(), *columns, strict=True)
     together = Counter(row for row in rows if row[0] >= 0)
+    terms = licence_text(pipeline_files(config.model, config.config).named)
     return {
         **vocabulary.as_json(),
         "config": config.model_dump(mode="json"),
@@ -38,6 +43,7 @@ def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, An
         "image_shape": list(train.image_shape),
         "together": [[list(row), count] for row, count in sorted(together.items())],
         **({"words": learnt_words(vocabulary.classes, vocabulary.counts)} if inverting else {}),
+        **({"licence_text": terms} if terms else {}),
     }
 
 
@@ -53,7 +59,11 @@ def warned(
     """
     words, vocabulary = facts.get("words", {}), Vocabulary.from_json(facts)
     wording = wording_of(config, seed=facts["seed"], words=words)
-    found = [*_ambiguities(wording, vocabulary), *_too_long(config, prompts, words)]
+    found = [
+        *_ambiguities(wording, vocabulary),
+        *_too_long(config, prompts, words),
+        *_nothing_avoided(config),
+    ]
     return {**facts, **({"warnings": found} if found else {})}
 
 
@@ -87,6 +97,24 @@ def _ambiguities(wording: Wording, vocabulary: Vocabulary) -> Iterator[str]:
                 f"'{word}' means {meanings[0]} as well as {meanings[1]}, and the pipeline may draw "
                 f"either; say which under data.names, such as {label}: '{word}, {meanings[0]}'"
             )
+
+
+def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
+    """A warning where negative prompts are given and cannot have an effect."""
+    if not (config.negative_prompt or any(config.class_negative_prompts.values())):
+        return
+    folder = pipeline_files(config.model, config.config).folder
+    transformer = read_json(folder / "transformer" / "config.json").get("_class_name", "")
+    if config.guidance_scale <= 1:
+        yield (
+            f"negative prompts have no effect at guidance_scale {config.guidance_scale:g}: what is "
+            "not to be shown counts where the scale is above 1"
+        )
+    elif transformer == TOLD_GUIDANCE:
+        yield (
+            "negative prompts have no effect on this pipeline: its network is told how strictly it "
+            "is to follow the prompt, and of nothing else"
+        )
 
 
 def _too_long(

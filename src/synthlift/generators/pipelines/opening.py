@@ -86,12 +86,36 @@ def open_pipeline(
             if files.single is None
             else "give the folder with the settings of this very model: config: FOLDER",
         ) from None
+    _require_weights(pipeline, model=config.model)
     _require_start(pipeline, task=task, model=config.model)
     if config.scheduler:
         pipeline.scheduler = _scheduler(pipeline, config.scheduler)
     pipeline.set_progress_bar_config(disable=True)
     _arrange(pipeline)
     return pipeline if device is None else pipeline.to(device)
+
+
+def weights_missing(network: torch.nn.Module) -> str:
+    """The name of a weight that the files of a network did not hold; "" = they held all."""
+    # Diffusers warns and goes on; transformers draws what is missing at random.
+    named = (*network.named_parameters(), *network.named_buffers())
+    return next((name for name, tensor in named if tensor.is_meta), "")
+
+
+def _require_weights(pipeline: Any, *, model: str) -> None:
+    """Refuse a pipeline whose files do not hold all weights.
+
+    Raises:
+        InputError: some are missing.
+    """
+    for part, network in pipeline.components.items():
+        if isinstance(network, torch.nn.Module) and (lost := weights_missing(network)):
+            raise InputError(
+                f"the text-to-image model '{model}' cannot be opened: its {part} lacks weights, "
+                f"such as {lost}",
+                rule="the files of each part hold all of its weights",
+                remedy="download it again",
+            )
 
 
 def _arrange(pipeline: Any) -> None:

@@ -37,7 +37,7 @@ def suited(folder: Path, *, named: Path | None = None) -> Suited | None:
     It goes by the scheduler, by whether a Flux model was trained to be guided, and by words in the
     name of the folder, or of the one file that has the weights.
     """
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
+    scheduler = scheduler_of(folder)
     if scheduler in SCHEDULED:
         return SCHEDULED[scheduler]
     transformer = read_json(folder / "transformer" / "config.json")
@@ -46,6 +46,12 @@ def suited(folder: Path, *, named: Path | None = None) -> Suited | None:
         return NAMED["schnell"]
     name = "/".join((named or folder).absolute().parts[-PARTS_OF_NAME:]).lower()
     return next((found for word, found in NAMED.items() if word in name), None)
+
+
+def scheduler_of(folder: Path) -> str:
+    """Class of diffusers that leads from noise to image; "" where the files do not tell."""
+    config = read_json(folder / "scheduler" / "scheduler_config.json")
+    return str(config.get("_class_name", ""))
 
 
 def chunk(folder: Path) -> int | None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from synthlift.generators.pipelines.fitted import C, PipelineFitted, Settings, Wish
+from synthlift.generators.pipelines.fitted import C, PipelineFitted
 from synthlift.generators.pipelines.opening import Task
+from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.types import ImageBatch, SampleRequest, UInt8
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from synthlift.generators.adapting import adapted
 from synthlift.generators.pipelines.adapters import Adapter
-from synthlift.generators.pipelines.fitted import PipelineFitted, Settings, Wish
+from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task, told_besides
 from synthlift.generators.pipelines.varying import variations
+from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.types import (
     FitInputs,

@@ -46,6 +46,8 @@ def _view(reading: Reading, result: GeneratorResult) -> View:
         facts.append(("parameters", text.count(result.parameters)))
     if result.images_per_second is not None:
         facts.append(("speed", f"{text.rate(result.images_per_second)} images per second"))
+    if result.kept_share is not None:
+        facts.append(("kept by filters", text.percent(result.kept_share)))
     facts += [*_pairs(result), *_adaptation(result)]
     facts.append(("copying gate", _gate(result)))
     return View(

@@ -47,6 +47,7 @@ class Row:
     kind: str
     lift: Markup
     arm: str
+    kept: str
     measures: Sequence[tuple[str, Markup | str]]
     copying: Markup
     fit: str
@@ -153,6 +154,7 @@ def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row
         kind=result.kind,
         lift=reading.numbers.difference(contrast),
         arm=arm.name.removeprefix(f"{result.name}:") if arm else "",
+        kept="" if result.kept_share is None else f"{text.percent(result.kept_share)} kept",
         measures=measures,
         copying=reading.numbers.plain(result.copying_ratio),
         fit=text.at_least(fit, known=not result.cost_at_least),

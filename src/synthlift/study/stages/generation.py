@@ -194,7 +194,9 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
         "prompts": [prompt for batch in batches for prompt in batch.prompts or ()],
     }
     hashes = [digest_bytes(np.ascontiguousarray(image).data) for image in pixels]
-    return {"hashes": hashes, **{name: values for name, values in told.items() if values}}
+    counts = {name: sum(getattr(one, name) for one in batches) for name in ("redrawn", "black")}
+    noted = {name: values for name, values in {**told, **counts}.items() if values}
+    return {"hashes": hashes, **noted}
 
 
 def leaner(fitted: FittedGenerator, micro_batch: int, *, savings: int) -> FittedGenerator:

@@ -1,0 +1,91 @@
+"""Benchmarks for machines with a GPU, in miniature: they measure what they say they measure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import few_shot_lora, large_pipelines
+from benchmarks.power import Energy, readings
+from benchmarks.real_shapes import SHAPES, T5, TRANSFORMER
+
+SMALL = ("--device", "cpu", "--dtype", "float32", "--rounds", "1")
+
+
+def measured(shape: str, *said: str) -> Any:
+    given = large_pipelines.arguments(
+        ["--shapes", shape, *SMALL, "--images", "2", "--together", "2", "--steps", "2", *said]
+    )
+    found = large_pipelines.measure(given)
+    json.dumps(found)
+    return found["found"][shape]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "tiny-sd15",
+        pytest.param("tiny-sdxl", marks=pytest.mark.slow),
+        pytest.param("tiny-dit", marks=pytest.mark.slow),
+    ],
+)
+def test_every_shape_is_drawn_by_both_sides(shape: str) -> None:
+    sides = ("eager", "ours", "cached", "decoder")
+    found = measured(shape, "--no-compile", "--sides", *sides)
+    (one,) = found["rounds"]
+    assert {*one} == {*sides}
+    assert all(side["images"] == 2 and side["seconds_an_image"] > 0 for side in one.values())
+    assert {*found["faster_than"]} == {f"ours, {other}" for other in sides if other != "ours"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_compiled_recipe_is_followed() -> None:
+    found = measured("tiny-sd15", "--no-autotune", "--sides", "recipe", "ours")
+    (one,) = found["rounds"]
+    first = found["first_call"]
+    for side in ("recipe", "ours"):
+        compiling = first[side]["seconds_an_image"]
+        assert compiling > 3 * one[side]["seconds_an_image"]
+
+
+@pytest.mark.slow
+def test_both_ways_of_training_take_as_many_passes() -> None:
+    given = few_shot_lora.arguments(
+        ["--shape", "tiny-sd15", *SMALL, "--passes", "16", "--images", "8"]
+    )
+    found = few_shot_lora.measure(given)
+    (share,) = found["share_of_loop"]
+    assert share > 0
+
+
+def test_real_shapes_have_the_published_size() -> None:
+    import torch
+    from diffusers import PixArtTransformer2DModel
+    from transformers import T5Config, T5EncoderModel
+
+    with torch.device("meta"):
+        transformer = PixArtTransformer2DModel(**TRANSFORMER)
+        text = T5EncoderModel(T5Config(**{**T5, "num_layers": 24, "vocab_size": 32_128}))
+    # PixArt-Σ has 0.6 billion weights (Chen 2024), the encoder of T5-XXL 4.76.
+    assert sum(w.numel() for w in transformer.parameters()) / 1e6 == pytest.approx(610, abs=5)
+    assert sum(w.numel() for w in text.parameters()) / 1e9 == pytest.approx(4.76, abs=0.01)
+    assert {shape.side for shape in SHAPES.values()} == {64, 512, 1024}
+
+
+def test_energy_is_the_mean_draw_times_the_clock() -> None:
+    assert readings(["120.5\n", "[N/A]\n", "99.5\n", "\n"]) == [120.5, 99.5]
+    with Energy("cpu") as spent:
+        sum(number * number for number in range(200_000))
+    assert spent.seconds > 0
+    assert 0 < spent.kwh <= 1.5 * spent.seconds * 10 / 3.6e6
+    assert spent.method.startswith("estimated")
+
+
+def test_one_command_measures_all_shapes(tmp_path: Path) -> None:
+    given = large_pipelines.arguments(["--json", str(tmp_path / "found.json")])
+    assert given.shapes == ["sd15", "sdxl", "dit"]
+    assert given.json == tmp_path / "found.json"
