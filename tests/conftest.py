@@ -19,9 +19,8 @@ settings.register_profile("synthlift", deadline=None, derandomize=True)
 settings.load_profile("synthlift")
 
 ROOT = Path(__file__).resolve().parent.parent
-# Studies start many processes that import torch; its bytecode is compiled once, not in each.
+# Studies start many processes that import torch: bytecode is compiled once, not in each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-os.environ.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / ".cache" / "bytecode"))
 # matplotlib's font list takes seconds to build; it depends on no test, so it is kept.
 os.environ.setdefault("MPLCONFIGDIR", str(ROOT / ".cache" / "matplotlib"))
 FOLDERS = {

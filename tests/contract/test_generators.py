@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from synthlift.registry import available
+from synthlift.registry import ComponentConfig, available
 from synthlift.testing.generators import CHECKS, Check, check_generator
 
 CONFIGS: dict[str, list[dict[str, object]]] = {
@@ -66,17 +66,24 @@ def test_every_registered_generator_is_tested() -> None:
     assert set(available("generators")) == set(CONFIGS)
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize(("kind", "settings"), CASES, ids=lambda value: str(value))
-def test_contract(
-    kind: str, settings: dict[str, object], check: Check, request: pytest.FixtureRequest
-) -> None:
-    descriptor = available("generators")[kind]
+@pytest.fixture
+def config(
+    kind: str, settings: dict[str, object], request: pytest.FixtureRequest
+) -> ComponentConfig:
+    """The settings, with a model where the kind needs one: its libraries take seconds."""
     if settings.get("model") == "tiny":
         settings = {**settings, "model": str(request.getfixturevalue("tiny_pipeline"))}
     if settings.get("autoencoder") == "tiny":
         settings = {**settings, "autoencoder": str(request.getfixturevalue("tiny_autoencoder"))}
-    check(descriptor, descriptor.config.model_validate(settings))
+    return available("generators")[kind].config.model_validate(settings)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(("kind", "settings"), CASES, ids=lambda value: str(value))
+def test_contract(
+    kind: str, settings: dict[str, object], config: ComponentConfig, check: Check
+) -> None:
+    check(available("generators")[kind], config)
 
 
 def test_the_whole_suite_runs_at_once() -> None:

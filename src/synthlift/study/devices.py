@@ -15,7 +15,7 @@ def choose_device(wanted: str) -> str:
     Raises:
         InputError: no such device, or torch cannot use it.
     """
-    if wanted == "cpu" or (wanted == "auto" and not _has_accelerator()):
+    if wanted == "cpu" or (wanted == "auto" and not has_accelerator()):
         return "cpu"
     if wanted != "auto" and not re.fullmatch(r"cuda(:\d+)?|mps", wanted):
         raise InputError(
@@ -38,7 +38,8 @@ def choose_device(wanted: str) -> str:
     )
 
 
-def _has_accelerator() -> bool:
+def has_accelerator() -> bool:
+    """Whether a driver is present; torch is not asked."""
     import platform
     from pathlib import Path
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
-from flask import Flask, request
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
+from flask import Flask
 from flask_wtf.csrf import CSRFProtect
 
 from synthlift.reporting.glossary import TERMS
 from synthlift.web import operations, pages
 from synthlift.web.context import KEY, Context
-from synthlift.web.counters import SCHEME
 from synthlift.web.endpoints import operations as all_operations
 from synthlift.web.faults import handle
+from synthlift.web.rates import limit_rates
 from synthlift.web.security import CLIENT_HEADER, protect, secret_key
+from synthlift.web.sessions import QuickSessions
 from synthlift.web.settings import Settings
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -30,6 +28,7 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__)
     here = Context.of(settings)
     app.extensions[KEY] = here
+    app.session_interface = QuickSessions()
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config.update(
         SECRET_KEY=secret_key(settings.home),
@@ -44,32 +43,15 @@ def create_app(settings: Settings) -> Flask:
         TRUSTED_HOSTS=list(LOCAL_NAMES) if settings.loopback else None,
     )
     offered = all_operations()
-    limiter = Limiter(
-        get_remote_address,
-        app=app,
-        storage_uri=f"{SCHEME}://",
-        default_limits=[_allowed(settings, operations.costly(offered))],
-    )
+    limit_rates(app, settings, costly=operations.costly(offered))
     api = operations.blueprint(offered)
     forms = CSRFProtect(app)
     forms.exempt(api)  # guarded by token, or by header and origin, see security.py
     app.register_blueprint(api)
-    app.register_blueprint(
-        pages.blueprint(limiter, login=f"{settings.login_per_minute} per minute")
-    )
+    app.register_blueprint(pages.blueprint())
     protect(app, settings)
     handle(app)
     app.jinja_env.globals["client_header"] = CLIENT_HEADER
     app.jinja_env.globals["meanings"] = TERMS
     app.jinja_env.globals["needs_token"] = bool(settings.token)
     return app
-
-
-def _allowed(settings: Settings, costly: frozenset[str]) -> Callable[[], str]:
-    """How often a client may ask for what it asks for now.
-
-    One limit that looks at the end point takes half the time of one for all and further ones for
-    some, which is as much as Flask itself takes to read a small request.
-    """
-    usual, few = (f"{n} per minute" for n in (settings.per_minute, settings.costly_per_minute))
-    return lambda: few if request.endpoint in costly else usual

@@ -11,7 +11,6 @@ import time
 
 from limits.storage import Storage
 
-SCHEME = "counters"
 MOST = 10_000
 """Counters that are kept before those that have expired are thrown away."""
 
@@ -19,10 +18,8 @@ MOST = 10_000
 class Counters(Storage):
     """Counts of fixed windows, by key; see ``limits.storage.Storage``."""
 
-    STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - as the base class has it
-
-    def __init__(self, uri: str | None = None, wrap_exceptions: bool = False) -> None:
-        super().__init__(uri, wrap_exceptions)
+    def __init__(self) -> None:
+        super().__init__()
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[int, float]] = {}
 

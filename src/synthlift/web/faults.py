@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, jsonify, render_template, request
-from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
+from werkzeug.exceptions import (
+    HTTPException,
+    RequestEntityTooLarge,
+    SecurityError,
+    TooManyRequests,
+)
 
 from synthlift.errors import InputError
 from synthlift.web.errors import BusyError, MissingError, StuckError
@@ -62,10 +66,10 @@ def handle(app: Flask) -> None:
     def stuck(error: StuckError) -> Response:
         return answer(503, str(error), wait=BUSY_SECONDS)
 
-    @app.errorhandler(RateLimitExceeded)
-    def too_many(error: RateLimitExceeded) -> Response:
-        seconds = error.limit.limit.get_expiry()
-        return answer(429, wait=max(1, int(seconds)))
+    @app.errorhandler(TooManyRequests)
+    def too_many(error: TooManyRequests) -> Response:
+        wait = error.retry_after
+        return answer(429, wait=wait if isinstance(wait, int) else BUSY_SECONDS)
 
     @app.errorhandler(CSRFError)
     def forged(_error: CSRFError) -> Response:

@@ -80,5 +80,10 @@ def test_version() -> None:
     assert (result.exit_code, result.output) == (0, "0.1.0\n")
 
 
+def test_the_package_can_be_executed() -> None:
+    command = [sys.executable, "-m", "synthlift", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "0.1.0\n"
+
+
 def test_an_unknown_option_is_the_users_mistake() -> None:
     assert CliRunner().invoke(app, ["run", "x", "--bugdet", "3m"]).exit_code == 2

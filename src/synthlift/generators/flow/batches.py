@@ -36,6 +36,20 @@ class Batch:
     target_nchw: Tensor
     weights_n: Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.times_n)
+
+    def part(self, rows: slice) -> Batch:
+        """Some of the examples."""
+        return Batch(
+            self.x_nchw[rows],
+            self.times_n[rows],
+            self.wanted_nk[rows],
+            None if self.augment_n4 is None else self.augment_n4[rows],
+            self.target_nchw[rows],
+            None if self.weights_n is None else self.weights_n[rows],
+        )
+
 
 def training_batches(
     examples: Examples,

@@ -23,6 +23,9 @@ class FlowConfig(ComponentConfig):
     Attributes:
         steps: optimiser steps; auto is chosen from the number and size of the images.
         batch_size: training examples per step; auto is 128 for the MLP, 64 for the U-Net.
+        parts: of a batch, whose gradients are computed at a time, on a processor by a thread each:
+            for a fit that has several cores to itself. What is learnt depends on it in rounding
+            alone, and not on how many cores there are.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         optimizer: ``adam``, or ``muon`` for the matrices and convolutions between the first and the
             last layer, the rest being left to Adam (Jordan 2024).
@@ -78,6 +81,7 @@ class FlowConfig(ComponentConfig):
 
     steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    parts: int = Field(default=1, ge=1, le=64)
     learning_rate: float = Field(default=2e-3, gt=0)
     optimizer: Literal["adam", "muon"] = "adam"
     network: Literal["auto", "mlp", "unet"] = "auto"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 
-import torch
 from torch import Tensor
 
 from synthlift.generators.flow.batches import Batch, training_batches
@@ -18,6 +17,7 @@ from synthlift.generators.learning.optimizer import (
     matrices,
     update,
 )
+from synthlift.generators.learning.parts import PartGradients
 from synthlift.generators.learning.transport import Transport
 
 
@@ -46,6 +46,7 @@ class FlowLearner(Learner[Batch]):
         self._network, self._examples, self._config, self._seed = network, examples, config, seed
         muon = config.optimizer == "muon"
         self._orthogonal = matrices(network, chosen=hidden) if muon else ()
+        self._gradients = PartGradients(network, parts=config.parts)
 
     def batches(self, steps: range) -> Generator[Batch, None, None]:
         """See :class:`~synthlift.generators.learning.loop.Learner`."""
@@ -62,12 +63,7 @@ class FlowLearner(Learner[Batch]):
         del memory
         config, flat = self._config, self.flats["network"]
         assert isinstance(config.steps, int), "settle() comes first"
-        predicted = self._network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
-        errors = (predicted - batch.target_nchw).square()
-        if batch.weights_n is not None:
-            errors = errors * batch.weights_n[:, None, None, None]
-        loss: Tensor = errors.mean()
-        torch.autograd.backward(loss)
+        loss = self._gradients.add(lambda rows: self._loss(batch.part(rows)), count=len(batch))
         update(
             flat,
             step=step,
@@ -75,4 +71,12 @@ class FlowLearner(Learner[Batch]):
             decay=average_decay(step, config.steps, horizon=config.ema),
             orthogonal=self._orthogonal,
         )
-        return {"loss": loss.detach()}
+        return {"loss": loss}
+
+    def _loss(self, batch: Batch) -> Tensor:
+        predicted = self._network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
+        errors = (predicted - batch.target_nchw).square()
+        if batch.weights_n is not None:
+            errors = errors * batch.weights_n[:, None, None, None]
+        mean: Tensor = errors.mean()
+        return mean

@@ -6,13 +6,9 @@ The store's leases keep two runs from computing the same key; a busy key is aske
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -23,10 +19,15 @@ from typing import Any
 from synthlift.errors import Interrupted, StageError, SynthliftError
 from synthlift.store import Store
 from synthlift.store.requests import StageRequest
-from synthlift.study.executors.memory import keep_freed_memory, spare_imported_modules
+from synthlift.study.executors.starting import (
+    deaf_to_interrupts,
+    one_thread_environment,
+    settle,
+    start_worker,
+    worker_context,
+)
 
 BUSY_SECONDS = 0.2
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -151,11 +152,11 @@ class LocalExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 self.workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(os.getpid(),),
+                mp_context=worker_context(),
+                initializer=start_worker,
+                initargs=(dict(os.environ),),
             )
-        with _one_thread_environment(), _deaf_to_interrupts():
+        with one_thread_environment(), deaf_to_interrupts():
             return self._pool.submit(_work, request, self.store.root)
 
     def _shut_down(self, *, kill: bool) -> None:
@@ -190,59 +191,10 @@ def _result(future: Future[Outcome], request: StageRequest) -> Outcome:
         ) from error
 
 
-@contextlib.contextmanager
-def _one_thread_environment() -> Iterator[None]:
-    # Spawned workers read these before they import torch or BLAS.
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Workers that start now inherit that Ctrl-C is the parent's business."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _start_worker(parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    keep_freed_memory()
-    threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
-
-
-def _leave_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _settle() -> None:
-    import sys
-
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-        spare_imported_modules()
-
-
 def _work(request: StageRequest, root: Path) -> Outcome:
     events: list[Event] = []
     began = time.perf_counter()
-    _settle()
+    settle()
     status = Store(root).compute(
         request, log=lambda name, **fields: events.append(Event(name, fields))
     )

@@ -167,18 +167,20 @@ class Worker:
 
         answers: dict[str, dict[str, Any]] = {}
         pictures: dict[str, list[tuple[str, int, UInt8]]] = {}
+        known: dict[str, Classifier] = {}
         for request in requests:
             try:
-                answers[request["id"]] = self._prepare(request, pictures)
+                for model in request["models"]:
+                    known[model] = known.get(model) or self._classifier(model)
+                answers[request["id"]] = _prepared(request, known, pictures)
             except Exception as error:
                 self.send({"id": request["id"], "event": "failed", "error": told(error)})
         explained = {request["id"]: request for request in requests if request.get("explain")}
         for model, items in pictures.items():
             items = [item for item in items if item[0] in answers]
             if items:
-                classifier = self._classifier(model)
-                with threads_for(classifier):
-                    self._answer(classifier, model, items, answers, explained)
+                with threads_for(known[model]):
+                    self._answer(known[model], model, items, answers, explained)
         for request_id, answer in answers.items():
             self.send({"id": request_id, "event": "done", **answer})
 
@@ -232,28 +234,31 @@ class Worker:
             found["picture"] = base64.b64encode(png(picture)).decode()
         return found
 
-    def _prepare(
-        self, request: Request, pictures: dict[str, list[tuple[str, int, UInt8]]]
-    ) -> dict[str, Any]:
-        from synthlift.api.classifying import as_trained
 
-        classifiers = {model: self._classifier(model) for model in request["models"]}
-        found: list[dict[str, Any]] = []
-        for place, file in enumerate(request["files"]):
-            found.append({"answers": {}, "maps": {}, "near": None, "problem": ""})
-            decoded: dict[int, UInt8 | str] = {}
-            for model, classifier in classifiers.items():
-                white = classifier.facts.white
-                if white not in decoded:
-                    limit = request["max_pixels"]
-                    decoded[white] = _decoded(file, white=white, max_pixels=limit)
-                pixels = decoded[white]
-                if isinstance(pixels, str):
-                    found[-1]["problem"] = pixels
-                    break
-                ready = as_trained(pixels, classifier)
-                pictures.setdefault(model, []).append((request["id"], place, ready))
-        return {"pictures": found}
+def _prepared(
+    request: Request,
+    known: Mapping[str, Classifier],
+    pictures: dict[str, list[tuple[str, int, UInt8]]],
+) -> dict[str, Any]:
+    """The answer to fill in; what is to be computed is added to the pictures of each model."""
+    from synthlift.api.classifying import as_trained
+
+    found: list[dict[str, Any]] = []
+    for place, file in enumerate(request["files"]):
+        found.append({"answers": {}, "maps": {}, "near": None, "problem": ""})
+        decoded: dict[int, UInt8 | str] = {}
+        for model in request["models"]:
+            white = known[model].facts.white
+            if white not in decoded:
+                limit = request["max_pixels"]
+                decoded[white] = _decoded(file, white=white, max_pixels=limit)
+            pixels = decoded[white]
+            if isinstance(pixels, str):
+                found[-1]["problem"] = pixels
+                break
+            ready = as_trained(pixels, known[model])
+            pictures.setdefault(model, []).append((request["id"], place, ready))
+    return {"pictures": found}
 
 
 def _start(request: Request, kept: Kept, judge: Classifier | None) -> Start:

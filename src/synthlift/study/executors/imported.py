@@ -1,0 +1,35 @@
+"""Imported by the process that workers are forked from, and by nothing else: see ``starting``.
+
+It imports what nearly every study needs. Components, and the libraries that some of them need, are
+left to the workers.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+
+import torch
+
+from synthlift.study.executors.memory import spare_imported_modules
+
+MODULES = (
+    "synthlift.curation.apply",
+    "synthlift.evaluation.outcome",
+    "synthlift.study.stages.curation",
+    "synthlift.study.stages.evidence",
+    "synthlift.study.stages.generation",
+    "synthlift.study.stages.models",
+    "synthlift.training.trainer",
+    "synthlift.vision.copying",
+    "synthlift.vision.encoders",
+)
+
+for name in MODULES:
+    importlib.import_module(name)
+# The first optimiser of a process imports torch's compiler, whether anything is compiled or not.
+torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+spare_imported_modules()
+# Extensions complain of leaks where objects stay exempt when this process ends.
+atexit.register(gc.unfreeze)

@@ -1,0 +1,100 @@
+"""How worker processes start: with one thread, deaf to Ctrl-C, gone with their parent.
+
+Importing torch and what stages need takes a processor some seconds. On Linux one process does so,
+and workers are forked from it: however many there are, and however often a pool is started anew,
+the imports are paid once and their memory is shared. That process has one thread and computes
+nothing, so forking it is safe. Elsewhere, and where there may be a GPU, whose libraries forbid
+forks once they are in use, every worker imports for itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from multiprocessing.context import BaseContext
+
+from synthlift.study.devices import has_accelerator
+from synthlift.study.executors.memory import keep_freed_memory, spare_imported_modules
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ONE_THREAD = {
+    **dict.fromkeys(THREAD_VARIABLES, "1"),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""What a process must find when it starts, to have one thread: that of pyarrow's allocator, too."""
+IMPORTED = "synthlift.study.executors.imported"
+"""The module that the process imports from which workers are forked."""
+LONGEST_FOLDER = 70
+"""Characters of the folder for temporary files in which a socket's path is short enough (107)."""
+
+
+def worker_context() -> BaseContext:
+    """The way in which workers are started here."""
+    can_fork = sys.platform.startswith("linux") and not has_accelerator()
+    if not can_fork or len(tempfile.gettempdir()) > LONGEST_FOLDER:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([IMPORTED])
+    return context
+
+
+@contextlib.contextmanager
+def one_thread_environment() -> Iterator[None]:
+    """What starts meanwhile reads, before it imports torch or BLAS, that it has one thread."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile inherit that Ctrl-C is the parent's business."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def start_worker(environment: Mapping[str, str]) -> None:
+    """The first thing that a worker does.
+
+    Args:
+        environment: its parent's; a forked worker has that of the time of the first fork.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    keep_freed_memory()
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def settle() -> None:
+    """Before every stage: one thread, and no garbage collection of what was imported."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+        spare_imported_modules()

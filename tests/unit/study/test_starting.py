@@ -1,0 +1,96 @@
+"""Workers are forked from one process that has imported what they need, and share nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from synthlift.store import StageContext, StageRequest, Store, Summary
+from synthlift.study.devices import has_accelerator
+from synthlift.study.executors.local import LocalExecutor
+from synthlift.study.executors.starting import IMPORTED, LONGEST_FOLDER, worker_context
+
+HERE = "tests.unit.study.test_starting"
+FORKED = sys.platform.startswith("linux") and not has_accelerator()
+LINUX = pytest.mark.skipif(not FORKED, reason="forked on Linux without a GPU only")
+
+
+def look(request: StageRequest, context: StageContext) -> Summary:
+    """What a worker sees, and a mark in its memory that no other may find."""
+    found = vars(sys.modules[__name__]).setdefault("SEEN", [])
+    found.append(request.config["number"])
+    modules = ("torch", "synthlift.training.trainer", "synthlift.web")
+    return {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "threads_of_parent": psutil.Process(os.getppid()).num_threads(),
+        "loaded": [name for name in modules if name in sys.modules],
+        "variable": os.environ.get("SYNTHLIFT_TEST_VARIABLE"),
+        "threads": [os.environ["OMP_NUM_THREADS"], sys.modules["torch"].get_num_threads()],
+        "deaf": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+        "seen": found,
+        "folder": str(Path.cwd()),
+    }
+
+
+def looks(folder: Path, *numbers: int, workers: int = 1) -> list[dict[str, Any]]:
+    """What the workers of one pool saw, in the order of the requests."""
+    store = Store(folder / "store")
+    requests = [
+        StageRequest(stage="look", function=f"{HERE}:look", config={"number": n}) for n in numbers
+    ]
+    with LocalExecutor(store, workers=workers) as executor:
+        executor.run(requests)
+    return [dict(store.open(request.key).summary) for request in requests]
+
+
+@LINUX
+def test_pools_fork_from_one_process_that_has_imported_torch_and_has_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = looks(tmp_path, 1)
+    monkeypatch.setenv("SYNTHLIFT_TEST_VARIABLE", "told later")
+    monkeypatch.chdir(tmp_path)
+    (second,) = looks(tmp_path, 2)
+    assert first["pid"] != second["pid"]
+    assert first["parent"] == second["parent"] != os.getpid()
+    assert (first["threads_of_parent"], second["threads_of_parent"]) == (1, 1)
+    assert first["loaded"] == ["torch", "synthlift.training.trainer"]
+    assert (first["variable"], second["variable"]) == (None, "told later")
+    assert (first["seen"], second["seen"]) == ([1], [2]), "nothing stays of another pool"
+    assert second["folder"] == str(tmp_path)
+    for one in (first, second):
+        assert one["threads"] == ["1", 1]
+        assert one["deaf"]
+
+
+def test_a_pool_that_a_thread_starts_does_the_same(tmp_path: Path) -> None:
+    found: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: found.extend(looks(tmp_path, 1, 2, 3, workers=2)))
+    thread.start()
+    thread.join()
+    assert len(found) == 3
+    assert all(one["deaf"] and one["threads"] == ["1", 1] for one in found)
+
+
+def test_where_no_socket_fits_workers_import_for_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * LONGEST_FOLDER)
+    assert worker_context().get_start_method() == "spawn"
+
+
+@LINUX
+def test_workers_are_forked_here() -> None:
+    assert worker_context().get_start_method() == "forkserver"
+    assert multiprocessing.get_start_method(allow_none=True) != "forkserver", "the user's own"
+    assert IMPORTED not in sys.modules, "what it imports is heavy"
