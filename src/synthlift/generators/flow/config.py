@@ -26,6 +26,8 @@ class FlowConfig(ComponentConfig):
         parts: of a batch, whose gradients are computed at a time, on a processor by a thread each:
             for a fit that has several cores to itself. What is learnt depends on it in rounding
             alone, and not on how many cores there are.
+        precision: of the layers in training; weights, the loss and sampling stay in float32. With
+            ``bfloat16`` devices that compute in it are faster, others far slower.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         optimizer: ``adam``, or ``muon`` for the matrices and convolutions between the first and the
             last layer, the rest being left to Adam (Jordan 2024).
@@ -82,6 +84,7 @@ class FlowConfig(ComponentConfig):
     steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     parts: int = Field(default=1, ge=1, le=64)
+    precision: Literal["float32", "bfloat16"] = "float32"
     learning_rate: float = Field(default=2e-3, gt=0)
     optimizer: Literal["adam", "muon"] = "adam"
     network: Literal["auto", "mlp", "unet"] = "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 
+import torch
 from torch import Tensor
 
 from synthlift.generators.flow.batches import Batch, training_batches
@@ -74,8 +75,12 @@ class FlowLearner(Learner[Batch]):
         return {"loss": loss}
 
     def _loss(self, batch: Batch) -> Tensor:
-        predicted = self._network(batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4)
-        errors = (predicted - batch.target_nchw).square()
+        rough = self._config.precision == "bfloat16"
+        with torch.autocast(batch.x_nchw.device.type, torch.bfloat16, enabled=rough):
+            predicted = self._network(
+                batch.x_nchw, batch.times_n, batch.wanted_nk, batch.augment_n4
+            )
+        errors = (predicted.float() - batch.target_nchw).square()
         if batch.weights_n is not None:
             errors = errors * batch.weights_n[:, None, None, None]
         mean: Tensor = errors.mean()
