@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -27,6 +29,14 @@ def table(tmp_path: Path) -> JobTable:
 @pytest.fixture
 def runner(table: JobTable, tmp_path: Path) -> Runner:
     return Runner(table, logs=tmp_path / "logs", pause=0.05)
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Tests in the background ignore Ctrl-C, and a job would miss it until it has begun."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def add(table: JobTable, *command: str, kind: str = "study") -> Job:
@@ -158,6 +168,7 @@ def endless(folder: Path) -> list[str]:
     return ["stop", str(folder), "--timeout", "3600"]
 
 
+@pytest.mark.usefixtures("heard")
 def test_closing_puts_running_jobs_back(table: JobTable, runner: Runner, tmp_path: Path) -> None:
     job = add(table, *endless(tmp_path / "run"))
     runner.step()
