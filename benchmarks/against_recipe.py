@@ -1,14 +1,17 @@
-"""The default flow beside a widely copied DDPM recipe on digits: accuracy, copying, time.
+"""The default flow beside a widely copied DDPM recipe: accuracy, copying, time.
 
-Both learn the same 1,000 of scikit-learn's digits, 8 × 8, on the same number of threads, then draw
-as many images. A support vector machine learns from what was drawn and is tested on real digits
-that neither has seen. The recipe (``recipe.py``) trains for as many epochs as are given, in batches
+Both learn the same images on the same number of threads, then draw as many as each other: 1,000 of
+scikit-learn's digits, 8 × 8, or ``--train`` grey images of a MedMNIST file, 28 × 28, as many of
+each class. A support vector machine learns from what was drawn and is tested on real images that
+neither has seen. The recipe (``recipe.py``) trains for as many epochs as are given, in batches
 smaller than its own 256, which give it more steps for the same work; its guidance is the best of
-those that its script tries, chosen on validation digits that are neither trained nor tested on, and
+those that its script tries, chosen on validation images that are neither trained nor tested on, and
 the time of choosing is not counted. Seconds are those of the process, since other work may go on;
 seconds of the clock stand beside them. The two alternate: flow, recipe, flow, recipe, …, flow.
 
-    python -m benchmarks.against_recipe --pairs 1 --epochs 50 --json against_recipe.json
+    python -m benchmarks.against_recipe --epochs 100 --batch 16 --images 400 --tried 60
+    python -m benchmarks.against_recipe --medmnist pneumoniamnist.npz --train 200 --epochs 20 \
+        --batch 16 --images 60 --tried 10
 """
 
 from __future__ import annotations
@@ -46,14 +49,13 @@ from synthlift.types import (
 from synthlift.vision.copying import CopyingMonitor, copying_reference, measure_copying
 from synthlift.vision.encoders import RandomConvolutions
 
-TRAINING, VALIDATION = 1000, 200
-CLASSES = 10
+VALIDATION = 200
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Digits:
-    """Training, validation and test digits."""
+class Parts:
+    """Training, validation and test images."""
 
     train: ImageSet
     validation: ImageSet
@@ -68,14 +70,36 @@ class Seconds:
     wall: float
 
 
-def split(seed: int) -> Digits:
-    """All 1,797 digits in a random order, cut in three."""
+def read_digits(seed: int, train: int) -> Parts:
+    """All 1,797 digits of scikit-learn in a random order, cut in three."""
     digits = load_digits()
     order = np.random.default_rng(seed).permutation(len(digits.target))
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[order, :, :, np.newaxis]
     every = ImageSet.from_arrays(pixels, digits.target[order], tuple("0123456789"))
-    first, second, third = np.split(np.arange(len(every)), [TRAINING, TRAINING + VALIDATION])
-    return Digits(every.subset(first), every.subset(second), every.subset(third))
+    first, second, third = np.split(np.arange(len(every)), [train, train + VALIDATION])
+    return Parts(every.subset(first), every.subset(second), every.subset(third))
+
+
+def read_medmnist(file: Path, seed: int, train: int) -> Parts:
+    """The file's own parts; of the first as many images of each class, at random."""
+    with np.load(file) as found:
+        arrays = {name: found[name] for name in found.files}
+    names = tuple(str(label) for label in np.unique(arrays["train_labels"]))
+    every = {
+        part: ImageSet.from_arrays(
+            arrays[f"{part}_images"][..., np.newaxis],
+            arrays[f"{part}_labels"].ravel().astype(np.int64),
+            names,
+        )
+        for part in ("train", "val", "test")
+    }
+    rng, labels = np.random.default_rng(seed), every["train"].labels
+    rows = [
+        rng.permutation(np.flatnonzero(labels == label))[: train // len(names)]
+        for label in range(len(names))
+    ]
+    chosen = every["train"].subset(np.sort(np.concatenate(rows)))
+    return Parts(chosen, every["val"], every["test"])
 
 
 def timed(work: Callable[[], T]) -> tuple[T, Seconds]:
@@ -91,32 +115,32 @@ def accuracy(pixels: UInt8, labels: Sequence[int], *, real: ImageSet) -> float:
     return float(model.score(real.pixels().reshape(len(real), -1) / 255, real.labels))
 
 
-def judged(pixels: UInt8, labels: Sequence[int], digits: Digits) -> dict[str, float]:
+def judged(pixels: UInt8, labels: Sequence[int], parts: Parts) -> dict[str, float]:
     """Accuracy after these images, and how close they come to the training images."""
     reference = copying_reference(
-        digits.train, held_out=digits.test, encoder=RandomConvolutions(), controls=False
+        parts.train, held_out=parts.test, encoder=RandomConvolutions(), controls=False
     )
     drawn = ImageBatch(pixels=pixels, labels=np.asarray(labels, np.int64))
-    copying = measure_copying(reference, generated=drawn, classes=digits.train.classes)
+    copying = measure_copying(reference, generated=drawn, classes=parts.train.classes)
     return {
-        "accuracy": accuracy(pixels, labels, real=digits.test),
+        "accuracy": accuracy(pixels, labels, real=parts.test),
         "copying_ratio": copying.ratio,
         "copies": copying.copies,
         "held_out_copies": copying.held_out_copies,
     }
 
 
-def measure_flow(digits: Digits, *, seed: int, labels: Sequence[int]) -> dict[str, Any]:
+def measure_flow(parts: Parts, *, seed: int, labels: Sequence[int]) -> dict[str, Any]:
     """The flow with its defaults, watched for copying on validation digits as in a study."""
     names = np.array(["locked"])
     lock = LockedTest(ids=names, groups=names, hashes=names)
-    inputs = FitInputs(train=digits.train, validation=digits.validation, test=lock)
+    inputs = FitInputs(train=parts.train, validation=parts.validation, test=lock)
 
     def fit() -> FlowFitted:
         reference = copying_reference(
-            digits.train, held_out=digits.validation, encoder=RandomConvolutions()
+            parts.train, held_out=parts.validation, encoder=RandomConvolutions()
         )
-        monitor = CopyingMonitor(reference, classes=digits.train.classes)
+        monitor = CopyingMonitor(reference, classes=parts.train.classes)
         with tempfile.TemporaryDirectory() as folder:
             run = RunContext(folder=Path(folder), seed=seed, monitor=monitor)
             return FlowGenerator(FlowConfig()).fit(inputs, run=run)
@@ -131,12 +155,12 @@ def measure_flow(digits: Digits, *, seed: int, labels: Sequence[int]) -> dict[st
         "kept_step": fitted.facts()["kept_step"],
         "fitting": asdict(fitting),
         "drawing": asdict(drawing),
-        **judged(pixels, labels, digits),
+        **judged(pixels, labels, parts),
     }
 
 
 def measure_recipe(
-    digits: Digits,
+    parts: Parts,
     *,
     seed: int,
     labels: Sequence[int],
@@ -147,7 +171,7 @@ def measure_recipe(
     """The recipe with the guidance that serves it best on validation."""
     fitted, fitting = timed(
         lambda: fit_recipe(
-            digits.train,
+            parts.train,
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
@@ -156,7 +180,7 @@ def measure_recipe(
     )
     few = labels[:tried]
     chosen = {
-        w: accuracy(fitted.draw(few, guidance=w, seed=seed), few, real=digits.validation)
+        w: accuracy(fitted.draw(few, guidance=w, seed=seed), few, real=parts.validation)
         for w in GUIDANCE
     }
     guidance = max(chosen, key=lambda w: chosen[w])
@@ -169,7 +193,7 @@ def measure_recipe(
         "guidance": guidance,
         "fitting": asdict(fitting),
         "drawing": asdict(drawing),
-        **judged(pixels, labels, digits),
+        **judged(pixels, labels, parts),
     }
 
 
@@ -187,7 +211,11 @@ def ratios(flow: dict[str, Any], recipe: dict[str, Any]) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--medmnist", type=Path, help="a file of grey images in place of digits")
+    parser.add_argument("--train", type=int, default=1000, help="images to learn from")
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=50, help="of the recipe")
     parser.add_argument("--batch", type=int, default=64, help="of the recipe")
@@ -197,16 +225,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    labels = [i % CLASSES for i in range(given.images)]
     flows, recipes, real, load = [], [], [], os.getloadavg()[0]
     for seed in range(1, given.pairs + 1):
-        digits = split(seed)
-        real.append(accuracy(digits.train.pixels(), digits.train.labels.tolist(), real=digits.test))
-        flows.append(measure_flow(digits, seed=seed, labels=labels))
+        parts = (
+            read_medmnist(given.medmnist, seed, given.train)
+            if given.medmnist
+            else read_digits(seed, given.train)
+        )
+        labels = [i % len(parts.train.classes) for i in range(given.images)]
+        real.append(accuracy(parts.train.pixels(), parts.train.labels.tolist(), real=parts.test))
+        flows.append(measure_flow(parts, seed=seed, labels=labels))
         print(json.dumps(flows[-1]), flush=True)
         recipes.append(
             measure_recipe(
-                digits,
+                parts,
                 seed=seed,
                 labels=labels,
                 epochs=given.epochs,
@@ -215,10 +247,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         )
         print(json.dumps(recipes[-1]), flush=True)
-    last = measure_flow(split(given.pairs), seed=given.pairs + 1000, labels=labels)
+    last = measure_flow(parts, seed=given.pairs + 1000, labels=labels)
     found = {
-        "training_images": TRAINING,
-        "test_images": len(split(1).test),
+        "data": given.medmnist.name if given.medmnist else "digits",
+        "training_images": len(parts.train),
+        "test_images": len(parts.test),
         "drawn": given.images,
         "real": real,
         "flow": [*flows, last],
