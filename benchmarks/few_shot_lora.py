@@ -73,7 +73,7 @@ def plain_loop(folder: Path, side: int, given: Any) -> None:
         x = _seen(pixels[rows]).to(given.device, vae.dtype)
         texts = [f"a photo of {CLASSES[labels[row]]}" for row in rows]
         loss = _loss(pipeline, noising, x, texts, device=given.device)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()
         optimizer.zero_grad()
