@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from synthlift.errors import InputError
@@ -16,6 +17,7 @@ from synthlift.generators.autoencoders.files import (
     AutoencoderFiles,
 )
 from synthlift.store.files import write_bytes_atomic
+from synthlift.weights.missing import missing_weights
 
 
 class DiffusersAutoencoder(Autoencoder):
@@ -41,12 +43,10 @@ class DiffusersAutoencoder(Autoencoder):
             self._network: Any = kind.from_pretrained(
                 str(folder), dtype=torch.float32, use_safetensors=True, local_files_only=True
             )
-        except (ValueError, OSError, RuntimeError) as error:
-            raise InputError(
-                f"the autoencoder '{folder}' cannot be opened: {str(error).splitlines()[0]}",
-                rule="it is a complete folder that diffusers saved",
-                remedy="download or save it again",
-            ) from None
+        except (ValueError, OSError, RuntimeError, SafetensorError) as error:
+            raise _incomplete(folder, str(error).splitlines()[0]) from None
+        if lost := missing_weights(self._network):
+            raise _incomplete(folder, f"it lacks weights, such as {lost}")
         self._network.to(device).eval().requires_grad_(False)
 
     def encode(self, images_nchw: Tensor) -> Tensor:
@@ -69,6 +69,14 @@ class DiffusersAutoencoder(Autoencoder):
     def bytes(self) -> int:
         """See :class:`Autoencoder`."""
         return sum(path.stat().st_size for path in self._files.values())
+
+
+def _incomplete(folder: Path, reason: str) -> InputError:
+    return InputError(
+        f"the autoencoder '{folder}' cannot be opened: {reason}",
+        rule="it is a complete folder that diffusers saved",
+        remedy="download or save it again",
+    )
 
 
 def _class_name(files: AutoencoderFiles) -> str:

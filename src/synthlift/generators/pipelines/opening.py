@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 
 from synthlift.errors import InputError, nearest_name, needing_extra
 from synthlift.generators.pipelines.config import PipelineConfig
@@ -23,7 +24,10 @@ from synthlift.generators.pipelines.files import (
 from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
 from synthlift.weights import locate
 from synthlift.weights.files import read_json
+from synthlift.weights.missing import missing_weights
 
+UNREADABLE = (ValueError, OSError, RuntimeError, SafetensorError)
+"""What the libraries raise for files that are not there, are cut off, or of another shape."""
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 OPENERS: dict[Task, tuple[str, str]] = {
     "text_to_image": ("AutoPipelineForText2Image", "makes images from text"),
@@ -78,7 +82,7 @@ def open_pipeline(
                 local_files_only=True,
                 **(parts or {}),
             )
-    except (ValueError, OSError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"the text-to-image model '{config.model}' cannot be opened: {error}",
             rule=f"it is a complete pipeline that {does}",
@@ -86,7 +90,7 @@ def open_pipeline(
             if files.single is None
             else "give the folder with the settings of this very model: config: FOLDER",
         ) from None
-    _require_weights(pipeline, model=config.model)
+    _require_weights(pipeline, files=files, model=config.model)
     _require_start(pipeline, task=task, model=config.model)
     if config.scheduler:
         pipeline.scheduler = _scheduler(pipeline, config.scheduler)
@@ -95,21 +99,17 @@ def open_pipeline(
     return pipeline if device is None else pipeline.to(device)
 
 
-def weights_missing(network: torch.nn.Module) -> str:
-    """The name of a weight that the files of a network did not hold; "" = they held all."""
-    # Diffusers warns and goes on; transformers draws what is missing at random.
-    named = (*network.named_parameters(), *network.named_buffers())
-    return next((name for name, tensor in named if tensor.is_meta), "")
-
-
-def _require_weights(pipeline: Any, *, model: str) -> None:
+def _require_weights(pipeline: Any, *, files: PipelineFiles, model: str) -> None:
     """Refuse a pipeline whose files do not hold all weights.
 
     Raises:
         InputError: some are missing.
     """
     for part, network in pipeline.components.items():
-        if isinstance(network, torch.nn.Module) and (lost := weights_missing(network)):
+        if not isinstance(network, torch.nn.Module):
+            continue
+        folder = files.folder / part if files.single is None else None
+        if lost := missing_weights(network, folder=folder):
             raise InputError(
                 f"the text-to-image model '{model}' cannot be opened: its {part} lacks weights, "
                 f"such as {lost}",
@@ -225,8 +225,22 @@ def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
             rule="'control_model' is the folder of a ControlNet of diffusers",
             remedy="give another folder",
         )
-    return getattr(diffusers, kind).from_pretrained(
-        place, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
+    try:
+        opened = getattr(diffusers, kind).from_pretrained(
+            place, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
+        )
+    except UNREADABLE as error:
+        raise _broken(folder, f"cannot be opened: {str(error).splitlines()[0]}") from None
+    if lost := missing_weights(opened):
+        raise _broken(folder, f"lacks weights, such as {lost}")
+    return opened
+
+
+def _broken(controlnet: str, what: str) -> InputError:
+    return InputError(
+        f"the ControlNet '{controlnet}' {what}",
+        rule="its files hold all of its weights",
+        remedy="download it again",
     )
 
 

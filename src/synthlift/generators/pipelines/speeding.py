@@ -13,10 +13,11 @@ import torch
 from synthlift.errors import InputError, needing_extra
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import CONFIG, hash_part
-from synthlift.generators.pipelines.opening import weights_missing
+from synthlift.generators.pipelines.opening import UNREADABLE
 from synthlift.generators.pipelines.step_cache import StepCache, denoiser_of
 from synthlift.weights import locate
 from synthlift.weights.files import read_json
+from synthlift.weights.missing import missing_weights
 
 TINY = "AutoencoderTiny"
 KERNELS = "TORCHINDUCTOR_CACHE_DIR"
@@ -94,9 +95,9 @@ def _replace_decoder(pipeline: Any, config: PipelineConfig) -> None:
         tiny: Any = AutoencoderTiny.from_pretrained(
             place, dtype=getattr(torch, config.dtype), use_safetensors=True, local_files_only=True
         )
-    except (ValueError, OSError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise _unfitting(config, f"cannot be opened: {str(error).splitlines()[0]}") from None
-    if lost := weights_missing(tiny):
+    if lost := missing_weights(tiny):
         raise _unfitting(config, f"lacks weights, such as {lost}")
     if own is None:
         raise _unfitting(config, f"is of no use: a {type(pipeline).__name__} draws pixels")
