@@ -15,9 +15,12 @@ from synthlift import api
 from synthlift.cli import app
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.suited import chunk, native_side, suited
+from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.spec.loading import load_study
+from synthlift.types import SampleRequest
 from tests.e2e.tiny import draw_folder
+from tests.pipelines import SIDE, tiny_sana
 from tests.unit.generators.test_text_to_image import draw, fitted
 
 
@@ -70,6 +73,15 @@ def test_small_pipelines_draw_more_images_together(tiny_pipeline: Path, tmp_path
     wide = pipeline(tmp_path / "wide", transformer={"sample_size": [16, 24]}, vae=vae)
     assert (native_side(wide), chunk(wide)) == (192, 8)
     assert chunk(tmp_path) is None
+
+
+def test_a_pipeline_draws_at_the_size_that_its_network_was_made_for(tmp_path: Path) -> None:
+    # Left to itself, Sana draws 1024 pixels.
+    generator = fitted(tiny_sana(tmp_path / "sana"), tmp_path / "fit")
+    wish = Wish(SampleRequest(index=0, label=0, seed=0), "a crane", "", 0)
+    pixels = generator._drawn([wish], Settings(2.0, 1, ""))
+    assert pixels.shape == (1, 2 * SIDE, 2 * SIDE, 3)
+    assert generator._native_size() == (2 * SIDE, 2 * SIDE)
 
 
 def test_licence_and_revision_are_noted(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from synthlift.weights.missing import missing_weights
 
 UNREADABLE = (ValueError, OSError, RuntimeError, SafetensorError)
 """What the libraries raise for files that are not there, are cut off, or of another shape."""
+BINNING = "use_resolution_binning"
+"""An argument of pipelines that draw at sizes that were published of their kind."""
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 OPENERS: dict[Task, tuple[str, str]] = {
     "text_to_image": ("AutoPipelineForText2Image", "makes images from text"),
@@ -248,12 +250,15 @@ def told_besides(pipeline: Any, *, asked: int | Literal["auto"]) -> dict[str, An
     """Arguments of a call beside prompts and noise, as far as a pipeline takes them.
 
     Some pipelines draw at the nearest size that was published of their kind, and scale: at their
-    own size there is nothing to scale, and one of another size would be refused. Some clean
-    prompts where a certain package is installed: pixels must not depend on that.
+    own size there is nothing to scale, and one of another size would be refused. Of these, Sana
+    draws 1024 pixels whatever its network was made for, unless it is told. Some clean prompts where
+    a certain package is installed: pixels must not depend on that.
     """
     taken = inspect.signature(type(pipeline).__call__).parameters
-    told = {"clean_caption": False, "use_resolution_binning": asked != "auto"}
-    size = {} if asked == "auto" else {"height": asked, "width": asked}
+    told = {"clean_caption": False, BINNING: asked != "auto"}
+    fixed = BINNING in taken and taken["height"].default is not None
+    height, width = sides(pipeline, asked=asked) if asked != "auto" or fixed else (None, None)
+    size = {} if height is None else {"height": height, "width": width}
     return {**{name: value for name, value in told.items() if name in taken}, **size}
 
 
