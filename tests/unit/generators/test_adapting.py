@@ -95,11 +95,14 @@ def test_several_vectors_begin_as_the_tokens_of_the_name(
     assert np.array_equal(draw(generator), draw(fit(plain, tmp_path)))
 
 
-def test_a_killed_fit_goes_on_to_the_same_bits(tiny_pipeline: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "adam8bit"])
+def test_a_killed_fit_goes_on_to_the_same_bits(
+    tiny_pipeline: Path, tmp_path: Path, optimizer: str
+) -> None:
     config = settings(
         tiny_pipeline,
         adapt={**LORA, "steps": 6, "readings": 2, "checkpoint_seconds": 1e-9, "flip": True}
-        | {"prior": {"images": 5, "prompts": ["a bird", "a crab"]}},
+        | {"optimizer": optimizer, "prior": {"images": 5, "prompts": ["a bird", "a crab"]}},
     )
     calm = fit(config, tmp_path / "calm")
     heard: list[tuple[str, dict[str, Any]]] = []
@@ -256,6 +259,15 @@ def test_without_peft_it_is_said_how_to_get_it(
     monkeypatch.setattr("diffusers.utils.import_utils._peft_available", False)
     with pytest.raises(InputError, match=r"pip install 'synthlift\[text2image\]'"):
         fit(settings(tiny_pipeline, adapt=LORA), tmp_path)
+
+
+def test_without_bitsandbytes_it_is_said_how_to_get_it(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    adapt = {**LORA, "optimizer": "adam8bit"}
+    with pytest.raises(InputError, match=r"pip install 'synthlift\[adam8bit\]'"):
+        fit(settings(tiny_pipeline, adapt=adapt), tmp_path)
 
 
 def test_a_budget_cuts_the_steps_of_the_adaptation(tiny_pipeline: Path) -> None:

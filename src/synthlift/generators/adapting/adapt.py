@@ -18,6 +18,7 @@ from synthlift.generators.adapting.prior import Preserved, preserved
 from synthlift.generators.adapting.validating import ValidationLoss, looks
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.learning.drawing import deterministic_kernels
+from synthlift.generators.learning.eight_bit import require_eight_bit
 from synthlift.generators.learning.looking import looks_at_samples
 from synthlift.generators.learning.loop import history, train
 from synthlift.generators.pipelines.adapter_settings import (
@@ -77,6 +78,8 @@ def adapt(
     """Learn what ``config.adapt`` says; see :func:`~synthlift.generators.adapting.adapted`."""
     settings = config.adapt
     assert settings is not None, "ask only where something is to be learnt"
+    if settings.optimizer == "adam8bit":
+        require_eight_bit(torch.device(run.device))
     vocabulary = Vocabulary.from_json(facts)
     each = isinstance(settings, LoraAdaptation) and settings.per_class
     present = [label for label, count in enumerate(vocabulary.counts) if count]

@@ -15,7 +15,12 @@ from synthlift.generators.adapting.parts import Learnt
 from synthlift.generators.adapting.telling import TIME, Telling
 from synthlift.generators.learning.examples import Examples, drawn_images
 from synthlift.generators.learning.loop import Learner
-from synthlift.generators.learning.optimizer import average_decay, learning_rate_factor, update
+from synthlift.generators.learning.optimizer import (
+    average_decay,
+    flatten,
+    learning_rate_factor,
+    update,
+)
 from synthlift.generators.pipelines.adapter_settings import Adaptation
 
 WORDINGS = 2**16
@@ -127,6 +132,8 @@ class AdapterLearner(Learner[Batch]):
         beside: tuple[Examples, Prompting] | None = None,
     ) -> None:
         super().__init__("adapted", learnt=learnt)
+        if settings.optimizer == "adam8bit":
+            self.flats = {"learnt": flatten(learnt, eight_bit=True)}
         self._denoising, self._settings, self._steps = denoising, settings, steps
         self._seed, self._micro_batch = seed, micro_batch
         self._examples, self._beside = examples, beside

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from synthlift.generators.learning.optimizer import FlatState
 from synthlift.store.files import write_bytes_atomic
 
 FILE = "checkpoint.safetensors"
-VECTORS = ("weights", "mean", "square", "average")
+VECTORS = ("weights", "mean", "square", "average", "scales")
 
 
 @dataclass
@@ -65,15 +65,19 @@ class TrainingState:
 
 def write_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str) -> None:
     """Replace the check-point in ``folder``."""
-    tensors = {
-        f"{name}.{vector}": getattr(flat, vector)
-        for name, flat in state.flats.items()
-        for vector in VECTORS
-    }
+    tensors = dict(_vectors(state))
     if state.kept is not None:
         tensors["kept"] = state.kept
     facts = {"fingerprint": fingerprint, "progress": json.dumps(asdict(state.progress))}
     write_bytes_atomic(folder / FILE, save(tensors, metadata=facts))
+
+
+def _vectors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
+    """What is kept of each network, by name."""
+    for name, flat in state.flats.items():
+        for vector in VECTORS:
+            if (found := getattr(flat, vector)) is not None:
+                yield f"{name}.{vector}", found
 
 
 def read_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str) -> bool:
@@ -91,10 +95,9 @@ def read_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str) -> 
     if facts["fingerprint"] != fingerprint:
         return False
     tensors = load(data)
-    for name, flat in state.flats.items():
-        for vector in VECTORS:
-            # In place: the networks' parameters are views of these vectors.
-            getattr(flat, vector).copy_(tensors[f"{name}.{vector}"])
+    for name, vector in _vectors(state):
+        # In place: the networks' parameters are views of these vectors.
+        vector.copy_(tensors[name])
     if "kept" in tensors:
         state.kept = tensors["kept"].to(state.main.weights.device)
     state.progress = Progress(**json.loads(facts["progress"]))

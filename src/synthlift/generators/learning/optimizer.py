@@ -1,4 +1,4 @@
-"""Adam, Muon and weight averaging on one flat vector.
+"""Adam, its 8-bit form, Muon and weight averaging on one flat vector.
 
 All parameters are views of one vector, so that an update is a handful of vector operations and a
 check-point five tensors. (Constructing a ``torch.optim`` optimiser also imports ``torch._dynamo``,
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from synthlift.generators.learning.eight_bit import empty_moments, step_eight_bit
 
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
 CLIP = 1.0
@@ -33,6 +35,8 @@ class FlatState:
         mean: Adam's first moment.
         square: Adam's second moment.
         average: exponential moving average of the weights.
+        scales: [2, blocks] of both moments, where they are codes of a byte each; None = they are
+            numbers.
     """
 
     weights: Tensor
@@ -40,6 +44,7 @@ class FlatState:
     mean: Tensor
     square: Tensor
     average: Tensor
+    scales: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,13 @@ def matrices(network: nn.Module, *, chosen: Callable[[str], bool]) -> tuple[Matr
     return tuple(found)
 
 
-def flatten(network: nn.Module) -> FlatState:
-    """Move the network's parameters and gradients into flat vectors."""
+def flatten(network: nn.Module, *, eight_bit: bool = False) -> FlatState:
+    """Move the network's parameters and gradients into flat vectors.
+
+    Args:
+        network: its parameters become views.
+        eight_bit: keep Adam's moments in a byte each, see ``eight_bit.py``.
+    """
     parameters = list(network.parameters())
     weights = torch.cat([p.detach().flatten() for p in parameters])
     gradient = torch.zeros_like(weights)
@@ -82,8 +92,8 @@ def flatten(network: nn.Module) -> FlatState:
         parameter.data = weights[start:end].view_as(parameter)
         parameter.grad = gradient[start:end].view_as(parameter)
         start = end
-    zero = torch.zeros_like(weights)
-    return FlatState(weights, gradient, zero, zero.clone(), weights.clone())
+    zero, scales = empty_moments(weights) if eight_bit else (torch.zeros_like(weights), None)
+    return FlatState(weights, gradient, zero, zero.clone(), weights.clone(), scales)
 
 
 def unflatten(network: nn.Module, vector: Tensor) -> dict[str, Tensor]:
@@ -128,10 +138,24 @@ def update(
         learning_rate: of this step.
         decay: of the average, in [0, 1).
         beta1: of the gradient's running mean, in [0, 1).
-        orthogonal: the matrices that take a step of Muon.
+        orthogonal: the matrices that take a step of Muon; none where moments are of 8 bits.
     """
     gradient = state.gradient
     gradient.mul_((CLIP / (gradient.norm() + 1e-6)).clamp(max=1.0))
+    if state.scales is not None:
+        assert not orthogonal, "Muon goes by moments that are numbers"
+        step_eight_bit(
+            state.weights,
+            gradient,
+            moments=(state.mean, state.square),
+            scales=state.scales,
+            step=step,
+            learning_rate=learning_rate,
+            betas=(beta1, BETA2),
+            epsilon=EPSILON,
+        )
+        _average(state, decay)
+        return
     state.mean.lerp_(gradient, 1 - beta1)
     state.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
     before = [matrix.of(state.weights).clone() for matrix in orthogonal]
@@ -142,8 +166,12 @@ def update(
         stretch = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
         weights.sub_(orthogonalised(ahead), alpha=MATRIX_FACTOR * stretch * learning_rate)
         matrix.of(state.weights).copy_(weights)
+    _average(state, decay)
+
+
+def _average(state: FlatState, decay: float) -> None:
     state.average.lerp_(state.weights, 1 - decay)
-    gradient.zero_()
+    state.gradient.zero_()
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:

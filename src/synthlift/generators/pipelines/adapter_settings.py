@@ -67,6 +67,8 @@ class Adaptation(_Frozen):
         batch_size: training images per step; their gradients are summed in parts of the
             generator's ``micro_batch``.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
+        optimizer: adam, or adam8bit, which keeps its moments in a byte each instead of four; it
+            needs the extra ``adam8bit`` (bitsandbytes).
         class_balance: 0 = classes as they come, 1 = equally often.
         flip: learn mirrored images, too; only where mirroring keeps the class.
         min_snr: limit on a noise level's weight (Hang 2023); none = all levels weigh the same. Not
@@ -85,6 +87,7 @@ class Adaptation(_Frozen):
     steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
+    optimizer: Literal["adam", "adam8bit"] = "adam"
     class_balance: float = Field(default=0.25, ge=0, le=1)
     flip: bool = False
     min_snr: Annotated[float, Field(gt=0)] | None = None
