@@ -80,6 +80,10 @@ class ComponentConfig(BaseModel):
         """
         return "no"
 
+    def device_bytes(self) -> int:
+        """Bytes of a device's memory that a worker holds with it, estimated; 0 = not counted."""
+        return 0
+
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
         """Images that training samples for its monitor, or encodes; counts toward a budget."""
         del examples, image_shape

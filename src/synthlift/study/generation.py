@@ -72,6 +72,7 @@ def fit_request(
         label=f"fit {component.title}, {unit.title}",
         device=session.device,
         local={
+            **session.holds(component.title),
             "plugins": session.plugin_paths(),
             "sheets": [str(session.sheets / sheets_of(component.title, unit))]
             if session.sheets
@@ -109,7 +110,7 @@ def _sample_request(
         },
         label=f"sample {pool.generator}, {pool.unit.title}",
         device=session.device,
-        local={"plugins": session.plugin_paths()},
+        local={**session.holds(pool.generator), "plugins": session.plugin_paths()},
     )
 
 

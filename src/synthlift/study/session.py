@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from synthlift.spec.study import Study
 from synthlift.store import Artefact, StageRequest, Store, digest
 from synthlift.store.files import hash_file
 from synthlift.store.images import DataKeys
-from synthlift.study.executors.local import LocalExecutor
+from synthlift.study.device_memory import holds, share_device
+from synthlift.study.executors.local import HOLDS, LocalExecutor
 from synthlift.study.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Session:
     asked: dict[str, None] = field(default_factory=dict)
     asked_study: Study = field(init=False)
     _said: set[str] = field(default_factory=set)
+    _held: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.asked_study = self.study
@@ -79,8 +81,17 @@ class Session:
         """Compute what is missing and open the artefacts, in the order of the requests."""
         wanted = list(requests)
         self.asked.update(dict.fromkeys(request.key for request in wanted))
+        if any(request.local.get(HOLDS) for request in wanted):
+            self.executor.holding = share_device(self)
         self.executor.run(wanted)
         return [self.store.open(request.key) for request in wanted]
+
+    def holds(self, generator: str) -> Mapping[str, int]:
+        """What requests of a generator say of their memory under ``local``; looked up once."""
+        if generator not in self._held:
+            named = {one.title: one for one in self.study.generators}
+            self._held[generator] = holds(named[generator])
+        return self._held[generator]
 
     def decide(self, name: str, make: Callable[[], tuple[Any, str]]) -> Any:
         """Take a decision once, or reuse the recorded one (or the study file's own); log it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -105,6 +106,10 @@ class ImageToImageConfig(PipelineConfig):
     def one_pool(self) -> OnePool:
         """Images start from those of a training set."""
         return "training set" if self.adapt is None else "no"
+
+    def _weights_beside(self) -> tuple[Path, ...]:
+        control = (locate(self.control_model),) if self.control_model else ()
+        return (*super()._weights_beside(), *control)
 
     def wants_masks(self) -> bool:
         """Inpainting needs masks, and so does drawing along them."""

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile
+from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile, lora_file
 from synthlift.generators.pipelines.files import hash_part, hash_pipeline, pipeline_files
+from synthlift.generators.pipelines.footprint import pipeline_bytes
 from synthlift.generators.pipelines.prompt_table import read_prompts
 from synthlift.generators.pipelines.suited import chunk, scheduler_of, suited
 from synthlift.generators.prompts import LABEL, placeholders
@@ -148,6 +149,22 @@ class PipelineConfig(ComponentConfig):
         looks = self.adapt.readings + 1 if self.adapt.readings else 0
         prior = self.adapt.prior.images if self.adapt.prior else 0
         return looks * self.adapt.monitor_images + prior
+
+    def device_bytes(self) -> int:
+        """See :class:`~synthlift.registry.ComponentConfig`; twice as much where it is trained."""
+        files = pipeline_files(self.model, self.config)
+        drawing = pipeline_bytes(
+            files,
+            beside=self._weights_beside(),
+            dtype=self.dtype,
+            micro_batch=self.micro_batch,
+            side=None if self.size == "auto" else self.size,
+        )
+        return drawing if self.adapt is None else 2 * drawing
+
+    def _weights_beside(self) -> tuple[Path, ...]:
+        """Files and folders of weights that are opened beside the pipeline's own."""
+        return tuple(lora_file(lora.path) for lora in self.loras)
 
     def one_pool(self) -> OnePool:
         """Pipelines that are not adapted learn nothing.

@@ -72,7 +72,9 @@ def native_side(folder: Path) -> int | None:
     for part in ("unet", "transformer"):
         size = read_json(folder / part / "config.json").get("sample_size")
         if size:
-            levels = read_json(folder / "vae" / "config.json").get("block_out_channels", [0] * 4)
+            vae = read_json(folder / "vae" / "config.json")
+            named = ("block_out_channels", "encoder_block_out_channels")
+            levels = next((vae[name] for name in named if name in vae), [0] * 4)
             longest = max(size) if isinstance(size, list) else int(size)
             return int(longest * 2 ** (len(levels) - 1))
     return None

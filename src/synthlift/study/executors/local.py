@@ -28,6 +28,8 @@ from synthlift.study.executors.starting import (
 )
 
 BUSY_SECONDS = 0.2
+HOLDS = "holds_bytes"
+"""Under ``local`` of a request: what its process holds of the device's memory from then on."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,22 @@ class Listener:
 class LocalExecutor:
     """Runs requests on ``workers`` processes of this machine; use as a context manager.
 
+    Requests that hold much of the device's memory have processes of their own, since a process
+    keeps the models that it has opened.
+
     Args:
         store: where results are committed.
-        workers: number of processes, ≥ 1.
+        workers: requests that are computed at a time, ≥ 1.
         listener: see :class:`Listener`.
     """
 
     def __init__(self, store: Store, *, workers: int, listener: Listener | None = None) -> None:
         assert workers >= 1
         self.store, self.workers = store, workers
+        self.holding = workers
+        """Processes for requests that hold much of the device's memory."""
         self.listener = listener or Listener()
-        self._pool: ProcessPoolExecutor | None = None
+        self._pools: dict[bool, ProcessPoolExecutor] = {}
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -145,29 +152,35 @@ class LocalExecutor:
             request = waiting[key]
             if retry_at.get(key, 0) > now or unfinished.intersection(request.input_keys()):
                 continue
+            if self._apart(request) and sum(map(self._apart, running.values())) > self.holding:
+                continue
             del waiting[key]
             running[self._submit(request)] = request
 
+    def _apart(self, request: StageRequest) -> bool:
+        """Whether a request is for the processes that hold large models."""
+        return self.holding < self.workers and bool(request.local.get(HOLDS))
+
     def _submit(self, request: StageRequest) -> Future[Outcome]:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self.workers,
+        apart = self._apart(request)
+        if apart not in self._pools:
+            self._pools[apart] = ProcessPoolExecutor(
+                self.holding if apart else self.workers,
                 mp_context=worker_context(),
                 initializer=start_worker,
                 initargs=(dict(os.environ),),
             )
         with one_thread_environment(), deaf_to_interrupts():
-            return self._pool.submit(_work, request, self.store.root)
+            return self._pools[apart].submit(_work, request, self.store.root)
 
     def _shut_down(self, *, kill: bool) -> None:
-        pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        if kill:
+        pools, self._pools = list(self._pools.values()), {}
+        for pool in pools if kill else ():
             # Work folders hold check-points, so ending a worker loses one batch at most.
             for process in list((pool._processes or {}).values()):
                 process.kill()
-        pool.shutdown(wait=True, cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _missing(store: Store, requests: Iterable[StageRequest]) -> dict[str, StageRequest]:

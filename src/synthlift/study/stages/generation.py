@@ -25,6 +25,7 @@ from synthlift.store.images import MASKS, SOFT_LABELS, ManifestEntry, read_gener
 from synthlift.store.keys import canonical, digest_bytes
 from synthlift.store.packed import write_images
 from synthlift.study.components import build, rebuild
+from synthlift.study.executors.local import HOLDS
 from synthlift.study.stages.common import (
     classifier,
     data_keys,
@@ -61,6 +62,7 @@ MONITORED = 3
 def fit(request: StageRequest, context: StageContext) -> Summary:
     """Stage: fit a generator on one training set; writes ``generator/``."""
     load_plugins(request)
+    _large.clear()
     inputs = fit_inputs(request, context.store)
     generator: Generator = build("generators", request.config["generator"])
     _, settings = rebuild("generators", request.config["generator"])
@@ -124,8 +126,22 @@ def _copying_monitor(inputs: FitInputs, *, seed: int, folder: Path) -> Monitor |
 
 
 @functools.lru_cache(maxsize=4)
-def _fitted(root: Path, fit_key: str, device: str) -> FittedGenerator:
+def _small(root: Path, fit_key: str, device: str) -> FittedGenerator:
     return open_fit(Store(root), fit_key, device=device)
+
+
+_large: dict[tuple[Path, str, str], FittedGenerator] = {}
+"""The one large model that this process holds."""
+
+
+def _fitted(request: StageRequest, root: Path) -> FittedGenerator:
+    asked = (root, request.one("fit"), request.device)
+    if not request.local.get(HOLDS):
+        return _small(*asked)
+    if asked not in _large:
+        _large.clear()  # before the next one is opened
+        _large[asked] = open_fit(Store(root), asked[1], device=request.device)
+    return _large[asked]
 
 
 def open_fit(store: Store, key: str, *, device: str) -> FittedGenerator:
@@ -148,7 +164,7 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     """
     load_plugins(request)
     config = request.config
-    fitted = _fitted(context.store.root, request.one("fit"), request.device)
+    fitted = _fitted(request, context.store.root)
     first = config["chunk"] * config["size"]
     cell = Cell.of(config["label"], config.get("attributes"))
     sources = _sources(request, context.store, cell) if "errors" in request.inputs else ()
