@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import few_shot_lora, large_pipelines
+from benchmarks import few_shot_lora, large_pipelines, prompt_agreement
 from benchmarks.power import Energy, readings
 from benchmarks.real_shapes import SHAPES, T5, TRANSFORMER
 
@@ -89,3 +89,16 @@ def test_one_command_measures_all_shapes(tmp_path: Path) -> None:
     given = large_pipelines.arguments(["--json", str(tmp_path / "found.json")])
     assert given.shapes == ["sd15", "sdxl", "dit"]
     assert given.json == tmp_path / "found.json"
+
+
+def test_settings_are_compared_picture_by_picture() -> None:
+    said = ["--each", "1", "--together", "16", "--sampler-steps", "3", "--judged-by", "300"]
+    given = prompt_agreement.arguments([*said, "--threads", "1", "--cache-interval", "1", "2"])
+    found = prompt_agreement.measure(given)
+    json.dumps(found)
+    plain, cached = found["found"]
+    assert (found["images"], plain["settings"]["cache_interval"]) == (16, 1)
+    assert cached["images_a_cpu_second"] > 0
+    assert all(change == [0.0, 0.0] for change in plain["change"].values())
+    for name, share in cached["shares"].items():
+        assert cached["change"][name][0] == pytest.approx(share - plain["shares"][name])
