@@ -1,4 +1,4 @@
-"""What sampling settings change: the embedded pipeline's speed, and whether it shows what it is told.
+"""What sampling settings change: speed, and whether the embedded pipeline shows what it is told.
 
 Every combination of the given settings draws the same prompts with the same noise. Classifiers that
 learnt from drawings of digits that no model was shown tell whether each trait is there. The first
