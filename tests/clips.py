@@ -80,3 +80,52 @@ def tiny_open_clip(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
     said = {"model_cfg": settings, "preprocess_cfg": {"mean": [0.4] * 3, "std": [0.2] * 3}}
     (folder / "open_clip_config.json").write_text(json.dumps(said))
     return folder
+
+
+def tiny_siglip(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
+    """A ``SiglipModel`` of transformers with its tokenizer, of pieces of words, and processor."""
+    import io
+
+    import sentencepiece
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a photo of a sea horse, an ant and a bee", "the quick brown fox"]),
+        model_writer=written,
+        vocab_size=40,
+        hard_vocab_limit=False,
+        unk_id=2,
+        bos_id=-1,
+        pad_id=0,
+        eos_id=1,
+        minloglevel=2,
+    )
+    pieces = folder / "spiece.model"
+    pieces.write_bytes(written.getvalue())
+    tokenizer = SiglipTokenizer(str(pieces), model_max_length=32)
+    shared = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    text = {
+        **shared,
+        "vocab_size": 64,
+        "num_hidden_layers": 1,
+        "max_position_embeddings": 32,
+        "projection_size": 16,
+        "pad_token_id": 1,
+        "bos_token_id": 1,
+        "eos_token_id": 1,
+    }
+    vision = {**shared, "num_hidden_layers": 2, "image_size": side, "patch_size": side // 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
+        # As after training; new ones multiply with 1 and add nothing.
+        model.logit_scale.data.fill_(2.5)
+        model.logit_bias.data.fill_(-10.0)
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    SiglipImageProcessor(
+        size={"height": side, "width": side}, image_mean=[0.4] * 3, image_std=[0.2] * 3
+    ).save_pretrained(folder)
+    return folder

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from synthlift.vision.prediction import (
 
 CLASSES = ("ant", "bee", "sea_horse")
 TASK = ImageTask((16, 16, 3), 3, (0.5,) * 3, (0.2,) * 3, names=CLASSES)
-LIBRARIES = ("transformers", "open_clip")
+LIBRARIES = ("transformers", "siglip", "open_clip")
 
 
 def pixels(count: int = 6, side: int = 16) -> UInt8:
@@ -50,10 +51,20 @@ def theirs(library: str, folder: Path, images: UInt8, texts: list[str]) -> Float
         if library == "transformers":
             from transformers import CLIPModel, CLIPTokenizer
 
-            model = CLIPModel.from_pretrained(folder)
+            model: Any = CLIPModel.from_pretrained(folder)
             model.train(False)
             tokens = CLIPTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
             logits = model(pixel_values=inputs, **tokens).logits_per_image
+        elif library == "siglip":
+            from transformers import SiglipModel, SiglipTokenizer
+
+            model = SiglipModel.from_pretrained(folder)
+            model.train(False)
+            tokenizer = SiglipTokenizer.from_pretrained(folder)
+            tokens = tokenizer(texts, padding="max_length", max_length=32, return_tensors="pt")
+            # Trained without a mask; and what is added to all classes alike is left out.
+            found = model(pixel_values=inputs, input_ids=tokens["input_ids"])
+            logits = found.logits_per_image - model.logit_bias
         else:
             import open_clip
 
@@ -117,7 +128,7 @@ def test_images_of_another_size_or_in_grey_are_brought_to_the_checkpoint(
 def test_a_saved_classifier_opens_where_the_checkpoint_is_gone(
     tmp_path: Path, tiny_clips: dict[str, Path]
 ) -> None:
-    for library, tuning in (("transformers", "lora"), ("open_clip", "full")):
+    for library, tuning in (("transformers", "lora"), ("siglip", "lora"), ("open_clip", "full")):
         place = shutil.copytree(tiny_clips[library], tmp_path / library)
         config = ClipConfig.model_validate({"model": str(place), "tuning": tuning})
         made = build_network(CLIP, config, task=TASK, seed=1).eval()
@@ -269,6 +280,16 @@ def test_without_its_packages_it_is_said_how_to_get_them(
     with pytest.raises(InputError, match=f"not installed: {package}") as caught:
         build_network(CLIP, config, task=TASK, seed=0)
     assert caught.value.remedy == "pip install 'synthlift[clip]'"
+
+
+@pytest.mark.parametrize("package", ["sentencepiece", "google.protobuf"])
+def test_without_what_siglip_reads_texts_with_it_is_said_how_to_get_it(
+    tiny_clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=f"not installed: {package}") as caught:
+        network(tiny_clips["siglip"], tuning="zero_shot")
+    assert caught.value.remedy == "pip install 'synthlift[siglip]'"
 
 
 def test_low_rank_matrices_need_attention() -> None:

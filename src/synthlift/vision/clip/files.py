@@ -1,7 +1,8 @@
 """Which files a CLIP checkpoint consists of, their hash, and what its image tower looks like.
 
-No torch here: Configs read it. A checkpoint is what transformers saves of a ``CLIPModel``, or what
-open_clip keeps of one of its models; where a folder holds both, transformers' files are taken.
+No torch here: Configs read it. A checkpoint is what transformers saves of a ``CLIPModel`` or
+``SiglipModel``, or what open_clip keeps of one of its models; where a folder holds both,
+transformers' files are taken.
 """
 
 from __future__ import annotations
@@ -19,20 +20,31 @@ from synthlift.errors import InputError
 from synthlift.store.files import hash_file
 from synthlift.weights import locate
 
-Library = Literal["transformers", "open_clip"]
+Library = Literal["transformers", "siglip", "open_clip"]
+"""Whose model it is: transformers' CLIP, transformers' SigLIP, or one of open_clip's."""
 
-CONFIGS: dict[Library, str] = {"transformers": "config.json", "open_clip": "open_clip_config.json"}
+CONFIGS: dict[Library, str] = {
+    "transformers": "config.json",
+    "siglip": "config.json",
+    "open_clip": "open_clip_config.json",
+}
 _NAMES: dict[Library, tuple[str, ...]] = {
     "transformers": ("model.safetensors", "model-*.safetensors"),
+    "siglip": ("model.safetensors", "model-*.safetensors"),
     "open_clip": ("open_clip_model.safetensors", "model.safetensors", "*.safetensors"),
 }
+_TYPES: dict[str, Library] = {"clip": "transformers", "siglip": "siglip"}
+"""By the type of model that transformers' configuration names."""
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 """Of the images that CLIP was first trained on, where a checkpoint does not say (Radford 2021)."""
+HALF = (0.5, 0.5, 0.5)
+"""Mean and deviation of what SigLIP sees, where a checkpoint does not say (Zhai 2023)."""
 RULE = (
     "a CLIP checkpoint is a local folder, or a .safetensors file in one, with "
-    f"{CONFIGS['transformers']} (transformers' CLIPModel) or {CONFIGS['open_clip']} (open_clip); "
+    f"{CONFIGS['transformers']} (transformers' CLIPModel or SiglipModel) or "
+    f"{CONFIGS['open_clip']} (open_clip); "
     f"'{EMBEDDED}' is the small one that comes with the package"
 )
 
@@ -108,27 +120,31 @@ def read_architecture(path: Path) -> dict[str, Any]:
     found = find_clip(path)
     config = _read(found.folder / CONFIGS[found.library])
     try:
-        return (
-            _of_transformers(config, found.folder)
-            if found.library == "transformers"
-            else (_of_open_clip(config))
-        )
+        if found.library == "open_clip":
+            return _of_open_clip(config)
+        return _of_transformers(config, found.folder, library=found.library)
     except (KeyError, TypeError) as error:
         raise _refusal(path, f"lacks {error} in its configuration", "save it again") from None
 
 
-def _of_transformers(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _of_transformers(
+    config: Mapping[str, Any], folder: Path, *, library: Library
+) -> dict[str, Any]:
     vision = {**config["vision_config"]}
-    width = config.get("projection_dim", vision.get("projection_dim", 512))
+    if library == "siglip":  # which projects nothing
+        width, projected, mean, std = vision.get("hidden_size", 768), {}, HALF, HALF
+    else:
+        width = config.get("projection_dim", vision.get("projection_dim", 512))
+        projected, mean, std = {"projection_dim": width}, MEAN, STD
     said = folder / "preprocessor_config.json"
     images = _read(said) if said.is_file() else {}
     return {
-        "library": "transformers",
-        "vision": {**vision, "projection_dim": width},
+        "library": library,
+        "vision": {**vision, **projected},
         "embedding": width,
         "size": vision.get("image_size", 224),
-        "mean": list(images.get("image_mean", MEAN)),
-        "std": list(images.get("image_std", STD)),
+        "mean": list(images.get("image_mean", mean)),
+        "std": list(images.get("image_std", std)),
     }
 
 
@@ -153,8 +169,8 @@ def _libraries(folder: Path, path: Path) -> list[Library]:
     found: list[Library] = []
     plain = folder / CONFIGS["transformers"]
     kind = _read(plain).get("model_type") if plain.is_file() else None
-    if kind == "clip":
-        found.append("transformers")
+    if kind in _TYPES:
+        found.append(_TYPES[kind])
     if (folder / CONFIGS["open_clip"]).is_file():
         found.append("open_clip")
     if path.is_file() and path.name.startswith("open_clip"):

@@ -20,6 +20,11 @@ from synthlift.vision.clip.files import CONFIGS, ClipFiles, clip_place, find_cli
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "qkv")
 """Names of the linear layers of an attention that low-rank matrices stand beside."""
+EMBEDDINGS = ("image_embeds", "pooler_output")
+"""What image towers of transformers call their embedding."""
+WITHIN = {"transformers": "", "siglip": "vision_model.", "open_clip": "visual."}
+"""What the names of an image tower's weights begin with in a checkpoint."""
+TEXT = "text_model."
 PACKED = "in_proj_weight"
 """Queries, keys and values of torch's own attention in one parameter."""
 
@@ -45,7 +50,8 @@ class Tower(nn.Module):
                 x, (self.size, self.size), mode="bicubic", antialias=True, align_corners=False
             )
         found = self.model(x.expand(-1, 3, -1, -1).contiguous())
-        embeddings: Tensor = getattr(found, "image_embeds", found)
+        named = (getattr(found, name, None) for name in EMBEDDINGS)
+        embeddings: Tensor = next((one for one in named if one is not None), found)
         return normalize(embeddings, dim=-1)
 
     def train(self, mode: bool = True) -> Tower:
@@ -57,10 +63,15 @@ class Tower(nn.Module):
 def build_tower(architecture: Mapping[str, Any], *, learns: bool) -> Tower:
     """An image tower with random weights, drawn from torch's current random state."""
     settings = architecture["vision"]
+    model: nn.Module
     if architecture["library"] == "transformers":
         with needing_extra("CLIP", extra="clip"):
             from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
         model = CLIPVisionModelWithProjection(CLIPVisionConfig(**settings))
+    elif architecture["library"] == "siglip":
+        with needing_extra("SigLIP", extra="siglip"):
+            from transformers import SiglipVisionConfig, SiglipVisionModel
+        model = SiglipVisionModel(SiglipVisionConfig(**settings))
     else:
         with needing_extra("CLIP", extra="clip"):
             from open_clip import CLIP
@@ -115,15 +126,22 @@ class OpenedClip:
 
     @property
     def scale(self) -> float:
-        """What cosines are multiplied with for logits, as the checkpoint learnt it."""
+        """What cosines are multiplied with for logits, as the checkpoint learnt it.
+
+        SigLIP adds the same number to the logits of all classes, which changes no probability among
+        them.
+        """
         return float(self._tensors["logit_scale"].float().exp())
 
     def load_into(self, tower: Tower) -> None:
         """Put the weights into an image tower; low-rank matrices stay as they are."""
-        prefix = "visual." if self.files.library == "open_clip" else ""
+        prefix = WITHIN[self.files.library]
         own = tower.model.state_dict()
         wanted = {name: name.replace("base_layer.", "") for name in own if ".lora_" not in name}
-        self._fill(tower.model, {name: prefix + theirs for name, theirs in wanted.items()})
+        self._fill(
+            tower.model,
+            {name: prefix + theirs.removeprefix(prefix) for name, theirs in wanted.items()},
+        )
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> Tensor:
@@ -143,9 +161,11 @@ class OpenedClip:
     @functools.cached_property
     def _read_text(self) -> Callable[[str], Tensor]:
         """From a text to its embedding [1, d], not normalised."""
-        return {"transformers": self._transformers, "open_clip": self._open_clip}[
-            self.files.library
-        ]()
+        return {
+            "transformers": self._transformers,
+            "siglip": self._siglip,
+            "open_clip": self._open_clip,
+        }[self.files.library]()
 
     def _transformers(self) -> Callable[[str], Tensor]:
         with needing_extra("CLIP", extra="clip"):
@@ -163,6 +183,31 @@ class OpenedClip:
             tokens = tokenizer([text], return_tensors="pt", verbose=False)["input_ids"]
             self._require_short(text, tokens, config.max_position_embeddings)
             embedding: Tensor = model(input_ids=tokens).text_embeds
+            return embedding
+
+        return read
+
+    def _siglip(self) -> Callable[[str], Tensor]:
+        with needing_extra("SigLIP", extra="siglip"):
+            # Its tokenizer needs both, and says so at length.
+            import google.protobuf  # noqa: F401
+            import sentencepiece  # noqa: F401
+            from transformers import AutoTokenizer, SiglipTextConfig, SiglipTextModel
+        config = SiglipTextConfig(**_read_settings(self.files)["text_config"])
+        with torch.random.fork_rng(devices=[]):
+            model = SiglipTextModel(config)
+        model.train(False)
+        self._fill(model, {name: TEXT + name.removeprefix(TEXT) for name in model.state_dict()})
+        tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
+        most = config.max_position_embeddings
+
+        def read(text: str) -> Tensor:
+            # It was trained on texts that are filled up to their full length.
+            tokens = tokenizer(
+                [text], return_tensors="pt", verbose=False, padding="max_length", max_length=most
+            )["input_ids"]
+            self._require_short(text, tokens, most)
+            embedding: Tensor = model(input_ids=tokens).pooler_output
             return embedding
 
         return read
