@@ -22,6 +22,7 @@ and in miniature on a processor: ``--shapes tiny-sd15 --device cpu --images 4 --
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import statistics
 import tempfile
@@ -65,12 +66,17 @@ def with_diffusers(folder: Path, side: int, *, given: Any, recipe: bool) -> Draw
     if recipe:
         _follow_the_guide(pipeline, autotune=given.autotune)
 
+    # At its own size there is nothing to scale.
+    binning = "use_resolution_binning" in inspect.signature(type(pipeline).__call__).parameters
+    further = {"use_resolution_binning": False} if binning else {}
+
     def draw(numbers: Sequence[int]) -> int:
         for number in numbers:
             pipeline(
                 words(number),
                 height=side,
                 width=side,
+                **further,
                 num_inference_steps=given.steps,
                 guidance_scale=given.guidance,
                 generator=torch.Generator().manual_seed(SEED + number),

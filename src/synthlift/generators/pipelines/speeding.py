@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,13 @@ def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 def _keep_kernels() -> None:
     """Have compiled kernels kept where the next process finds them, unless the user says where."""
-    given = os.environ.get("SYNTHLIFT_DATA_HOME")
-    home = Path(given) if given else Path(platformdirs.user_cache_dir("synthlift"))
-    os.environ.setdefault(KERNELS, str(home / "kernels"))
+    said = Path(os.environ.get(KERNELS, ""))
+    # Once torch has looked for its own place, that stands there as if the user had said it.
+    own = said.parent == Path(tempfile.gettempdir()) and said.name.startswith("torchinductor_")
+    if KERNELS not in os.environ or own:
+        given = os.environ.get("SYNTHLIFT_DATA_HOME")
+        home = Path(given) if given else Path(platformdirs.user_cache_dir("synthlift"))
+        os.environ[KERNELS] = str(home / "kernels")
 
 
 def _replace_decoder(pipeline: Any, config: PipelineConfig) -> None:
