@@ -30,6 +30,8 @@ from synthlift.generators.flow.sampling import (
 from synthlift.generators.flow.saving import read_folder, write_folder
 from synthlift.generators.flow.space import LatentSpace, Space, open_space, saved_space
 from synthlift.generators.flow.training import FlowLearner
+from synthlift.generators.flow.tuning import tuned
+from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.learning.drawing import deterministic_kernels
 from synthlift.generators.learning.examples import Examples, as_nchw, load_examples
 from synthlift.generators.learning.looking import looks_at_samples
@@ -64,9 +66,12 @@ class FlowGenerator(Generator):
 
         Raises:
             InputError: no training image, or none with a label; the autoencoder cannot be read, is
-                another one than was planned with, or gives latents that are not finite.
+                another one than was planned with, or gives latents that are not finite;
+                ``compile`` is set, and nothing here can.
             SynthliftError: the loss is not finite.
         """
+        if self.config.compile is True:
+            require_compiler(run.device)
         data = _with_unlabelled(inputs, self.config)
         vocabulary = Vocabulary.of(inputs.train, self.config.attributes)
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
@@ -87,6 +92,9 @@ class FlowGenerator(Generator):
         # Carried images would have to be encoded anew.
         carry = config.carry and not config.autoencoder
         transport = learn_transport(inputs.train, vocabulary) if carry else Transport()
+        config, timed = tuned(
+            config, network=network, plan=plan, examples=examples, space=space, run=run
+        )
         learner = FlowLearner(
             network, examples=examples, config=config, seed=run.seed, transport=transport
         )
@@ -95,6 +103,8 @@ class FlowGenerator(Generator):
             **vocabulary.as_json(),
             **space.as_json(),
         }
+        if timed:
+            facts["measured"] = timed
         if transport.carries:
             facts["carried"] = transport.as_json(vocabulary)
 
@@ -183,7 +193,7 @@ class FlowFitted(FittedGenerator):
         for request in requests:
             self._vocabulary.require(request)
             check_params(request)
-        size = self._config.micro_batch
+        size = self.micro_batch
         for params, group in groupby(requests, key=self._settings):
             members = list(group)
             for first in range(0, len(members), size):
@@ -192,7 +202,9 @@ class FlowFitted(FittedGenerator):
     @property
     def micro_batch(self) -> int:
         """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
-        return self._config.micro_batch
+        found = self._config.micro_batch
+        assert found != "measured", "tuned() comes first"
+        return found
 
     def with_micro_batch(self, micro_batch: int) -> FlowFitted:
         """The same generator computing so many images together."""
@@ -225,7 +237,7 @@ class FlowFitted(FittedGenerator):
             self._vocabulary,
             space=self._space,
             seed=seed,
-            chunk=self._config.micro_batch,
+            chunk=self.micro_batch,
         )
 
     def log_likelihood(self, images: ImageSet, *, seed: int) -> Float32:
@@ -240,7 +252,7 @@ class FlowFitted(FittedGenerator):
             self._vocabulary,
             space=self._space,
             seed=seed,
-            chunk=self._config.micro_batch,
+            chunk=self.micro_batch,
         )
 
     def facts(self) -> dict[str, Any]:
@@ -268,7 +280,7 @@ class FlowFitted(FittedGenerator):
             sampler=self._config.sampler,
             sampler_steps=sampler_steps,
             time_shift=float(self._config.time_shift),
-            chunk=self._config.micro_batch,
+            chunk=self.micro_batch,
             start=start,
         )
         return ImageBatch(pixels=pixels, labels=np.asarray(labels, dtype=np.int64))
