@@ -12,12 +12,17 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
+from synthlift.generators.autoencoders.base import open_autoencoder
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.flow.config import FlowConfig
+from synthlift.generators.flow.config import FlowConfig, settle
+from synthlift.generators.flow.encoding import Encoded, encode_images
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
-from synthlift.generators.learning.transport import TURNS, learn_transport, turned
+from synthlift.generators.flow.space import LatentSpace
+from synthlift.generators.learning.examples import load_examples
+from synthlift.generators.learning.transport import TURNS, Transport, learn_transport, turned
 from synthlift.testing.inputs import drawn_inputs
 from synthlift.types import FitInputs, ImageSet, Int64, LockedTest, RunContext, SampleRequest, UInt8
+from tests.autoencoders import pooling_weights, write_pair
 
 DIGITS = tuple("0123456789")
 VALUES = {"coloured": 3, "inverted": 2, "rotated": 4, "dotted": 2}
@@ -75,6 +80,8 @@ def recognised(kind: str, fitted: FlowFitted, *, each: int) -> tuple[float, floa
         for k in range(each)
     ]
     drawn = np.concatenate([batch.pixels for batch in fitted.sample(requests)])
+    if drawn.shape[1] > pixels.shape[1]:  # see large()
+        drawn = drawn[:, 1::4, 1::4, : pixels.shape[3]]
     real, flat = (images.reshape(len(images), -1) for images in (pixels, drawn))
     wanted = np.repeat(np.array(cells), each, axis=0)
     by_value = SVC(C=10).fit(real, value).score(flat, wanted[:, 1])
@@ -97,6 +104,67 @@ def test_digits_are_drawn_with_attributes_that_they_were_never_seen_with(
     attribute, digit = recognised(kind, fit(without_cells(kind), tmp_path), each=24)
     assert attribute >= 0.8, (attribute, digit)
     assert digit >= 0.9, (attribute, digit)
+
+
+def large(kind: str, train: ImageSet) -> ImageSet:
+    """The same images with every pixel as a square of four by four, in three colours."""
+    pixels = train.pixels().repeat(4, axis=1).repeat(4, axis=2)
+    pixels = pixels if pixels.shape[3] == 3 else pixels.repeat(3, axis=3)
+    images = ImageSet.from_arrays(pixels, train.labels, train.classes)
+    return replace(images, attributes=train.attributes)
+
+
+def test_images_are_carried_before_they_are_encoded(tmp_path: Path) -> None:
+    """Digits 0, 2, 3 … were seen in one form: the other one is among their latents."""
+    train = large("inverted", without_cells("inverted"))
+    vocabulary = Vocabulary.of(train, ("kind",))
+    base = load_examples(train, vocabulary, class_balance=0.0, device="cpu")
+    transport = learn_transport(train, vocabulary)
+    opened = open_autoencoder(write_pair(tmp_path / "weights", pooling_weights()))
+    space = LatentSpace(opened, path="", image_shape=(32, 32, 3), device="cpu")
+    given = FlowConfig(autoencoder=str(tmp_path / "weights"), encoded_versions=2)
+    config = settle(given, examples=len(train), image_shape=(32, 32, 3))
+
+    def encoded(folder: str, transport: Transport) -> Encoded:
+        run = RunContext(folder=tmp_path / folder, seed=1)
+        wanted = base.wanted_nk
+        return encode_images(
+            train, space, wanted_nk=wanted, transport=transport, config=config, run=run
+        )
+
+    found, plain = encoded("carried", transport), encoded("carried", Transport())
+    before = base.wanted_nk.repeat_interleave(3, dim=0)
+    assert torch.equal(plain.wanted_nk, before)
+    moved = found.wanted_nk[:, 1] != before[:, 1]
+    both = torch.isin(before[:, 0], torch.tensor([1, 4, 7]))
+    assert not moved[both].any()
+    assert 0.45 < float(moved[~both].float().mean()) < 0.55
+    kept = torch.zeros(len(before), dtype=torch.bool)
+    kept[::3] = True  # as they are, not augmented
+    rows = (moved & kept).nonzero()[:50, 0].numpy()
+    images = train.pixels(rows // 3)
+    wanted = space.enter(torch.from_numpy(255 - images).permute(0, 3, 1, 2))
+    latents = torch.from_numpy(found.rows[rows].astype(np.float32)).permute(0, 3, 1, 2)
+    off = (latents - wanted).square().mean() / wanted.var()
+    assert float(off) < 0.05
+    unmoved = (~moved).nonzero()[:50, 0].numpy()
+    assert np.array_equal(found.rows[unmoved], plain.rows[unmoved])
+    again = encoded("carried", transport)  # from the files
+    assert torch.equal(again.wanted_nk, found.wanted_nk)
+    assert np.array_equal(again.rows[rows], found.rows[rows])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["coloured", "inverted", "rotated"])
+def test_latents_of_digits_are_drawn_with_attributes_that_they_were_never_seen_with(
+    kind: str, tmp_path: Path
+) -> None:
+    weights = write_pair(tmp_path / "weights", pooling_weights())
+    train = large(kind, without_cells(kind))
+    fitted = fit(train, tmp_path, autoencoder=str(weights), width=32)
+    attribute, digit = recognised(kind, fitted, each=12)
+    assert attribute >= 0.8, (attribute, digit)
+    assert digit >= 0.8, (attribute, digit)
 
 
 @pytest.mark.parametrize("kind", ["coloured", "inverted", "rotated"])

@@ -56,8 +56,7 @@ class FlowConfig(ComponentConfig):
             that a class alone can be asked for, and values meet classes they were not seen with.
         carry: learn from classes that were seen with two values of an attribute how images with
             one become images with the other, where that is a turn, a mirroring or a mapping of
-            colours, and carry images of other classes to values that they were never seen with;
-            not in latents.
+            colours, and carry images of other classes to values that they were never seen with.
         augmentation: share of examples that are shifted, turned and scaled a little; the network
             is told, so that nothing of it leaks into samples (Karras 2022, §5); auto is 0.8 for few
             images, else 0.5.

@@ -87,16 +87,18 @@ class FlowGenerator(Generator):
             unlabelled_share=config.unlabelled_share,
             cells=config.balance_over == "cells",
         )
+        transport = learn_transport(inputs.train, vocabulary) if config.carry else Transport()
+        in_pixels = transport
         if isinstance(space, LatentSpace):
-            space, examples = _in_latents(data, space, examples=examples, config=config, run=run)
-        # Carried images would have to be encoded anew.
-        carry = config.carry and not config.autoencoder
-        transport = learn_transport(inputs.train, vocabulary) if carry else Transport()
+            space, examples = _in_latents(
+                data, space, examples=examples, transport=transport, config=config, run=run
+            )
+            in_pixels = Transport()  # What is carried was encoded.
         config, timed = tuned(
             config, network=network, plan=plan, examples=examples, space=space, run=run
         )
         learner = FlowLearner(
-            network, examples=examples, config=config, seed=run.seed, transport=transport
+            network, examples=examples, config=config, seed=run.seed, transport=in_pixels
         )
         facts = {
             "config": config.model_dump(mode="json"),
@@ -299,10 +301,18 @@ def _network_with(
 
 
 def _in_latents(
-    images: ImageSet, space: LatentSpace, *, examples: Examples, config: FlowConfig, run: RunContext
+    images: ImageSet,
+    space: LatentSpace,
+    *,
+    examples: Examples,
+    transport: Transport,
+    config: FlowConfig,
+    run: RunContext,
 ) -> tuple[LatentSpace, Examples]:
     """The training images' latents as examples, and the space that they standardise."""
-    encoded = encode_images(images, space, config=config, run=run)
+    encoded = encode_images(
+        images, space, wanted_nk=examples.wanted_nk, transport=transport, config=config, run=run
+    )
     mean, deviation = channel_statistics(encoded)
     space = space.standardised(mean=mean, deviation=deviation)
     assert isinstance(config.augmentation, float | int), "settle() comes first"
