@@ -53,7 +53,8 @@ class FlowConfig(ComponentConfig):
             0 = they are not learnt from.
         label_dropout: share of examples that train the unconditional model.
         attribute_dropout: share of examples in which an attribute is not said, each by itself, so
-            that a class alone can be asked for, and values meet classes they were not seen with.
+            that a class alone can be asked for; where classes lack values, the class is not said as
+            often, so that values can be put together with classes they were never seen with.
         carry: learn from classes that were seen with two values of an attribute how images with
             one become images with the other, where that is a turn, a mirroring or a mapping of
             colours, and carry images of other classes to values that they were never seen with.

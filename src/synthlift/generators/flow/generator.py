@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.flow.composing import Gaps
 from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.encoding import (
     channel_statistics,
@@ -88,6 +89,9 @@ class FlowGenerator(Generator):
             cells=config.balance_over == "cells",
         )
         transport = learn_transport(inputs.train, vocabulary) if config.carry else Transport()
+        gaps = Gaps()
+        if config.attribute_dropout:
+            gaps = Gaps.of(examples.wanted_nk.cpu().numpy(), vocabulary, transport)
         in_pixels = transport
         if isinstance(space, LatentSpace):
             space, examples = _in_latents(
@@ -98,7 +102,12 @@ class FlowGenerator(Generator):
             config, network=network, plan=plan, examples=examples, space=space, run=run
         )
         learner = FlowLearner(
-            network, examples=examples, config=config, seed=run.seed, transport=in_pixels
+            network,
+            examples=examples,
+            config=config,
+            seed=run.seed,
+            transport=in_pixels,
+            gaps=bool(gaps),
         )
         facts = {
             "config": config.model_dump(mode="json"),
@@ -109,6 +118,9 @@ class FlowGenerator(Generator):
             facts["measured"] = timed
         if transport.carries:
             facts["carried"] = transport.as_json(vocabulary)
+
+        if gaps:
+            facts["composed"] = gaps.as_json()
 
         def fitted(weights: Mapping[str, Tensor]) -> FlowFitted:
             return FlowFitted(
@@ -154,6 +166,7 @@ class FlowFitted(FittedGenerator):
     ) -> None:
         self._plan, self._history, self._space = dict(plan), dict(history), space
         self._vocabulary = Vocabulary.from_json(history)
+        self._gaps = Gaps.from_json(history.get("composed"))
         self._config = settle(
             FlowConfig.model_validate(history["config"]),
             examples=sum(self._vocabulary.counts),
@@ -196,10 +209,10 @@ class FlowFitted(FittedGenerator):
             self._vocabulary.require(request)
             check_params(request)
         size = self.micro_batch
-        for params, group in groupby(requests, key=self._settings):
+        for (scale, steps, _), group in groupby(requests, key=self._settings):
             members = list(group)
             for first in range(0, len(members), size):
-                yield self._chunk(members[first : first + size], *params, start=start)
+                yield self._chunk(members[first : first + size], scale, steps, start=start)
 
     @property
     def micro_batch(self) -> int:
@@ -274,6 +287,7 @@ class FlowFitted(FittedGenerator):
         pixels = draw_images(
             self._network,
             wanted=self._vocabulary.of_requests(requests),
+            gaps=self._gaps,
             unsaid=self._vocabulary.sizes,
             seeds=[request.seed for request in requests],
             space=self._space,
@@ -287,9 +301,15 @@ class FlowFitted(FittedGenerator):
         )
         return ImageBatch(pixels=pixels, labels=np.asarray(labels, dtype=np.int64))
 
-    def _settings(self, request: SampleRequest) -> tuple[float, int]:
-        scale = request.params.get("guidance_scale", self._config.guidance_scale)
-        return float(scale), int(request.params.get("sampler_steps", self._config.sampler_steps))
+    def _settings(self, request: SampleRequest) -> tuple[float, int, tuple[int, ...]]:
+        """What requests that are computed together have in common."""
+        scale = float(request.params.get("guidance_scale", self._config.guidance_scale))
+        steps = int(request.params.get("sampler_steps", self._config.sampler_steps))
+        new: tuple[int, ...] = ()
+        if self._gaps:
+            (row,) = self._vocabulary.of_requests([request]).tolist()
+            new = self._gaps.columns(row)
+        return scale, steps, new
 
 
 def _network_with(

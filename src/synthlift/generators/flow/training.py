@@ -32,6 +32,7 @@ class FlowLearner(Learner[Batch]):
         config: settled settings, of which nothing is left to be measured.
         seed: of the batches.
         transport: fills in combinations of class and attributes that were never seen.
+        gaps: whether some are left, for which attributes are learnt without the class, too.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class FlowLearner(Learner[Batch]):
         config: FlowConfig,
         seed: int,
         transport: Transport | None = None,
+        gaps: bool = False,
     ) -> None:
         super().__init__("flow", network=network)
-        self._transport = transport
+        self._transport, self._gaps = transport, gaps
         self._network: Callable[..., Tensor] = network
         if config.compile:
             assert config.compile is True, "tuned() comes first"
@@ -63,6 +65,7 @@ class FlowLearner(Learner[Batch]):
             seed=self._seed,
             steps=steps,
             transport=self._transport,
+            gaps=self._gaps,
         )
 
     def step(self, batch: Batch, *, step: int, memory: Mapping[str, float]) -> dict[str, Tensor]:

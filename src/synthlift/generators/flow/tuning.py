@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from synthlift.generators.flow.composing import Gaps
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.flow.network import FlowNetwork
 from synthlift.generators.flow.sampling import draw_images
@@ -200,6 +201,7 @@ class _Bench:
         draw_images(
             network,
             wanted=np.repeat(examples.wanted_nk[:1].cpu().numpy(), size, axis=0),
+            gaps=Gaps(),
             unsaid=examples.unsaid_k.tolist(),
             seeds=range(size),
             space=self.space,
