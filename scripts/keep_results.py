@@ -20,7 +20,12 @@ def trimmed(results: dict[str, Any], *, run: Path, command: str) -> dict[str, An
     kept = {key: value for key, value in results.items() if key not in DROPPED}
     text = json.dumps(kept)
     beside = str(Path(source).parent)
-    for place, name in ((str(run), "RUN"), (source, Path(source).name), (beside, ".")):
+    places = [(str(run), "RUN"), (source, Path(source).name), (beside, ".")]
+    for generator in results["generators"]:
+        imported = Path(str(generator["config"].get("source", "")))
+        if imported.is_absolute():
+            places.append((str(imported), f"./{imported.parent.name}/{imported.name}"))
+    for place, name in places:
         text = text.replace(json.dumps(place)[1:-1], name)
     found: dict[str, Any] = json.loads(text)
     found["study"]["command"] = command

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from scripts import paper_digits
+from scripts import draw_tiles, paper_digits
 from synthlift.spec.loading import load_study
 from synthlift.spec.study import Study
 from tests.e2e.tiny import Ran, run
@@ -137,11 +137,19 @@ def test_defects(
     real_data: Callable[[str], Path], unpacked: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     place = unpacked(real_data("magnetic_tile.tar.gz")) / "magnetic_tile"
-    study = shortened("defects", place / "images")
-    data = study.data.model_copy(update={"masks": str(place / "masks")})
-    ran = run(study.model_copy(update={"data": data}), home=tmp_path, out="defects")
+    study = shortened("defects", place / "images").model_dump(mode="json")
+    study["data"]["masks"] = str(place / "masks")
+    draw_tiles.write(tmp_path / "drawn", each=30, seed=0)
+    study["generators"][-1]["source"] = str(tmp_path / "drawn" / "metadata.csv")
+    ran = run(Study.model_validate(study), home=tmp_path, out="defects")
     assert ran.results["counts"]["used"] == 1344
     assert len(ran.results["classes"]) == 6
+    told = pd.read_parquet(ran.folder / "verdicts.parquet")
+    simulated = told[told["generator"] == "pool"]
+    theirs = simulated["made_from"].str.extract(r"^images/(\w+)/")[0]
+    pairs = set(zip(theirs, simulated["label"], strict=True))
+    assert pairs >= {("chip", "break"), ("crack", "crack"), ("unground", "fray")}
+    assert len(pairs) == len(draw_tiles.FLAWS)
 
 
 def test_every_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

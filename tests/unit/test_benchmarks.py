@@ -6,11 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from benchmarks import few_shot_lora, large_pipelines, prompt_agreement
+from benchmarks import cifar_minutes, few_shot_lora, large_pipelines, prompt_agreement
+from benchmarks.edm_recipe import Denoiser, draw_edm, train_edm
 from benchmarks.power import Energy, readings
 from benchmarks.real_shapes import SHAPES, T5, TRANSFORMER
+from synthlift.generators.flow.edm import edm_noise, edm_scales
+from synthlift.testing.inputs import draw_images
+from synthlift.types import ImageSet
 
 SMALL = ("--device", "cpu", "--dtype", "float32", "--rounds", "1")
 
@@ -63,7 +70,6 @@ def test_both_ways_of_training_take_as_many_passes() -> None:
 
 
 def test_real_shapes_have_the_published_size() -> None:
-    import torch
     from diffusers import PixArtTransformer2DModel
     from transformers import T5Config, T5EncoderModel
 
@@ -74,6 +80,58 @@ def test_real_shapes_have_the_published_size() -> None:
     assert sum(w.numel() for w in transformer.parameters()) / 1e6 == pytest.approx(610, abs=5)
     assert sum(w.numel() for w in text.parameters()) / 1e9 == pytest.approx(4.76, abs=0.01)
     assert {shape.side for shape in SHAPES.values()} == {64, 512, 1024}
+
+
+def test_edms_denoiser_gives_the_velocity_of_our_parametrisation() -> None:
+    torch.manual_seed(0)
+    network = Denoiser(side=8, classes=3, width=32, blocks=1).eval()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    times = torch.tensor([0.1, 0.5, 0.9])
+    sigma, labels = times / (1 - times), torch.tensor([0, 1, 2])
+    x = torch.randn(3, 3, 8, 8) * (1 + sigma[:, None, None, None])  # an image with noise of level σ
+    mixed = x * (1 - times[:, None, None, None])  # ours: (1 - t) image + t noise
+    scales = edm_scales(times)
+    into, past, out = (one[:, None, None, None] for one in (scales.into, scales.past, scales.out))
+    with torch.inference_mode():
+        layers = network.layers(into * mixed, edm_noise(times), class_labels=labels).sample
+        velocity = past * mixed + out * layers
+        found = (mixed - network(x, sigma, labels)) / times[:, None, None, None]
+    torch.testing.assert_close(found, velocity, atol=1e-4, rtol=1e-3)
+
+
+def test_edm_learns_and_is_looked_at_on_time() -> None:
+    pixels, labels = draw_images(60, seed=0, size=8, channels=3)
+    train = ImageSet.from_arrays(pixels, labels, ("disc", "bars", "ramp"))
+    run = train_edm(train, looks=[0.5, 1.5], device="cpu", seed=0, batch=8, width=32, blocks=1)
+    assert {*run.averages} == {0.5, 1.5}
+    assert 0 < run.images[0.5] < run.images[1.5]
+    early, late = (
+        torch.cat([weight.flatten() for weight in run.averages[look].parameters()])
+        for look in (0.5, 1.5)
+    )
+    assert not torch.equal(early, late)
+    drawn = draw_edm(run.averages[1.5], [0, 1, 2], seed=0, steps=4)
+    assert drawn.shape == (3, 8, 8, 3)
+    assert np.array_equal(drawn, draw_edm(run.averages[1.5], [0, 1, 2], seed=0, steps=4))
+
+
+@pytest.mark.slow
+def test_the_flow_is_held_beside_edm_after_the_same_minutes(tmp_path: Path) -> None:
+    pixels, labels = draw_images(90, seed=0, size=32, channels=3)
+    for row, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        folder = tmp_path / ("test" if row % 3 == 0 else "train") / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{row}.png")
+    small = ["--width", "32", "--blocks", "1", "--batch", "4", "--images", "12", "--device", "cpu"]
+    flow = ["--set", "{batch_size: 8, width: 16}", "--sampling", "{sampler_steps: 2}"]
+    words = [str(tmp_path), "--minutes", "0.05", "0.1", "--train", "20", "--test", "10"]
+    found = cifar_minutes.measure(cifar_minutes.arguments([*words, *small, *flow]))
+    json.dumps(found)
+    for side in ("edm", "flow"):
+        assert [one["minutes"] for one in found[side]] == pytest.approx([0.05, 0.1])
+        assert all(np.isfinite(one["kid"]) for one in found[side])
+    assert found["flow"][0]["steps"] < found["flow"][1]["steps"]
 
 
 def test_energy_is_the_mean_draw_times_the_clock() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthlift.api.drawing import Halved, batches
 from synthlift.api.generated_folder import (
+    Part,
     Progress,
     begin,
     finish,
@@ -19,7 +20,7 @@ from synthlift.api.generated_folder import (
     write_images,
 )
 from synthlift.api.images import GENERATORS, read_component
-from synthlift.api.kept_generators import COMPONENT, kept_folder, load_plugins_of, open_kept
+from synthlift.api.kept_generators import COMPONENT, Kept, kept_folder, load_plugins_of, open_kept
 from synthlift.api.sources import Asked, Source, ask
 from synthlift.api.varying import (
     USUAL_STRENGTH,
@@ -29,6 +30,7 @@ from synthlift.api.varying import (
     require_strength,
     start_of,
 )
+from synthlift.data.wording import listed
 from synthlift.errors import InputError, nearest_name
 from synthlift.spec.study import Component
 from synthlift.store.files import write_json_atomic
@@ -82,7 +84,7 @@ def generate(
     was stopped goes on where it was when it is asked for again.
     A generator that is fitted first never learns from test images that the data bring, or that
     ``data.split`` of a study names; without such, it learns from all images but a few that are held
-    out to watch it.
+    out to watch it. A class with one or two images is learnt from whole, and ``fitted_on`` says so.
 
     Args:
         source: a finished run, a folder that this function wrote, or images to fit on first.
@@ -145,10 +147,7 @@ def generate(
     if picture is not None:
         start = start_of(kept, picture[0], strength=strength, fit=picture[1])
     parts = parts_of(kept, chosen, count=per_class, seed=seed, attributes=asked_by, start=start)
-    for part in parts:
-        # Refuses what it cannot make before anything is written.
-        first = part.wanted.requests(0, 1)
-        list(batches(kept.fitted, first, device=kept.device, halved=[], start=start))
+    _require_images(kept, parts)
     begin(
         folder,
         {
@@ -175,6 +174,26 @@ def generate(
     contact_sheet(pictures).save(sheet)
     finish(folder)
     return Generated(folder, counts, sheet, fitted_on)
+
+
+def _require_images(kept: Kept, parts: Sequence[Part]) -> None:
+    """Refuse what the generator cannot make before anything is written.
+
+    Raises:
+        InputError: it knows no such class or value, or has nothing to make a single image from.
+    """
+    made = 0
+    for part in parts:
+        first, start = part.wanted.requests(0, 1), part.wanted.start
+        drawn = batches(kept.fitted, first, device=kept.device, halved=[], start=start)
+        made += sum(len(batch) for batch in drawn)
+    if not made:
+        raise InputError(
+            f"generator '{kept.name}' can make no image of {listed([p.title for p in parts])}",
+            rule="what is made of pictures, objects or masks needs one of the class, with the "
+            "values asked for",
+            remedy="ask for another class or value, or give the generator pictures of this one",
+        )
 
 
 def _picture(file: Path | str | None, kind: str, *, source: Source) -> tuple[UInt8, Fit] | None:
@@ -279,7 +298,7 @@ def _fit(
             base=asked.base,
             device=choose_device(device),
         )
-        opened = open_data(session)
+        opened = open_data(session, few=True)
         widths, heights, grey = original_sizes(opened)
         given = study.data.image_size
         layout = make_layout("fixed", replicates=1, fits=1)
@@ -330,4 +349,9 @@ def _words(prepared: Prepared) -> str:
         sum(images[part].values()) for part in ("train", "validation", "test")
     )
     text = f"fitted on {train:,} images, watched on {validation:,}, {test:,} left out"
-    return f"{text}: {prepared.design.reason}" if prepared.design.reason else text
+    if prepared.design.reason:
+        text += f": {prepared.design.reason}"
+    whole = [name for name, n in images["train"].items() if n and not images["validation"][name]]
+    if whole:
+        text += f"; none of {listed(whole)} is held out to tell whether images of it are copies"
+    return text

@@ -15,7 +15,7 @@ from synthlift.data.given import (
     left_out,
     refuse_mixing,
 )
-from synthlift.data.sources import require_three
+from synthlift.data.sources import MINIMUM_PER_CLASS, require_three
 from synthlift.data.wording import listed
 from synthlift.errors import InputError
 from synthlift.spec.data import Split
@@ -56,6 +56,7 @@ class Design:
         leave_one_out: ``group`` or an attribute; each fold tests one of its values.
         file: digest of the published split that is followed.
         test_groups: groups by class in a test set that is not drawn (A and B).
+        learnt_from: groups that a class keeps in training when validation is drawn.
     """
 
     kind: Kind
@@ -76,6 +77,7 @@ class Design:
     leave_one_out: str | None = None
     file: str | None = None
     test_groups: Mapping[str, int] | None = None
+    learnt_from: int = 1
 
     @property
     def letter(self) -> str:
@@ -114,6 +116,7 @@ _FURTHER = (
     "leave_one_out",
     "file",
     "test_groups",
+    "learnt_from",
 )
 
 
@@ -180,7 +183,8 @@ def fitting_design(
     Test images that a study would not draw – the data bring them, ``split.file`` names them (in its
     first draw), ``split.test_where`` describes them – are locked away here too, and given
     validation images stay validation. Nothing else is tested: one group a class is locked, the
-    least there is, and a tenth of the rest is validation.
+    least there is, and a tenth of the rest is validation. Where a class has only one or two groups,
+    every class keeps two in training, so that such a class is there whole.
 
     Args:
         split, labels, groups, ids, parts, attributes, published: as for :func:`choose_design`.
@@ -191,9 +195,10 @@ def fitting_design(
     images = Images.of(labels=labels, groups=groups, ids=ids, parts=parts, attributes=attributes)
     fixed = fix_parts(split, images, published=published)
     design = Design("fixed", test=1e-9, validation=0.1, folds=1, repeats=1, draws=1)
-    if fixed is None:
-        return design
-    return replace(design, reason=fixed.reason, **fixed.keys)
+    if fixed is not None:
+        return replace(design, reason=fixed.reason, **fixed.keys)
+    small = min(groups_per_class(images.labels, images.groups).values()) < MINIMUM_PER_CLASS
+    return replace(design, learnt_from=MINIMUM_PER_CLASS - 1) if small else design
 
 
 def _drawn(split: Split, images: Images) -> Design:

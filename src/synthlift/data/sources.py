@@ -24,19 +24,21 @@ IMAGES, PROVENANCE = "images", "provenance.csv"
 """What ``synthlift generate`` writes: images, and a table of them."""
 
 
-def open_source(where: Where, *, strict: bool = True) -> Source:
+def open_source(where: Where, *, strict: bool = True, few: bool = False) -> Source:
     """Open the images that a study file names.
 
     Args:
         where: what to open.
         strict: refuse classes with fewer than 3 images, which ``inspect`` reports instead, and
             masks whose header tells another size than their image's.
+        few: take such classes all the same, where nothing is tested.
 
     Raises:
         InputError: nothing there, not readable, or not laid out as described.
     """
     if where.group == STEM:
-        return _by_stem(open_source(replace(where, group=None), strict=strict), where)
+        plain = open_source(replace(where, group=None), strict=strict, few=few)
+        return _by_stem(plain, where)
     where = _generated(where)
     reader = reader_of(where)
     if reader.folders and where.metadata is None:
@@ -51,7 +53,7 @@ def open_source(where: Where, *, strict: bool = True) -> Source:
     found = described(with_masks(found, where, check=strict), where)
     if where.classes:
         found = _renamed(found, where)
-    if strict and where.labelled:
+    if strict and where.labelled and not few:
         require_three(Counter(item.label for item in found.items), unit="images")
     return found
 

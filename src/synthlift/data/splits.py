@@ -194,7 +194,7 @@ def _validation(units: Units, among: Mask, design: Design, seed: int, name: str)
     counts = units.per_class(among)
     quota = np.clip(np.rint(design.validation * counts), 1, None).astype(np.int64)
     rng = generator_for(seed, "split", "validation", name)
-    return take(units, among, quota=quota, keep=0 * quota + 1, rng=rng)
+    return take(units, among, quota=quota, keep=0 * quota + design.learnt_from, rng=rng)
 
 
 # ── counting ──────────────────────────────────────────────────────────────────────────────────

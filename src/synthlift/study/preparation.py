@@ -87,15 +87,20 @@ class Prepared:
         return str(self.split.summary["test_hash"])
 
 
-def open_data(session: Session) -> Opened:
-    """Read the source and give the session its identity."""
+def open_data(session: Session, *, few: bool = False) -> Opened:
+    """Read the source and give the session its identity.
+
+    Args:
+        session: what is studied.
+        few: take classes that are too small to be tested, too.
+    """
     from synthlift.data.labels import check_names
     from synthlift.data.sources import open_source
     from synthlift.data.stages import inventory_request, read_request
     from synthlift.study.places import asked_of, where_of
 
     data = session.study.data
-    source = open_source(where_of(data, base=session.base))
+    source = open_source(where_of(data, base=session.base), few=few)
     check_names(data.names, (item.label for item in source.items))
     asked = asked_of(data, base=session.base)
     (read,) = session.ask([read_request(source, asked)])

@@ -51,3 +51,30 @@ def test_a_group_on_both_sides_is_refused() -> None:
     data["groups"][-1] = data["groups"][0]
     with pytest.raises(InputError, match="in two parts of the split that the data bring"):
         fitting(data)
+
+
+def test_a_class_of_one_or_two_groups_goes_to_training_whole() -> None:
+    parts = fitting(images({"": {"a": 30, "b": 2, "c": 1, "d": 3}}))
+    by_class: dict[str, Counter[str]] = {}
+    for name, part in parts.items():
+        by_class.setdefault(name.split("/")[1], Counter())[part] += 1
+    assert by_class["b"] == {"train": 2}
+    assert by_class["c"] == {"train": 1}
+    assert by_class["d"] == {"train": 2, "test": 1}
+    assert by_class["a"] == {"train": 26, "validation": 3, "test": 1}
+
+
+def test_without_such_a_class_every_class_has_images_to_watch_by() -> None:
+    data = images({"": {"a": 30, "d": 3}})
+    parts = fitting(data)
+    watched = {name.split("/")[1] for name, part in parts.items() if part == "validation"}
+    assert watched == {"a", "d"}
+    plain = {"parts": [""] * len(data["ids"]), "attributes": {}}
+    # Earlier fits are found again.
+    assert "learnt_from" not in fitting_design(Split(), **{**data, **plain}).config()
+
+
+def test_a_class_with_few_images_beside_given_test_images_is_followed_as_given() -> None:
+    data = images({"train": {"a": 9, "b": 2}, "test": {"a": 3, "b": 3}})
+    counts = Counter(fitting(data).values())
+    assert counts == {"train": 9, "validation": 2, "test": 6}
