@@ -51,7 +51,8 @@ class Forms(FormDataParser):
             spool_limit=IN_MEMORY,
             memory_limit=most * IN_MEMORY,
         )
-        return parser.parts()
+        parts: list[MultipartPart] = parser.parts()
+        return parts
 
     def _text(self, part: MultipartPart) -> str:
         if part.size > (self.max_form_memory_size or 0):
