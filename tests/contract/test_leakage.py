@@ -30,7 +30,7 @@ from synthlift.store.images import (
     read_part,
 )
 from synthlift.study.ledger import Ledger
-from synthlift.study.modelling import LAYOUT, SCORER
+from synthlift.study.modelling import SCORER
 from synthlift.study.open_test import open_test, prediction_request
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
 from synthlift.training.settings import resolve_training
@@ -196,7 +196,7 @@ def _model(keys: DataKeys, classifier: str) -> StageRequest:
         },
         inputs=as_inputs(keys),
         seed=5,
-        numerics=LAYOUT,
+        numerics={"channels_last": True, "bf16": False},
     )
 
 

@@ -68,8 +68,19 @@ def test_more_replicates_leave_the_verdict(source: Path, tmp_path: Path) -> None
 
 def test_a_second_study_on_the_same_test_set_is_exploratory(source: Path, tmp_path: Path) -> None:
     first = run(study_of(source), home=tmp_path, out="first")
-    other = study_of(source, training={"steps": 5, "batch_size": 16, "flip": "no"})
+    training = {"steps": 8, "batch_size": 16, "flip": "no"}
+    other = study_of(source, training={**training, "precision": "bfloat16"})
     second = run(other, home=tmp_path, out="second")
+    # Every model is trained anew in the other number format, and from the same images.
+    assert second.computed("model")
+    assert not second.computed("split", "fit", "sample")
+    tables = [pd.read_parquet(ran.folder / "predictions.parquet") for ran in (first, second)]
+    differing = [
+        a
+        for a, b in zip(*(np.stack(t["probabilities"].to_list()) for t in tables), strict=True)
+        if not np.array_equal(a, b)
+    ]
+    assert len(differing) > len(tables[0]) / 2
     reasons = [ran.results["verdict"]["exploratory_reasons"] for ran in (first, second)]
     opened = [[reason for reason in given if "opened" in reason] for given in reasons]
     assert opened[0] == []

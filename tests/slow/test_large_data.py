@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from synthlift.registry import available
 from synthlift.store import StageRequest, Store
 from synthlift.store.images import INVENTORY, PIXELS, SPLIT, DataKeys, as_inputs
-from synthlift.study.modelling import LAYOUT, SCORER
+from synthlift.study.modelling import SCORER
 from tests.e2e.tiny import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +111,7 @@ def _request() -> StageRequest:
         },
         inputs=as_inputs(KEYS),
         seed=5,
-        numerics=LAYOUT,
+        numerics={"channels_last": True, "bf16": False},
     )
 
 

@@ -78,6 +78,8 @@ class Training(Section):
         ema: decay of the averaged weights that are evaluated; 0 = off.
         flip: horizontal flips in augmentation; auto tests on train whether they keep the class.
         early_stopping: evaluate on validation and keep the best step (off by default).
+        precision: of the layers in training; weights, the loss and evaluation stay in float32. With
+            bfloat16 devices that compute in it are faster, others far slower.
     """
 
     steps: int | Literal["auto"] = "auto"
@@ -89,6 +91,7 @@ class Training(Section):
     ema: float = Field(default=0.99, ge=0, lt=1)
     flip: Literal["auto", "yes", "no"] = "auto"
     early_stopping: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class Primary(Section):

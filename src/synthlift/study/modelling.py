@@ -21,8 +21,6 @@ from synthlift.study.sharing import set_seed
 from synthlift.study.stages.models import model_seed
 
 _STAGES = "synthlift.study.stages.models"
-LAYOUT = {"channels_last": True, "bf16": False}
-"""Memory layout and precision of classifier training; the faster layout in nearly every case."""
 
 PLAIN = Arm(name="real", role="rival")
 SCORER = Arm(
@@ -176,7 +174,7 @@ def _request(
         },
         inputs={**as_inputs(shared.data), "chunks": [entry["chunk"] for entry in manifest]},
         seed=seed,
-        numerics={**session.numerics, **LAYOUT},
+        numerics=session.training_numerics,
         label=label,
         device=session.device,
         local={"plugins": session.plugin_paths()},

@@ -116,6 +116,12 @@ class Session:
         """What changes results besides the configuration; part of every key."""
         return {**NUMERICS, "device": self.device.partition(":")[0]}
 
+    @property
+    def training_numerics(self) -> dict[str, Any]:
+        """The same for training classifiers, in the layout that is faster in nearly every case."""
+        rough = self.study.training.precision == "bfloat16"
+        return {**self.numerics, "channels_last": True, "bf16": rough}
+
     def plugin_paths(self) -> list[str]:
         """The study's plug-in files as absolute paths."""
         return [str((self.base / path).resolve()) for path in self.study.plugins]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synthlift.spec.study import Component
@@ -65,13 +65,13 @@ def measure(
         used = {arm.generator for arm in session.arms() if arm.uses_synthetic}
         generators = [one for one in study.generators if one.title in used]
 
-    def seconds(function: str, **config: Any) -> dict[str, float]:
+    def seconds(function: str, numerics: Mapping[str, Any], **config: Any) -> dict[str, float]:
         request = StageRequest(
             stage="measure",
             function=f"synthlift.study.stages.measure:{function}",
             config={"shape": [size, size, channels], "classes": len(counts), **config},
             seed=study.seed,
-            numerics=session.numerics,
+            numerics=numerics,
             version="2",
             label=f"measuring speed at {size} pixels",
             device=session.device,
@@ -82,6 +82,7 @@ def measure(
 
     found = seconds(
         "classifier_speed",
+        session.training_numerics,
         classifier=resolve_component("classifiers", study.classifier),
         training=settings.model_dump(mode="json"),
     )
@@ -92,7 +93,8 @@ def measure(
         # Others that are not trained in steps have next to nothing to do.
         if steps or pool != "no":
             function = "generator_speed" if steps else "sampling_speed"
-            taken = seconds(function, generator=resolve_component("generators", one))
+            component = resolve_component("generators", one)
+            taken = seconds(function, session.numerics, generator=component)
             speeds[one.title] = GeneratorSpeed(
                 **taken, steps=steps or 0, monitored_images=monitored, one_pool=pool
             )

@@ -4,82 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from sklearn.svm import SVC
 
+from synthlift.generators.autoencoders.base import open_autoencoder
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.flow.config import FlowConfig
-from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
-from synthlift.generators.learning.transport import TURNS, learn_transport, turned
+from synthlift.generators.flow.config import FlowConfig, settle
+from synthlift.generators.flow.encoding import Encoded, encode_images
+from synthlift.generators.flow.generator import FlowGenerator
+from synthlift.generators.flow.space import LatentSpace
+from synthlift.generators.learning.examples import load_examples
+from synthlift.generators.learning.transport import TURNS, Transport, learn_transport, turned
 from synthlift.testing.inputs import drawn_inputs
-from synthlift.types import FitInputs, ImageSet, Int64, LockedTest, RunContext, SampleRequest, UInt8
-
-DIGITS = tuple("0123456789")
-VALUES = {"coloured": 3, "inverted": 2, "rotated": 4, "dotted": 2}
-COLOURS = np.array([[1, 0.15, 0.15], [0.15, 1, 0.15], [0.15, 0.15, 1]])
-
-
-def changed(kind: str) -> tuple[UInt8, Int64, Int64]:
-    """All digits, each with a value of the attribute at random: pixels, digits, values."""
-    digits = load_digits()
-    grey = digits.images / 16
-    value = np.random.default_rng(0).integers(0, VALUES[kind], len(grey))
-    if kind == "coloured":
-        images = grey[..., None] * COLOURS[value][:, None, None, :]
-    elif kind == "rotated":
-        images = np.stack([np.rot90(one, v) for one, v in zip(grey, value, strict=True)])[..., None]
-    elif kind == "inverted":
-        images = np.where(value[:, None, None] == 1, 1 - grey, grey)[..., None]
-    else:
-        images = grey[..., None].copy()
-        images[value == 1, :2, :2] = 1
-    return np.rint(images * 255).astype(np.uint8), digits.target.astype(np.int64), value
-
-
-def unseen_cells(kind: str) -> list[tuple[int, int]]:
-    """One value that each digit is not seen with; inverted, 1, 4 and 7 are seen with both."""
-    count = VALUES[kind]
-    return [(d, d % count) for d in range(10) if count > 2 or d % 3 != 1]
-
-
-def without_cells(kind: str) -> ImageSet:
-    pixels, digit, value = changed(kind)
-    missing = set(unseen_cells(kind))
-    rows = [i for i in range(len(digit)) if (int(digit[i]), int(value[i])) not in missing]
-    images = ImageSet.from_arrays(pixels[rows], digit[rows], DIGITS)
-    return replace(images, attributes={"kind": np.array([f"v{v}" for v in value[rows]])})
-
-
-def fit(train: ImageSet, folder: Path, **settings: Any) -> FlowFitted:
-    lock = LockedTest(ids=train.ids[:0], groups=train.ids[:0], hashes=train.ids[:0])
-    inputs = FitInputs(train=train, validation=train.subset(np.arange(20)), test=lock)
-    config = FlowConfig(attributes=("kind",), readings=0, **settings)
-    return FlowGenerator(config).fit(inputs, run=RunContext(folder=folder, seed=1))
-
-
-def recognised(kind: str, fitted: FlowFitted, *, each: int) -> tuple[float, float]:
-    """Shares of the images of unseen cells whose attribute, and whose digit, is the wanted one.
-
-    The judges are support vector machines on real images of all cells, which the generator lacked.
-    """
-    pixels, digit, value = changed(kind)
-    cells = unseen_cells(kind)
-    requests = [
-        SampleRequest(index=k, label=d, seed=1000 * d + k, attributes={"kind": f"v{v}"})
-        for d, v in cells
-        for k in range(each)
-    ]
-    drawn = np.concatenate([batch.pixels for batch in fitted.sample(requests)])
-    real, flat = (images.reshape(len(images), -1) for images in (pixels, drawn))
-    wanted = np.repeat(np.array(cells), each, axis=0)
-    by_value = SVC(C=10).fit(real, value).score(flat, wanted[:, 1])
-    by_digit = SVC(C=10).fit(real, digit).score(flat, wanted[:, 0])
-    return float(by_value), float(by_digit)
+from synthlift.types import ImageSet, RunContext
+from tests.autoencoders import pooling_weights, write_pair
+from tests.unseen import (
+    COLOURS,
+    DIGITS,
+    VALUES,
+    changed,
+    fit,
+    large,
+    recognised,
+    without_cells,
+)
 
 
 def test_inverted_digits_that_were_never_seen_are_drawn(tmp_path: Path) -> None:
@@ -97,6 +48,59 @@ def test_digits_are_drawn_with_attributes_that_they_were_never_seen_with(
     attribute, digit = recognised(kind, fit(without_cells(kind), tmp_path), each=24)
     assert attribute >= 0.8, (attribute, digit)
     assert digit >= 0.9, (attribute, digit)
+
+
+def test_images_are_carried_before_they_are_encoded(tmp_path: Path) -> None:
+    """Digits 0, 2, 3 … were seen in one form: the other one is among their latents."""
+    train = large(without_cells("inverted"))
+    vocabulary = Vocabulary.of(train, ("kind",))
+    base = load_examples(train, vocabulary, class_balance=0.0, device="cpu")
+    transport = learn_transport(train, vocabulary)
+    opened = open_autoencoder(write_pair(tmp_path / "weights", pooling_weights()))
+    space = LatentSpace(opened, path="", image_shape=(32, 32, 3), device="cpu")
+    given = FlowConfig(autoencoder=str(tmp_path / "weights"), encoded_versions=2)
+    config = settle(given, examples=len(train), image_shape=(32, 32, 3))
+
+    def encoded(folder: str, transport: Transport) -> Encoded:
+        run = RunContext(folder=tmp_path / folder, seed=1)
+        wanted = base.wanted_nk
+        return encode_images(
+            train, space, wanted_nk=wanted, transport=transport, config=config, run=run
+        )
+
+    found, plain = encoded("carried", transport), encoded("carried", Transport())
+    before = base.wanted_nk.repeat_interleave(3, dim=0)
+    assert torch.equal(plain.wanted_nk, before)
+    moved = found.wanted_nk[:, 1] != before[:, 1]
+    both = torch.isin(before[:, 0], torch.tensor([1, 4, 7]))
+    assert not moved[both].any()
+    assert 0.45 < float(moved[~both].float().mean()) < 0.55
+    kept = torch.zeros(len(before), dtype=torch.bool)
+    kept[::3] = True  # as they are, not augmented
+    rows = (moved & kept).nonzero()[:50, 0].numpy()
+    images = train.pixels(rows // 3)
+    wanted = space.enter(torch.from_numpy(255 - images).permute(0, 3, 1, 2))
+    latents = torch.from_numpy(found.rows[rows].astype(np.float32)).permute(0, 3, 1, 2)
+    off = (latents - wanted).square().mean() / wanted.var()
+    assert float(off) < 0.05
+    unmoved = (~moved).nonzero()[:50, 0].numpy()
+    assert np.array_equal(found.rows[unmoved], plain.rows[unmoved])
+    again = encoded("carried", transport)  # from the files
+    assert torch.equal(again.wanted_nk, found.wanted_nk)
+    assert np.array_equal(again.rows[rows], found.rows[rows])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["coloured", "inverted", "rotated"])
+def test_latents_of_digits_are_drawn_with_attributes_that_they_were_never_seen_with(
+    kind: str, tmp_path: Path
+) -> None:
+    weights = write_pair(tmp_path / "weights", pooling_weights())
+    train = large(without_cells(kind))
+    fitted = fit(train, tmp_path, autoencoder=str(weights), width=32)
+    attribute, digit = recognised(kind, fitted, each=12)
+    assert attribute >= 0.8, (attribute, digit)
+    assert digit >= 0.8, (attribute, digit)
 
 
 @pytest.mark.parametrize("kind", ["coloured", "inverted", "rotated"])

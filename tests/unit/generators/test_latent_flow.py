@@ -29,6 +29,7 @@ from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.space import SPREAD, LatentSpace, PixelSpace
 from synthlift.generators.learning import examples
 from synthlift.generators.learning.examples import load_examples
+from synthlift.generators.learning.transport import Transport
 from synthlift.spec.loading import load_study
 from synthlift.store.files import hash_files
 from synthlift.testing.inputs import draw_images, drawn_inputs
@@ -131,10 +132,17 @@ def _encoded(folder: Path, *, versions: int, share: float = 0.5) -> tuple[Any, L
     given = FlowConfig(autoencoder=str(folder / "weights"), encoded_versions=versions)
     config = settle(given, examples=12, image_shape=(8, 8, 3))
     run = RunContext(folder=folder, seed=1)
-    encoded = encode_images(train, space, config=config, run=run)
+    base = load_examples(train, Vocabulary.of(train), class_balance=0.0, device="cpu")
+    encoded = encode_images(
+        train,
+        space,
+        wanted_nk=base.wanted_nk,
+        transport=Transport(),
+        config=config,
+        run=run,
+    )
     mean, deviation = channel_statistics(encoded)
     space = space.standardised(mean=mean, deviation=deviation)
-    base = load_examples(train, Vocabulary.of(train), class_balance=0.0, device="cpu")
     return encoded, space, latent_examples(base, encoded, space, share=share)
 
 

@@ -58,13 +58,18 @@ def training_batches(
     seed: int,
     steps: range,
     transport: Transport | None = None,
+    gaps: bool = False,
 ) -> Generator[Batch, None, None]:
-    """The batches of some steps; ``transport`` fills in combinations that were never seen."""
+    """The batches of some steps.
+
+    ``transport`` fills in combinations that were never seen; where ``gaps`` are left, the class is
+    dropped by itself as often as an attribute.
+    """
     assert isinstance(config.batch_size, int), "settle() comes first"
     images = drawn_images(examples, batch_size=config.batch_size, seed=seed, steps=steps)
     with closing(images) as found:
         for drawn, pixels in found:
-            yield _batch(examples, config, drawn, pixels, transport)
+            yield _batch(examples, config, drawn, pixels, transport, gaps)
 
 
 def _batch(
@@ -73,6 +78,7 @@ def _batch(
     drawn: Drawn,
     pixels_nchw: Tensor,
     transport: Transport | None,
+    gaps: bool,
 ) -> Batch:
     """Draw everything else of one step; images, or latents, [n, C, H, W] are on the device."""
     share, stream, device = config.augmentation, drawn.stream, examples.device
@@ -93,6 +99,7 @@ def _batch(
         wanted.shape,
         everything=config.label_dropout,
         attribute=config.attribute_dropout,
+        label=config.attribute_dropout if gaps else 0.0,
         stream=stream,
     )
     wanted = torch.where(dropped.to(device), examples.unsaid_k, wanted)

@@ -27,7 +27,12 @@ class FlowConfig(ComponentConfig):
             for a fit that has several cores to itself. What is learnt depends on it in rounding
             alone, and not on how many cores there are.
         precision: of the layers in training; weights, the loss and sampling stay in float32. With
-            ``bfloat16`` devices that compute in it are faster, others far slower.
+            ``bfloat16`` devices that compute in it are faster, others far slower; with ``measured``
+            the faster one is taken, see ``compile``.
+        compile: have torch compile the network for training, which takes a minute first; with
+            ``measured`` where it pays: before a fit that takes more than a minute, steps in the
+            forms left open are timed, compiled ones if it takes more than ten. What was found is
+            kept for later fits of such a network on this machine; elsewhere the last digits differ.
         learning_rate: peak of a schedule with a short rise and a cosine fall to zero.
         optimizer: ``adam``, or ``muon`` for the matrices and convolutions between the first and the
             last layer, the rest being left to Adam (Jordan 2024).
@@ -48,11 +53,11 @@ class FlowConfig(ComponentConfig):
             0 = they are not learnt from.
         label_dropout: share of examples that train the unconditional model.
         attribute_dropout: share of examples in which an attribute is not said, each by itself, so
-            that a class alone can be asked for, and values meet classes they were not seen with.
+            that a class alone can be asked for; where classes lack values, the class is not said as
+            often, so that values can be put together with classes they were never seen with.
         carry: learn from classes that were seen with two values of an attribute how images with
             one become images with the other, where that is a turn, a mirroring or a mapping of
-            colours, and carry images of other classes to values that they were never seen with;
-            not in latents.
+            colours, and carry images of other classes to values that they were never seen with.
         augmentation: share of examples that are shifted, turned and scaled a little; the network
             is told, so that nothing of it leaks into samples (Karras 2022, §5); auto is 0.8 for few
             images, else 0.5.
@@ -75,7 +80,8 @@ class FlowConfig(ComponentConfig):
         time_shift: above 1, steps are shorter near the noise: time t becomes s·t / (1 + (s − 1)·t)
             (Esser 2024, eq. 23); auto is 1 for the MLP, 2 for the U-Net.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
-            on how requests are batched.
+            on how requests are batched. ``measured`` is fixed when fitting: the fewest of which an
+            image takes at most a twentieth longer than with the best number.
         readings: how often the training monitor looks at samples; 0 = never, auto goes by network.
         monitor_images: samples per reading; auto goes by network.
         checkpoint_seconds: time between check-points from which a killed fit goes on.
@@ -84,7 +90,8 @@ class FlowConfig(ComponentConfig):
     steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     parts: int = Field(default=1, ge=1, le=64)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "measured"] = "float32"
+    compile: bool | Literal["measured"] = False
     learning_rate: float = Field(default=2e-3, gt=0)
     optimizer: Literal["adam", "muon"] = "adam"
     network: Literal["auto", "mlp", "unet"] = "auto"
@@ -110,7 +117,7 @@ class FlowConfig(ComponentConfig):
     encoded_versions: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
     sampler_steps: int = Field(default=6, ge=1, le=50)
     time_shift: Annotated[float, Field(gt=0, le=20)] | Literal["auto"] = "auto"
-    micro_batch: int = Field(default=64, ge=1, le=1024)
+    micro_batch: Annotated[int, Field(ge=1, le=1024)] | Literal["measured"] = 64
     readings: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     monitor_images: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     checkpoint_seconds: float = Field(default=20.0, gt=0)
@@ -121,6 +128,15 @@ class FlowConfig(ComponentConfig):
         if low > high:
             raise ValueError(
                 f"'guidance_interval' goes from {low:g} to {high:g}: put the smaller time first"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _compiled_whole(self) -> Self:
+        if self.compile is not False and self.parts > 1:
+            raise ValueError(
+                "'compile' goes with 'parts: 1': parts are computed by threads, and a compiled "
+                "network by one"
             )
         return self
 

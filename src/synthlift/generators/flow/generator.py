@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.flow.composing import Gaps
 from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.encoding import (
     channel_statistics,
@@ -30,6 +31,8 @@ from synthlift.generators.flow.sampling import (
 from synthlift.generators.flow.saving import read_folder, write_folder
 from synthlift.generators.flow.space import LatentSpace, Space, open_space, saved_space
 from synthlift.generators.flow.training import FlowLearner
+from synthlift.generators.flow.tuning import tuned
+from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.learning.drawing import deterministic_kernels
 from synthlift.generators.learning.examples import Examples, as_nchw, load_examples
 from synthlift.generators.learning.looking import looks_at_samples
@@ -64,9 +67,12 @@ class FlowGenerator(Generator):
 
         Raises:
             InputError: no training image, or none with a label; the autoencoder cannot be read, is
-                another one than was planned with, or gives latents that are not finite.
+                another one than was planned with, or gives latents that are not finite;
+                ``compile`` is set, and nothing here can.
             SynthliftError: the loss is not finite.
         """
+        if self.config.compile is True:
+            require_compiler(run.device)
         data = _with_unlabelled(inputs, self.config)
         vocabulary = Vocabulary.of(inputs.train, self.config.attributes)
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
@@ -82,21 +88,39 @@ class FlowGenerator(Generator):
             unlabelled_share=config.unlabelled_share,
             cells=config.balance_over == "cells",
         )
+        transport = learn_transport(inputs.train, vocabulary) if config.carry else Transport()
+        gaps = Gaps()
+        if config.attribute_dropout:
+            gaps = Gaps.of(examples.wanted_nk.cpu().numpy(), vocabulary, transport)
+        in_pixels = transport
         if isinstance(space, LatentSpace):
-            space, examples = _in_latents(data, space, examples=examples, config=config, run=run)
-        # Carried images would have to be encoded anew.
-        carry = config.carry and not config.autoencoder
-        transport = learn_transport(inputs.train, vocabulary) if carry else Transport()
+            space, examples = _in_latents(
+                data, space, examples=examples, transport=transport, config=config, run=run
+            )
+            in_pixels = Transport()  # What is carried was encoded.
+        config, timed = tuned(
+            config, network=network, plan=plan, examples=examples, space=space, run=run
+        )
         learner = FlowLearner(
-            network, examples=examples, config=config, seed=run.seed, transport=transport
+            network,
+            examples=examples,
+            config=config,
+            seed=run.seed,
+            transport=in_pixels,
+            gaps=bool(gaps),
         )
         facts = {
             "config": config.model_dump(mode="json"),
             **vocabulary.as_json(),
             **space.as_json(),
         }
+        if timed:
+            facts["measured"] = timed
         if transport.carries:
             facts["carried"] = transport.as_json(vocabulary)
+
+        if gaps:
+            facts["composed"] = gaps.as_json()
 
         def fitted(weights: Mapping[str, Tensor]) -> FlowFitted:
             return FlowFitted(
@@ -142,6 +166,7 @@ class FlowFitted(FittedGenerator):
     ) -> None:
         self._plan, self._history, self._space = dict(plan), dict(history), space
         self._vocabulary = Vocabulary.from_json(history)
+        self._gaps = Gaps.from_json(history.get("composed"))
         self._config = settle(
             FlowConfig.model_validate(history["config"]),
             examples=sum(self._vocabulary.counts),
@@ -183,16 +208,18 @@ class FlowFitted(FittedGenerator):
         for request in requests:
             self._vocabulary.require(request)
             check_params(request)
-        size = self._config.micro_batch
-        for params, group in groupby(requests, key=self._settings):
+        size = self.micro_batch
+        for (scale, steps, _), group in groupby(requests, key=self._settings):
             members = list(group)
             for first in range(0, len(members), size):
-                yield self._chunk(members[first : first + size], *params, start=start)
+                yield self._chunk(members[first : first + size], scale, steps, start=start)
 
     @property
     def micro_batch(self) -> int:
         """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
-        return self._config.micro_batch
+        found = self._config.micro_batch
+        assert found != "measured", "tuned() comes first"
+        return found
 
     def with_micro_batch(self, micro_batch: int) -> FlowFitted:
         """The same generator computing so many images together."""
@@ -225,7 +252,7 @@ class FlowFitted(FittedGenerator):
             self._vocabulary,
             space=self._space,
             seed=seed,
-            chunk=self._config.micro_batch,
+            chunk=self.micro_batch,
         )
 
     def log_likelihood(self, images: ImageSet, *, seed: int) -> Float32:
@@ -240,7 +267,7 @@ class FlowFitted(FittedGenerator):
             self._vocabulary,
             space=self._space,
             seed=seed,
-            chunk=self._config.micro_batch,
+            chunk=self.micro_batch,
         )
 
     def facts(self) -> dict[str, Any]:
@@ -260,6 +287,7 @@ class FlowFitted(FittedGenerator):
         pixels = draw_images(
             self._network,
             wanted=self._vocabulary.of_requests(requests),
+            gaps=self._gaps,
             unsaid=self._vocabulary.sizes,
             seeds=[request.seed for request in requests],
             space=self._space,
@@ -268,14 +296,20 @@ class FlowFitted(FittedGenerator):
             sampler=self._config.sampler,
             sampler_steps=sampler_steps,
             time_shift=float(self._config.time_shift),
-            chunk=self._config.micro_batch,
+            chunk=self.micro_batch,
             start=start,
         )
         return ImageBatch(pixels=pixels, labels=np.asarray(labels, dtype=np.int64))
 
-    def _settings(self, request: SampleRequest) -> tuple[float, int]:
-        scale = request.params.get("guidance_scale", self._config.guidance_scale)
-        return float(scale), int(request.params.get("sampler_steps", self._config.sampler_steps))
+    def _settings(self, request: SampleRequest) -> tuple[float, int, tuple[int, ...]]:
+        """What requests that are computed together have in common."""
+        scale = float(request.params.get("guidance_scale", self._config.guidance_scale))
+        steps = int(request.params.get("sampler_steps", self._config.sampler_steps))
+        new: tuple[int, ...] = ()
+        if self._gaps:
+            (row,) = self._vocabulary.of_requests([request]).tolist()
+            new = self._gaps.columns(row)
+        return scale, steps, new
 
 
 def _network_with(
@@ -287,10 +321,18 @@ def _network_with(
 
 
 def _in_latents(
-    images: ImageSet, space: LatentSpace, *, examples: Examples, config: FlowConfig, run: RunContext
+    images: ImageSet,
+    space: LatentSpace,
+    *,
+    examples: Examples,
+    transport: Transport,
+    config: FlowConfig,
+    run: RunContext,
 ) -> tuple[LatentSpace, Examples]:
     """The training images' latents as examples, and the space that they standardise."""
-    encoded = encode_images(images, space, config=config, run=run)
+    encoded = encode_images(
+        images, space, wanted_nk=examples.wanted_nk, transport=transport, config=config, run=run
+    )
     mean, deviation = channel_statistics(encoded)
     space = space.standardised(mean=mean, deviation=deviation)
     assert isinstance(config.augmentation, float | int), "settle() comes first"

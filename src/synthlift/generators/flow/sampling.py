@@ -11,6 +11,7 @@ from torch import Tensor
 
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.flow.composing import Gaps, composed_velocity
 from synthlift.generators.flow.edm import edm_times
 from synthlift.generators.flow.network import EDMNetwork, FlowNetwork
 from synthlift.generators.flow.samplers import SAMPLERS, Velocity, even_times, guided, shifted
@@ -58,6 +59,7 @@ def draw_images(
     network: FlowNetwork,
     *,
     wanted: Int64,
+    gaps: Gaps,
     unsaid: Sequence[int],
     seeds: Sequence[int],
     space: Space,
@@ -73,7 +75,9 @@ def draw_images(
 
     Args:
         network: the velocity network, on its device.
-        wanted: indices of class and attribute values, int64 [n, 1 + A], at most ``chunk`` rows.
+        wanted: indices of class and attribute values, int64 [n, 1 + A], at most ``chunk`` rows,
+            whose class meets a value for the first time in the same columns.
+        gaps: combinations that were never seen.
         unsaid: the index of each column that stands for "not said".
         seeds: seed per image.
         space: what the network draws in.
@@ -98,15 +102,24 @@ def draw_images(
     shape = (channels, height, width)
     x = torch.zeros(chunk, *shape)
     x[:count] = noise_for(seeds, shape=shape)
-    rows = torch.zeros(chunk, wanted.shape[1], dtype=torch.int64)
-    rows[:count] = torch.from_numpy(wanted)
-    velocity = guided_velocity(
-        network,
-        rows.to(device),
-        unsaid=unsaid,
-        scale=guidance_scale,
-        interval=guidance_interval,
-    )
+    rows = np.zeros((chunk, wanted.shape[1]), np.int64)
+    rows[:count] = wanted
+    if columns := gaps.columns(rows[0].tolist()):
+        velocity = composed_velocity(
+            network,
+            gaps.parts(rows, columns, unsaid),
+            unsaid=unsaid,
+            scale=guidance_scale,
+            interval=guidance_interval,
+        )
+    else:
+        velocity = guided_velocity(
+            network,
+            torch.from_numpy(rows).to(device),
+            unsaid=unsaid,
+            scale=guidance_scale,
+            interval=guidance_interval,
+        )
     with deterministic_kernels():
         if isinstance(network, EDMNetwork):
             times = edm_times(sampler_steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from synthlift.generators.flow.batches import Batch, training_batches
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.flow.network import FlowNetwork, hidden
+from synthlift.generators.learning.compiling import compiled, keep_kernels
 from synthlift.generators.learning.examples import Examples
 from synthlift.generators.learning.loop import Learner
 from synthlift.generators.learning.optimizer import (
@@ -28,9 +29,10 @@ class FlowLearner(Learner[Batch]):
     Args:
         network: changed in place.
         examples: what is learnt from.
-        config: settled settings.
+        config: settled settings, of which nothing is left to be measured.
         seed: of the batches.
         transport: fills in combinations of class and attributes that were never seen.
+        gaps: whether some are left, for which attributes are learnt without the class, too.
     """
 
     def __init__(
@@ -41,10 +43,16 @@ class FlowLearner(Learner[Batch]):
         config: FlowConfig,
         seed: int,
         transport: Transport | None = None,
+        gaps: bool = False,
     ) -> None:
         super().__init__("flow", network=network)
-        self._transport = transport
-        self._network, self._examples, self._config, self._seed = network, examples, config, seed
+        self._transport, self._gaps = transport, gaps
+        self._network: Callable[..., Tensor] = network
+        if config.compile:
+            assert config.compile is True, "tuned() comes first"
+            keep_kernels()
+            self._network = compiled(network)
+        self._examples, self._config, self._seed = examples, config, seed
         muon = config.optimizer == "muon"
         self._orthogonal = matrices(network, chosen=hidden) if muon else ()
         self._gradients = PartGradients(network, parts=config.parts)
@@ -57,6 +65,7 @@ class FlowLearner(Learner[Batch]):
             seed=self._seed,
             steps=steps,
             transport=self._transport,
+            gaps=self._gaps,
         )
 
     def step(self, batch: Batch, *, step: int, memory: Mapping[str, float]) -> dict[str, Tensor]:

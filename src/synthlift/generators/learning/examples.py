@@ -158,21 +158,28 @@ def draw_rows(examples: Examples, *, batch_size: int, seed: int, step: int) -> D
 
 
 def draw_dropout(
-    shape: Sequence[int], *, everything: float, attribute: float, stream: torch.Generator
+    shape: Sequence[int],
+    *,
+    everything: float,
+    attribute: float,
+    stream: torch.Generator,
+    label: float = 0.0,
 ) -> Tensor:
-    """What is not said, bool [N, 1 + A]: everything at once, or an attribute by itself.
+    """What is not said, bool [N, 1 + A]: everything at once, or an attribute or class by itself.
 
     Args:
         shape: N, 1 + A.
         everything, attribute: shares of examples.
         stream: of random numbers.
+        label: share of examples in which the class is not said.
     """
     count, columns = shape
     whole = torch.rand(count, generator=stream) < everything
     if columns == 1:
         return whole[:, None]
-    single = torch.rand(count, columns, generator=stream) < attribute
-    single[:, 0] = False
+    drawn = torch.rand(count, columns, generator=stream)
+    single = drawn < attribute
+    single[:, 0] = drawn[:, 0] < label
     return whole[:, None] | single
 
 

@@ -9,6 +9,7 @@ stand in for those that are missing. Where it cannot be learnt that way, nothing
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,6 +114,18 @@ class Transport:
                     images[rows] = carry(images[rows])
                     wanted[rows, column] = carry.after
         return images, wanted
+
+    def digest(self, wanted_nk: Tensor) -> bytes:
+        """Tells what is done to images with these indices; b"" where nothing is carried."""
+        if not self.carries:
+            return b""
+        sha = hashlib.sha256(wanted_nk.cpu().numpy().tobytes())
+        for one in self.carries:
+            sha.update(f"{one.column} {one.before} {one.after} {one.turn} ".encode())
+            sha.update(one.colours.tobytes())
+        for table in self.seen:
+            sha.update(table.numpy().tobytes())
+        return sha.digest()
 
     def as_json(self, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """What is carried, in names, for the facts that are kept with a generator."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 
 from synthlift.errors import InputError, needing_extra
+from synthlift.generators.learning.compiling import compiled, keep_kernels
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import CONFIG, hash_part
 from synthlift.generators.pipelines.opening import weights_missing
@@ -19,8 +16,6 @@ from synthlift.weights import locate
 from synthlift.weights.files import read_json
 
 TINY = "AutoencoderTiny"
-KERNELS = "TORCHINDUCTOR_CACHE_DIR"
-"""Where torch keeps what it has compiled; by itself, it is lost with the next start."""
 
 
 def speed_up(pipeline: Any, config: PipelineConfig, *, compiles: bool) -> StepCache | None:
@@ -40,36 +35,19 @@ def speed_up(pipeline: Any, config: PipelineConfig, *, compiles: bool) -> StepCa
     """
     if config.decoder:
         _replace_decoder(pipeline, config)
-    compiled = config.compile and compiles
-    if compiled:
-        _keep_kernels()
+    compiling = config.compile and compiles
+    if compiling:
+        keep_kernels()
         decoder = getattr(getattr(pipeline, "vae", None), "decoder", None)
         if decoder is not None:
-            decoder.forward = _compiled(decoder.forward)
+            decoder.forward = compiled(decoder.forward)
     if config.cache_interval > 1:
-        wrap = _compiled if compiled else None
+        wrap = compiled if compiling else None
         return StepCache(pipeline, interval=config.cache_interval, wrap=wrap)
-    if compiled:
+    if compiling:
         network = denoiser_of(pipeline)
-        network.forward = _compiled(network.forward)
+        network.forward = compiled(network.forward)
     return None
-
-
-def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled when it is first called, and anew for each shape of its inputs.
-
-    Kernels are those that the compiler chooses without trying them out: which of several is the
-    fastest differs from day to day, and with it the last digits.
-    """
-    found: Callable[..., Any] = torch.compile(forward, dynamic=False)
-    return found
-
-
-def _keep_kernels() -> None:
-    """Have compiled kernels kept where the next process finds them, unless the user says where."""
-    given = os.environ.get("SYNTHLIFT_DATA_HOME")
-    home = Path(given) if given else Path(platformdirs.user_cache_dir("synthlift"))
-    os.environ.setdefault(KERNELS, str(home / "kernels"))
 
 
 def _replace_decoder(pipeline: Any, config: PipelineConfig) -> None:

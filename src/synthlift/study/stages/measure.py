@@ -82,7 +82,7 @@ def _noise(shape: list[int], classes: int, attributes: Sequence[str]) -> ImageSe
 def _classifier_step(request: StageRequest, context: StageContext, images: ImageSet) -> float:
     from synthlift.training.batches import TrainingSeeds
     from synthlift.training.settings import ResolvedTraining
-    from synthlift.training.trainer import TrainingJob, train
+    from synthlift.training.trainer import Numerics, TrainingJob, train
 
     descriptor, component = rebuild("classifiers", request.config["classifier"])
     settings = ResolvedTraining.model_validate(request.config["training"])
@@ -97,6 +97,7 @@ def _classifier_step(request: StageRequest, context: StageContext, images: Image
             config=component,
             settings=settings.model_copy(update={"steps": steps}),
             seeds=TrainingSeeds(0, 0, 0, 0),
+            numerics=Numerics(bf16=request.numerics["bf16"]),
         )
         folder = context.work / f"classifier-{steps}"
         folder.mkdir(parents=True, exist_ok=True)
