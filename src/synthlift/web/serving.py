@@ -12,11 +12,8 @@ if TYPE_CHECKING:
     from flask import Flask
     from waitress.server import BaseWSGIServer
 
-THREADS = 32
-"""Requests that are answered at a time; a few of them may be streams (``Settings.streams``).
-
-So many that some can be read and answered while the pictures of others are classified together.
-"""
+THREADS = 16
+"""Requests that are answered at a time; a few of them may be streams (``Settings.streams``)."""
 
 
 def listen(app: Flask, settings: Settings) -> BaseWSGIServer:
