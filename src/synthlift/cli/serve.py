@@ -82,7 +82,7 @@ def serve(
     It shows finished runs of the given folders and of the store, and two built-in examples that
     were computed beforehand. Stop it with Ctrl-C; a study that runs goes on when started again.
     """
-    for name in ("flask", "limits", "flask_wtf", "apispec", "waitress"):
+    for name in ("flask", "limits", "flask_wtf", "apispec", "multipart", "waitress"):
         if importlib.util.find_spec(name) is None:
             raise InputError(
                 f"the package '{name}' is not installed",

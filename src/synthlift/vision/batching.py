@@ -1,8 +1,11 @@
-"""How many pictures a served classifier computes together, and by how many threads.
+"""How a served classifier computes: its batch, its threads and the order of its numbers.
 
 Of a small network most time goes into calling it: eight pictures at once take little longer than
 one. A large one is busy with each picture; eight at once save nothing, and since batches have one
 size (see :mod:`synthlift.vision.prediction`), one picture alone would take the time of eight.
+
+With the channels of a pixel side by side, as pictures have them, the processor takes half of the
+time for 64 pixels in our CNN. What a study computes keeps the usual order, and so every bit.
 """
 
 from __future__ import annotations
@@ -22,9 +25,12 @@ at 25 million (ResNet-8, 64 pixels) and a quarter more at 306 million (the same,
 
 
 def sized(classifier: Classifier) -> Classifier:
-    """The same classifier with the batch that suits it."""
+    """The same classifier with the batch, and the order of its numbers, that suit it."""
     pays = _on_a_gpu(classifier) or _operations(classifier) <= SMALL_OPERATIONS
     classifier.micro_batch = TOGETHER if pays else 1
+    if not _on_a_gpu(classifier):
+        classifier.channels_last = True
+        classifier.network.to(memory_format=torch.channels_last)
     return classifier
 
 

@@ -12,6 +12,7 @@ from synthlift.web import operations, pages
 from synthlift.web.context import KEY, Context
 from synthlift.web.endpoints import operations as all_operations
 from synthlift.web.faults import handle
+from synthlift.web.forms import FormRequest
 from synthlift.web.rates import limit_rates
 from synthlift.web.security import CLIENT_HEADER, protect, secret_key
 from synthlift.web.sessions import QuickSessions
@@ -26,6 +27,7 @@ def create_app(settings: Settings) -> Flask:
     No job is run before ``Context.start()``.
     """
     app = Flask(__name__)
+    app.request_class = FormRequest
     here = Context.of(settings)
     app.extensions[KEY] = here
     app.session_interface = QuickSessions()

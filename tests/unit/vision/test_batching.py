@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -50,3 +51,13 @@ def test_only_small_networks_compute_pictures_together(
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(usual)
+
+
+@pytest.mark.parametrize("kind", ["small_cnn", "resnet"])
+def test_the_order_of_its_numbers_changes_no_answer(kind: str) -> None:
+    plain, served = classifier_of(kind, 64), sized(classifier_of(kind, 64))
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 64, 64, 3)).astype(np.uint8)
+    together = served.probabilities(pixels)
+    assert np.allclose(together, plain.probabilities(pixels), atol=1e-5)
+    alone = np.concatenate([served.probabilities(pixels[i : i + 1]) for i in range(11)])
+    assert np.array_equal(alone, together), "whatever a picture's company"

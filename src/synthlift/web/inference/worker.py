@@ -163,18 +163,20 @@ class Worker:
 
     def _classify(self, requests: Sequence[Request]) -> None:
         """Answer requests together: each model computes all their pictures in one go."""
+        from synthlift.data.decode import without_pillow_warnings
         from synthlift.vision.batching import threads_for
 
         answers: dict[str, dict[str, Any]] = {}
         pictures: dict[str, list[tuple[str, int, UInt8]]] = {}
         known: dict[str, Classifier] = {}
-        for request in requests:
-            try:
-                for model in request["models"]:
-                    known[model] = known.get(model) or self._classifier(model)
-                answers[request["id"]] = _prepared(request, known, pictures)
-            except Exception as error:
-                self.send({"id": request["id"], "event": "failed", "error": told(error)})
+        with without_pillow_warnings():
+            for request in requests:
+                try:
+                    for model in request["models"]:
+                        known[model] = known.get(model) or self._classifier(model)
+                    answers[request["id"]] = _prepared(request, known, pictures)
+                except Exception as error:
+                    self.send({"id": request["id"], "event": "failed", "error": told(error)})
         explained = {request["id"]: request for request in requests if request.get("explain")}
         for model, items in pictures.items():
             items = [item for item in items if item[0] in answers]
@@ -247,27 +249,31 @@ def _prepared(
     for place, file in enumerate(request["files"]):
         found.append({"answers": {}, "maps": {}, "near": None, "problem": ""})
         decoded: dict[int, UInt8 | str] = {}
+        sized: dict[tuple[Any, ...], UInt8] = {}
         for model in request["models"]:
-            white = known[model].facts.white
-            if white not in decoded:
+            facts = known[model].facts
+            if facts.white not in decoded:
                 limit = request["max_pixels"]
-                decoded[white] = _decoded(file, white=white, max_pixels=limit)
-            pixels = decoded[white]
+                decoded[facts.white] = _decoded(file, white=facts.white, max_pixels=limit)
+            pixels = decoded[facts.white]
             if isinstance(pixels, str):
                 found[-1]["problem"] = pixels
                 break
-            ready = as_trained(pixels, known[model])
-            pictures.setdefault(model, []).append((request["id"], place, ready))
+            taken_as = (facts.white, facts.image_shape, facts.fit)
+            if taken_as not in sized:
+                sized[taken_as] = as_trained(pixels, known[model])
+            pictures.setdefault(model, []).append((request["id"], place, sized[taken_as]))
     return {"pictures": found}
 
 
 def _start(request: Request, kept: Kept, judge: Classifier | None) -> Start:
     """The picture that a drawing starts from, read as pictures to classify are."""
     from synthlift.api.varying import start_of
-    from synthlift.data.decode import WHITE_16_BIT
+    from synthlift.data.decode import WHITE_16_BIT, without_pillow_warnings
 
     picture, white = request["picture"], judge.facts.white if judge else WHITE_16_BIT
-    pixels = _decoded(picture["file"], white=white, max_pixels=picture["max_pixels"])
+    with without_pillow_warnings():
+        pixels = _decoded(picture["file"], white=white, max_pixels=picture["max_pixels"])
     if isinstance(pixels, str):
         raise InputError(
             f"the picture cannot be used: {pixels}",
@@ -286,10 +292,10 @@ def _start(request: Request, kept: Kept, judge: Classifier | None) -> Start:
 
 def _decoded(picture: str, *, white: int, max_pixels: int) -> UInt8 | str:
     """The pixels of a file whose name says nothing, or of an inline picture; or what is wrong."""
-    from synthlift.data.decode import UnusableImageError, decode_stream, without_pillow_warnings
+    from synthlift.data.decode import UnusableImageError, decode_stream
 
     try:
-        with _stream_of(picture) as stream, without_pillow_warnings():
+        with _stream_of(picture) as stream:
             return decode_stream(stream, max_pixels=max_pixels, white=white).pixels
     except UnusableImageError as error:
         return error.reason
@@ -302,7 +308,8 @@ def _stream_of(picture: str) -> BinaryIO:
 
 
 def _named(classifier: Classifier, row: Float32) -> dict[str, float]:
-    return dict(zip(classifier.facts.classes, (round(float(p), 6) for p in row), strict=True))
+    rounded = [round(probability, 6) for probability in row.tolist()]
+    return dict(zip(classifier.facts.classes, rounded, strict=True))
 
 
 def _seen(judge: Classifier | None, images: Sequence[UInt8]) -> list[dict[str, Any] | None]:
@@ -351,15 +358,15 @@ def told(error: Exception) -> dict[str, str]:
 # ── the process ───────────────────────────────────────────────────────────────────────────────
 
 
-def _read(stream: TextIO, waiting: queue.SimpleQueue[Request | None]) -> None:
+def _read(stream: BinaryIO, waiting: queue.SimpleQueue[bytes]) -> None:
     for line in stream:
-        waiting.put(json.loads(line))
-    waiting.put(None)
+        waiting.put(line)
+    waiting.put(b"")
 
 
-def serve(requests: TextIO, events: TextIO, *, device: str) -> None:
+def serve(requests: BinaryIO, events: TextIO, *, device: str) -> None:
     """Answer until stdin ends. What is told of together is written at once."""
-    waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
 
     def send(event: Mapping[str, Any]) -> None:
@@ -371,9 +378,9 @@ def serve(requests: TextIO, events: TextIO, *, device: str) -> None:
         taken = [] if worker.busy else [waiting.get()]
         while not waiting.empty():
             taken.append(waiting.get())
-        if None in taken:
+        if b"" in taken:
             return
-        worker.take([request for request in taken if request is not None])
+        worker.take([json.loads(line) for line in taken])
         events.flush()
         if worker.busy:
             worker.go_on()
@@ -385,7 +392,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    serve(sys.stdin, events, device=sys.argv[1] if len(sys.argv) > 1 else "cpu")
+    serve(sys.stdin.buffer, events, device=sys.argv[1] if len(sys.argv) > 1 else "cpu")
 
 
 if __name__ == "__main__":
