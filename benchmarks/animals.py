@@ -10,7 +10,7 @@ The speed is measured by the clock, so that nothing else should run; seconds of 
 load are told, too. How strongly images are guided, and in how many
 steps they are drawn, is chosen among a few by training the classifier on 3,000 images of each and
 asking it for training images that the flow has not seen, 800 a class; what that takes is told
-apart. The test images are used once, at the end.
+apart, and left out with ``--guidance`` and ``--steps``. The test images are used once, at the end.
 
 The folder has ``train`` and ``test`` with a sub-folder a class, as CIFAR-10 is often unpacked.
 
@@ -126,8 +126,9 @@ def measure(
     seed: int,
     settings: dict[str, Any],
     folder: Path | None = None,
+    chosen: tuple[float, int] | None = None,
 ) -> dict[str, Any]:
-    """Fit, choose, draw, train on what was drawn."""
+    """Fit, choose unless that was ``chosen`` before, draw, train on what was drawn."""
     steps = affordable_steps(real, seed=seed, budget=budget, settings=settings)
     print(f"{steps} steps", flush=True)
     fitted, fitting = fit(real, seed=seed, **settings, steps=steps)
@@ -135,9 +136,9 @@ def measure(
     if folder is not None:
         fitted.save(folder)
     cpu, wall = time.process_time(), time.perf_counter()
-    validated = choose(fitted, unseen, seed=seed)
+    validated = {} if chosen else choose(fitted, unseen, seed=seed)
     choosing = seconds_since(cpu, wall)
-    guidance, sampler_steps = max(validated, key=lambda one: validated[one])
+    guidance, sampler_steps = chosen or max(validated, key=lambda one: validated[one])
     cpu, wall = time.process_time(), time.perf_counter()
     drawn = draw(fitted, images=len(real), guidance=guidance, steps=sampler_steps)
     drawing = seconds_since(cpu, wall)
@@ -164,6 +165,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--train", type=int, default=1500, help="images of each class")
     parser.add_argument("--set", default="{}", help="settings of the flow, as YAML")
+    parser.add_argument("--guidance", type=float, help="as chosen before, with --steps")
+    parser.add_argument("--steps", type=int, help="of sampling")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", type=Path, help="folder for the fitted flow")
     parser.add_argument("--json", type=Path)
@@ -183,6 +186,7 @@ def main() -> None:
             seed=given.seed,
             settings=yaml.safe_load(given.set),
             folder=given.save,
+            chosen=(given.guidance, given.steps) if given.guidance else None,
         ),
         "real_to_real": accuracy(classifier(real, seed=given.seed), test),
         "test": len(test),
