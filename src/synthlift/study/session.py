@@ -87,10 +87,13 @@ class Session:
         return [self.store.open(request.key) for request in wanted]
 
     def holds(self, generator: str) -> Mapping[str, int]:
-        """What requests of a generator say of their memory under ``local``; looked up once."""
+        """What requests of a generator say of their memory under ``local``; looked up once.
+
+        Nothing is known of one that the study does not describe.
+        """
         if generator not in self._held:
             named = {one.title: one for one in self.study.generators}
-            self._held[generator] = holds(named[generator])
+            self._held[generator] = holds(named[generator]) if generator in named else {}
         return self._held[generator]
 
     def decide(self, name: str, make: Callable[[], tuple[Any, str]]) -> Any:

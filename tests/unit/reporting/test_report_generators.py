@@ -31,9 +31,13 @@ def test_generators_stand_side_by_side_with_what_real_images_reach() -> None:
     assert f"{lift} ({text.interval(told.low, told.high)})" in figure
     assert "gan, lift not tested" in figure
     assert "Wh, lift" in figure
-    # A generator of its own needs no chart, and one that was not measured no table.
+    # A generator of its own is set against real images; one that was not measured has no table.
     alone = results.model_copy(update={"generators": results.generators[:1]})
-    assert 'aria-label="Realism against efficiency' not in render(alone, folder=None)
+    section = render(alone, folder=None).split('<section id="realism"')[1].split("</section>")[0]
+    figure = section.split("<figure>")[1].split("</figure>")[0]
+    assert 'aria-label="Realism against efficiency' in figure
+    assert f"{lift} ({text.interval(told.low, told.high)})" in figure
+    assert "gan" not in figure
     unmeasured = [one.model_copy(update={"quality": []}) for one in results.generators]
     none = render(results.model_copy(update={"generators": unmeasured}), folder=None)
     assert '<section id="realism"' not in none

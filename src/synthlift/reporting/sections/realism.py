@@ -223,7 +223,7 @@ def _lift(reading: Reading, result: GeneratorResult) -> str:
 
 
 def _chart(series: Sequence[plots.Series], floor: float | None) -> Markup:
-    if len(series) < 2:
+    if not series:
         return Markup("")
     points = [point for one in series for point in one.points]
     x = [point.x for point in points]
