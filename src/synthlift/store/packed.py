@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +28,36 @@ _MAGIC = b"synthlift packed images 1\n"
 _NUMBERS = np.dtype("<u8")
 
 
-def write_images(folder: Path, pixels: UInt8) -> Path:
+class Packing:
+    """Compresses large images on a thread of its own, while what comes next is computed."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "packing")
+        self._waiting: list[Future[list[bytes]]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, pixels: UInt8) -> None:
+        """Take further images uint8 [n, H, W, C], which must not change until they are written."""
+        if len(pixels) and pixels[0].nbytes > LARGE_IMAGE:
+            self._waiting.append(self._thread.submit(lambda: [_packed(one) for one in pixels]))
+
+    def streams(self) -> list[bytes]:
+        """What :func:`write_images` writes of all of them, once they are ready."""
+        return [stream for one in self._waiting for stream in one.result()]
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown(cancel_futures=error[0] is not None)
+
+
+def write_images(folder: Path, pixels: UInt8, *, streams: Sequence[bytes] = ()) -> Path:
     """Write images uint8 [N, H, W, C] (C = 1 or 3) into a folder, the smaller way.
+
+    Args:
+        folder: that they are written into.
+        pixels: the images.
+        streams: what :class:`Packing` made of them, if it did.
 
     Returns:
         The file written.
@@ -36,7 +66,8 @@ def write_images(folder: Path, pixels: UInt8) -> Path:
         np.save(folder / PLAIN, pixels)
         return folder / PLAIN
     path = folder / PACKED
-    streams = [_packed(image) for image in pixels]
+    streams = streams or [_packed(image) for image in pixels]
+    assert len(streams) == len(pixels)
     first = len(_MAGIC) + (4 + len(streams) + 1) * _NUMBERS.itemsize
     starts = first + np.concatenate([[0], np.cumsum([len(stream) for stream in streams])])
     with path.open("wb") as file:

@@ -15,6 +15,7 @@ from synthlift.store.packed import (
     PLAIN,
     JoinedRows,
     PackedRows,
+    Packing,
     open_images,
     write_images,
 )
@@ -47,6 +48,21 @@ def test_images_come_back_bit_by_bit(tmp_path: Path, side: int, channels: int) -
         assert written.stat().st_size < 0.7 * pixels.nbytes
     with pytest.raises(IndexError):
         found[np.array([COUNT])]
+
+
+@pytest.mark.parametrize("side", [32, 256])
+def test_what_is_packed_as_it_comes_is_the_same_file(tmp_path: Path, side: int) -> None:
+    pixels = photographs(COUNT, side, 3)
+    with Packing() as packing:
+        for part in (pixels[:2], pixels[:0], pixels[2:]):
+            packing.add(part)
+    files = []
+    for name, streams in (("at once", []), ("as it comes", packing.streams())):
+        (tmp_path / name).mkdir()
+        files.append(write_images(tmp_path / name, pixels, streams=streams))
+    assert files[0].name == files[1].name
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert bool(packing.streams()) == (pixels[0].nbytes > LARGE_IMAGE)
 
 
 def test_no_images_are_none(tmp_path: Path) -> None:

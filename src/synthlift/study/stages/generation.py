@@ -23,7 +23,7 @@ from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import MASKS, SOFT_LABELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
-from synthlift.store.packed import write_images
+from synthlift.store.packed import Packing, write_images
 from synthlift.study.components import build, rebuild
 from synthlift.study.executors.local import HOLDS
 from synthlift.study.stages.common import (
@@ -182,7 +182,12 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     together, savings = (request.numerics.get(name, 0) for name in ("micro_batch", "savings"))
     fitted = leaner(fitted, together, savings=savings)
     try:
-        batches = [batch for batch in fitted.sample(requests) if len(batch)]
+        batches = []
+        with Packing() as packing:
+            for batch in fitted.sample(requests):
+                if len(batch):
+                    batches.append(batch)
+                    packing.add(batch.pixels)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -198,7 +203,7 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
             rule="a generator's native size equals the study's image size",
             remedy=f"set data.image_size to {pixels.shape[1]}, or the generator's own size",
         )
-    write_images(context.out, pixels)
+    write_images(context.out, pixels, streams=packing.streams())
     if batches and all(batch.masks is not None for batch in batches):
         masks = [batch.masks for batch in batches if batch.masks is not None]
         np.save(context.out / MASKS, np.concatenate(masks))
