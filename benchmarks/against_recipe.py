@@ -11,7 +11,7 @@ seconds of the clock stand beside them. The two alternate: flow, recipe, flow, r
 
     python -m benchmarks.against_recipe --epochs 100 --batch 16 --images 400 --tried 60
     python -m benchmarks.against_recipe --medmnist pneumoniamnist.npz --train 200 --epochs 20 \
-        --batch 16 --images 60 --tried 10
+        --batch 16 --images 60 --tried 10 --steps 300
 """
 
 from __future__ import annotations
@@ -130,8 +130,14 @@ def judged(pixels: UInt8, labels: Sequence[int], parts: Parts) -> dict[str, floa
     }
 
 
-def measure_flow(parts: Parts, *, seed: int, labels: Sequence[int]) -> dict[str, Any]:
-    """The flow with its defaults, watched for copying on validation digits as in a study."""
+def measure_flow(
+    parts: Parts, *, seed: int, labels: Sequence[int], steps: int | None = None
+) -> dict[str, Any]:
+    """The flow, watched for copying on validation images as in a study.
+
+    ``steps`` in place of its own number; all else is left at the defaults.
+    """
+    config = FlowConfig() if steps is None else FlowConfig(steps=steps)
     names = np.array(["locked"])
     lock = LockedTest(ids=names, groups=names, hashes=names)
     inputs = FitInputs(train=parts.train, validation=parts.validation, test=lock)
@@ -143,7 +149,7 @@ def measure_flow(parts: Parts, *, seed: int, labels: Sequence[int]) -> dict[str,
         monitor = CopyingMonitor(reference, classes=parts.train.classes)
         with tempfile.TemporaryDirectory() as folder:
             run = RunContext(folder=Path(folder), seed=seed, monitor=monitor)
-            return FlowGenerator(FlowConfig()).fit(inputs, run=run)
+            return FlowGenerator(config).fit(inputs, run=run)
 
     requests = [
         SampleRequest(index=i, label=label, seed=seed * 10**6 + i) for i, label in enumerate(labels)
@@ -219,6 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=50, help="of the recipe")
     parser.add_argument("--batch", type=int, default=64, help="of the recipe")
+    parser.add_argument("--steps", type=int, help="of the flow; default: as many as it chooses")
     parser.add_argument("--images", type=int, default=500, help="drawn by both")
     parser.add_argument("--tried", type=int, default=100, help="drawn to choose guidance")
     parser.add_argument("--threads", type=int, default=1)
@@ -234,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         labels = [i % len(parts.train.classes) for i in range(given.images)]
         real.append(accuracy(parts.train.pixels(), parts.train.labels.tolist(), real=parts.test))
-        flows.append(measure_flow(parts, seed=seed, labels=labels))
+        flows.append(measure_flow(parts, seed=seed, labels=labels, steps=given.steps))
         print(json.dumps(flows[-1]), flush=True)
         recipes.append(
             measure_recipe(
@@ -247,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         )
         print(json.dumps(recipes[-1]), flush=True)
-    last = measure_flow(parts, seed=given.pairs + 1000, labels=labels)
+    last = measure_flow(parts, seed=given.pairs + 1000, labels=labels, steps=given.steps)
     found = {
         "data": given.medmnist.name if given.medmnist else "digits",
         "training_images": len(parts.train),
