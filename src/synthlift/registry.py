@@ -102,7 +102,10 @@ class Descriptor:
         summary: one line for people.
         conditions: what images may be asked for by: ``labels``, ``attributes`` (its Config then
             has a field of that name), ``sources`` (the training images that it starts from),
-            ``picture`` (one that is given: what it fits can vary it, ``synthlift.types.Varies``).
+            ``picture`` (one that is given: what it fits can vary it, ``synthlift.types.Varies``),
+            ``prompt`` (words of one's own: a request may set ``prompt`` and ``negative_prompt``),
+            ``guidance`` (a request may set ``guidance_scale`` and ``sampler_steps``, which are
+            fields of its Config, too; their ranges there hold for requests).
         needs: requirements such as ``labels``, ``masks``, ``gpu``; ``inputs`` = it samples from
             the images that it was fitted on; ``stock`` = it has so many images and no more;
             ``turns`` = the index of a request has a say beside its seed: whose turn it is.

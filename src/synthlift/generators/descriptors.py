@@ -19,7 +19,7 @@ FLOW = Descriptor(
     target="synthlift.generators.flow.generator:FlowGenerator",
     summary="class-conditional flow matching, trained from scratch, in pixels or in the latents of "
     "a local autoencoder",
-    conditions=frozenset({"labels", "attributes", "picture"}),
+    conditions=frozenset({"labels", "attributes", "picture", "guidance"}),
     needs=frozenset({"labels"}),
 )
 
@@ -61,7 +61,7 @@ TEXT_TO_IMAGE = Descriptor(
     target="synthlift.generators.text_to_image.generator:TextToImageGenerator",
     summary="a pretrained text-to-image pipeline from a local folder, prompted by class and "
     "attributes",
-    conditions=frozenset({"labels", "attributes", "picture"}),
+    conditions=frozenset({"labels", "attributes", "picture", "prompt", "guidance"}),
     needs=frozenset({"labels", "turns"}),
 )
 
@@ -72,7 +72,7 @@ IMAGE_TO_IMAGE = Descriptor(
     target="synthlift.generators.image_to_image.generator:ImageToImageGenerator",
     summary="training images changed by a pretrained pipeline: variations, translations between "
     "classes, repainted objects or backgrounds, images along edges or masks",
-    conditions=frozenset({"labels", "attributes", "sources", "picture"}),
+    conditions=frozenset({"labels", "attributes", "sources", "picture", "prompt", "guidance"}),
     needs=frozenset({"labels", "inputs", "turns"}),
 )
 

@@ -201,6 +201,27 @@ def refuses_unknown_attributes(descriptor: Descriptor, config: ComponentConfig) 
     assert "tnoe" in said, "the error does not name the attribute"
 
 
+def says_what_requests_may_set(descriptor: Descriptor, config: ComponentConfig) -> None:
+    """Guidance, steps and words of one's own have a say where the descriptor says so."""
+    fitted, usual = _fit(descriptor, config), _requests(3)
+
+    def drawn(**params: object) -> tuple[UInt8, tuple[str, ...]]:
+        batches = list(fitted.sample([replace(one, params=params) for one in usual]))
+        prompts = tuple(word for batch in batches for word in batch.prompts or ())
+        return np.concatenate([batch.pixels for batch in batches]), prompts
+
+    if "guidance" in descriptor.conditions:
+        missing = {"guidance_scale", "sampler_steps"} - type(config).model_fields.keys()
+        assert not missing, f"the Config says no default and no range of {', '.join(missing)}"
+        steps = min(7, getattr(config, "sampler_steps", 1) + 3)
+        assert not np.array_equal(drawn(sampler_steps=steps)[0], drawn()[0]), "steps change nothing"
+    if "prompt" in descriptor.conditions:
+        said = {"prompt": "a blue owl", "negative_prompt": "snow"}
+        pixels, prompts = drawn(**said)
+        assert prompts == ("a blue owl",) * len(usual), "images do not tell the words they are of"
+        assert not np.array_equal(pixels, drawn()[0]), "words change nothing"
+
+
 def takes_a_class_of_one_image(descriptor: Descriptor, config: ComponentConfig) -> None:
     """A class of one training image is drawn as any other, or refused by its name."""
     whole = drawn_inputs()
@@ -244,6 +265,7 @@ CHECKS: tuple[Check, ...] = (
     never_reaches_for_the_test,
     refuses_absent_labels,
     refuses_unknown_attributes,
+    says_what_requests_may_set,
     takes_a_class_of_one_image,
     config_survives_json,
 )

@@ -23,7 +23,7 @@ from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task, open_controlnet
 from synthlift.generators.pipelines.parameters import NUMBERS
 from synthlift.generators.pipelines.varying import picture, variations
-from synthlift.generators.pipelines.wishes import Settings, Wish
+from synthlift.generators.pipelines.wishes import Settings, Wish, enough_steps
 from synthlift.types import (
     FitInputs,
     Float32,
@@ -135,9 +135,11 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         return row
 
     def _settings(self, request: SampleRequest) -> ChangeSettings:
-        usual = super()._settings(request)
-        strength = self._starting.strength(request)
-        return ChangeSettings(usual.guidance_scale, usual.sampler_steps, usual.adapter, strength)
+        usual, strength = super()._settings(request), self._starting.strength(request)
+        steps = usual.sampler_steps
+        if self._config.method != "control":  # which draws anew, in all steps
+            steps = enough_steps(steps, strength=strength)
+        return ChangeSettings(usual.guidance_scale, steps, usual.adapter, strength)
 
     def _companions(self, request: SampleRequest) -> dict[str, str]:
         own = self._starting.attributes(self._row(request))

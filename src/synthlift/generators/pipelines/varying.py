@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from PIL import Image
 
 from synthlift.generators.pipelines.fitted import C, PipelineFitted
 from synthlift.generators.pipelines.opening import Task
-from synthlift.generators.pipelines.wishes import Settings, Wish
+from synthlift.generators.pipelines.wishes import Settings, Wish, enough_steps
 from synthlift.types import ImageBatch, SampleRequest, UInt8
 
 
@@ -55,14 +54,10 @@ class Variations(PipelineFitted[C]):
         return "image_to_image"
 
     def _settings(self, request: SampleRequest) -> Settings:
-        """As asked for, but at least so many steps that one of them is taken.
-
-        Of n steps a pipeline takes the last ⌊n · strength⌋.
-        """
+        """As asked for, but at least so many steps that one of them is taken."""
         usual = super()._settings(request)
-        least = math.ceil(1 / self._strength)
-        least += int(least * self._strength) < 1  # rounding
-        return replace(usual, sampler_steps=max(usual.sampler_steps, least))
+        steps = enough_steps(usual.sampler_steps, strength=self._strength)
+        return replace(usual, sampler_steps=steps)
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
         del settings

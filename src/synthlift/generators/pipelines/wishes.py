@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -58,6 +59,16 @@ class Drawn(NamedTuple):
     pixels: UInt8
     origin: str
     tries: int
+
+
+def enough_steps(steps: int, *, strength: float) -> int:
+    """As many steps as asked for, but so many that a pipeline takes one from a given image.
+
+    Of n steps it takes the last ⌊n · strength⌋.
+    """
+    least = math.ceil(1 / strength)
+    least += int(least * strength) < 1  # rounding
+    return max(steps, least)
 
 
 def drawn_anew(
