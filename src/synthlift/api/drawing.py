@@ -136,7 +136,8 @@ class Wanted:
         count: images.
         seed: the same seed, class and attributes give the same images; more begin with the same.
         attributes: values that all are asked for by.
-        params: settings of the sampler that differ from the generator's own.
+        params: words, guidance and steps that differ from the generator's own, see
+            :func:`synthlift.api.asking.params_for`.
         start: the picture that all start from; None = none.
     """
 
@@ -145,7 +146,7 @@ class Wanted:
     count: int
     seed: int
     attributes: Mapping[str, str]
-    params: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, str | float] = field(default_factory=dict)
     start: Start | None = None
 
     def requests(self, start: int, stop: int) -> list[SampleRequest]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthlift.api.asking import Params
 from synthlift.api.drawing import Halved, Start, Wanted, drawn, told_of
 from synthlift.api.kept_generators import Kept
 from synthlift.api.writing import InOrder
@@ -60,6 +61,7 @@ def parts_of(
     count: int,
     seed: int,
     attributes: Mapping[str, Sequence[str]],
+    params: Params,
     start: Start | None = None,
 ) -> list[Part]:
     """``count`` images of every class under every combination of the values.
@@ -70,6 +72,7 @@ def parts_of(
         count: images of each part.
         seed: everything random about the images derives from it.
         attributes: values by name; none = whatever the class has.
+        params: as :func:`synthlift.api.asking.params_for` gives them.
         start: the picture that all start from; None = none.
     """
     combined = [
@@ -84,7 +87,7 @@ def parts_of(
             title=Cell.of(kept.classes.index(name), values).title(kept.classes)
             if several
             else name,
-            wanted=Wanted(kept, name, count, seed, values, start=start),
+            wanted=Wanted(kept, name, count, seed, values, params, start),
             stem=f"{kept.name}_{words}" if several else kept.name,
         )
         for name in classes
@@ -122,8 +125,8 @@ def begin(folder: Path, asked: Mapping[str, Any]) -> None:
         raise InputError(
             f"'{folder}' holds the beginning of other images",
             rule="a stopped command goes on when it is given again as it was",
-            remedy="give the same generator, classes, values, number, seed, picture, strength and "
-            "device, or another folder with --out",
+            remedy="give the same generator, classes, values, number, seed, prompts, guidance, "
+            "steps, picture, strength and device, or another folder with --out",
         )
 
 

@@ -6,9 +6,11 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthlift.api.asking import params_for, remarks_on
 from synthlift.api.drawing import Halved, batches
 from synthlift.api.generated_folder import (
     Part,
@@ -49,13 +51,15 @@ HALVED = "sampling_memory"
 class Generated:
     """What was written: the folder, images per class or cell, and the contact sheet.
 
-    ``fitted_on`` says in words what a generator that was fitted first learnt from, else "".
+    ``fitted_on`` says in words what a generator that was fitted first learnt from, else "";
+    ``remarks`` say what of the wish has no effect, such as words that no text encoder reads.
     """
 
     path: Path
     counts: dict[str, int]
     sheet: Path
     fitted_on: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def generate(
@@ -69,6 +73,10 @@ def generate(
     attributes: Mapping[str, str | Sequence[str]] | None = None,
     from_picture: Path | str | None = None,
     strength: float = USUAL_STRENGTH,
+    prompt: str | None = None,
+    negative_prompt: str | None = None,
+    guidance: float | None = None,
+    steps: int | None = None,
     store: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -99,13 +107,17 @@ def generate(
         from_picture: an image file that all images start from, for generators that can.
         strength: with ``from_picture``, the share of the picture that is lost before an image is
             drawn, above 0 to 1: little changes little, 1 leaves nothing of it.
+        prompt, negative_prompt, guidance, steps: what images show and do not show in words of
+            one's own, how strictly they follow them or their class, and the steps from noise to
+            image; each for generators that can, by default as the generator has it.
         store, device, workers, overrides: as for :func:`synthlift.api.run`.
         listener: what to call while a generator is fitted.
         progress: called as ``progress(done, total, note)`` while images are written.
 
     Raises:
         InputError: no generator there, an unknown class, attribute or value, or ``out`` is not
-            empty; the picture is none, or the generator cannot start from one.
+            empty; the picture is none, or the generator cannot start from one; it takes no prompt,
+            or no other guidance and steps.
     """
     from synthlift.study.folder import TRAINING
     from synthlift.study.stages.generation import SHEETS
@@ -123,12 +135,22 @@ def generate(
     require_strength(strength)
     require_free(folder)
     place, fitted_on = kept_folder(source, generator), ""
+    wishes = partial(
+        params_for,
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        guidance=guidance,
+        steps=steps,
+        attributes=asked_by,
+    )
     if place is not None:
         load_plugins_of(source)
         name, facts = place.name, read_component(place)
+        params = wishes(facts["kind"])
         picture = _picture(from_picture, facts["kind"], source=source)
     else:
         asked = ask(source, store=store, overrides=overrides)
+        params = wishes(_component(asked, generator).kind)
         picture = _picture(from_picture, _component(asked, generator).kind, source=asked)
         name, place, facts, fitted_on = _fit(
             asked,
@@ -146,7 +168,9 @@ def generate(
     start = None
     if picture is not None:
         start = start_of(kept, picture[0], strength=strength, fit=picture[1])
-    parts = parts_of(kept, chosen, count=per_class, seed=seed, attributes=asked_by, start=start)
+    parts = parts_of(
+        kept, chosen, count=per_class, seed=seed, attributes=asked_by, params=params, start=start
+    )
     _require_images(kept, parts)
     begin(
         folder,
@@ -158,6 +182,7 @@ def generate(
             "seed": seed,
             "device": kept.device,
             **({} if start is None else {"start": start.as_json()}),
+            **({"params": params} if params else {}),
         },
     )
     target = folder / GENERATORS / name
@@ -173,7 +198,7 @@ def generate(
     sheet = folder / SHEET
     contact_sheet(pictures).save(sheet)
     finish(folder)
-    return Generated(folder, counts, sheet, fitted_on)
+    return Generated(folder, counts, sheet, fitted_on, tuple(remarks_on(kept, params)))
 
 
 def _require_images(kept: Kept, parts: Sequence[Part]) -> None:

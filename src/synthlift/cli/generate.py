@@ -50,6 +50,25 @@ Strength = Annotated[
     ),
 ]
 
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt",
+        metavar="TEXT",
+        help="What images show, in place of the study's words; the class says where they lie.",
+    ),
+]
+NegativePrompt = Annotated[
+    str | None, typer.Option("--negative-prompt", metavar="TEXT", help="What images do not show.")
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option("--guidance", metavar="X", help="How strictly class or words are followed."),
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", metavar="N", help="Steps from noise to image.")
+]
+
 
 @guarded
 def generate(
@@ -62,6 +81,10 @@ def generate(
     attributes: Attributes = None,
     from_picture: Picture = None,
     strength: Strength = None,
+    prompt: Prompt = None,
+    negative_prompt: NegativePrompt = None,
+    guidance: Guidance = None,
+    steps: Steps = None,
     store: options.Store = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
@@ -101,6 +124,10 @@ def generate(
             attributes=_pairs(attributes or ()),
             from_picture=from_picture,
             strength=USUAL_STRENGTH if strength is None else strength,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            guidance=guidance,
+            steps=steps,
             store=store,
             device=device,
             workers=workers,
@@ -121,6 +148,8 @@ def generate(
     for name, count in found.counts.items():
         if count < per_class:
             output.say(f"  {name}: {count} of {per_class}; the generator can make no more of it")
+    for remark in found.remarks:
+        output.say(f"Note: {remark}")
     output.say(f"All at a glance: {found.sheet}")
 
 

@@ -27,7 +27,7 @@ from synthlift.generators.pipelines.adapters import (
 )
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
-from synthlift.generators.pipelines.noting import wording_of
+from synthlift.generators.pipelines.noting import remarks_on, wording_of
 from synthlift.generators.pipelines.opening import Task, open_pipeline, sides, turned_to
 from synthlift.generators.pipelines.parameters import NUMBERS, check_params
 from synthlift.generators.pipelines.saving import place as placed
@@ -155,6 +155,10 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         window = TOGETHER * self._config.micro_batch
         for start in range(0, len(requests), window):
             yield self._window(requests[start : start + window])
+
+    def remarks(self, params: Mapping[str, Any]) -> list[str]:
+        """See :class:`~synthlift.types.Remarks`: words that the text encoders do not read."""
+        return remarks_on(self._config, params)
 
     @property
     def micro_batch(self) -> int:

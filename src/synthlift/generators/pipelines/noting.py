@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from synthlift.generators.conditions import Vocabulary
@@ -67,6 +68,28 @@ def warned(
     return {**facts, **({"warnings": found} if found else {})}
 
 
+def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
+    """What of the words and numbers of a request has no effect, in words.
+
+    Args:
+        config: the settings of the generator.
+        params: of the request.
+    """
+    folder = pipeline_files(config.model, config.config).folder
+    texts = {name: str(params[name]) for name in ("prompt", "negative_prompt") if name in params}
+    lost = {name: lost_words(folder, text) for name, text in texts.items()}
+    found = [
+        f"the {name.replace('_', ' ')} is longer than the text encoder reads: the words '{words}' "
+        "are not seen"
+        for name, words in lost.items()
+        if words
+    ]
+    if "negative_prompt" in texts:
+        scale = float(params.get("guidance_scale", config.guidance_scale))
+        found += _avoided_in_vain(folder, guidance_scale=scale)
+    return found
+
+
 def wording_of(
     config: PipelineConfig, *, seed: int, words: Mapping[str, str] | None = None
 ) -> Wording:
@@ -104,10 +127,14 @@ def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
     if not (config.negative_prompt or any(config.class_negative_prompts.values())):
         return
     folder = pipeline_files(config.model, config.config).folder
+    yield from _avoided_in_vain(folder, guidance_scale=config.guidance_scale)
+
+
+def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
     transformer = read_json(folder / "transformer" / "config.json").get("_class_name", "")
-    if config.guidance_scale <= 1:
+    if guidance_scale <= 1:
         yield (
-            f"negative prompts have no effect at guidance_scale {config.guidance_scale:g}: what is "
+            f"negative prompts have no effect at guidance_scale {guidance_scale:g}: what is "
             "not to be shown counts where the scale is above 1"
         )
     elif transformer == TOLD_GUIDANCE:
