@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +27,16 @@ Asked = tuple[int, Any, dict[str, str]]
 
 
 def finished_study(
-    home: Path, *, steps: int = 6, curation: Sequence[str] = ("exact_duplicates",)
+    home: Path,
+    *,
+    steps: int = 6,
+    curation: Sequence[str] = ("exact_duplicates",),
+    generator: Mapping[str, Any] | None = None,
 ) -> Path:
-    """The run folder of a study of drawn images with a flow generator, made in seconds."""
+    """The run folder of a study of drawn images with a generator, flow if left out; in seconds."""
     study = study_of(
         draw_folder(home / "data" / "shapes"),
-        generators=[{**FLOW, "steps": steps}],
+        generators=[generator or {**FLOW, "steps": steps}],
         curation=list(curation),
         arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
         generator_fits=1,
@@ -94,6 +98,10 @@ class Server:
                 return found
             assert time.monotonic() < end, found
             time.sleep(0.1)
+
+    def draw_with(self, **body: Any) -> Any:
+        """Ask for images by words of the API alone and wait for them."""
+        return self._ended(self.ask("POST", "/api/v1/generations", body))
 
     def draw(self, run_id: str, **changes: Any) -> Any:
         """Ask for images and wait for them."""

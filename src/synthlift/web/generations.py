@@ -31,8 +31,8 @@ metadata.csv says of each image what made it, from which seed, and which class a
 of which class the nearest training image is; which share of held-out real images is less unusual;
 and whether it is nearly a copy of a training image.
 The PNG files say it themselves, in text chunks called synthlift:*.
-The same generator, class, seed and settings give the same images again; from the same picture,
-where they start from one, which is not kept.
+The same generator, class, prompt, seed and settings give the same images again; from the same
+picture, where they start from one, which is not kept.
 """
 
 
@@ -46,6 +46,7 @@ class Generation:
         request: what was asked for, as the client may see it.
         state: how it is.
         images: one entry an image: file, facts, seen, near.
+        remarks: what of the request has no effect, in words.
         error: given, rule and remedy when it failed.
         began, changed: seconds since the epoch.
         upload: the picture that it starts from, where one was sent; it is deleted when the first
@@ -62,6 +63,7 @@ class Generation:
     began: float = field(default_factory=time.time)
     changed: float = field(default_factory=time.time)
     upload: Path | None = None
+    remarks: list[str] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     def hear(self, event: Mapping[str, Any]) -> None:
@@ -74,6 +76,8 @@ class Generation:
             with (self.folder / LIST).open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(entry) + "\n")
             self.images.append(entry)
+        elif event["event"] == "remarks":
+            self.remarks = list(event["remarks"])
         else:
             self.error = event.get("error", {})
             self.state = event["event"]
@@ -97,11 +101,16 @@ class Generation:
             return None
         return (self.changed - self.began) / done * (wanted - done)
 
+    @property
+    def word(self) -> str:
+        """For names of files: the class, or the model that knows none."""
+        return str(self.request.get("label") or self.request.get("model") or "")
+
     def archive(self) -> bytes:
         """A zip of the images, with ``metadata.csv`` and a note that they are synthetic."""
         stream = io.BytesIO()
-        label = re.sub(r"[^\w-]+", "-", str(self.request["label"])).strip("-") or "class"
-        names = {one["file"]: f"images/synthetic-{label}-{one['file']}" for one in self.images}
+        word = re.sub(r"[^\w-]+", "-", self.word).strip("-") or "class"
+        names = {one["file"]: f"images/synthetic-{word}-{one['file']}" for one in self.images}
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             for file, name in names.items():
                 archive.write(self.folder / IMAGES / file, name)

@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from synthlift.api.asking import PROMPT, limits_of, takes
 from synthlift.api.classifying import KeptModel, kept_models
 from synthlift.api.images import GENERATORS, read_component
 from synthlift.api.run_folder import read_results
@@ -26,8 +27,6 @@ from synthlift.web.shipped import RUN
 
 LOOK_AGAIN_SECONDS, LOOK_CLOSER_SECONDS = 3.0, 1.0
 """After which runs are sought anew, and a run that is known is read again if it has changed."""
-ADJUSTABLE = ("guidance_scale", "sampler_steps")
-"""Settings that a request to a generator may change, where its kind has them."""
 
 
 def id_of(path: Path) -> str:
@@ -44,6 +43,8 @@ class KeptGenerator:
         classes: that it can make.
         attributes: values that can be asked for, by name.
         defaults: of the settings that a request may change; empty where it may change none.
+        limits: from where to where it may change them.
+        takes_prompts: whether words of one's own may take the place of the study's.
         refuses_pictures: why it cannot start from a picture; "" where it can.
     """
 
@@ -52,6 +53,8 @@ class KeptGenerator:
     classes: tuple[str, ...]
     attributes: Mapping[str, tuple[str, ...]]
     defaults: Mapping[str, float]
+    limits: Mapping[str, tuple[float, float]]
+    takes_prompts: bool
     refuses_pictures: str
 
 
@@ -142,13 +145,15 @@ def _kept_generator(folder: Path) -> KeptGenerator:
             values = known.get("attributes", {})
         except (OSError, ValueError):
             values = {}
-    adjustable = ADJUSTABLE if facts["kind"] == "flow" else ()
+    limits = {key: limit for key, limit in limits_of(facts["kind"]).items() if key in config}
     return KeptGenerator(
         name=folder.name,
         kind=facts["kind"],
         classes=tuple(facts["classes"]),
         attributes={name: tuple(values[name]) for name in learnt if values.get(name)},
-        defaults={key: float(config[key]) for key in adjustable if key in config},
+        defaults={key: float(config[key]) for key in limits},
+        limits=limits,
+        takes_prompts=takes(facts["kind"], PROMPT),
         refuses_pictures=why_not_from_a_picture(facts["kind"]),
     )
 

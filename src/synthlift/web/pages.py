@@ -24,6 +24,7 @@ from synthlift.web.endpoints.runs import facts_of
 from synthlift.web.errors import MissingError
 from synthlift.web.examples import EXAMPLES, shipped_facts
 from synthlift.web.questions import BUDGETS, DERIVED, QUESTIONS
+from synthlift.web.schemas import LONGEST_WORDS
 from synthlift.web.security import mark, may_enter, report_policy, token_is_right
 
 
@@ -62,7 +63,10 @@ def generate() -> str:
     """Draw images."""
     settings = context().settings
     return render_template(
-        "generate.html", limit=settings.images, mib=settings.picture_bytes // 1024**2
+        "generate.html",
+        limit=settings.images,
+        mib=settings.picture_bytes // 1024**2,
+        letters=LONGEST_WORDS,
     )
 
 

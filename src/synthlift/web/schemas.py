@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+LONGEST_WORDS = 1000
+Words = Annotated[str, Field(min_length=1, max_length=LONGEST_WORDS)]
+MOST_GUIDANCE, MOST_STEPS = 50.0, 200
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -22,8 +25,9 @@ class Body(BaseModel):
 class GeneratorFacts(BaseModel):
     """A generator of a run.
 
-    ``defaults`` are settings that a request may change; ``refuses_pictures`` says why it cannot
-    start from a picture, "" where it can.
+    ``defaults`` are settings that a request may change, ``limits`` from where to where;
+    ``takes_prompts`` says whether words of one's own may take the place of the study's;
+    ``refuses_pictures`` says why it cannot start from a picture, "" where it can.
     """
 
     name: str
@@ -31,6 +35,8 @@ class GeneratorFacts(BaseModel):
     classes: list[str]
     attributes: dict[str, list[str]]
     defaults: dict[str, float]
+    limits: dict[str, tuple[float, float]]
+    takes_prompts: bool
     refuses_pictures: str
 
 
@@ -76,6 +82,26 @@ class RunList(BaseModel):
     runs: list[RunFacts]
 
 
+class PretrainedFacts(BaseModel):
+    """A text-to-image model that no study knows: it draws what a prompt says.
+
+    ``name`` is what to ask for it by, ``licence`` as it states it, "" where it states none;
+    ``defaults`` and ``limits`` are as those of a generator.
+    """
+
+    name: str
+    title: str
+    licence: str
+    defaults: dict[str, float]
+    limits: dict[str, tuple[float, float]]
+
+
+class PretrainedList(BaseModel):
+    """Models without a study: the one that comes with Synthlift, then those on the shelf."""
+
+    models: list[PretrainedFacts]
+
+
 # ── generating ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -92,16 +118,24 @@ class StartRequest(Body):
 
 
 class GenerateRequest(Body):
-    """Images to draw: the same run, generator, class, seed and settings give the same images."""
+    """Images to draw: the same generator, class, words, seed and settings give the same images.
 
-    run: Id
-    generator: Name
-    label: Name
+    They are drawn by a generator of a ``run``, which then needs ``generator`` and ``label``, or by
+    a ``model`` without a study, which then needs ``prompt``. With a run, ``prompt`` takes the place
+    of the study's words for the class, and no ``attributes`` go with it.
+    """
+
+    run: Id | None = None
+    generator: Name | None = None
+    label: Name | None = None
+    model: Name | None = None
     attributes: dict[Name, Name] = Field(default_factory=dict, max_length=20)
     seed: int = Field(default=0, ge=0, lt=2**53)
     count: int = Field(default=16, ge=1, le=1000)
-    guidance: float | None = Field(default=None, ge=0, le=20)
-    steps: int | None = Field(default=None, ge=1, le=50)
+    prompt: Words | None = None
+    negative_prompt: Words | None = None
+    guidance: float | None = Field(default=None, ge=0, le=MOST_GUIDANCE)
+    steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     start: StartRequest | None = None
 
 
@@ -142,7 +176,10 @@ class GeneratedImage(BaseModel):
 
 
 class GenerationFacts(BaseModel):
-    """How far a request for images is; ``images`` are those from ``after`` on."""
+    """How far a request for images is; ``images`` are those from ``after`` on.
+
+    ``remarks`` say what of the request has no effect, such as words that no text encoder reads.
+    """
 
     id: str
     state: Literal["running", "done", "failed", "cancelled"]
@@ -152,6 +189,7 @@ class GenerationFacts(BaseModel):
     seconds_left: float | None
     images: list[GeneratedImage]
     archive: str
+    remarks: list[str]
     error: dict[str, str]
 
 

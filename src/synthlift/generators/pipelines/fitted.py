@@ -156,6 +156,12 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         for start in range(0, len(requests), window):
             yield self._window(requests[start : start + window])
 
+    def at_own_size(self) -> Self:
+        """The same generator giving images in colour, at the size at which its pipeline draws."""
+        other = copy.copy(self)
+        other._facts = {**self._facts, "image_shape": [*self._native_size(), 3]}
+        return other
+
     def remarks(self, params: Mapping[str, Any]) -> list[str]:
         """See :class:`~synthlift.types.Remarks`: words that the text encoders do not read."""
         return remarks_on(self._config, params)

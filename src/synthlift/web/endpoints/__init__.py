@@ -11,6 +11,7 @@ from synthlift.web.endpoints import (
     gallery,
     generating,
     jobs,
+    models,
     pools,
     runs,
     studies,
@@ -19,6 +20,7 @@ from synthlift.web.operations import Operation
 
 SUBJECTS = (
     runs,
+    models,
     examples,
     figures,
     generating,

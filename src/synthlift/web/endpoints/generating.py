@@ -1,4 +1,4 @@
-"""Drawing images with a run's generator."""
+"""Drawing images with a run's generator, or with a model that no study knows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from synthlift.web.context import context
 from synthlift.web.errors import MissingError
 from synthlift.web.generations import IMAGES, Generation
 from synthlift.web.inference.explaining import NEAREST
-from synthlift.web.library import Finished, KeptGenerator
 from synthlift.web.operations import Operation, checked, reference
 from synthlift.web.pictures import new_file, save
 from synthlift.web.schemas import (
@@ -28,6 +27,7 @@ from synthlift.web.schemas import (
 )
 from synthlift.web.settings import MIB
 from synthlift.web.streams import LONGEST_SECONDS, QUIET_SECONDS
+from synthlift.web.wishes import told_to_worker
 
 
 def facts_of(made: Generation, *, after: int = 0) -> GenerationFacts:
@@ -51,6 +51,7 @@ def facts_of(made: Generation, *, after: int = 0) -> GenerationFacts:
             for place, one in enumerate(images)
         ],
         archive=url_for("api.download_images", generation=made.id),
+        remarks=made.remarks,
         error=dict(made.error),
     )
 
@@ -107,88 +108,9 @@ def _begin(body: GenerateRequest, *, upload: Path | None = None) -> GenerationFa
             rule=f"this server draws at most {here.settings.images} at once",
             remedy="ask for fewer, or use `synthlift generate`",
         )
-    run = here.library.get(body.run)
-    generator = _generator(run, body)
-    private = {
-        "run": str(run.path),
-        "params": _params(generator, body),
-        "judge": _judge(run),
-        "picture": _picture(run, generator, body, upload),
-    }
+    private = told_to_worker(body, upload=upload)
     asked = body.model_dump(mode="json")
     return facts_of(here.generations.start(asked, private, upload=upload))
-
-
-def _picture(
-    run: Finished, generator: KeptGenerator, body: GenerateRequest, upload: Path | None
-) -> dict[str, Any] | None:
-    """The picture to start from, as the worker is told of it."""
-    if body.start is None:
-        return None
-    if generator.refuses_pictures:
-        raise InputError(
-            "a picture to start from",
-            rule=generator.refuses_pictures,
-            remedy="leave the picture out, or choose another generator",
-        )
-    if body.start.sample is not None:
-        file, label = run.sample(body.start.sample)
-        name = f"a real picture of class {label}"
-    elif upload is not None:
-        file, name = upload, "an uploaded picture"
-    else:
-        raise InputError(
-            "no picture to start from",
-            rule="it is sent with the request to /variations, or it is a sample of the run",
-            remedy="send the picture there, or name a sample",
-        )
-    return {"file": str(file), "name": name, "max_pixels": context().settings.max_pixels}
-
-
-def _generator(run: Finished, body: GenerateRequest) -> KeptGenerator:
-    found = next((one for one in run.generators if one.name == body.generator), None)
-    if found is None:
-        raise InputError(
-            "the run keeps no generator of that name",
-            rule="it keeps: " + (", ".join(one.name for one in run.generators) or "none"),
-            remedy="choose one of them",
-        )
-    if body.label not in found.classes:
-        raise InputError(
-            "the generator knows no such class",
-            rule="it knows: " + ", ".join(found.classes),
-            remedy="choose one of them",
-        )
-    for name, value in body.attributes.items():
-        if value not in found.attributes.get(name, ()):
-            raise InputError(
-                "the generator was not fitted on such a value of an attribute",
-                rule="it knows: "
-                + (
-                    "; ".join(f"{k}: {', '.join(v)}" for k, v in found.attributes.items()) or "none"
-                ),
-                remedy="choose one of them, or leave it open",
-            )
-    return found
-
-
-def _params(generator: KeptGenerator, body: GenerateRequest) -> dict[str, float | int]:
-    """Settings that differ from the generator's own."""
-    wanted = {"guidance_scale": body.guidance, "sampler_steps": body.steps}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    unknown = given.keys() - generator.defaults.keys()
-    if unknown:
-        raise InputError(
-            f"a generator of kind {generator.kind} with another guidance or number of steps",
-            rule="only generators that list them among their defaults can change them",
-            remedy="leave guidance and steps out",
-        )
-    return {name: value for name, value in given.items() if value != generator.defaults[name]}
-
-
-def _judge(run: Finished) -> str:
-    """The model that says as which class an image is seen: the one that saw no generated image."""
-    return str(run.models[0].folder) if run.models else ""
 
 
 def get_generation(generation: str) -> GenerationFacts:
@@ -247,8 +169,8 @@ def download_images(generation: str) -> Response:
     made = context().generations.get(generation)
     if not made.images:
         raise MissingError(generation)
-    label = re.sub(r"[^A-Za-z0-9_-]+", "-", str(made.request["label"])).strip("-") or "class"
-    name = f"synthetic-{label}-seed{made.request['seed']}.zip"
+    word = re.sub(r"[^A-Za-z0-9_-]+", "-", made.word).strip("-") or "class"
+    name = f"synthetic-{word}-seed{made.request['seed']}.zip"
     return Response(
         made.archive(),
         mimetype="application/zip",

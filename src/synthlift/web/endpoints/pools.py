@@ -7,6 +7,7 @@ import re
 from flask import Response, request, send_file, url_for
 
 from synthlift.api.exporting.guards import copying_finding
+from synthlift.errors import InputError
 from synthlift.web.context import context
 from synthlift.web.errors import MissingError
 from synthlift.web.generations import IMAGES
@@ -73,6 +74,12 @@ def judge_for_pool(pool: str, body: JudgeRequest) -> PoolFacts:
     if body.index >= len(made.images):
         raise MissingError(str(body.index))
     one = made.images[body.index]
+    if made.request.get("run") is None:
+        raise InputError(
+            "a picture of a model without a study",
+            rule="a pool has pictures of the classes of a study, drawn by one of its generators",
+            remedy="draw pictures with a generator of a run",
+        )
     run = here.library.get(str(made.request["run"]))
     caution = copying_finding(run.results, str(made.request["generator"]))
     judged = here.pools.judge(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Response, send_file, url_for
 
 from synthlift.api.classifying import KeptModel
@@ -9,7 +11,15 @@ from synthlift.web.context import context
 from synthlift.web.errors import MissingError
 from synthlift.web.library import Finished
 from synthlift.web.operations import Operation
-from synthlift.web.schemas import GeneratorFacts, ModelFacts, RunFacts, RunList, SampleFacts
+from synthlift.web.schemas import (
+    MOST_GUIDANCE,
+    MOST_STEPS,
+    GeneratorFacts,
+    ModelFacts,
+    RunFacts,
+    RunList,
+    SampleFacts,
+)
 
 SAMPLES = 24
 TITLES = {
@@ -41,6 +51,8 @@ def facts_of(run: Finished) -> RunFacts:
                 classes=list(one.classes),
                 attributes={name: list(values) for name, values in one.attributes.items()},
                 defaults=dict(one.defaults),
+                limits=within(one.limits),
+                takes_prompts=one.takes_prompts,
                 refuses_pictures=one.refuses_pictures,
             )
             for one in run.generators
@@ -52,6 +64,12 @@ def facts_of(run: Finished) -> RunFacts:
         ],
         report=url_for("pages.report", run=run.id),
     )
+
+
+def within(limits: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Limits of settings, as far as requests to the API may go."""
+    most = {"guidance_scale": MOST_GUIDANCE, "sampler_steps": MOST_STEPS}
+    return {name: (low, min(high, most[name])) for name, (low, high) in limits.items()}
 
 
 def model_facts(model: KeptModel) -> ModelFacts:

@@ -8,34 +8,26 @@ from __future__ import annotations
 
 import base64
 import importlib
-import io
 import json
 import os
 import queue
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from synthlift.errors import InputError, SynthliftError
-from synthlift.web.inference.explaining import NEAREST, References, likeness, looked_at, png
+from synthlift.web.inference.decoding import decode_picture
+from synthlift.web.inference.drawing import BLOCK, Drawer, Request
+from synthlift.web.inference.explaining import References, likeness, looked_at, png
 from synthlift.web.inference.loaded import Loaded
-from synthlift.web.pictures import INLINE
 
 if TYPE_CHECKING:
-    from synthlift.api.drawing import Start
-    from synthlift.api.kept_generators import Kept
-    from synthlift.api.references import Reference
     from synthlift.types import Float32, UInt8
     from synthlift.vision.prediction import Classifier
 
-BLOCK, MOMENT = 16, 0.25
-"""Images that are judged together, and the seconds after which fewer are."""
-Item = TypeVar("Item")
-Request = Mapping[str, Any]
 Send = Callable[[Mapping[str, Any]], None]
 
 
@@ -52,6 +44,7 @@ class Worker:
 
         self.send, self.device, self.loaded = send, choose_device(device), Loaded()
         self.references = References()
+        self.drawer = Drawer(self.loaded, self.references, self._classifier, device=self.device)
         self._drawings: deque[tuple[str, Iterator[Mapping[str, Any]]]] = deque()
 
     @property
@@ -63,7 +56,7 @@ class Worker:
         """Answer what can be answered at once; begin drawings, end cancelled ones."""
         for request in requests:
             if request["do"] == "generate":
-                self._drawings.append((request["id"], self._draw(request)))
+                self._drawings.append((request["id"], self.drawer.draw(request)))
             elif request["do"] == "cancel":
                 self._cancel(request["of"])
         classify = [request for request in requests if request["do"] == "classify"]
@@ -89,68 +82,6 @@ class Worker:
             if drawing[0] == name:
                 self._drawings.remove(drawing)
                 self.send({"id": name, "event": "cancelled"})
-
-    # ── drawing ───────────────────────────────────────────────────────────────────────────────
-
-    def _draw(self, request: Request) -> Iterator[Mapping[str, Any]]:
-        from synthlift.api.drawing import Wanted, drawn, told_of
-        from synthlift.api.generating import choose_classes, require_learnt
-        from synthlift.api.images import read_component
-        from synthlift.api.kept_generators import kept_folder, open_generator
-        from synthlift.spec.provenance import png_bytes
-
-        run, out = Path(request["run"]), Path(request["out"])
-        place = kept_folder(run, request["generator"])
-        assert place is not None, "the web process names runs that keep generators"
-        facts = read_component(place)
-        (label,) = choose_classes([request["label"]], facts["classes"])
-        require_learnt(request["attributes"], place.name, facts)
-        kept: Kept = self.loaded.get(
-            place, lambda: open_generator(run, name=place.name, device=self.device)
-        )
-        judge = self._classifier(request["judge"]) if request["judge"] else None
-        start = _start(request, kept, judge) if request.get("picture") else None
-        reference = self._reference(run, judge)
-        wanted = Wanted(
-            kept,
-            label,
-            request["count"],
-            request["seed"],
-            request["attributes"],
-            request["params"],
-            start,
-        )
-        for block in _blocks(drawn(kept, wanted, halved=[])):
-            seen = _seen(judge, [image[0] for _, image in block])
-            near = self._near(reference, judge, block, out.parent / NEAREST)
-            for (one, image), view, like in zip(block, seen, near, strict=True):
-                facts_told = told_of(kept, label, one, image)
-                name = f"{one.index:05d}.png"
-                (out / name).write_bytes(png_bytes(image[0], facts=facts_told))
-                said = {"facts": facts_told, "seen": view, "near": like}
-                yield {"event": "image", "file": name, **said}
-
-    def _reference(self, run: Path, judge: Classifier | None) -> Reference | None:
-        return None if judge is None else self.references.of(run, judge)
-
-    @staticmethod
-    def _near(
-        reference: Reference | None, judge: Classifier | None, block: Sequence[Any], folder: Path
-    ) -> list[dict[str, Any] | None]:
-        """For each image its nearest training image, which is written to a folder."""
-        from synthlift.api.classifying import as_trained
-
-        if reference is None or judge is None:
-            return [None] * len(block)
-        found = likeness(reference, [as_trained(image[0], judge) for _, image in block])
-        for one in found:
-            assert one is not None
-            one["file"] = f"{one.pop('row'):06d}.png"
-            file = folder / one["file"]
-            if not file.is_file():
-                folder.mkdir(exist_ok=True)
-                file.write_bytes(png(reference.picture(int(file.stem))[0]))
-        return found
 
     # ── classifying ───────────────────────────────────────────────────────────────────────────
 
@@ -254,7 +185,7 @@ def _prepared(
             facts = known[model].facts
             if facts.white not in decoded:
                 limit = request["max_pixels"]
-                decoded[facts.white] = _decoded(file, white=facts.white, max_pixels=limit)
+                decoded[facts.white] = decode_picture(file, white=facts.white, max_pixels=limit)
             pixels = decoded[facts.white]
             if isinstance(pixels, str):
                 found[-1]["problem"] = pixels
@@ -266,79 +197,9 @@ def _prepared(
     return {"pictures": found}
 
 
-def _start(request: Request, kept: Kept, judge: Classifier | None) -> Start:
-    """The picture that a drawing starts from, read as pictures to classify are."""
-    from synthlift.api.varying import start_of
-    from synthlift.data.decode import WHITE_16_BIT, without_pillow_warnings
-
-    picture, white = request["picture"], judge.facts.white if judge else WHITE_16_BIT
-    with without_pillow_warnings():
-        pixels = _decoded(picture["file"], white=white, max_pixels=picture["max_pixels"])
-    if isinstance(pixels, str):
-        raise InputError(
-            f"the picture cannot be used: {pixels}",
-            rule="a picture is a complete PNG, JPEG, BMP, GIF, TIFF, WebP, PNM or DICOM file "
-            f"with at most {picture['max_pixels']:,} pixels",
-            remedy="give another one, or save it again from an image program",
-        )
-    return start_of(
-        kept,
-        pixels,
-        strength=request["start"]["strength"],
-        fit=judge.facts.fit if judge else "pad",
-        name=picture["name"],
-    )
-
-
-def _decoded(picture: str, *, white: int, max_pixels: int) -> UInt8 | str:
-    """The pixels of a file whose name says nothing, or of an inline picture; or what is wrong."""
-    from synthlift.data.decode import UnusableImageError, decode_stream
-
-    try:
-        with _stream_of(picture) as stream:
-            return decode_stream(stream, max_pixels=max_pixels, white=white).pixels
-    except UnusableImageError as error:
-        return error.reason
-
-
-def _stream_of(picture: str) -> BinaryIO:
-    if picture.startswith(INLINE):
-        return io.BytesIO(base64.b64decode(picture.removeprefix(INLINE)))
-    return Path(picture).open("rb")
-
-
 def _named(classifier: Classifier, row: Float32) -> dict[str, float]:
     rounded = [round(probability, 6) for probability in row.tolist()]
     return dict(zip(classifier.facts.classes, rounded, strict=True))
-
-
-def _seen(judge: Classifier | None, images: Sequence[UInt8]) -> list[dict[str, Any] | None]:
-    """For each image the class that a classifier sees, and how surely; None without one."""
-    import numpy as np
-
-    from synthlift.api.classifying import as_trained
-
-    if judge is None:
-        return [None] * len(images)
-    rows = judge.probabilities(np.stack([as_trained(image, judge) for image in images]))
-    classes = judge.facts.classes
-    return [
-        {"label": classes[int(row.argmax())], "probability": round(float(row.max()), 6)}
-        for row in rows
-    ]
-
-
-def _blocks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Items a few at a time: as many as come within a moment, so that none is kept waiting."""
-    block: list[Item] = []
-    began = time.monotonic()
-    for item in items:
-        block.append(item)
-        if len(block) == BLOCK or time.monotonic() - began > MOMENT:
-            yield block
-            block, began = [], time.monotonic()
-    if block:
-        yield block
 
 
 def told(error: Exception) -> dict[str, str]:

@@ -1,18 +1,26 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, nearest, percent, duration, wait, find, several, offerRuns, takeFiles, offerSamples } = Synthlift;
+  const { ask, say, make, fill, nearest, percent, duration, wait, find, several, wanted, named, takeFiles, offerSamples } = Synthlift;
   const PAUSE = 400;
+  const LOOK_AGAIN = 3000;
+  const EXAMPLES = { embedded: "a thick red seven leaning left on a black background" };
+  const EXAMPLE = "a photograph of a red fox in the snow";
   let runs = [];
+  let models = [];  // those that draw without a study
   let drawing = null;
   let chosen = null;  // the picture to start from: {url, words, file} or {url, words, sample}
 
   const run = () => runs.find((one) => one.id === find("run").value);
-  const generator = () => run().generators.find((one) => one.name === find("generator").value);
+  const model = () => models.find((one) => valueOf(one) === find("run").value);
+  const valueOf = (one) => `model:${one.name}`;
+  const generator = () => (model() ? { ...model(), classes: [], attributes: {}, takes_prompts: true, refuses_pictures: "" }
+    : run().generators.find((one) => one.name === find("generator").value));
 
   function showRun() {
-    fill(find("generator"), run().generators.map((one) => [one.name, `${one.name} (${one.kind.replaceAll("_", " ")})`]));
+    find("of-study").hidden = Boolean(model());
+    if (!model()) fill(find("generator"), run().generators.map((one) => [one.name, `${one.name} (${one.kind.replaceAll("_", " ")})`]));
     if (chosen && !chosen.file) choose(null);
-    offerSamples(run().samples, "Take a picture of class", (sample) => {
+    offerSamples(model() ? [] : run().samples, "Take a picture of class", (sample) => {
       choose({ url: sample.url, words: `a picture of class ${sample.label}`, sample: sample.index });
     });
     showGenerator();
@@ -56,23 +64,48 @@
       fill(select, [["", "any"], ...values.map((value) => [value, value])]);
       return make("p", {}, make("label", { for: id }, name), select);
     }));
-    const adjustable = Object.keys(one.defaults).length > 0;
-    find("more").hidden = !adjustable;
-    find("guidance").value = adjustable ? one.defaults.guidance_scale : "";
-    find("steps").value = adjustable ? one.defaults.sampler_steps : "";
+    find("more").hidden = Object.keys(one.defaults).length === 0;
+    adjust(find("guidance"), "guidance_scale");
+    adjust(find("steps"), "sampler_steps");
+    showWords();
   }
+
+  function adjust(input, name) {
+    const usual = generator().defaults[name];
+    const [low, high] = generator().limits[name] || [0, 0];
+    input.min = low;
+    input.max = Math.max(high, usual || 0);
+    input.value = usual === undefined ? "" : usual;
+  }
+
+  function showWords() {
+    const takes = generator().takes_prompts;
+    find("words").hidden = find("avoid-words").hidden = !takes;
+    find("prompt").required = Boolean(model());
+    find("prompt").placeholder = model() ? EXAMPLES[model().name] || EXAMPLE : "";
+    const attributes = Object.keys(generator().attributes);
+    const said = attributes.length ? ` They take the place of ${attributes.join(" and ")}, too.` : "";
+    const licence = model() && model().licence ? ` Licence of the model: ${model().licence}.` : "";
+    find("prompt-help").textContent = model() ? `What the pictures show.${licence}`
+      : `Empty: the study’s own words for the class. The class stays what the pictures are judged as.${said}`;
+    for (const select of find("attributes").querySelectorAll("select")) select.disabled = takes && words("prompt") !== null;
+  }
+
+  const words = (id) => (generator().takes_prompts && find(id).value.trim()) || null;
 
   function wish() {
     const attributes = {};
     for (const select of find("attributes").querySelectorAll("select")) {
       if (select.value) attributes[select.dataset.attribute] = select.value;
     }
-    const number = (id) => (find("more").hidden || find(id).value === "" ? null : Number(find(id).value));
-    return {
-      run: run().id, generator: generator().name, label: find("label").value, attributes,
+    const number = (id, name) => (find(id).value === "" || Number(find(id).value) === generator().defaults[name] ? null : Number(find(id).value));
+    const how = {
+      prompt: words("prompt"), negative_prompt: words("avoid"),
       seed: Number(find("seed").value), count: Number(find("count").value),
-      guidance: number("guidance"), steps: number("steps"), start: start(),
+      guidance: number("guidance", "guidance_scale"), steps: number("steps", "sampler_steps"), start: start(),
     };
+    if (model()) return { model: model().name, ...how };
+    return { run: run().id, generator: generator().name, label: find("label").value, attributes: how.prompt ? {} : attributes, ...how };
   }
 
   function start() {
@@ -101,21 +134,22 @@
     return near.unusual >= 0.9 ? `more unusual than ${Math.floor(100 * near.unusual)} % of real pictures` : "";
   }
 
-  function picture(image, label) {
+  function picture(image, asked) {
+    const label = asked.label || asked.model;
     const facts = make("dl", { class: "facts" });
     for (const [name, value] of Object.entries(image.facts)) {
       facts.append(make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, value));
     }
     const caption = make("figcaption", {}, make("span", { class: "mark" }, "synthetic"), " ");
     if (image.seen) {
-      const same = image.seen.label === label;
+      const same = image.seen.label === asked.label;
       caption.append(make("span", { class: same ? false : "other" },
         `seen as ${image.seen.label}, ${percent(image.seen.probability)}`));
     }
     if (image.near) caption.append(nearest(image.near, image.near.url, remark(image.near)));
     const save = make("a", { href: image.url, download: `synthetic-${label}-${image.index}.png` }, "Save the picture");
     caption.append(make("details", {}, make("summary", {}, "Where from"), facts, save));
-    const alt = `Synthetic image ${image.index + 1} of class ${label}`;
+    const alt = `Synthetic image ${image.index + 1} of ${subject(asked)}`;
     return make("li", {}, make("figure", {},
       make("div", { class: "frame" }, make("img", { src: image.url, alt })), caption));
   }
@@ -126,7 +160,9 @@
     find("progress").hidden = !is;
   }
 
-  function words(state) {
+  const subject = (asked) => [asked.label ? `class ${asked.label}` : "", asked.prompt ? `“${asked.prompt}”` : ""].filter(Boolean).join(", ");
+
+  function told(state) {
     if (state.state === "failed") return [state.error.given, state.error.remedy].filter(Boolean).join("\n");
     const count = several(state.done, "image", "images");
     if (state.state === "running") {
@@ -135,9 +171,9 @@
       return `${state.done} of ${state.total}${left}`;
     }
     if (state.state === "cancelled") return `Stopped after ${count}.`;
-    if (!state.done) return `The generator can make no image of class ${state.request.label}. Choose another one.`;
+    if (!state.done) return `The generator can make no image of ${subject(state.request)}. Choose another one.`;
     const fewer = state.done < state.total ? " The generator can make no more of it." : "";
-    return `${count} of class ${state.request.label}, seed ${state.request.seed}.${fewer}`;
+    return `${count} of ${subject(state.request)}, seed ${state.request.seed}.${fewer}`;
   }
 
   // Images come as they are finished; true when all have come, false when the page must ask itself.
@@ -170,10 +206,11 @@
     let shown = 0;
     let last = null;
     const take = (state) => {
-      find("images").append(...state.images.map((image) => picture(image, asked.label)));
+      find("images").append(...state.images.map((image) => picture(image, asked)));
       shown += state.images.length;
       find("progress").value = state.done / state.total;
-      say(find("said"), words(state), state.state === "failed");
+      const notes = state.remarks.map((one) => `Note: ${one}.`);
+      say(find("said"), [told(state), ...notes].join("\n"), state.state === "failed");
       last = state;
     };
     find("images").replaceChildren();
@@ -200,13 +237,22 @@
   }
 
   async function open() {
-    runs = await offerRuns((one) => one.generators.length > 0);
-    if (!runs.length) return;
+    try {
+      models = (await ask("GET", "models")).models;
+      runs = await studies();
+    } catch (error) {
+      find("none").hidden = false;
+      say(find("none"), error.message, true);
+      return;
+    }
+    offer(wanted("model") ? `model:${wanted("model")}` : wanted("run"));
+    find("work").hidden = false;
     showRun();
     showStrength();
     find("run").addEventListener("change", showRun);
     find("generator").addEventListener("change", showGenerator);
     find("origin").addEventListener("change", showOrigin);
+    find("prompt").addEventListener("input", showWords);
     find("strength").addEventListener("input", showStrength);
     takeFiles(find("drop"), find("picture"), ([file]) => {
       if (file) choose({ url: URL.createObjectURL(file), words: file.name, file });
@@ -215,6 +261,33 @@
     find("cancel").addEventListener("click", () => {
       if (drawing) ask("DELETE", `generations/${drawing}`).catch((error) => say(find("said"), error.message, true));
     });
+    await awaitStudies();
+  }
+
+  const studies = async () => (await ask("GET", "runs")).runs.filter((one) => one.generators.length > 0);
+
+  // Studies first; then models that draw without one.
+  function offer(value) {
+    const select = find("run");
+    fill(select, runs.map((one) => [one.id, named(one)]), value);
+    const group = make("optgroup", { label: "Without a study" });
+    for (const one of models) {
+      const option = make("option", { value: valueOf(one) }, one.title);
+      option.selected = valueOf(one) === value;
+      group.append(option);
+    }
+    select.append(group);
+  }
+
+  // The examples may still be on their way; what is chosen meanwhile stays chosen.
+  async function awaitStudies() {
+    while (!runs.length) {
+      find("none").hidden = false;
+      await wait(LOOK_AGAIN);
+      runs = await studies().catch(() => []);
+      if (runs.length) offer(find("run").value);
+    }
+    find("none").hidden = true;
   }
 
   open();

@@ -1,0 +1,136 @@
+"""Text-to-image pipelines that no study knows: those at hand, and opening one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthlift.embedded import EMBEDDED, embedded_model
+from synthlift.errors import InputError, nearest_name
+from synthlift.weights import Shelf
+
+if TYPE_CHECKING:
+    from synthlift.api.kept_generators import Kept
+
+KIND = "text_to_image"
+THING = "picture"
+"""The one class of a model that knows none; no image is said to be of it."""
+PIPELINES = ("pipeline", "pipeline file")
+"""Kinds of weights that draw by themselves."""
+OWN_LICENCE = "Apache-2.0"
+OWN_SETTINGS = {"sampler_steps": 15, "micro_batch": 8}
+"""Of the embedded pipeline: the steps that its figures were measured with, and few images at once,
+so that the first ones are soon there."""
+SIDE = 8
+"""Of the blank image that is learnt nothing of; images are drawn at the pipeline's own size."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A pipeline at hand.
+
+    Attributes:
+        name: what to ask for it by: ``embedded``, or a name on the shelf.
+        title: in words.
+        licence: as it states it; "" = it states none.
+        place: its folder, or its one file.
+    """
+
+    name: str
+    title: str
+    licence: str
+    place: Path
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of a generator that draws with it."""
+        if self.name == EMBEDDED:
+            return {"model": EMBEDDED, **OWN_SETTINGS}
+        return {"model": str(self.place)}
+
+
+def pretrained_models() -> list[Pretrained]:
+    """The embedded pipeline, then those on the user's shelf; no weights are read."""
+    own = embedded_model("text_to_image")
+    title = "digits and shapes by words, comes with Synthlift"
+    found = [
+        Pretrained(entry.name, entry.name, entry.licence, Path(entry.path))
+        for entry in Shelf().entries().values()
+        if entry.kind in PIPELINES and entry.name != EMBEDDED and Path(entry.path).exists()
+    ]
+    return [Pretrained(EMBEDDED, title, OWN_LICENCE, own), *found]
+
+
+def find_pretrained(name: str) -> Pretrained:
+    """One of them.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    known = {one.name: one for one in pretrained_models()}
+    if name not in known:
+        raise InputError(
+            f"no model is called '{name}'{nearest_name(name, known)}",
+            rule=f"text-to-image models at hand: {', '.join(known)}",
+            remedy="name one of them; synthlift models add PATH adds more",
+        )
+    return known[name]
+
+
+def usual_settings(model: Pretrained) -> dict[str, float]:
+    """Guidance and steps that a model draws with unless told otherwise; no weights are read."""
+    from synthlift.generators.pipelines.files import pipeline_files
+    from synthlift.generators.pipelines.suited import suited
+    from synthlift.generators.text_to_image.config import TextToImageConfig
+
+    names = ("guidance_scale", "sampler_steps")
+    usual = {name: TextToImageConfig.model_fields[name].default for name in names}
+    with _named(model):
+        files = pipeline_files(model.settings["model"])
+    own = suited(files.folder, named=files.named)
+    said = {**usual, **({} if own is None else own._asdict()), **model.settings}
+    return {name: float(said[name]) for name in names}
+
+
+def open_pretrained(name: str, *, device: str = "cpu") -> Kept:
+    """Open a model as a generator of pictures at its own size; it wants a prompt with a request.
+
+    Raises:
+        InputError: there is none of that name, or it makes no images from text.
+    """
+    import numpy as np
+
+    from synthlift.api.kept_generators import Kept
+    from synthlift.generators.text_to_image.config import TextToImageConfig
+    from synthlift.generators.text_to_image.generator import TextToImageGenerator
+    from synthlift.types import FitInputs, ImageSet, LockedTest, RunContext
+
+    model = find_pretrained(name)
+    blank = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    one = ImageSet.from_arrays(blank, [0], [THING])
+    nothing = one.ids[:0]
+    inputs = FitInputs(
+        train=one,
+        validation=one,
+        test=LockedTest(ids=nothing, groups=nothing, hashes=nothing),
+    )
+    with _named(model), tempfile.TemporaryDirectory() as folder:
+        config = TextToImageConfig.model_validate(model.settings)
+        run = RunContext(folder=Path(folder), seed=0, device=device)
+        fitted = TextToImageGenerator(config).fit(inputs, run=run).at_own_size()
+    return Kept(name=name, kind=KIND, classes=(THING,), seed=0, fitted=fitted, device=device)
+
+
+@contextmanager
+def _named(model: Pretrained) -> Iterator[None]:
+    """Errors name the model, not where it lies: who asks may be at another machine."""
+    try:
+        yield
+    except InputError as error:
+        said = (error.given, error.rule, error.remedy)
+        given, rule, remedy = (text.replace(str(model.place), model.name) for text in said)
+        raise InputError(given, rule=rule, remedy=remedy) from error

@@ -1,0 +1,75 @@
+"""Models without a study: which are offered, and that nobody is told where they lie."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from synthlift.api.pretrained import open_pretrained
+from synthlift.errors import InputError
+from synthlift.web.inference.loaded import Loaded
+from synthlift.weights import Shelf
+from synthlift.weights import files as weights_files
+from tests.unit.web.conftest import OURS
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shelf with a pipeline, one that lacks its network, a part of one, and one that is gone."""
+    monkeypatch.setenv("SYNTHLIFT_WEIGHTS", str(tmp_path / "shelf"))
+    place = tmp_path / "my secret folder"
+    for name in ("whole", "half-turbo", "gone"):
+        shutil.copytree(tiny_pipeline, place / name)
+        Shelf().add(place / name)
+    (place / "whole" / "README.md").write_text("---\nlicense: mit\n---\n")
+    Shelf().add(place / "whole", name="licensed")
+    Shelf().add(place / "whole" / "vae", name="part")
+    shutil.rmtree(place / "gone")
+    shutil.rmtree(place / "half-turbo" / "unet")
+    return place
+
+
+def test_pipelines_of_the_shelf_are_offered_without_reading_their_weights(
+    client: FlaskClient, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> str:
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr(weights_files, "_hash_file", read)
+    answer = client.get("/api/v1/models")
+    models = {one["name"]: one for one in answer.get_json()["models"]}
+    assert list(models) == ["embedded", "half-turbo", "licensed", "whole"]
+    assert models["licensed"]["licence"] == "mit"
+    assert models["half-turbo"]["defaults"] == {"guidance_scale": 0, "sampler_steps": 4}
+    assert models["whole"]["limits"] == {"guidance_scale": [0, 50], "sampler_steps": [1, 200]}
+    assert str(shelf.parent) not in answer.get_data(as_text=True)
+    wish = {"model": "gone", "prompt": "a crane"}
+    refused = client.post("/api/v1/generations", json=wish, headers=OURS)
+    assert (refused.status_code, str(shelf) in json.dumps(refused.get_json())) == (400, False)
+
+
+def test_a_pipeline_draws_at_its_own_size_and_its_place_is_not_told(shelf: Path) -> None:
+    kept = open_pretrained("licensed")
+    assert (kept.kind, kept.fitted.image_shape) == ("text_to_image", (16, 16, 3))
+    with pytest.raises(InputError, match="half-turbo") as refused:
+        open_pretrained("half-turbo")
+    assert str(shelf) not in str(refused.value)
+
+
+def test_weights_that_lie_beside_a_generator_count_for_its_size(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "facts.json").write_text("{}")
+    (tmp_path / "large.safetensors").write_bytes(bytes(100))
+    kept = Loaded(limit_bytes=110, look_again=0)
+    kept.get(tmp_path / "a", lambda: "a")
+    kept.get(tmp_path / "b", lambda: "b")
+    assert len(kept) == 2
+    kept.get(tmp_path / "large.safetensors", lambda: "single file")
+    assert len(kept) == 3
+    kept.get(tmp_path / "c", lambda: "c", beside=[tmp_path / "large.safetensors"])
+    assert len(kept) == 1, "two such models are more than may be kept"
