@@ -286,15 +286,6 @@ class Varies(Protocol):
         ...
 
 
-@runtime_checkable
-class Remarks(Protocol):
-    """A fitted generator that knows what of a request it cannot heed, such as words too many."""
-
-    def remarks(self, params: Mapping[str, Any]) -> list[str]:
-        """What of a request's ``params`` has no effect, in words; nothing is sampled."""
-        ...
-
-
 class Generator(ABC):
     """A recipe that can be fitted. Built by its Config: ``config.build()`` or the descriptor."""
 

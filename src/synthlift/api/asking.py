@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from synthlift.errors import InputError
+from synthlift.generators.prompts import Remarks
 from synthlift.registry import available
-from synthlift.types import Remarks
 
 if TYPE_CHECKING:
     from synthlift.api.kept_generators import Kept

@@ -21,6 +21,10 @@ THING = "picture"
 """The one class of a model that knows none; no image is said to be of it."""
 PIPELINES = ("pipeline", "pipeline file")
 """Kinds of weights that draw by themselves."""
+OWN_WORDS = (
+    "It knows the digits from zero to nine, circle, square, triangle, star, cross and heart: in a "
+    "colour, thin or thick, leaning left or right, on a black, white, grey or navy background."
+)
 OWN_LICENCE = "Apache-2.0"
 OWN_SETTINGS = {"sampler_steps": 15, "micro_batch": 8}
 """Of the embedded pipeline: the steps that its figures were measured with, and few images at once,
@@ -36,12 +40,14 @@ class Pretrained:
     Attributes:
         name: what to ask for it by: ``embedded``, or a name on the shelf.
         title: in words.
+        about: what it can draw, a sentence; "" = nobody says.
         licence: as it states it; "" = it states none.
         place: its folder, or its one file.
     """
 
     name: str
     title: str
+    about: str
     licence: str
     place: Path
 
@@ -58,11 +64,11 @@ def pretrained_models() -> list[Pretrained]:
     own = embedded_model("text_to_image")
     title = "digits and shapes by words, comes with Synthlift"
     found = [
-        Pretrained(entry.name, entry.name, entry.licence, Path(entry.path))
+        Pretrained(entry.name, entry.name, "", entry.licence, Path(entry.path))
         for entry in Shelf().entries().values()
         if entry.kind in PIPELINES and entry.name != EMBEDDED and Path(entry.path).exists()
     ]
-    return [Pretrained(EMBEDDED, title, OWN_LICENCE, own), *found]
+    return [Pretrained(EMBEDDED, title, OWN_WORDS, OWN_LICENCE, own), *found]
 
 
 def find_pretrained(name: str) -> Pretrained:

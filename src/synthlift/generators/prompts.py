@@ -1,14 +1,24 @@
-"""Prompts from a template over the class and attributes."""
+"""Prompts: templates over the class and attributes, and who tells what of one is not read."""
 
 from __future__ import annotations
 
 import re
 import string
 from collections.abc import Collection, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from synthlift.errors import InputError, nearest_name
 
 LABEL = "label"
+
+
+@runtime_checkable
+class Remarks(Protocol):
+    """A fitted generator that knows what of a request it cannot heed, such as words too many."""
+
+    def remarks(self, params: Mapping[str, Any]) -> list[str]:
+        """What of a request's ``params`` has no effect, in words; nothing is sampled."""
+        ...
 
 
 def placeholders(template: str) -> tuple[str, ...]:

@@ -85,12 +85,14 @@ class RunList(BaseModel):
 class PretrainedFacts(BaseModel):
     """A text-to-image model that no study knows: it draws what a prompt says.
 
-    ``name`` is what to ask for it by, ``licence`` as it states it, "" where it states none;
-    ``defaults`` and ``limits`` are as those of a generator.
+    ``name`` is what to ask for it by, ``about`` says what it can draw, "" where nobody does,
+    ``licence`` is as it states it, "" where it states none; ``defaults`` and ``limits`` are as
+    those of a generator.
     """
 
     name: str
     title: str
+    about: str
     licence: str
     defaults: dict[str, float]
     limits: dict[str, tuple[float, float]]

@@ -163,7 +163,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         return other
 
     def remarks(self, params: Mapping[str, Any]) -> list[str]:
-        """See :class:`~synthlift.types.Remarks`: words that the text encoders do not read."""
+        """See :class:`~synthlift.generators.prompts.Remarks`."""
         return remarks_on(self._config, params)
 
     @property

@@ -26,6 +26,7 @@ def _models() -> Iterator[PretrainedFacts]:
         yield PretrainedFacts(
             name=one.name,
             title=one.title,
+            about=one.about,
             licence=one.licence,
             defaults=usual,
             limits=within(limits_of(KIND)),

@@ -251,6 +251,7 @@ def serve(requests: BinaryIO, events: TextIO, *, device: str) -> None:
 def main() -> None:
     """The entry point; what libraries print must not mix with the events."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ["DIFFUSERS_VERBOSITY"] = "error"  # its warnings repeat what was asked for
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     serve(sys.stdin.buffer, events, device=sys.argv[1] if len(sys.argv) > 1 else "cpu")

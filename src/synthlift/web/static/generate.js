@@ -85,8 +85,8 @@
     find("prompt").placeholder = model() ? EXAMPLES[model().name] || EXAMPLE : "";
     const attributes = Object.keys(generator().attributes);
     const said = attributes.length ? ` They take the place of ${attributes.join(" and ")}, too.` : "";
-    const licence = model() && model().licence ? ` Licence of the model: ${model().licence}.` : "";
-    find("prompt-help").textContent = model() ? `What the pictures show.${licence}`
+    const licence = model() && model().licence ? `Licence of the model: ${model().licence}.` : "";
+    find("prompt-help").textContent = model() ? ["What the pictures show.", model().about, licence].filter(Boolean).join(" ")
       : `Empty: the study’s own words for the class. The class stays what the pictures are judged as.${said}`;
     for (const select of find("attributes").querySelectorAll("select")) select.disabled = takes && words("prompt") !== null;
   }
