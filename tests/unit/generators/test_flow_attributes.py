@@ -91,13 +91,17 @@ def test_images_are_carried_before_they_are_encoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["coloured", "inverted", "rotated"])
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    # As many as usual, 1,340, are too few for turned digits, seen so or not: 74 and 78 % are right.
+    [("coloured", "auto"), ("inverted", "auto"), ("rotated", 2700)],
+)
 def test_latents_of_digits_are_drawn_with_attributes_that_they_were_never_seen_with(
-    kind: str, tmp_path: Path
+    kind: str, steps: int | str, tmp_path: Path
 ) -> None:
     weights = write_pair(tmp_path / "weights", pooling_weights())
     train = large(without_cells(kind))
-    fitted = fit(train, tmp_path, autoencoder=str(weights), width=32)
+    fitted = fit(train, tmp_path, autoencoder=str(weights), width=32, steps=steps)
     attribute, digit = recognised(kind, fitted, each=12)
     assert attribute >= 0.8, (attribute, digit)
     assert digit >= 0.8, (attribute, digit)
