@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -75,6 +76,71 @@ def tiny_open_clip(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: value.contiguous() for name, value in model.state_dict().items()},
+        folder / "open_clip_model.safetensors",
+    )
+    said = {"model_cfg": settings, "preprocess_cfg": {"mean": [0.4] * 3, "std": [0.2] * 3}}
+    (folder / "open_clip_config.json").write_text(json.dumps(said))
+    return folder
+
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS += [mark + chr(code) for mark in ("", "##") for code in range(ord("a"), ord("z") + 1)]
+"""Of a tokenizer of BERT that knows letters only."""
+BERT: dict[str, Any] = {
+    "vocab_size": len(WORDS),
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 40,
+    "initializer_range": 0.5,  # Else all texts are much the same to it.
+}
+
+
+def tiny_open_clip_with_bert(
+    folder: Path,
+    *,
+    seed: int = 0,
+    side: int = 16,
+    tower: Any = None,
+    pooler: str = "cls_last_hidden_state_pooler",
+) -> Path:
+    """A model of open_clip whose text tower is transformers' BERT, as BiomedCLIP's is.
+
+    The image tower is timm's. What describes the text tower lies in the same folder; the name on
+    the Hub that its settings have is nobody's. ``tower`` may configure another text tower.
+    """
+    import open_clip
+    from safetensors.torch import save_file
+    from transformers import BertConfig, BertTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    (tower or BertConfig(**BERT)).save_pretrained(folder)
+    settings: dict[str, Any] = {
+        "embed_dim": 8,
+        "vision_cfg": {
+            "timm_model_name": "test_vit",
+            "timm_model_pretrained": False,
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "image_size": side,
+        },
+        "text_cfg": {
+            "hf_model_name": "nobody/nothing",
+            "hf_tokenizer_name": "nobody/nothing",
+            "hf_proj_type": "mlp",
+            "hf_pooler_type": pooler,
+            "context_length": 32,
+        },
+    }
+    there = {"hf_model_name": str(folder), "hf_model_pretrained": False}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = open_clip.CustomTextCLIP(**{**settings, "text_cfg": settings["text_cfg"] | there})
+    save_file(
+        {name: value.clone() for name, value in model.state_dict().items()},
         folder / "open_clip_model.safetensors",
     )
     said = {"model_cfg": settings, "preprocess_cfg": {"mean": [0.4] * 3, "std": [0.2] * 3}}

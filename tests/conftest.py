@@ -75,13 +75,14 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """CLIP checkpoints with random weights in all formats that are read, by library."""
-    from tests.clips import tiny_clip, tiny_open_clip, tiny_siglip
+    from tests.clips import tiny_clip, tiny_open_clip, tiny_open_clip_with_bert, tiny_siglip
 
     folder = tmp_path_factory.mktemp("clips")
     return {
         "transformers": tiny_clip(folder / "transformers"),
         "siglip": tiny_siglip(folder / "siglip"),
         "open_clip": tiny_open_clip(folder / "open_clip"),
+        "open_clip_bert": tiny_open_clip_with_bert(folder / "open_clip_bert"),
     }
 
 

@@ -18,6 +18,7 @@ CONFIGS: dict[str, list[dict[str, object]]] = {
         {"model": "transformers", "tuning": "lora"},
         {"model": "transformers", "tuning": "full"},
         {"model": "open_clip", "tuning": "lora"},
+        {"model": "open_clip_bert", "tuning": "lora"},
     ],
 }
 CASES = [(kind, settings) for kind, several in CONFIGS.items() for settings in several]

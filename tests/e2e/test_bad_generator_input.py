@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,47 @@ def test_a_class_and_an_attribute_that_were_not_learnt(
     asked = generate(study, "--attribute", "tnoe=dark", home=home, out=out)
     refused(asked, "attribute 'tnoe'", "data.attributes")
     assert not out.exists()
+
+
+def table_of(folder: Path) -> Path:
+    """A table of the images below a folder: each one's tone, and a number of its own."""
+    rows = [
+        f"{path.relative_to(folder)},{'dark' if number % 2 else 'light'},{number}"
+        for number, path in enumerate(sorted(folder.glob("*/*.png")))
+    ]
+    table = folder.parent / "theirs.csv"
+    table.write_text("\n".join(["path,tone,number", *rows]))
+    return table
+
+
+def test_what_a_pool_cannot_be_asked_for_is_said_of_the_pool(
+    place: Path, home: Path, tmp_path: Path
+) -> None:
+    out, said = tmp_path / "out", "the images of the pool of generator 'pool' cannot be asked for"
+    plain = generate(study_with("pool", place), "--attribute", "tone=dark", home=home, out=out)
+    told = "under generator 'pool': metadata: TABLE.csv, attributes: [tone]"
+    refused(plain, f"{said} by tone", "is a folder without a table", told)
+    study = study_with("pool", place, metadata=str(table_of(place / "theirs")))
+    for name, why in (("tnoe", "tone"), ("number", "450 values for 450 images")):
+        asked = generate(study, "--attribute", f"{name}=1", home=home, out=out)
+        refused(asked, f"{said} by {name}", why, f"'pool': attributes: [{name}]")
+    absent = generate(study, "--attribute", "tone=dim", home=home, out=out)
+    refused(absent, "wants tone = 'dim'", "dark, light")
+    assert not out.exists()
+
+
+def test_a_pool_is_asked_for_by_a_column_that_the_study_does_not_name(
+    place: Path, home: Path, tmp_path: Path
+) -> None:
+    table, out = table_of(place / "theirs"), tmp_path / "out"
+    study = study_with("pool", place, metadata=str(table))
+    made = generate(study, "--attribute", "tone=dark", home=home, out=out)
+    assert made.exit_code == 0, made.output
+    tones = dict(line.split(",")[:2] for line in table.read_text().splitlines())
+    with (out / "provenance.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 6
+    assert {tones[row["made_from"]] for row in rows} == {"dark"}
 
 
 @pytest.mark.parametrize(

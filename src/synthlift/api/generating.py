@@ -336,10 +336,13 @@ def _fit(
             layout=layout,
         )
         component = conditioned(component, (), names=study.data.names)
-        open_beside(session, prepared)
         if attributes:
             learns = {**component.model_dump(), "attributes": list(attributes)}
             component = Component.model_validate(learns)
+        # A pool is read with the columns that its images are asked for by.
+        named = {one.title: one for one in study.generators} | {component.title: component}
+        session.study = study.model_copy(update={"generators": tuple(named.values())})
+        open_beside(session, prepared)
         request = fit_request(session, component, layout.units[0], prepared.data)
         (fitted,) = session.ask([request])
     facts = {

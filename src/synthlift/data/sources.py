@@ -126,9 +126,9 @@ def _refuse_columns(where: Where) -> None:
     for key, name in {**named, "attributes": next(iter(where.attributes), None)}.items():
         if name is not None:
             raise InputError(
-                f"data.{key} names the column '{name}', but '{where.source}' is a folder without "
+                f"'{key}' names the column '{name}', but '{where.source}' is a folder without "
                 "a table",
-                rule=f"'{key}' names a column of the table that data.metadata gives",
+                rule=f"'{key}' names a column of the table that 'metadata' gives",
                 remedy=f"name the table (`--metadata table.csv`), or remove data.{key}",
             )
 

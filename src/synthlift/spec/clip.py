@@ -22,10 +22,14 @@ class Clip(Section):
     Attributes:
         model: folder, or ``.safetensors`` file in it, as transformers or open_clip keep it; a name
             on the shelf, ``hf:OWNER/NAME``, or ``embedded`` for the small one of the package.
+        text_model: folder with ``config.json`` and tokenizer of the text tower, where that is a
+            model of transformers within one of open_clip, as BiomedCLIP's is, and they do not lie
+            in the checkpoint's folder; or as for ``model``.
         templates: texts with ``{label}``; the embeddings of all are averaged for a class.
     """
 
     model: str = Field(min_length=1)
+    text_model: str = ""
     templates: Annotated[
         tuple[str, ...],
         Field(min_length=1),

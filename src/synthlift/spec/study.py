@@ -207,6 +207,8 @@ class Study(Section):
         if self.classifier.kind != CLIP:
             return self
         shared = {} if self.clip is None else self.clip.model_dump(mode="json")
+        if "model" in self.classifier.settings():
+            shared.pop("text_model", None)  # It belongs to the checkpoint that it is named beside.
         if self.data.names:
             shared["names"] = self.data.names
         # Frozen: the only field that others decide is set once, here.

@@ -215,8 +215,14 @@ def _open_pool(
 ) -> Source:
     from synthlift.data.sources import open_source
 
-    source = open_source(pool_of(pool, base=session.base), strict=False)
-    named = f"the pool of generator '{component.title}'"
+    where, named = pool_of(pool, base=session.base), f"the pool of generator '{component.title}'"
+    try:
+        source = open_source(where, strict=False)
+    except InputError as error:
+        if not pool.attributes:
+            raise
+        open_source(replace(where, attributes=()), strict=False)  # Else they are not the reason.
+        raise _not_asked_for(component, pool, error) from None
     require_known(source, classes, name=named)
     if not source.items:
         raise InputError(
@@ -225,6 +231,20 @@ def _open_pool(
             remedy="map its classes to the study's under 'classes:', or give another folder",
         )
     return source
+
+
+def _not_asked_for(component: Component, pool: Pool, error: InputError) -> InputError:
+    """What to say of a pool that can be read, but not with its attributes."""
+    columns = ", ".join(pool.attributes)
+    table = "" if pool.metadata else "metadata: TABLE.csv, "
+    return InputError(
+        f"the images of the pool of generator '{component.title}' cannot be asked for by "
+        f"{columns}: {error.given}",
+        rule=f"the table of '{pool.source}' has a column for each attribute that they are asked "
+        "for by, with a few values",
+        remedy=f"leave {columns} out; or have the table say it, under generator "
+        f"'{component.title}': {table}attributes: [{columns}]",
+    )
 
 
 def _compared(session: Session, prepared: Prepared, source: Source) -> Images:

@@ -76,6 +76,8 @@ class Task:
         inside: whether choices are made in folds of the training sets (``crossing``).
         filter_trials: models of one replicate and generator that only compare filter strengths.
         selected_share: what selectors keep of what filters kept, in (0, 1].
+        at_once: workers that may compute with a generator at a time, by its name, where the
+            device's memory bounds them (``device_memory``); all of them with any other.
     """
 
     sizes: tuple[int, ...]
@@ -92,6 +94,7 @@ class Task:
     inside: Inside = "no"
     filter_trials: int = 0
     selected_share: float = 1.0
+    at_once: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,11 @@ def scaled(arm: Arm, share: float) -> Arm:
 
 
 def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
-    """Expected wall time of an option on ``task.workers`` one-thread processes."""
+    """Expected wall time of an option on ``task.workers`` one-thread processes.
+
+    Work of generators that fewer workers may hold is not taken to run beside that of others, though
+    it may: the time is an upper bound there.
+    """
     arms = [scaled(a, option.multiple_share) for a in task.arms if a.name in option.arms]
     used = dict.fromkeys(arm.generator for arm in arms if arm.generator and arm.uses_synthetic)
     fits = option.replicates if task.design == "cross_validated" else option.fits
@@ -148,34 +155,36 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     steps = speeds.training_steps * option.training_share
     model = steps * speeds.classifier_step + MODEL_SECONDS
     scorer = model if used else 0
-    training = sampling = pooled = pooled_inside = 0.0
+    parallel = task.workers * PARALLEL
     sets = _training_sets(task, option)
+    # Wall time of all fits with their pools, and of those of one training set where choices are
+    # made inside it, on two thirds of its images.
+    fitted, third = -(-fits // task.workers) * scorer / PARALLEL, scorer / parallel
     for name in used:
         speed = speeds.generators.get(name, GeneratorSpeed())
+        workers = task.at_once.get(name, task.workers)
         if speed.one_pool != "no":
-            pool = _images_of(task, arms, name) * speed.sampled_image * 1.1
-            pooled += pool if speed.one_pool == "study" else sets * pool
-            pooled_inside += 0.0 if speed.one_pool == "study" else pool * 2 / 3
+            pool = _images_of(task, arms, name) * speed.sampled_image * 1.1 / (workers * PARALLEL)
+            fitted += pool if speed.one_pool == "study" else sets * pool
+            third += 0.0 if speed.one_pool == "study" else pool * 2 / 3
             continue
-        training += speed.steps * option.generator_share * speed.step * 1.05 + FIT_SECONDS
+        training = speed.steps * option.generator_share * speed.step * 1.05 + FIT_SECONDS
         images = speed.monitored_images + _images_of(task, arms, name)
-        sampling += images * speed.sampled_image * 1.1
-    fit = training + sampling + scorer
-    parallel = task.workers * PARALLEL
-    fit_rounds = -(-fits // task.workers) * task.workers
+        sampling = images * speed.sampled_image * 1.1
+        fitted += -(-fits // workers) * (training + sampling) / PARALLEL
+        third += (training + sampling * 2 / 3) / (workers * PARALLEL)
     trials = task.filter_trials * len(used)
     models = option.replicates * len(arms) + _tuning_models(task, option)
     models += trials * _compared_on(task, option) * task.selects
     if any(arm.target.by is not None for arm in arms):
         models += CHOOSING_FOLDS * sets
-    seconds = START_SECONDS + (fit_rounds * fit + pooled + models * model) / parallel
+    seconds = START_SECONDS + fitted + models * model / parallel
     if not option.chooses_inside:
         return seconds
     # The study up to its choices, on two thirds of every training set, three times.
     inside = CHOOSING_FOLDS * sets
-    third = fit - sampling / 3 + pooled_inside if used else 0.0
     compared = len(arms) + STRENGTHS_COMPARED - 1 + trials
-    return seconds + inside * (third + compared * model) / parallel
+    return seconds + inside * (third + compared * model / parallel)
 
 
 def _images_of(task: Task, arms: Sequence[Arm], generator: str) -> int:

@@ -14,6 +14,7 @@ from synthlift.study.budget import best_option, fits_well, parse_budget
 from synthlift.study.census import aimed_at, conditioned, expected_cells, require_reachable
 from synthlift.study.choices import SELECTABLE_GROUPS, is_unbalanced
 from synthlift.study.components import resolve_component
+from synthlift.study.device_memory import share_device
 from synthlift.study.expecting import Inside, Option, Speeds, Task, scaled
 from synthlift.study.filtering import automatic, curation_of, least_share
 from synthlift.study.layout import Layout, make_layout, with_room
@@ -223,6 +224,9 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
         inside=_inside(session, validated),
         filter_trials=sum(len(tried) - 1 for tried in automatic(study.curation).values()),
         selected_share=least_share(study.curation),
+        at_once={
+            one.title: share_device(session) for one in study.generators if session.holds(one.title)
+        },
     )
 
 

@@ -163,6 +163,30 @@ def test_every_generator_that_arms_use_takes_its_own_time_and_steps() -> None:
     }
 
 
+def test_a_generator_that_few_workers_may_hold_takes_longer() -> None:
+    """Of four workers, as many hold it as the memory takes; the others train models meanwhile."""
+
+    def needed(reach: OnePool, *, inside: bool = False, **changes: object) -> float:
+        whole = task(sizes=(32,), unbalanced=False, selects=False, **changes)
+        large = GeneratorSpeed(0.1, 0.5, 2000, one_pool=reach)
+        option = Option(32, tuple(arm.name for arm in ARMS), 10, 6, 1.0, 1.0, chooses_inside=inside)
+        plain, without = (
+            expected_seconds(whole, option, Speeds(0.03, 1500, {"flow": speed}))
+            for speed in (large, GeneratorSpeed(one_pool=reach))
+        )
+        return plain - without
+
+    for inside in (False, True):
+        for reach in ("no", "study"):
+            freely = needed(reach, inside=inside, workers=4)
+            assert needed(reach, inside=inside, workers=4, at_once={"flow": 4}) == freely
+            assert needed(reach, inside=inside, workers=4, at_once={"other": 1}) == freely
+            for few in (1, 2):
+                bounded = needed(reach, inside=inside, workers=4, at_once={"flow": few})
+                assert bounded == pytest.approx(needed(reach, inside=inside, workers=few))
+                assert bounded > 1.4 * freely
+
+
 def test_options_survive_json() -> None:
     option, _, _ = best_option(task(), SPEEDS, budget=3600)
     assert Option.from_json({**option.as_json(), "seconds": 3.0}) == option

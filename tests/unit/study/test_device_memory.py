@@ -21,6 +21,10 @@ from synthlift.spec.study import Component
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.study.device_memory import CONTEXT, GIB, device_bytes, holds, workers_that_fit
 from synthlift.study.executors.local import HOLDS, LocalExecutor
+from synthlift.study.ledger import Ledger
+from synthlift.study.planning import describe_task
+from synthlift.study.preparation import decide_design, open_data
+from synthlift.study.session import Session
 from tests.e2e.tiny import draw_folder, home_of, run, study_of
 from tests.pipelines import tiny_controlnet
 
@@ -101,6 +105,27 @@ def test_large_models_have_processes_of_their_own(tmp_path: Path) -> None:
     assert len(large) == 1
     assert len(small) >= 2
     assert not large & small
+
+
+def test_a_plan_counts_with_the_workers_that_may_hold_a_model(tmp_path: Path) -> None:
+    generators = [{"kind": "large"}, {"kind": "large", "name": "little", "holds": GIB // 2}]
+    study = study_of(
+        draw_folder(tmp_path / "drawn", per_class=24),
+        generators=generators,
+        arms=["real", {"kind": "mixed", "generator": "every", "multiples": [1]}],
+        curation=[],
+        plugins=[str(PLUGIN)],
+    )
+    with home_of(tmp_path / "home") as store, LocalExecutor(Store(store), workers=2) as executor:
+        load_plugin(PLUGIN)
+        session = Session(
+            study=study, store=executor.store, executor=executor, ledger=Ledger(), base=tmp_path
+        )
+        opened = open_data(session)
+        task = describe_task(session, opened, decide_design(session, opened), 2)
+        assert task.at_once == {"large": 1}
+        (taken,) = (one for one in session.store.decisions(session.key) if "large_models" in one)
+        assert taken == f"large_models/cpu-{device_bytes('cpu') // GIB}GiB-2"
 
 
 def test_a_study_decides_how_many_workers_hold_its_models(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from synthlift.vision.prediction import (
 
 CLASSES = ("ant", "bee", "sea_horse")
 TASK = ImageTask((16, 16, 3), 3, (0.5,) * 3, (0.2,) * 3, names=CLASSES)
-LIBRARIES = ("transformers", "siglip", "open_clip")
+LIBRARIES = ("transformers", "siglip", "open_clip", "open_clip_bert")
 
 
 def pixels(count: int = 6, side: int = 16) -> UInt8:
@@ -68,12 +69,22 @@ def theirs(library: str, folder: Path, images: UInt8, texts: list[str]) -> Float
         else:
             import open_clip
 
+            if library == "open_clip_bert":
+                folder = naming(folder, tower=folder)
             model = open_clip.create_model(f"local-dir:{folder}").eval()
             tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
             written = normalize(model.encode_text(tokenizer(texts)))
             logits = model.logit_scale.exp() * normalize(model.encode_image(inputs)) @ written.T
     wanted: Float32 = logits.numpy()
     return wanted
+
+
+def naming(folder: Path, *, tower: Path) -> Path:
+    """A copy of a checkpoint that says where the text tower's settings lie, as open_clip wants."""
+    copied = shutil.copytree(folder, Path(tempfile.mkdtemp()) / "copy")
+    file = copied / "open_clip_config.json"
+    file.write_text(file.read_text().replace("nobody/nothing", str(tower)))
+    return copied
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -128,7 +139,7 @@ def test_images_of_another_size_or_in_grey_are_brought_to_the_checkpoint(
 def test_a_saved_classifier_opens_where_the_checkpoint_is_gone(
     tmp_path: Path, tiny_clips: dict[str, Path]
 ) -> None:
-    for library, tuning in (("transformers", "lora"), ("siglip", "lora"), ("open_clip", "full")):
+    for library, tuning in zip(LIBRARIES, ("lora", "lora", "full", "lora"), strict=True):
         place = shutil.copytree(tiny_clips[library], tmp_path / library)
         config = ClipConfig.model_validate({"model": str(place), "tuning": tuning})
         made = build_network(CLIP, config, task=TASK, seed=1).eval()
@@ -255,9 +266,15 @@ def test_a_classifier_without_checkpoint_is_refused() -> None:
         ClipConfig.model_validate({})
 
 
-def test_texts_that_are_too_long_are_refused(tiny_clips: dict[str, Path]) -> None:
-    with pytest.raises(InputError, match=r"has \d+ tokens"):
-        network(tiny_clips["transformers"], names={"ant": "a really large ant " * 3})
+@pytest.mark.parametrize("library", ["transformers", "open_clip", "open_clip_bert"])
+def test_texts_that_are_too_long_are_refused(library: str, tiny_clips: dict[str, Path]) -> None:
+    # A token a letter, but for the vocabulary that open_clip brings along.
+    words = {"open_clip": 30}.get(library, 10)
+    fitting = network(tiny_clips[library], templates="{label}", names={"ant": "aa " * words})
+    assert fitting.head.state_dict()["weight"].isfinite().all()
+    with pytest.raises(InputError, match=r"has \d+ tokens") as refused:
+        network(tiny_clips[library], names={"ant": "a really large ant " * 10})
+    assert "reads 32" in refused.value.rule
 
 
 @pytest.mark.parametrize(

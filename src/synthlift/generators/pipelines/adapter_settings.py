@@ -28,11 +28,14 @@ class LoraFile(_Frozen):
         path: file of safetensors in a format that diffusers reads for this pipeline, or a folder
             with one; or a name from ``synthlift models list``; or hf:OWNER/NAME, which downloads.
         weight: how strongly it acts; negative = the other way.
+        partial: draw with it also where a part of it changes nothing in this pipeline, which is
+            refused otherwise; the report then says which part.
         sha256: of the file; filled in, so that keys follow the content.
     """
 
     path: str
     weight: float = Field(default=1.0, ge=-10, le=10)
+    partial: bool = False
     sha256: str = ""
 
     @model_validator(mode="before")

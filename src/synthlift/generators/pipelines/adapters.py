@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
 
 from synthlift.errors import InputError, needing_extra
@@ -27,6 +27,7 @@ from synthlift.generators.pipelines.adapter_settings import (
     vectors_of,
 )
 from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.lora_coverage import coverage
 from synthlift.store.files import write_bytes_atomic
 
 FOLDER = "adapter"
@@ -34,6 +35,8 @@ LORA_FILE = "pytorch_lora_weights.safetensors"
 WORDS_FILE = "learned_embeds.safetensors"
 LEARNT = "learnt"
 DENOISERS = ("unet", "transformer")
+NAMED = 3
+"""Of tensors that change nothing, so many are named."""
 SEVERAL = "Already found a `peft_config`"
 """What peft warns of where there is more than one adapter, which is meant here."""
 
@@ -77,19 +80,23 @@ def parts(pipeline: Any) -> dict[str, nn.Module]:
     return {name: network for name, network in found.items() if isinstance(network, nn.Module)}
 
 
-def add_loras(pipeline: Any, loras: Sequence[LoraFile]) -> None:
+def add_loras(pipeline: Any, loras: Sequence[LoraFile]) -> list[str]:
     """Put existing LoRA files into a pipeline, and let them act.
 
+    Returns:
+        A sentence for each file of which only a part acts, as its settings allow.
+
     Raises:
-        InputError: a file has changed, or does not fit the pipeline.
+        InputError: a file has changed, or does not fit the pipeline, or only partly and is not
+            allowed to.
     """
     weights = given_weights(loras)
-    for lora, name in zip(loras, weights, strict=True):
-        _add_file(pipeline, lora, name)
+    said = [_add_file(pipeline, lora, name) for lora, name in zip(loras, weights, strict=True)]
     activate(pipeline, weights)
+    return [words for words in said if words]
 
 
-def _add_file(pipeline: Any, lora: LoraFile, name: str) -> None:
+def _add_file(pipeline: Any, lora: LoraFile, name: str) -> str:
     path = lora_file(lora.path)
     rule = "a LoRA file belongs to the kind of pipeline that it was trained on"
     remedy = f"give a LoRA for {type(pipeline).__name__}, or leave it out"
@@ -135,6 +142,31 @@ def _add_file(pipeline: Any, lora: LoraFile, name: str) -> None:
         raise InputError(
             f"the LoRA file '{path}' changes no layer of the pipeline", rule=rule, remedy=remedy
         )
+    return _require_whole(pipeline, lora, path=path, name=name)
+
+
+def _require_whole(pipeline: Any, lora: LoraFile, *, path: Path, name: str) -> str:
+    """What is to be said of a file that acts in part; "" = all of it acts.
+
+    Raises:
+        InputError: it was not allowed to.
+    """
+    found = coverage(pipeline, load_file(path), name=name)
+    if not found.idle:
+        return ""
+    few = ", ".join(f"'{one}'" for one in found.idle[:NAMED])
+    said = (
+        f"{len(found.idle)} of the {len(found.tensors)} tensors of the LoRA file '{path}' change "
+        f"nothing in this {type(pipeline).__name__}, such as {few}"
+    )
+    if lora.partial:
+        return f"{said}: it may draw otherwise than it was trained to"
+    raise InputError(
+        said,
+        rule="a LoRA file draws what it was trained to draw where all of it acts",
+        remedy=f"give a LoRA for this pipeline; or {{path: {lora.path}, partial: true}}, to draw "
+        "with what does act, and the report says so",
+    )
 
 
 def tuned_layers(pipeline: Any) -> Iterator[Any]:

@@ -10,8 +10,10 @@ from typing import Any
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.adapter_settings import learnt_words
+from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import pipeline_files
+from synthlift.generators.pipelines.opening import open_pipeline
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
@@ -51,12 +53,15 @@ def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, An
 def warned(
     facts: dict[str, Any], config: PipelineConfig, prompts: Iterable[tuple[str, str]]
 ) -> dict[str, Any]:
-    """The facts with warnings about words of two meanings and words that are not read.
+    """The facts with warnings about words, and about LoRA files of which a part changes nothing.
 
     Args:
         facts: of :func:`noted`.
         config: the settings.
         prompts: class and prompt of whatever may be asked for.
+
+    Raises:
+        InputError: a LoRA file that may act in part does not fit at all.
     """
     words, vocabulary = facts.get("words", {}), Vocabulary.from_json(facts)
     wording = wording_of(config, seed=facts["seed"], words=words)
@@ -64,6 +69,7 @@ def warned(
         *_ambiguities(wording, vocabulary),
         *_too_long(config, prompts, words),
         *_nothing_avoided(config),
+        *_partly_acting(config),
     ]
     return {**facts, **({"warnings": found} if found else {})}
 
@@ -142,6 +148,13 @@ def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
             "negative prompts have no effect on this pipeline: its network is told how strictly it "
             "is to follow the prompt, and of nothing else"
         )
+
+
+def _partly_acting(config: PipelineConfig) -> list[str]:
+    """A warning for each LoRA file that may act in part, and does; opens the pipeline for it."""
+    if not any(lora.partial for lora in config.loras):
+        return []
+    return add_loras(open_pipeline(config, task="text_to_image"), config.loras)
 
 
 def _too_long(

@@ -36,6 +36,9 @@ class ClipCheckpoint(ComponentConfig):
         model: folder, or ``.safetensors`` file in it, of a checkpoint of transformers or open_clip;
             a name on the shelf, ``hf:OWNER/NAME``, or ``embedded`` for the small one that comes
             with the package. By default that under ``clip``.
+        text_model: folder with ``config.json`` and tokenizer of the text tower, where that is a
+            model of transformers within one of open_clip and they do not lie in its folder. By
+            default that under ``clip``.
         model_sha256: of its files; filled in, so that keys follow the content.
         architecture: of its image tower; filled in, so that a saved classifier opens without it.
         templates: texts with ``{label}``; the embeddings of all are averaged. By default those
@@ -44,6 +47,7 @@ class ClipCheckpoint(ComponentConfig):
     """
 
     model: str = ""
+    text_model: str = ""
     model_sha256: str = ""
     architecture: dict[str, Any] = Field(default_factory=dict)
     templates: Templates = TEMPLATES
@@ -57,8 +61,9 @@ class ClipCheckpoint(ComponentConfig):
         if not value.get("model"):
             raise ValueError("no CLIP checkpoint is named; write clip: PATH in the study file")
         path = clip_place(value["model"])
-        found = {"model_sha256": hash_clip(path), "architecture": read_architecture(path)}
-        return {**value, **found}
+        architecture = read_architecture(path)
+        digest = hash_clip(path, text_model=value.get("text_model") or "")
+        return {**value, "model_sha256": digest, "architecture": architecture}
 
     @field_validator("templates")
     @classmethod

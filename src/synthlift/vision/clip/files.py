@@ -35,6 +35,9 @@ _NAMES: dict[Library, tuple[str, ...]] = {
 }
 _TYPES: dict[str, Library] = {"clip": "transformers", "siglip": "siglip"}
 """By the type of model that transformers' configuration names."""
+TEXT_TYPES = ("bert", "roberta", "xlm-roberta", "mt5", "m2m_100")
+"""Types of transformers that open_clip takes for a text tower."""
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -64,6 +67,19 @@ class ClipFiles:
     weights: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class TextTower:
+    """Where that lies which describes a text tower of transformers.
+
+    Attributes:
+        settings: folder with its configuration.
+        tokenizer: folder with the files of its tokenizer.
+    """
+
+    settings: Path
+    tokenizer: Path
+
+
 def clip_place(model: str) -> Path:
     """The folder or file that a study's ``model`` stands for."""
     return embedded_model("clip") if model == EMBEDDED else locate(model)
@@ -89,14 +105,73 @@ def find_clip(path: Path) -> ClipFiles:
     raise _refusal(path, "has no weights as safetensors", "download them, too")
 
 
-def hash_clip(path: Path) -> str:
+def text_tower(found: ClipFiles, text_model: str) -> TextTower | None:
+    """What describes a text tower that is transformers' own.
+
+    open_clip names such a tower by its place on the Hub, and keeps its weights alone. Its settings
+    are looked for where the user says, where the checkpoint names a folder, and in the
+    checkpoint's; its tokenizer beside them, else in the checkpoint's.
+
+    Args:
+        found: the checkpoint.
+        text_model: what the user says, as for ``model``; "" = nothing.
+
+    Returns:
+        None where the text tower needs nothing besides.
+
+    Raises:
+        InputError: the settings or the tokenizer are not there, are those of another kind of model,
+            or are named where none is needed.
+    """
+    said = _read(found.folder / CONFIGS[found.library]) if found.library == "open_clip" else {}
+    name = said.get("model_cfg", {}).get("text_cfg", {}).get("hf_model_name")
+    if not name:
+        if text_model:
+            raise InputError(
+                f"'text_model' beside the CLIP checkpoint '{found.folder}'",
+                rule="'text_model' is for checkpoints of open_clip whose text tower is a model of "
+                "transformers; this one has a text tower of its own",
+                remedy="remove 'text_model'",
+            )
+        return None
+    named = found.folder / name
+    place = locate(text_model) if text_model else named if named.is_dir() else found.folder
+    plain = place / CONFIGS["transformers"]
+    kind = _read(plain).get("model_type") if plain.is_file() else None
+    if kind not in TEXT_TYPES:
+        what = f"a model of type '{kind}'" if kind else f"no {plain.name} of it"
+        raise _no_text_tower(found, name, f"'{place}' holds {what}")
+    for folder in (place, found.folder):
+        if any(True for pattern in _TOKENIZERS for _ in folder.glob(pattern)):
+            return TextTower(place, folder)
+    raise _no_text_tower(found, name, f"'{place}' holds no tokenizer")
+
+
+def _no_text_tower(found: ClipFiles, name: str, lacking: str) -> InputError:
+    return InputError(
+        f"the CLIP checkpoint '{found.folder}' has the text tower '{name}', and {lacking}",
+        rule=f"a text tower of transformers has its {CONFIGS['transformers']}, of type "
+        f"{', '.join(TEXT_TYPES)}, and its tokenizer in the checkpoint's folder, or in the one "
+        "that 'text_model' names",
+        remedy=f"download what is missing of {name}, without its weights, into a folder, and name "
+        f"it: clip: {{model: {found.folder}, text_model: FOLDER}}",
+    )
+
+
+def hash_clip(path: Path, *, text_model: str = "") -> str:
     """SHA-256 (hex) over names and contents of a checkpoint's weights, settings and vocabulary.
 
     Raises:
-        InputError: see :func:`find_clip`.
+        InputError: see :func:`find_clip` and :func:`text_tower`.
     """
     found = find_clip(path)
-    beside = [p for p in found.folder.iterdir() if p.suffix in (".json", ".txt", ".model")]
+    tower = text_tower(found, text_model)
+    beside = [
+        file
+        for folder in {found.folder, found.folder if tower is None else tower.settings}
+        for file in folder.iterdir()
+        if file.suffix in (".json", ".txt", ".model")
+    ]
     files = sorted({*found.weights, *beside})
     return _hash(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
 

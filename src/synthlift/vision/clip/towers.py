@@ -16,7 +16,15 @@ from torch.nn.functional import interpolate, normalize
 
 from synthlift.errors import InputError, needing_extra
 from synthlift.vision.clip.config import ClipCheckpoint
-from synthlift.vision.clip.files import CONFIGS, ClipFiles, clip_place, find_clip, hash_clip
+from synthlift.vision.clip.files import (
+    CONFIGS,
+    ClipFiles,
+    TextTower,
+    clip_place,
+    find_clip,
+    hash_clip,
+    text_tower,
+)
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "qkv")
 """Names of the linear layers of an attention that low-rank matrices stand beside."""
@@ -25,6 +33,8 @@ EMBEDDINGS = ("image_embeds", "pooler_output")
 WITHIN = {"transformers": "", "siglip": "vision_model.", "open_clip": "visual."}
 """What the names of an image tower's weights begin with in a checkpoint."""
 TEXT = "text_model."
+SPARE = 8
+"""Tokens beside those of a text: not more than one a byte, and what stands at its ends."""
 PACKED = "in_proj_weight"
 """Queries, keys and values of torch's own attention in one parameter."""
 
@@ -116,7 +126,8 @@ class OpenedClip:
     def __init__(self, checkpoint: ClipCheckpoint) -> None:
         self.path = clip_place(checkpoint.model)
         self.files = find_clip(self.path)
-        if hash_clip(self.path) != checkpoint.model_sha256:
+        self._text = text_tower(self.files, checkpoint.text_model)
+        if hash_clip(self.path, text_model=checkpoint.text_model) != checkpoint.model_sha256:
             raise InputError(
                 f"the CLIP checkpoint '{self.path}' is another one than was planned with",
                 rule=f"its files must hash to {checkpoint.model_sha256}",
@@ -215,18 +226,46 @@ class OpenedClip:
     def _open_clip(self) -> Callable[[str], Tensor]:
         with needing_extra("CLIP", extra="clip"):
             import open_clip
-        settings = _open_clip_settings(self.files)
-        custom = settings.pop("custom_text", False)
+        settings = _open_clip_settings(self.files, self._text)
+        custom = settings.pop("custom_text", False) or self._text is not None
         with torch.random.fork_rng(devices=[]):
             model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**settings).eval()
         self._fill(model, {name: name for name in model.state_dict()})
-        tokenizer = open_clip.get_tokenizer(f"local-dir:{self.files.folder}")
+        tokenizer = self._open_clip_tokenizer(settings["text_cfg"])
 
         def read(text: str) -> Tensor:
+            # It would cut what is too long; of no text, all but the ends is filling.
+            room = len(text.encode()) + SPARE
+            whole, filling = tokenizer([text, ""], context_length=room)
+            told = int((whole != filling[-1]).nonzero().max()) + 1
+            self._require_short(text, whole[None, :told], tokenizer.context_length)
             embedding: Tensor = model.encode_text(tokenizer([text]))
             return embedding
 
         return read
+
+    def _open_clip_tokenizer(self, told: Mapping[str, Any]) -> Any:
+        """The tokenizer that open_clip would take, from files alone."""
+        import open_clip
+
+        if self._text is None:
+            return open_clip.get_tokenizer(f"local-dir:{self.files.folder}")
+        try:
+            return open_clip.tokenizer.HFTokenizer(
+                str(self._text.tokenizer),
+                context_length=told.get(
+                    "context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH
+                ),
+                tokenizer_mode=told.get("tokenizer_mode"),
+                local_files_only=True,
+                **(told.get("tokenizer_kwargs") or {}),
+            )
+        except Exception as error:  # Packages that read tokenizers raise what they please.
+            raise InputError(
+                f"the tokenizer in '{self._text.tokenizer}' cannot be read: {error}",
+                rule="the files are those that transformers saves of a tokenizer",
+                remedy="download them again",
+            ) from None
 
     def _require_short(self, text: str, tokens: Tensor, most: int) -> None:
         if tokens.shape[1] > most:
@@ -279,12 +318,12 @@ def _read_settings(files: ClipFiles) -> dict[str, Any]:
     return settings
 
 
-def _open_clip_settings(files: ClipFiles) -> dict[str, Any]:
+def _open_clip_settings(files: ClipFiles, text: TextTower | None) -> dict[str, Any]:
+    """The model's settings, by which all of its weights come from its file, and all else too."""
     settings: dict[str, Any] = _read_settings(files)["model_cfg"]
-    if "hf_model_name" in settings["text_cfg"]:
-        raise InputError(
-            f"the CLIP checkpoint '{files.folder}' has a text tower of another library",
-            rule="the text tower must be one of open_clip's own",
-            remedy="take a checkpoint with a plain text tower",
-        )
-    return {**settings, "vision_cfg": {**settings["vision_cfg"], "timm_model_pretrained": False}}
+    told = {"hf_model_name": str(text.settings), "hf_model_pretrained": False} if text else {}
+    return {
+        **settings,
+        "vision_cfg": {**settings["vision_cfg"], "timm_model_pretrained": False},
+        "text_cfg": {**settings["text_cfg"], **told},
+    }
