@@ -95,7 +95,7 @@ def usual_settings(model: Pretrained) -> dict[str, float]:
 
     names = ("guidance_scale", "sampler_steps")
     usual = {name: TextToImageConfig.model_fields[name].default for name in names}
-    with _named(model):
+    with naming(model.place, model.name):
         files = pipeline_files(model.settings["model"])
     own = suited(files.folder, named=files.named)
     said = {**usual, **({} if own is None else own._asdict()), **model.settings}
@@ -124,7 +124,7 @@ def open_pretrained(name: str, *, device: str = "cpu") -> Kept:
         validation=one,
         test=LockedTest(ids=nothing, groups=nothing, hashes=nothing),
     )
-    with _named(model), tempfile.TemporaryDirectory() as folder:
+    with naming(model.place, name), tempfile.TemporaryDirectory() as folder:
         config = TextToImageConfig.model_validate(model.settings)
         run = RunContext(folder=Path(folder), seed=0, device=device)
         fitted = TextToImageGenerator(config).fit(inputs, run=run).at_own_size()
@@ -132,11 +132,11 @@ def open_pretrained(name: str, *, device: str = "cpu") -> Kept:
 
 
 @contextmanager
-def _named(model: Pretrained) -> Iterator[None]:
-    """Errors name the model, not where it lies: who asks may be at another machine."""
+def naming(place: Path, name: str) -> Iterator[None]:
+    """Errors say what a model is called, not where it lies: who asks may be at another machine."""
     try:
         yield
     except InputError as error:
         said = (error.given, error.rule, error.remedy)
-        given, rule, remedy = (text.replace(str(model.place), model.name) for text in said)
+        given, rule, remedy = (text.replace(str(place), name) for text in said)
         raise InputError(given, rule=rule, remedy=remedy) from error

@@ -42,14 +42,7 @@ def _of_run(run_id: str, body: GenerateRequest, upload: Path | None) -> dict[str
         )
     run = context().library.get(run_id)
     generator = _generator(run, body)
-    params = params_for(
-        generator.kind,
-        prompt=body.prompt,
-        negative_prompt=body.negative_prompt,
-        guidance=body.guidance,
-        steps=body.steps,
-        attributes=body.attributes,
-    )
+    params = _params(generator.kind, body)
     if body.start is not None and generator.refuses_pictures:
         raise InputError(
             "a picture to start from",
@@ -79,14 +72,18 @@ def _of_model(body: GenerateRequest, upload: Path | None) -> dict[str, Any]:
         )
     assert body.model is not None, "the run is None"
     find_pretrained(body.model)
-    params = params_for(
-        KIND,
+    return {"params": _params(KIND, body), "judge": "", "picture": _picture(body, upload, run=None)}
+
+
+def _params(kind: str, body: GenerateRequest) -> dict[str, str | float]:
+    return params_for(
+        kind,
         prompt=body.prompt,
         negative_prompt=body.negative_prompt,
         guidance=body.guidance,
         steps=body.steps,
+        attributes=body.attributes,
     )
-    return {"params": params, "judge": "", "picture": _picture(body, upload, run=None)}
 
 
 def _picture(

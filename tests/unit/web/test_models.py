@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,6 +14,7 @@ from flask.testing import FlaskClient
 from synthlift.api.pretrained import open_pretrained
 from synthlift.errors import InputError
 from synthlift.web.inference.loaded import Loaded
+from synthlift.web.inference.worker import Worker
 from synthlift.weights import Shelf
 from synthlift.weights import files as weights_files
 from tests.unit.web.conftest import OURS
@@ -58,6 +61,31 @@ def test_a_pipeline_draws_at_its_own_size_and_its_place_is_not_told(shelf: Path)
     with pytest.raises(InputError, match="half-turbo") as refused:
         open_pretrained("half-turbo")
     assert str(shelf) not in str(refused.value)
+
+
+def test_what_fails_while_drawing_is_told_without_the_models_place(
+    shelf: Path, tmp_path: Path
+) -> None:
+    said: list[dict[str, Any]] = []
+    worker = Worker(lambda event: said.append(dict(event)), device="cpu")
+    wish = {"model": "whole", "attributes": {}, "seed": 0, "count": 1, "judge": ""}
+    more = {"params": {"prompt": "a crane", "sampler_steps": 1}, "out": str(tmp_path / "out")}
+    (tmp_path / "out").mkdir()
+    request = {"id": "a", "do": "generate", **wish, **more}
+    worker.take([request])
+    while worker.busy:
+        worker.go_on()
+    assert [event["event"] for event in said] == ["image", "done"]
+    index = shelf / "whole" / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "DDPMPipeline"))
+    time.sleep(1.1)  # the worker looks at the files of a model once a second
+    worker.take([request])
+    while worker.busy:
+        worker.go_on()
+    assert said[-1]["event"] == "failed"
+    told = json.dumps(said[-1]["error"])
+    assert "the text-to-image model 'whole'" in told
+    assert str(shelf) not in told
 
 
 def test_weights_that_lie_beside_a_generator_count_for_its_size(tmp_path: Path) -> None:

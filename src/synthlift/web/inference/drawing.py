@@ -68,6 +68,26 @@ class Drawer:
 
     def draw(self, request: Request) -> Iterator[Mapping[str, Any]]:
         """One event an image; before them what of the request has no effect, if anything."""
+        from synthlift.api.pretrained import naming
+
+        place = self._pipeline(request)
+        if place is None:
+            yield from self._events(request)
+        else:
+            with naming(place, request.get("model") or place.name):
+                yield from self._events(request)
+
+    def _pipeline(self, request: Request) -> Path | None:
+        """Where the pipeline lies that a request is drawn with, if it is one."""
+        from synthlift.api.images import GENERATORS, read_component
+        from synthlift.api.pretrained import find_pretrained
+
+        if request.get("model"):
+            return find_pretrained(request["model"]).place
+        facts = read_component(Path(request["run"]) / GENERATORS / request["generator"])
+        return next(iter(_weights_beside(facts)), None)
+
+    def _events(self, request: Request) -> Iterator[Mapping[str, Any]]:
         from synthlift.api.asking import remarks_on
         from synthlift.api.drawing import Wanted, drawn, told_of
         from synthlift.spec.provenance import png_bytes
