@@ -14,13 +14,14 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from torch import nn
 from transformers import CLIPTokenizer
 
 from scripts.embedded_models.autoencoder import finish_decoder, train_autoencoder
 from scripts.embedded_models.contrast import processor, train_clip
 from scripts.embedded_models.denoiser import train_pipeline
+from scripts.embedded_models.matching import match_decoder
 from scripts.embedded_models.pool import Pool, training_pool
 from scripts.embedded_models.tokenizer import save_tokenizer
 from synthlift.embedded import embedded_model
@@ -40,6 +41,11 @@ def main() -> None:
     parser.add_argument(
         "--decoder", action="store_true", help="only finish the decoder, beside another training"
     )
+    parser.add_argument(
+        "--match",
+        action="store_true",
+        help="only let the decoder of the packaged pipeline learn what its network draws",
+    )
     parser.add_argument("--work", type=Path, default=Path(".cache/embedded_models"))
     parser.add_argument("--into", type=Path, default=embedded_model("clip").parent)
     given = parser.parse_args()
@@ -49,6 +55,13 @@ def main() -> None:
     pool = training_pool(given.work, DRAWINGS)
     if given.decoder:
         finish_decoder(_autoencoder(pool, given.work), pool, given.work)
+        return
+    if given.match:
+        packaged = StableDiffusionPipeline.from_pretrained(embedded_model("text_to_image"))
+        packaged = packaged.to(dtype=torch.float32)
+        packaged.vae.register_to_config(_name_or_path="")
+        match_decoder(packaged, pool, given.work)
+        packaged.vae.to(dtype=torch.float16).save_pretrained(given.into / "text_to_image" / "vae")
         return
     for part in given.parts or PARTS:
         folder = given.into / part
@@ -64,6 +77,7 @@ def _make_pipeline(pool: Pool, tokenizer: CLIPTokenizer, work: Path, folder: Pat
     autoencoder = _autoencoder(pool, work)
     pipeline = train_pipeline(pool, autoencoder, tokenizer, train_clip(pool, tokenizer, work), work)
     finish_decoder(autoencoder, pool, work)
+    match_decoder(pipeline, pool, work)
     pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
     _copy_tokenizer(work, folder / "tokenizer")
 

@@ -56,10 +56,12 @@ def training_pool(folder: Path, count: int) -> Pool:
         return Pool(stored["pixels"], [Traits(**row) for row in rows])
 
 
-def batch_rows(pool: Pool, purpose: str, step: int, size: int) -> list[int]:
-    """Which drawings a step learns from; the same after a restart."""
+def batch_rows(
+    pool: Pool, purpose: str, step: int, size: int, *, among: int | None = None
+) -> list[int]:
+    """Which drawings, ``among`` the first so many, a step learns from; same after a restart."""
     rng = generator_for(SEED, purpose, step)
-    chosen: list[int] = rng.integers(len(pool.traits), size=size).tolist()
+    chosen: list[int] = rng.integers(among or len(pool.traits), size=size).tolist()
     return chosen
 
 

@@ -18,9 +18,9 @@ from tests.judges import Judges, fresh_drawings
 MOST_BYTES = 8 * 2**20
 EACH = 6
 """Pictures of a class in the quick test."""
-LEAST = {"word": 0.88, "slant": 0.92, "thickness": 0.78, "colour": 0.75, "background": 0.95}
-"""Of 96 pictures: limits three standard errors or more below what 320 showed: 0.97, 0.99, 0.90,
-0.86 and 1.
+LEAST = {"word": 0.88, "slant": 0.92, "thickness": 0.78, "colour": 0.77, "background": 0.95}
+"""Of 96 pictures: limits three standard errors or more below what 960 showed: 0.95, 0.99, 0.89,
+0.875 and 1.
 
 Aimed at is 0.85 of each; see the model's card.
 """
@@ -74,7 +74,7 @@ def test_it_draws_what_prompts_say_in_many_pictures(tmp_path: Path) -> None:
     found = shares(60, tmp_path)
     assert found["word"] >= 0.9, found
     assert found["slant"] >= 0.95, found
-    assert min(found["thickness"], found["colour"]) >= 0.83, found
+    assert min(found["thickness"], found["colour"]) >= 0.85, found
     assert found["background"] >= 0.98, found
 
 
