@@ -192,7 +192,7 @@ def test_words_are_tried_by_keyboard_with_and_without_a_study(
         page.get_by_text(f"2 images of class bars, “{PROMPT}”, seed 0.").wait_for()
         assert PROMPT in str(page.locator("#images .facts").first.text_content())
         assert page.locator("#images .near").count() == 2
-        page.get_by_label("Study", exact=True).select_option(
+        page.get_by_label("Study or model", exact=True).select_option(
             label="digits and shapes by words, comes with Synthlift"
         )
         assert not page.get_by_label("What to draw").is_visible()
