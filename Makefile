@@ -11,7 +11,7 @@ help:
 	@echo "make demo         the whole path on embedded digits, about three minutes"
 	@echo "make setup        everything for development, into .venv"
 	@echo "make check        format, lint, types, layers, generated files"
-	@echo "make test         the tests, with three processes"
+	@echo "make test         the tests, with two processes"
 	@echo "make format       put the code into the format that 'make check' wants"
 	@echo "make test-slow    the tests of minutes and hours      make test-gpu   those for a GPU"
 	@echo "make container    the steps of the Dockerfile in a clean Debian; as root"
@@ -29,7 +29,7 @@ demo: run-env
 	@$(BIN)/synthlift demo
 
 test: setup
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow --timeout 0
