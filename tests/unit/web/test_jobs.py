@@ -100,7 +100,10 @@ def test_a_running_job_is_asked_to_end(table: JobTable, runner: Runner) -> None:
     job = add(table, "doctor")
     runner.step()
     process = psutil.Process(table.get(job.id).pid)
+    process.suspend()  # else it may be done before it is asked
     table.ask_to_end(job.id)
+    runner.step()
+    process.resume()
     assert step_until(runner, job, "cancelled", "done").state == "cancelled"
     assert not process.is_running()
 
