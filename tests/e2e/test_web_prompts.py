@@ -207,3 +207,27 @@ def test_words_are_tried_by_keyboard_with_and_without_a_study(
         assert page.get_by_alt_text("Synthetic image 1 of “a thin blue star”").is_visible()
         assert page.locator("#images .near").count() == 0
         assert faults_of(page) == []
+
+
+def test_pictures_drawn_by_words_are_kept_as_of_their_class(
+    browser: Any, server: Server, run_id: str
+) -> None:
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/chain?run={run_id}")
+        page.get_by_label("How many").fill("1")
+        page.get_by_label("What to draw").select_option("disc")
+        page.get_by_label("In words of your own").fill(PROMPT)
+        page.get_by_role("button", name="Draw").press("Enter")
+        page.get_by_text("1 picture to judge").wait_for()
+        page.get_by_label("Your name").fill("Ada")
+        page.get_by_label("Name of a new pool").fill("by words")
+        page.get_by_label("Keep picture 1").press("Enter")
+        page.get_by_text("1 picture kept of 1 judged – 1 of disc").wait_for()
+        assert faults_of(page) == []
+    pools = server.ask("GET", "/api/v1/pools")[1]["pools"]
+    (pool,) = [one for one in pools if one["name"] == "by words"]
+    with zipfile.ZipFile(io.BytesIO(server.ask("GET", pool["archive"])[1])) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".png")]
+        said = provenance_in(archive.read(name))
+    assert said is not None
+    assert (said["class"], said["prompt"]) == ("disc", PROMPT)

@@ -62,7 +62,7 @@ def write_curated(
 
 def _write_kept(curated: Curated, found: Judgements, folder: Path, *, link: bool) -> dict[str, str]:
     """Copy, link or encode the kept images; their file by id."""
-    from synthlift.api.exporting.entries import folder_names
+    from synthlift.api.naming import folder_names
 
     items = {item.id: item for item in found.source.items}
     places = folder_names(list(curated.counts))

@@ -166,13 +166,13 @@ class Wanted:
         ]
 
 
-def told_of(kept: Kept, name: str, request: SampleRequest, image: Drawn) -> dict[str, str]:
-    """What the file of an image of class ``name`` says of it."""
+def told_of(kept: Kept, request: SampleRequest, image: Drawn) -> dict[str, str]:
+    """What the file of an image says of it."""
     _, _, made_from, prompt = image
     return facts_of(
         generator=kept.name,
         kind=kept.kind,
-        label=name,
+        label="" if kept.nameless else kept.classes[request.label],
         seed=request.seed,
         index=request.index,
         fit_seed=kept.seed,

@@ -17,6 +17,7 @@ import numpy as np
 from synthlift.api.asking import Params
 from synthlift.api.drawing import Halved, Start, Wanted, drawn, told_of
 from synthlift.api.kept_generators import Kept
+from synthlift.api.naming import folder_names
 from synthlift.api.writing import InOrder
 from synthlift.data.sources import IMAGES, PROVENANCE
 from synthlift.errors import InputError
@@ -42,16 +43,18 @@ class Part:
     Attributes:
         title: in words, such as ``cat`` or ``mel, sex female``.
         wanted: what is drawn.
+        folder: in which its files lie below the folder's images and masks; never a path.
         stem: of the names of its files.
     """
 
     title: str
     wanted: Wanted
+    folder: str
     stem: str
 
     def file(self, index: int) -> str:
         """Where image ``index`` lies below the folder's images and masks."""
-        return f"{self.wanted.name}/{self.stem}_{index:05d}.png"
+        return f"{self.folder}/{self.stem}_{index:05d}.png"
 
 
 def parts_of(
@@ -82,12 +85,14 @@ def parts_of(
     if len(set(said)) < len(said):
         said = [str(number) for number in range(1, len(said) + 1)]
     several = len(combined) > 1
+    folders = folder_names(kept.classes)
     return [
         Part(
             title=Cell.of(kept.classes.index(name), values).title(kept.classes)
             if several
             else name,
             wanted=Wanted(kept, name, count, seed, values, params, start),
+            folder=folders[name],
             stem=f"{kept.name}_{words}" if several else kept.name,
         )
         for name in classes
@@ -187,9 +192,8 @@ def write_images(
                     on_halved()
                 values = part.wanted.attributes
                 facts = [told.get(name, "") for name in COLUMNS[2:]]
-                writer.writerow(
-                    [f"{IMAGES}/{file}", part.wanted.name, *facts, *map(values.get, names)]
-                )
+                label = "" if kept.nameless else part.wanted.name
+                writer.writerow([f"{IMAGES}/{file}", label, *facts, *map(values.get, names)])
                 if len(shown[part.title]) < SHEET_COLUMNS:
                     shown[part.title].append(np.array(pixels))
                 counts[part.title] += 1
@@ -201,14 +205,14 @@ def _images(
     kept: Kept, part: Part, folder: Path, writing: InOrder, *, halved: list[Halved]
 ) -> Iterator[tuple[str, UInt8, dict[str, str]]]:
     """Each image as it lies in the folder, or is drawn and about to be: file, pixels, facts."""
-    (folder / IMAGES / part.wanted.name).mkdir(parents=True, exist_ok=True)
+    (folder / IMAGES / part.folder).mkdir(parents=True, exist_ok=True)
     there = 0
     while there < part.wanted.count and (folder / IMAGES / part.file(there)).is_file():
         yield part.file(there), *_read(folder / IMAGES / part.file(there))
         there += 1
     for request, image in drawn(kept, part.wanted, first=there, halved=halved):
         pixels, mask, _, _ = image
-        file, told = part.file(request.index), told_of(kept, part.wanted.name, request, image)
+        file, told = part.file(request.index), told_of(kept, request, image)
         writing.do(partial(_write, folder, file, pixels, mask, told))
         yield file, pixels, told
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from synthlift.types import FittedGenerator
 
 COMPONENT = "component.json"
+NAMELESS = "nameless"
+"""In it: words alone say what the generator draws; its one class is none."""
+HALVED = "sampling_memory"
+"""In it: from which image on fewer were computed together, for lack of memory."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Kept:
         seed: of its fit.
         fitted: ready to sample.
         device: where it is.
+        nameless: whether its one class is none: words alone say what it draws.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Kept:
     seed: int
     fitted: FittedGenerator
     device: str = "cpu"
+    nameless: bool = False
 
 
 def open_generator(run: Path, *, name: str | None = None, device: str = "cpu") -> Kept:
@@ -130,6 +136,7 @@ def open_kept(
         seed=int(facts["seed"]),
         fitted=fitted or build("generators", facts).load(folder, device=device),
         device=device,
+        nameless=bool(facts.get(NAMELESS)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +102,14 @@ def usual_settings(model: Pretrained) -> dict[str, float]:
     return {name: float(said[name]) for name in names}
 
 
-def open_pretrained(name: str, *, device: str = "cpu") -> Kept:
-    """Open a model as a generator of pictures at its own size; it wants a prompt with a request.
+def open_pretrained(name: str, *, classes: Sequence[str] = (), device: str = "cpu") -> Kept:
+    """Open a model as a generator of pictures at its own size.
+
+    Args:
+        name: as in :func:`pretrained_models`.
+        classes: names that it draws as of classes; where there are none, it wants a prompt with
+            each request.
+        device: torch device string.
 
     Raises:
         InputError: there is none of that name, or it makes no images from text.
@@ -116,19 +122,45 @@ def open_pretrained(name: str, *, device: str = "cpu") -> Kept:
     from synthlift.types import FitInputs, ImageSet, LockedTest, RunContext
 
     model = find_pretrained(name)
-    blank = np.zeros((1, SIDE, SIDE, 3), np.uint8)
-    one = ImageSet.from_arrays(blank, [0], [THING])
-    nothing = one.ids[:0]
+    names = tuple(classes) or (THING,)
+    blanks = np.zeros((len(names), SIDE, SIDE, 3), np.uint8)
+    images = ImageSet.from_arrays(blanks, range(len(names)), names)
+    nothing = images.ids[:0]
     inputs = FitInputs(
-        train=one,
-        validation=one,
+        train=images,
+        validation=images,
         test=LockedTest(ids=nothing, groups=nothing, hashes=nothing),
     )
     with naming(model.place, name), tempfile.TemporaryDirectory() as folder:
         config = TextToImageConfig.model_validate(model.settings)
         run = RunContext(folder=Path(folder), seed=0, device=device)
         fitted = TextToImageGenerator(config).fit(inputs, run=run).at_own_size()
-    return Kept(name=name, kind=KIND, classes=(THING,), seed=0, fitted=fitted, device=device)
+    return Kept(
+        name=name,
+        kind=KIND,
+        classes=names,
+        seed=0,
+        fitted=fitted,
+        device=device,
+        nameless=not classes,
+    )
+
+
+def facts_of(kept: Kept) -> dict[str, Any]:
+    """What ``component.json`` says of a generator that :func:`open_pretrained` gave."""
+    from synthlift.api.kept_generators import NAMELESS
+    from synthlift.generators.text_to_image.config import TextToImageConfig
+
+    config = TextToImageConfig.model_validate(find_pretrained(kept.name).settings)
+    return {
+        "kind": kept.kind,
+        "config": config.model_dump(mode="json"),
+        "classes": list(kept.classes),
+        "image_shape": list(kept.fitted.image_shape),
+        "fit": "",
+        "seed": kept.seed,
+        **({NAMELESS: True} if kept.nameless else {}),
+    }
 
 
 @contextmanager

@@ -95,8 +95,9 @@ def generate(
     """Make images with a run's generator, or fit one first.
 
     SOURCE is a finished run, a folder that this command wrote, or images to fit a generator on;
-    test images that those bring, or that a study's data.split names, are never learnt from.
-    The same command goes on where it was stopped.
+    test images that those bring, or that a study's data.split names, are never learnt from. Or it
+    is model:NAME, a text-to-image model at hand such as model:embedded, which draws what --prompt
+    says, or pictures of any --class NAME. The same command goes on where it was stopped.
     """
     from synthlift import api
     from synthlift.api.varying import USUAL_STRENGTH
@@ -144,7 +145,8 @@ def generate(
     made = [name for name, count in found.counts.items() if count]
     several = any(len(values) > 1 for values in _pairs(attributes or ()).values())
     what = "cells" if several else "classes"
-    output.say(f"{total:,} images of {len(made)} {what} in {found.path / 'images'}")
+    of = f" of {len(made)} {what}" if len(made) > 1 else ""
+    output.say(f"{total:,} images{of} in {found.path / 'images'}")
     for name, count in found.counts.items():
         if count < per_class:
             output.say(f"  {name}: {count} of {per_class}; the generator can make no more of it")

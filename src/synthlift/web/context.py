@@ -37,7 +37,8 @@ class Context:
         settings: of the server.
         library, data: runs and data sets.
         jobs, runner: studies and inspections.
-        inference, generations: what draws and classifies.
+        inference, pipelines: processes that classify and draw, and that draw with pipelines.
+        generations: requests for images.
         galleries, blind, pools: what people look at and judge.
         streams: pages that are kept informed.
         places: takes places of this machine out of what is served.
@@ -50,6 +51,7 @@ class Context:
     jobs: JobTable
     runner: Runner
     inference: Inference
+    pipelines: Inference
     generations: Generations
     galleries: Galleries
     blind: BlindTests
@@ -65,11 +67,14 @@ class Context:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.home.chmod(0o700)
         settings.pictures_folder.mkdir(exist_ok=True, mode=0o700)
-        inference = Inference(
-            device=settings.device,
-            answer_seconds=settings.answer_seconds,
-            waiting=settings.classifications,
-            memory_bytes=settings.memory_bytes,
+        inference, pipelines = (
+            Inference(
+                device=settings.device,
+                answer_seconds=settings.answer_seconds,
+                waiting=settings.classifications,
+                memory_bytes=settings.memory_bytes,
+            )
+            for _ in range(2)
         )
         jobs = JobTable(settings.home / "jobs.sqlite")
         return cls(
@@ -79,8 +84,9 @@ class Context:
             jobs=jobs,
             runner=Runner(jobs, logs=settings.job_logs, memory_bytes=settings.memory_bytes),
             inference=inference,
+            pipelines=pipelines,
             generations=Generations(
-                settings.generated, inference, open_at_once=settings.generations
+                settings.generated, inference, pipelines, open_at_once=settings.generations
             ),
             galleries=Galleries(),
             blind=BlindTests(settings.home / "blind-tests", most=settings.blind_tests),
@@ -103,6 +109,7 @@ class Context:
         self._end.set()
         self.runner.close()
         self.inference.close()
+        self.pipelines.close()
 
     def tidy(self) -> None:
         """Delete uploads and generated images that were not used for long."""

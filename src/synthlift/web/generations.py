@@ -25,6 +25,8 @@ REQUEST, IMAGES, LIST = "request.json", "images", "images.jsonl"
 _NEAR = {"label": "nearest_class", "unusual": "unusual", "near_copy": "near_copy"}
 """What is known of the nearest training image, and what the table calls it."""
 _ID = re.compile(r"[0-9a-f]{16}")
+PATIENCE_SECONDS = 2.0
+"""After which a pipeline that was asked to stop is stopped."""
 README = """These images are synthetic: a generator made them. They show nothing that exists.
 
 metadata.csv says of each image what made it, from which seed, and which class a classifier sees;
@@ -51,6 +53,8 @@ class Generation:
         began, changed: seconds since the epoch.
         upload: the picture that it starts from, where one was sent; it is deleted when the first
             image is there, or none will be.
+        by_pipeline: whether a pretrained pipeline draws it.
+        asked_to_end: whether it is to end before all images are there.
         news: is told of every change.
     """
 
@@ -63,11 +67,15 @@ class Generation:
     began: float = field(default_factory=time.time)
     changed: float = field(default_factory=time.time)
     upload: Path | None = None
+    by_pipeline: bool = False
+    asked_to_end: bool = False
     remarks: list[str] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     def hear(self, event: Mapping[str, Any]) -> None:
-        """Take note of what the worker says."""
+        """Take note of what the worker says, until it has ended."""
+        if self.state != "running":
+            return
         self.changed = time.time()
         if self.upload is not None:
             self.upload.unlink(missing_ok=True)  # whatever came of it, it has been read
@@ -145,12 +153,17 @@ class Generations:
 
     Args:
         folder: where they lie.
-        inference: the process that draws.
+        inference: the process that classifies, and draws with generators of runs.
+        pipelines: the one that draws with pretrained pipelines: opening a large one, or computing
+            its next images, may take minutes, in which nobody could classify.
         open_at_once: that may be running; more are refused.
     """
 
-    def __init__(self, folder: Path, inference: Inference, *, open_at_once: int) -> None:
-        self.folder, self.inference, self.open_at_once = folder, inference, open_at_once
+    def __init__(
+        self, folder: Path, inference: Inference, pipelines: Inference, *, open_at_once: int
+    ) -> None:
+        self.folder, self.open_at_once = folder, open_at_once
+        self.inference, self.pipelines = inference, pipelines
         self._known: dict[str, Generation] = {}
         self._lock = threading.Lock()
 
@@ -159,6 +172,7 @@ class Generations:
         request: Mapping[str, Any],
         private: Mapping[str, Any],
         *,
+        by_pipeline: bool = False,
         upload: Path | None = None,
     ) -> Generation:
         """Begin to draw.
@@ -166,6 +180,7 @@ class Generations:
         Args:
             request: what was asked for, as the client may see it.
             private: paths, for the worker only.
+            by_pipeline: whether a pretrained pipeline draws.
             upload: a picture that was sent with it; it is deleted once it has been read.
 
         Raises:
@@ -175,12 +190,15 @@ class Generations:
             if sum(one.state == "running" for one in self._known.values()) >= self.open_at_once:
                 raise BusyError("too many requests for images are open")
             name = secrets.token_hex(8)
-            made = Generation(name, self.folder / name, dict(request), upload=upload)
+            made = Generation(
+                name, self.folder / name, dict(request), upload=upload, by_pipeline=by_pipeline
+            )
             self._known[name] = made
         (made.folder / IMAGES).mkdir(parents=True)
         write_json_atomic(made.folder / REQUEST, dict(request), durable=False)
         out = {"out": str(made.folder / IMAGES)}
-        self.inference.send({"id": name, "do": "generate", **request, **private, **out}, made.hear)
+        process = self.pipelines if by_pipeline else self.inference
+        process.send({"id": name, "do": "generate", **request, **private, **out}, made.hear)
         return made
 
     def get(self, name: str) -> Generation:
@@ -198,8 +216,29 @@ class Generations:
 
     def cancel(self, name: str) -> None:
         """Stop drawing; the images that are there stay."""
-        if self.get(name).state == "running":
+        made = self.get(name)
+        if made.state != "running":
+            return
+        if not made.by_pipeline:
             self.inference.cancel(name)
+            return
+        made.asked_to_end = True
+        self.pipelines.cancel(name)
+        # It hears of this between two batches, which may be minutes.
+        end = threading.Timer(PATIENCE_SECONDS, self._end_pipelines)
+        end.daemon = True
+        end.start()
+
+    def _end_pipelines(self) -> None:
+        """End the process that does not stop to draw, unless it still draws for somebody."""
+        with self._lock:
+            open_ = [
+                one for one in self._known.values() if one.by_pipeline and one.state == "running"
+            ]
+            if open_ and all(one.asked_to_end for one in open_):
+                for one in open_:
+                    one.hear({"event": "cancelled"})
+                self.pipelines.restart()
 
     def delete_older(self, than: float) -> None:
         """Delete what was not used since ``than`` (seconds since the epoch)."""

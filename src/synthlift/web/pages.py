@@ -94,7 +94,7 @@ def study() -> str:
 
 def chain() -> str:
     """Draw, judge by hand, and collect what is kept."""
-    return render_template("chain.html", limit=context().settings.images)
+    return render_template("chain.html", limit=context().settings.images, letters=LONGEST_WORDS)
 
 
 def compare() -> str:

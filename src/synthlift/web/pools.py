@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthlift.api.exporting.entries import folder_names
+from synthlift.api.naming import folder_names
 from synthlift.errors import InputError
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 from synthlift.web.errors import MissingError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from synthlift.api.asking import params_for
 from synthlift.api.pretrained import KIND, find_pretrained
@@ -13,11 +13,23 @@ from synthlift.web.library import Finished, KeptGenerator
 from synthlift.web.schemas import GenerateRequest
 
 
-def told_to_worker(body: GenerateRequest, *, upload: Path | None = None) -> dict[str, Any]:
-    """Paths and settings for the worker only.
+class Wish(NamedTuple):
+    """What is wished, for the process that draws.
+
+    Attributes:
+        told: paths and settings, for that process only.
+        by_pipeline: whether a pretrained pipeline draws.
+    """
+
+    told: dict[str, Any]
+    by_pipeline: bool
+
+
+def wish_of(body: GenerateRequest, *, upload: Path | None = None) -> Wish:
+    """Check what a client asks for.
 
     Args:
-        body: the wish.
+        body: what it asks for.
         upload: the picture that was sent with it, if any.
 
     Raises:
@@ -33,7 +45,7 @@ def told_to_worker(body: GenerateRequest, *, upload: Path | None = None) -> dict
     return _of_model(body, upload) if body.run is None else _of_run(body.run, body, upload)
 
 
-def _of_run(run_id: str, body: GenerateRequest, upload: Path | None) -> dict[str, Any]:
+def _of_run(run_id: str, body: GenerateRequest, upload: Path | None) -> Wish:
     if body.generator is None or body.label is None:
         raise InputError(
             "a run without a generator" if body.generator is None else "a run without a class",
@@ -49,15 +61,16 @@ def _of_run(run_id: str, body: GenerateRequest, upload: Path | None) -> dict[str
             rule=generator.refuses_pictures,
             remedy="leave the picture out, or choose another generator",
         )
-    return {
+    told = {
         "run": str(run.path),
         "params": params,
         "judge": _judge(run),
         "picture": _picture(body, upload, run=run),
     }
+    return Wish(told, by_pipeline=generator.takes_prompts)
 
 
-def _of_model(body: GenerateRequest, upload: Path | None) -> dict[str, Any]:
+def _of_model(body: GenerateRequest, upload: Path | None) -> Wish:
     if body.generator or body.label or body.attributes:
         raise InputError(
             "a model without a study, beside a generator, a class or attributes",
@@ -72,7 +85,8 @@ def _of_model(body: GenerateRequest, upload: Path | None) -> dict[str, Any]:
         )
     assert body.model is not None, "the run is None"
     find_pretrained(body.model)
-    return {"params": _params(KIND, body), "judge": "", "picture": _picture(body, upload, run=None)}
+    picture = _picture(body, upload, run=None)
+    return Wish({"params": _params(KIND, body), "judge": "", "picture": picture}, by_pipeline=True)
 
 
 def _params(kind: str, body: GenerateRequest) -> dict[str, str | float]:

@@ -13,6 +13,9 @@ from flask.testing import FlaskClient
 
 from synthlift.api.pretrained import open_pretrained
 from synthlift.errors import InputError
+from synthlift.web import generations
+from synthlift.web.generations import Generations
+from synthlift.web.inference.client import Inference
 from synthlift.web.inference.loaded import Loaded
 from synthlift.web.inference.worker import Worker
 from synthlift.weights import Shelf
@@ -101,3 +104,34 @@ def test_weights_that_lie_beside_a_generator_count_for_its_size(tmp_path: Path) 
     assert len(kept) == 3
     kept.get(tmp_path / "c", lambda: "c", beside=[tmp_path / "large.safetensors"])
     assert len(kept) == 1, "two such models are more than may be kept"
+
+
+def test_a_pipeline_that_does_not_listen_is_stopped_and_classifying_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "PATIENCE_SECONDS", 0.2)
+    classifying, pipelines = (
+        Inference(device="cpu", answer_seconds=100, waiting=10) for _ in range(2)
+    )
+    made = Generations(tmp_path, classifying, pipelines, open_at_once=3)
+    wish = {"model": "embedded", "attributes": {}, "seed": 0, "count": 8, "judge": ""}
+    # All eight are computed together, in so many steps that nothing is heard for long.
+    params = {"prompt": "a red seven", "sampler_steps": 200}
+    try:
+        one = made.start(wish, {"params": params}, by_pipeline=True)
+        other = made.start(wish, {"params": params}, by_pipeline=True)
+        assert not classifying.waits, "drawing waits for nobody who classifies, nor he for it"
+        made.cancel(other.id)
+        assert not other.wait(images=0, seconds=0.6), "the process draws for another, too"
+        made.cancel(one.id)
+        begun = time.monotonic()
+        assert one.wait(images=0, seconds=20)
+        assert (one.state, one.images, one.error) == ("cancelled", [], {})
+        assert time.monotonic() - begun < 20
+        assert other.wait(images=0, seconds=20)
+        again = made.start(wish | {"count": 1}, {"params": {"prompt": "a"}}, by_pipeline=True)
+        assert again.wait(images=0, seconds=60), "another process has taken its place"
+        assert len(again.images) == 1
+    finally:
+        classifying.close()
+        pipelines.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,6 +10,7 @@ from typing import Literal
 
 from synthlift.api.exporting.headers import without_headers
 from synthlift.api.images import Pixels
+from synthlift.api.naming import free_name
 from synthlift.api.run_folder import Run
 from synthlift.api.training_sets import ArmImage, arm_images
 from synthlift.errors import InputError
@@ -122,15 +122,6 @@ class FitSeeds:
 # ── names ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def folder_names(labels: Sequence[str]) -> dict[str, str]:
-    """A folder for each class: its name where that is one plain folder, else a numbered one."""
-    found: dict[str, str] = {}
-    for label in sorted(set(labels)):
-        plain = re.sub(r"[^\w .()+,=@-]", "_", label).strip(" .") or "class"
-        found[label] = _free(plain, set(map(str.casefold, found.values())))
-    return found
-
-
 class Names:
     """File names by class, unique even where capitals do not count."""
 
@@ -140,18 +131,9 @@ class Names:
     def take(self, entry: Entry, suffix: str) -> str:
         """The next name; a suffix that is not "" replaces the one of the source's file."""
         used = self._used.setdefault(entry.image.label, set())
-        name = _free(_name(entry.image, suffix), used)
+        name = free_name(_name(entry.image, suffix), used)
         used.add(name.casefold())
         return name
-
-
-def _free(name: str, used: set[str]) -> str:
-    """The name, or the first of ``name_2``, ``name_3`` … that is not used (in lower case)."""
-    path, number, found = PurePosixPath(name), 1, name
-    while found.casefold() in used:
-        number += 1
-        found = f"{path.stem}_{number}{path.suffix}"
-    return found
 
 
 def _name(image: ArmImage, suffix: str) -> str:

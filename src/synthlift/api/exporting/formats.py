@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from synthlift.api.exporting.entries import Entry, File, Names, folder_names
+from synthlift.api.exporting.entries import Entry, File, Names
+from synthlift.api.naming import folder_names
 from synthlift.spec.provenance import SYNTHETIC
 
 Format = Literal["imagefolder", "csv", "parquet", "hf"]

@@ -27,7 +27,7 @@ from synthlift.web.schemas import (
 )
 from synthlift.web.settings import MIB
 from synthlift.web.streams import LONGEST_SECONDS, QUIET_SECONDS
-from synthlift.web.wishes import told_to_worker
+from synthlift.web.wishes import wish_of
 
 
 def facts_of(made: Generation, *, after: int = 0) -> GenerationFacts:
@@ -108,9 +108,9 @@ def _begin(body: GenerateRequest, *, upload: Path | None = None) -> GenerationFa
             rule=f"this server draws at most {here.settings.images} at once",
             remedy="ask for fewer, or use `synthlift generate`",
         )
-    private = told_to_worker(body, upload=upload)
-    asked = body.model_dump(mode="json")
-    return facts_of(here.generations.start(asked, private, upload=upload))
+    wish, asked = wish_of(body, upload=upload), body.model_dump(mode="json")
+    made = here.generations.start(asked, wish.told, by_pipeline=wish.by_pipeline, upload=upload)
+    return facts_of(made)
 
 
 def get_generation(generation: str) -> GenerationFacts:

@@ -33,14 +33,12 @@ class Means:
     Attributes:
         kept: the generator.
         name: the class that it draws, by its own name.
-        label: the class as images tell it; "" = of none.
         judge: says as which class an image is seen; None = nobody does.
         reference: training images to find the nearest among; None = there are none.
     """
 
     kept: Kept
     name: str
-    label: str = ""
     judge: Classifier | None = None
     reference: Reference | None = None
 
@@ -111,16 +109,16 @@ class Drawer:
             seen = _seen(judge, [image[0] for _, image in block])
             near = _near(means, block, out.parent / NEAREST)
             for (one, image), view, like in zip(block, seen, near, strict=True):
-                facts_told = told_of(kept, means.label, one, image)
+                facts_told = told_of(kept, one, image)
                 name = f"{one.index:05d}.png"
                 (out / name).write_bytes(png_bytes(image[0], facts=facts_told))
                 said = {"facts": facts_told, "seen": view, "near": like}
                 yield {"event": "image", "file": name, **said}
 
     def _of_run(self, request: Request) -> Means:
-        from synthlift.api.generating import choose_classes, require_learnt
         from synthlift.api.images import read_component
         from synthlift.api.kept_generators import kept_folder, open_generator
+        from synthlift.api.origins import choose_classes, require_learnt
 
         run = Path(request["run"])
         place = kept_folder(run, request["generator"])
@@ -135,7 +133,7 @@ class Drawer:
         )
         judge = self._classifier(request["judge"]) if request["judge"] else None
         reference = None if judge is None else self.references.of(run, judge)
-        return Means(kept, label, label, judge, reference)
+        return Means(kept, label, judge, reference)
 
     def _pretrained(self, request: Request) -> Means:
         """A model without a study: nothing says what its pictures are, or what they resemble."""

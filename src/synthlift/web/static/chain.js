@@ -27,6 +27,7 @@
 
   function showGenerator() {
     fill(find("label"), generator().classes.map((name) => [name, name]), find("label").value);
+    find("words").hidden = !generator().takes_prompts;
   }
 
   function busy(is) {
@@ -39,7 +40,8 @@
     find("images").replaceChildren();
     busy(true);
     await guarded(find("said"), async () => {
-      const asked = { run: run().id, generator: generator().name, label: find("label").value, attributes: {},
+      const prompt = (generator().takes_prompts && find("prompt").value.trim()) || null;
+      const asked = { run: run().id, generator: generator().name, label: find("label").value, attributes: {}, prompt,
         seed: Number(find("seed").value), count: Number(find("count").value) };
       say(find("said"), "The generator is being loaded …");
       let state = await ask("POST", "generations", asked);
@@ -56,7 +58,8 @@
         state = await ask("GET", `generations/${drawing}?after=${shown}`);
       }
       if (state.state === "failed") throw new Error([state.error.given, state.error.remedy].filter(Boolean).join("\n"));
-      say(find("said"), `${several(state.done, "picture", "pictures")} to judge. Another seed gives others.`);
+      const notes = state.remarks.map((one) => `Note: ${one}.`);
+      say(find("said"), [`${several(state.done, "picture", "pictures")} to judge. Another seed gives others.`, ...notes].join("\n"));
     });
     drawing = null;
     busy(false);
