@@ -91,10 +91,20 @@ def token_is_right(given: str, settings: Settings) -> bool:
     return hmac.compare_digest(given.encode(), settings.token.encode())
 
 
+def brings_token(settings: Settings) -> bool:
+    """Whether the request itself brings something for the token that is needed."""
+    return bool(settings.token) and _bearer() is not None
+
+
 def by_token(settings: Settings) -> bool:
     """Whether the request itself brings the token."""
+    given = _bearer()
+    return bool(settings.token) and given is not None and token_is_right(given, settings)
+
+
+def _bearer() -> str | None:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return bool(settings.token) and scheme == "Bearer" and token_is_right(given, settings)
+    return given if scheme == "Bearer" else None
 
 
 def may_enter(settings: Settings) -> bool:

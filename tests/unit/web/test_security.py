@@ -137,6 +137,28 @@ def test_guessing_the_token_is_slow(serve: Serve) -> None:
     assert codes == [403, 403, 429]
 
 
+def test_guessing_the_token_in_requests_is_slow_wherever_they_go(serve: Serve) -> None:
+    client = serve(**ELSEWHERE, login_per_minute=3)
+    right, wrong = ({"Authorization": f"Bearer {one}"} for one in (ELSEWHERE["token"], "guess"))
+    assert client.get("/api/v1/runs", headers=right).status_code == 200
+    places = ("/api/v1/runs", "/api/v1/nothing", "/login", "/static/app.css")
+    answers = [client.get(place, headers=wrong) for place in places]
+    assert [answer.status_code for answer in answers] == [401, 401, 200, 429]
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+    late = client.get("/api/v1/runs", headers=right)
+    assert late.status_code == 429, "else the right token would be told from wrong ones"
+    elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+    other = client.get("/api/v1/runs", headers=right, environ_base=elsewhere)
+    assert other.status_code == 200, "another client guessed nothing"
+    assert client.get("/healthz").status_code == 200
+
+
+def test_what_is_not_there_is_counted_too(serve: Serve) -> None:
+    client = serve(per_minute=2)
+    answers = [client.get("/nothing"), client.put("/login"), client.get("/api/v1/nothing")]
+    assert [answer.status_code for answer in answers] == [404, 405, 429]
+
+
 def test_the_queue_of_jobs_is_short(serve: Serve, tmp_path: Path) -> None:
     for name in ("oak", "beech"):
         (tmp_path / "data" / name).mkdir(parents=True)
