@@ -12,18 +12,22 @@ from typing import IO
 
 from synthlift.data.decode import EXTENSIONS
 from synthlift.errors import InputError
+from synthlift.web.zip_directory import ENTRY_BYTES, count_entries, find_directory
 
 TABLES = frozenset((".csv", ".tsv", ".json", ".jsonl"))
 DEPTH, NAME_LENGTH = 8, 200
 _BLOCK = 1024 * 1024
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_METHODS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+"""Others let the sender say how much memory unpacking takes."""
 
 
 def unpack(stream: IO[bytes], into: Path, *, max_entries: int, max_bytes: int) -> int:
     """Unpack images and tables of a zip into a new folder; anything else is left out.
 
-    Entries are counted and summed before and while they are written, since a header may lie.
+    Entries are counted before any of them is made an object of, and summed before and while they
+    are written, since a header may lie.
 
     Args:
         stream: the zip.
@@ -34,16 +38,13 @@ def unpack(stream: IO[bytes], into: Path, *, max_entries: int, max_bytes: int) -
         Files written.
 
     Raises:
-        InputError: no zip, too much in it, an encrypted entry, a link, or a name that leads out of
-            the folder.
+        InputError: no zip, too much in it, an encrypted entry, one that is packed in an unusual
+            way, a link, or a name that leads out of the folder.
     """
+    _require_few_entries(stream, max_entries)
     try:
         with zipfile.ZipFile(stream) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            if len(entries) > max_entries:
-                raise _refused(
-                    f"{len(entries):,} files in the zip", f"a zip holds at most {max_entries:,}"
-                )
             declared = sum(entry.file_size for entry in entries)
             if declared > max_bytes:
                 raise _too_large(max_bytes)
@@ -65,6 +66,31 @@ def unpack(stream: IO[bytes], into: Path, *, max_entries: int, max_bytes: int) -
         shutil.rmtree(into, ignore_errors=True)
         raise _refused("no image is in the zip", "it holds one folder a class, with images in it")
     return len(wanted)
+
+
+def _require_few_entries(stream: IO[bytes], most: int) -> None:
+    """Look at the directory of a zip before ``zipfile`` reads it.
+
+    Raises:
+        InputError: it is no zip, or its directory is larger than so many entries need.
+    """
+    try:
+        directory = find_directory(stream)
+        if directory is None:
+            raise _refused("the zip cannot be read", "it is complete")
+        found = directory.declared
+        if found <= most and directory.size <= most * ENTRY_BYTES:
+            found = count_entries(stream, directory, most=most)
+        stream.seek(0)
+    except (OSError, ValueError) as error:
+        raise _refused(
+            f"the zip cannot be read ({type(error).__name__})", "it is complete"
+        ) from None
+    rule = f"a zip holds at most {most:,} files and folders"
+    if directory.size > most * ENTRY_BYTES:
+        raise _refused("the directory of the zip is too large", rule)
+    if found > most:
+        raise _refused(f"{found:,} files in the zip, or more", rule)
 
 
 def _write(
@@ -90,7 +116,7 @@ def _place(entry: zipfile.ZipInfo) -> PurePosixPath | None:
     """Where an entry goes below the folder; None for what is not wanted.
 
     Raises:
-        InputError: it is encrypted, a link, or its name leads elsewhere.
+        InputError: it is encrypted, a link, packed in an unusual way, or its name leads elsewhere.
     """
     if entry.flag_bits & 0x1:
         raise _refused("the zip is encrypted", "its files can be read without a password")
@@ -102,6 +128,11 @@ def _place(entry: zipfile.ZipInfo) -> PurePosixPath | None:
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", raw):
         raise _refused(
             "a name in the zip leads out of its folder", "names are relative, without '..'"
+        )
+    if entry.compress_type not in _METHODS:
+        raise _refused(
+            "a file in the zip is packed in an unusual way",
+            "files in it are packed by the method 'deflate', or not at all",
         )
     parts = path.parts
     if parts and (parts[0] == "__MACOSX" or parts[-1].startswith(".")):

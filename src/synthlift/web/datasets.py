@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Literal
 
@@ -21,7 +22,11 @@ from synthlift.web.settings import Settings
 
 SHOWN = 300
 TABLES = frozenset((".csv", ".tsv"))
+MOST_TABLES = 12
+"""Tables of a data set that are offered, the first by name."""
 _NAME = "name.txt"
+_HALF_SECONDS = 3600.0
+"""After which a folder without a name is one that a server that has ended began to unpack."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,14 @@ class DataSet:
 
     @property
     def tables(self) -> dict[str, Path]:
-        """Tables beside the images, by their names; links are none of them."""
+        """Some tables beside the images, by their names; links are none of them."""
         places = dict.fromkeys((self.top or self.path, self.path))
         found: dict[str, Path] = {}
         for place in places:
             for file in sorted(place.iterdir()) if place.is_dir() else ():
                 if file.suffix.lower() in TABLES and file.is_file() and not file.is_symlink():
                     found.setdefault(file.name, file)
-        return found
+        return dict(islice(found.items(), MOST_TABLES))
 
 
 class DataSets:
@@ -67,6 +72,7 @@ class DataSets:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._unpacking: set[str] = set()
 
     def all(self) -> list[DataSet]:
         """Uploads, the newest first, then folders."""
@@ -99,6 +105,7 @@ class DataSets:
         name = secrets.token_hex(8)
         place = self.settings.uploads / name
         title = _title(called)
+        self._unpacking.add(name)
         try:
             unpack(
                 stream,
@@ -106,10 +113,12 @@ class DataSets:
                 max_entries=self.settings.archive_entries,
                 max_bytes=self.settings.archive_bytes,
             )
+            write_bytes_atomic(place / _NAME, title.encode(), durable=False)
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
-        write_bytes_atomic(place / _NAME, title.encode(), durable=False)
+        finally:
+            self._unpacking.discard(name)
         return next(one for one in self._uploads() if one.id == name)
 
     def delete(self, name: str) -> None:
@@ -124,10 +133,17 @@ class DataSets:
         shutil.rmtree(self.settings.uploads / name)
 
     def delete_older(self, than: float, *, spare: frozenset[str]) -> None:
-        """Delete uploads that were not used since ``than``, but those that a job needs."""
-        for one in list(self._uploads()):
-            if one.id not in spare and (self.settings.uploads / one.id).stat().st_mtime < than:
-                shutil.rmtree(self.settings.uploads / one.id, ignore_errors=True)
+        """Delete uploads that were not used since ``than``, but those that a job needs.
+
+        What a server began to unpack before it was stopped has no name, and goes, too.
+        """
+        folder = self.settings.uploads
+        spare |= self._unpacking
+        for place in list(folder.iterdir()) if folder.is_dir() else ():
+            whole = (place / _NAME).is_file()
+            limit = than if whole else min(than, time.time() - _HALF_SECONDS)
+            if place.name not in spare and place.stat().st_mtime < limit:
+                shutil.rmtree(place, ignore_errors=True)
 
     def _uploads(self) -> Iterator[DataSet]:
         folder = self.settings.uploads

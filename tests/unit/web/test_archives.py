@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -63,6 +65,63 @@ def test_links_are_refused(tmp_path: Path) -> None:
 def test_too_many_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="11 files"):
         unpack(zipped(*(f"oak/{i}.png" for i in range(11))), tmp_path / "new", **LIMITS)
+
+
+def directory_alone(entries: int, *, declared: int, large: bool = False) -> io.BytesIO:
+    """The directory of so many empty files, which are not there, and an end that says otherwise."""
+    one = struct.pack("<4s6H3L5H2L", b"PK\1\2", *[0] * 6, *[0] * 3, 1, *[0] * 4, 0, 0) + b"a"
+    size, content = len(one) * entries, one * entries
+    told = (declared, declared, size, 0)
+    if large:  # as ZIP64
+        end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, *told)
+        content += end + struct.pack("<4sLQL", b"PK\6\7", 0, size, 1)
+        told = (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+    return io.BytesIO(content + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *told, 0))
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("declared", [1, 60_000])
+def test_entries_are_counted_before_they_cost_anything(
+    tmp_path: Path, declared: int, large: bool
+) -> None:
+    many = directory_alone(60_000, declared=declared, large=large)
+    assert len(zipfile.ZipFile(many).infolist()) == 60_000
+    tracemalloc.start()
+    with pytest.raises(InputError, match="files in the zip"):
+        unpack(many, tmp_path / "new", max_entries=10_000, max_bytes=10_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 500_000, "60,000 entries of zipfile take more than 20 MB"
+    with pytest.raises(InputError, match="directory of the zip is too large"):
+        unpack(many, tmp_path / "new", max_entries=1000, max_bytes=10_000)
+
+
+def test_an_end_that_can_be_read_in_two_ways_is_refused(tmp_path: Path) -> None:
+    whole = directory_alone(2, declared=2, large=True).getvalue()
+    assert len(zipfile.ZipFile(io.BytesIO(whole)).infolist()) == 2
+    with pytest.raises(InputError, match="cannot be read"):  # it lies elsewhere than it says
+        unpack(io.BytesIO(b"x" + whole), tmp_path / "new", **LIMITS)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_methods_whose_memory_the_sender_chooses_are_refused(tmp_path: Path, method: int) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.writestr("oak/1.png", b"x")
+    with pytest.raises(InputError, match="unusual way"):
+        unpack(stream, tmp_path / "new", **LIMITS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_zip_with_a_comment_and_one_of_many_files_are_unpacked(tmp_path: Path) -> None:
+    stream = zipped("oak/1.png")
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.comment = b"from the field" * 1000
+    assert unpack(stream, tmp_path / "comment", **LIMITS) == 1
+    large = io.BytesIO()
+    with zipfile.ZipFile(large, "w") as archive, archive.open("oak/1.png", "w", force_zip64=True):
+        pass
+    assert unpack(large, tmp_path / "large", **LIMITS) == 1
 
 
 def test_a_bomb_is_refused_before_it_is_written(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import time
 import zipfile
@@ -204,6 +205,21 @@ def test_old_uploads_are_deleted_unless_a_job_needs_them(serve: Serve, tmp_path:
     assert left == [first]
     assert client.delete(f"/api/v1/data/{first}", headers=OURS).status_code == 400
     assert second not in left
+
+
+def test_what_was_half_unpacked_when_a_server_was_stopped_is_deleted(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    here = client.application.extensions["synthlift"]
+    old, new = (here.settings.uploads / (8 * name) for name in ("0a", "0b"))
+    for place in (old, new):
+        (place / "trees" / "oak").mkdir(parents=True)
+        (place / "trees" / "oak" / "1.png").touch()
+    days_ago = time.time() - 3 * 24 * 3600
+    os.utime(old, (days_ago, days_ago))
+    here.tidy()
+    assert [place.name for place in here.settings.uploads.iterdir()] == [new.name]
+    assert here.data.all() == []
 
 
 def test_folders_are_offered_below_the_allowed_ones_only(serve: Serve, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from synthlift.study.stages.curves import CurveKeeper
+from synthlift.web.datasets import MOST_TABLES
+from synthlift.web.endpoints import data as endpoints_data
 from synthlift.web.jobs.commands import share_of, shown
 from synthlift.web.jobs.live import MOST_POINTS, curves_of, sheets_of, stages_of
 from synthlift.web.questions import Choices, Seen, obstacle
@@ -73,6 +75,29 @@ def test_a_table_that_cannot_be_read_says_why(client: FlaskClient) -> None:
     (table,) = client.get(f"/api/v1/data/{data['id']}/tables").get_json()["tables"]
     assert table["problem"]
     assert table["columns"] == []
+
+
+def test_few_tables_are_offered_and_little_of_them_is_read(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("oak", "beech"):
+        (tmp_path / "trees" / name).mkdir(parents=True)
+        (tmp_path / "trees" / name / "1.png").touch()
+    for n in range(MOST_TABLES + 5):
+        (tmp_path / "trees" / f"{n:03d}.csv").write_text(f"file,site\n1.png,{n}\n")
+    client = serve(data=(tmp_path / "trees",))
+    (data,) = client.get("/api/v1/data").get_json()["data"]
+    place = f"/api/v1/data/{data['id']}/tables"
+    assert data["tables"] == [f"{n:03d}.csv" for n in range(MOST_TABLES)]
+    first = client.get(place).get_json()["tables"]
+    assert [one["problem"] for one in first] == [""] * MOST_TABLES
+    monkeypatch.setattr(endpoints_data, "MOST_TABLES_BYTES", 40)
+    tables = client.get(place).get_json()["tables"]
+    assert [one["rows"] for one in tables[:3]] == [1, 1, 0]
+    assert "with those before it" in tables[-1]["problem"]
+    (tmp_path / "trees" / "000.csv").write_text("file,site\n1.png,a\n2.png,b\n")
+    again = client.get(place).get_json()["tables"]
+    assert again[0]["rows"] == 2, "what has changed is read again"
 
 
 def test_choices_become_settings_and_never_options(client: FlaskClient, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from flask import request
@@ -23,7 +25,10 @@ from synthlift.web.study_schemas import (
     TableList,
 )
 
-MOST_TABLE_BYTES = 16 * 1024**2
+MOST_TABLE_BYTES, MOST_TABLES_BYTES = 16 * 1024**2, 32 * 1024**2
+"""Of a table that is read for its columns, and of all of a data set."""
+_READING = threading.Lock()
+"""One table is read at a time: as objects it takes many times its size."""
 MOST_VALUES, EXAMPLES = 30, 4
 """Values of a column that may divide pictures into groups, and those that are shown."""
 
@@ -62,19 +67,32 @@ def delete_data(data: str) -> DataList:
 
 def list_tables(data: str) -> TableList:
     """Tables of a data set."""
-    found = context().data.get(data)
-    return TableList(tables=[_table_facts(name, path) for name, path in found.tables.items()])
+    found, left = [], MOST_TABLES_BYTES
+    for name, path in context().data.get(data).tables.items():
+        facts = path.stat()
+        most = min(MOST_TABLE_BYTES, left)
+        if facts.st_size > most:
+            limit = MOST_TABLE_BYTES if facts.st_size > MOST_TABLE_BYTES else MOST_TABLES_BYTES
+            which = "it is" if limit == MOST_TABLE_BYTES else "with those before it, it is"
+            found.append(_unread(name, f"{which} larger than {limit // 1024**2} MiB"))
+            continue
+        left -= facts.st_size
+        with _READING:
+            found.append(_table_facts(name, path, facts.st_mtime_ns, facts.st_size))
+    return TableList(tables=found)
 
 
-def _table_facts(name: str, path: Path) -> TableFacts:
-    nothing = TableFacts(name=name, rows=0, columns=[], notes=[], problem="")
-    if path.stat().st_size > MOST_TABLE_BYTES:
-        limit = MOST_TABLE_BYTES // 1024**2
-        return nothing.model_copy(update={"problem": f"it is larger than {limit} MiB"})
+def _unread(name: str, problem: str) -> TableFacts:
+    return TableFacts(name=name, rows=0, columns=[], notes=[], problem=problem)
+
+
+@lru_cache(maxsize=64)
+def _table_facts(name: str, path: Path, _changed: int, _size: int) -> TableFacts:
+    """What a table holds; it is read again when the file has changed."""
     try:
         table = read_table(path, given=name)
     except InputError as error:
-        return nothing.model_copy(update={"problem": f"{error.given}; {error.rule}"})
+        return _unread(name, f"{error.given}; {error.rule}")
     return TableFacts(
         name=name,
         rows=len(table.rows),
