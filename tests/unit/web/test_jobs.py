@@ -9,8 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -180,6 +181,80 @@ def test_closing_puts_running_jobs_back(table: JobTable, runner: Runner, tmp_pat
     runner.close()
     assert table.get(job.id).state == "queued"
     assert not process.is_running()
+    assert table.get(job.id).attempts == 0, "a server that ends in order has not died with it"
+
+
+# ── what cannot be started ────────────────────────────────────────────────────────────────────
+
+
+def test_a_job_that_cannot_be_started_is_given_up_and_blocks_nothing(
+    table: JobTable, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").write_text("no folder")
+    runner = Runner(table, logs=tmp_path / "logs", pause=0.05)
+    job = add(table, "--version")
+    runner.step()
+    assert (table.get(job.id).state, table.get(job.id).attempts) == ("queued", 1)
+    found = step_until(runner, job, "failed", seconds=10)
+    assert found.attempts == ATTEMPTS
+    assert found.error.startswith("it could not be started: Not a directory")
+    assert str(tmp_path) not in found.error
+    (tmp_path / "logs").unlink()
+    table.resume(job.id)
+    assert step_until(runner, job, "done", "failed").state == "done"
+
+
+def test_a_table_that_cannot_be_written_for_a_while_loses_no_job(
+    table: JobTable, runner: Runner
+) -> None:
+    job = add(table, "doctor")
+    with forbidden(table, "NEW.pid IS NOT NULL"):
+        runner.step()
+        assert table.get(job.id).state == "queued", "what was started is ended, and begins anew"
+        assert not any("doctor" in one.cmdline() for one in psutil.Process().children())
+    runner.step()
+    process = psutil.Process(table.get(job.id).pid)
+    process.kill()
+    with forbidden(table, "NEW.state != 'running'"):
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        for _ in range(3):
+            with pytest.raises(sqlite3.IntegrityError):
+                runner.step()
+        assert table.get(job.id).state == "running"
+    assert step_until(runner, job, "failed", "done", seconds=10).state == "failed"
+
+
+@contextmanager
+def forbidden(table: JobTable, when: str) -> Iterator[None]:
+    """No row may be changed so."""
+    with closing(sqlite3.connect(table.path, isolation_level=None)) as database:
+        database.execute(
+            f"CREATE TRIGGER no BEFORE UPDATE ON jobs WHEN {when} "
+            "BEGIN SELECT RAISE(ABORT, 'not now'); END"
+        )
+    yield
+    with closing(sqlite3.connect(table.path, isolation_level=None)) as database:
+        database.execute("DROP TRIGGER no")
+
+
+def test_jobs_that_are_added_at_once_get_folders_of_their_own(
+    table: JobTable, tmp_path: Path
+) -> None:
+    def place(taken: Set[Path]) -> Path:
+        found = next(p for p in (tmp_path / f"run-{n}" for n in range(99)) if p not in taken)
+        time.sleep(0.01)  # as a disk may take
+        return found
+
+    def one(_: int) -> Job:
+        return table.add_new(
+            kind="study", title="t", place=place, command=lambda folder: ["run", str(folder)]
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        jobs = list(pool.map(one, range(16)))
+    assert {job.folder for job in jobs} == {tmp_path / f"run-{n}" for n in range(16)}
+    assert all(job.command == ("run", str(job.folder)) for job in jobs)
 
 
 def test_a_job_that_grows_too_large_is_ended_with_what_it_started(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Set
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,16 @@ def start_inspection(body: InspectRequest) -> JobFacts:
     require_room(here)
     choices = choices_of(body)
     data = here.data.get(body.data)
-    folder = _new_folder(here.settings.home / "inspections", data.name)
-    folder.mkdir(parents=True)
-    command = inspect_command(data.path, folder / PAGE, choices)
+    place = _in_new_folder(here.settings.home / "inspections", data.name)
+
+    def command(folder: Path) -> list[str]:
+        folder.mkdir(parents=True)
+        return inspect_command(data.path, folder / PAGE, choices)
+
     return job_facts(
-        here.jobs.add(kind="inspect", title=data.name, command=command, folder=folder, data=data.id)
+        here.jobs.add_new(
+            kind="inspect", title=data.name, place=place, command=command, data=data.id
+        )
     )
 
 
@@ -56,18 +63,24 @@ def start_forecast(body: StudyRequest) -> JobFacts:
 
 def start_study(body: StudyRequest) -> JobFacts:
     """Study a data set; where a question takes several studies, the first is told."""
-    here = context()
     data, parts, budget = _asked(body)
-    started: list[Job] = []
-    for part in parts:
-        words = [said for said in (data.name, part.title) if said]
-        out = _new_folder(here.settings.own_runs, " ".join(words))
-        command = study_command(here.settings, source=data.path, out=out, part=part, budget=budget)
-        title = " · ".join(words)
-        started.append(
-            here.jobs.add(kind="study", title=title, command=command, folder=out, data=data.id)
-        )
+    started = [_start_part(data, part, budget) for part in parts]
     return job_facts(started[0])
+
+
+def _start_part(data: DataSet, part: Part, budget: str) -> Job:
+    here, words = context(), [said for said in (data.name, part.title) if said]
+
+    def command(out: Path) -> list[str]:
+        return study_command(here.settings, source=data.path, out=out, part=part, budget=budget)
+
+    return here.jobs.add_new(
+        kind="study",
+        title=" · ".join(words),
+        place=_in_new_folder(here.settings.own_runs, " ".join(words)),
+        command=command,
+        data=data.id,
+    )
 
 
 def _asked(body: StudyRequest) -> tuple[DataSet, list[Part], str]:
@@ -119,14 +132,15 @@ def _all_choices(body: StudyRequest) -> Choices:
     return choices
 
 
-def _new_folder(place: Path, name: str) -> Path:
-    """A folder that is not there yet and that no job was promised."""
-    taken = {job.folder for job in context().jobs.all()}
+def _in_new_folder(place: Path, name: str) -> Callable[[Set[Path]], Path]:
+    """Chooses a folder that is not there yet and that no job was promised."""
     title = re.sub(r"\s+", "-", study_name(name.replace("/", "-")))
-    number = 1
-    while (found := place / f"{title}-{number}") in taken or found.exists():
-        number += 1
-    return found
+
+    def choose(taken: Set[Path]) -> Path:
+        numbered = (place / f"{title}-{number}" for number in count(1))
+        return next(one for one in numbered if one not in taken and not one.exists())
+
+    return choose
 
 
 def _post(rule: str, view: Any, summary: str, body: Any = None) -> Operation:

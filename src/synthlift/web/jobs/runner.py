@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -62,6 +63,7 @@ class Runner:
         self.memory_bytes = usual_limit() if memory_bytes is None else memory_bytes
         self.name = secrets.token_hex(8)
         self._running: dict[tuple[Kind, ...], _Running] = {}
+        self._unstarted: dict[str, tuple[State, str]] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="jobs", daemon=True)
 
@@ -83,7 +85,10 @@ class Runner:
                 _kill(running.process)
             code = running.process.returncode
             state: State = "done" if code == 0 else "queued"
-            self.table.finish(running.job.id, state, owner=self.name)
+            try:
+                self.table.finish(running.job.id, state, owner=self.name, counts=code == 0)
+            except sqlite3.Error:  # without heartbeats it is taken up as an orphan
+                _LOG.exception("a job could not be put back into the queue")
         self._running.clear()
 
     def _loop(self) -> None:
@@ -100,12 +105,13 @@ class Runner:
             self.table.beat(self.name)
         for orphan in self.table.orphans(self.name):
             self._adopt(orphan)
+        self._give_back()
         for lane in LANES:
             running = self._running.get(lane)
             if running is not None:
                 self._look_after(lane, running)
             elif (job := self.table.claim(self.name, lane)) is not None:
-                self._running[lane] = self._begin(job)
+                self._start(lane, job)
 
     def _adopt(self, job: Job) -> None:
         _end_leftover(job)
@@ -115,6 +121,24 @@ class Runner:
             self.table.finish(job.id, "failed", error=f"the server died {ATTEMPTS} times with it")
         else:
             self.table.finish(job.id, "queued")
+
+    def _start(self, lane: tuple[Kind, ...], job: Job) -> None:
+        """Begin a claimed job; where that fails, it is queued again, or given up in the end."""
+        try:
+            self._running[lane] = self._begin(job)
+        except Exception as error:
+            _LOG.exception("a job could not be started")
+            why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            given_up = job.attempts >= ATTEMPTS
+            said = f"it could not be started: {why}\nWhat is finished is kept" if given_up else ""
+            self._unstarted[job.id] = ("failed" if given_up else "queued", said)
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Say of jobs that could not be started what becomes of them, until that is written."""
+        for job, (state, said) in list(self._unstarted.items()):
+            self.table.finish(job, state, owner=self.name, error=said)
+            del self._unstarted[job]
 
     def _begin(self, job: Job) -> _Running:
         folder = self.logs / job.id
@@ -131,14 +155,19 @@ class Runner:
         began = 0.0
         with suppress(psutil.Error):
             began = psutil.Process(process.pid).create_time()
-        self.table.set_process(job.id, pid=process.pid, began=began)
+        try:
+            self.table.set_process(job.id, pid=process.pid, began=began)
+        except BaseException:
+            kill_family(process.pid)
+            process.wait()
+            raise
         return _Running(job, process)
 
     def _look_after(self, lane: tuple[Kind, ...], running: _Running) -> None:
         code = running.process.poll()
         if code is not None:
+            self._conclude(running, code)  # where that fails, it is tried again at the next look
             del self._running[lane]
-            self._conclude(running, code)
         elif running.asked is None and self.table.get(running.job.id).cancel:
             running.asked = time.monotonic()
             _interrupt(running.process)

@@ -6,7 +6,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Job:
         state: queued, running, done, failed or cancelled.
         created, started, ended: seconds since the epoch.
         pid, pid_began: its process and when that began, while it runs.
-        attempts: how often it was started.
+        attempts: how often it was started and not put back by a server that ended in order.
         cancel: whether it was asked to end.
         error: what failed, in words.
     """
@@ -104,14 +104,30 @@ class JobTable:
         self, *, kind: Kind, title: str, command: Sequence[str], folder: Path, data: str = ""
     ) -> Job:
         """Queue a command."""
-        job = secrets.token_hex(8)
-        row = (job, kind, title, json.dumps(list(command)), str(folder), data, time.time())
         with self._open() as database:
-            database.execute(
-                "INSERT INTO jobs (id, kind, title, command, folder, data, created, state) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued')",
-                row,
-            )
+            job = _insert(database, kind, title, command, folder, data)
+        return self.get(job)
+
+    def add_new(
+        self,
+        *,
+        kind: Kind,
+        title: str,
+        place: Callable[[Set[Path]], Path],
+        command: Callable[[Path], Sequence[str]],
+        data: str = "",
+    ) -> Job:
+        """Queue a command with a folder of its own, which no other job can get meanwhile.
+
+        Args:
+            kind, title, data: of the job.
+            place: chooses the folder; it is told those of all other jobs.
+            command: what is run with that folder.
+        """
+        with self._open() as database:
+            taken = {Path(row["folder"]) for row in database.execute("SELECT folder FROM jobs")}
+            folder = place(taken)
+            job = _insert(database, kind, title, command(folder), folder, data)
         return self.get(job)
 
     def get(self, job: str) -> Job:
@@ -166,17 +182,26 @@ class JobTable:
                 (time.time(), owner),
             )
 
-    def finish(self, job: str, state: State, *, owner: str = "", error: str = "") -> None:
+    def finish(
+        self, job: str, state: State, *, owner: str = "", error: str = "", counts: bool = True
+    ) -> None:
         """Write how a job of ``owner`` ended; ``queued`` puts it back.
 
         Nothing changes when another server has taken the job meanwhile.
+
+        Args:
+            job: its id.
+            state: how it ended.
+            owner: whose job it was.
+            error: what failed, in words.
+            counts: whether this was an attempt; False where its server ends in order.
         """
         ended = None if state == "queued" else time.time()
         with self._open() as database:
             database.execute(
-                "UPDATE jobs SET state = ?, ended = ?, error = ?, pid = NULL, owner = '' "
-                "WHERE id = ? AND owner = ? AND state = 'running'",
-                (state, ended, error, job, owner),
+                "UPDATE jobs SET state = ?, ended = ?, error = ?, attempts = attempts - ?, "
+                "pid = NULL, owner = '' WHERE id = ? AND owner = ? AND state = 'running'",
+                (state, ended, error, int(not counts), job, owner),
             )
 
     def ask_to_end(self, job: str) -> None:
@@ -228,6 +253,23 @@ class JobTable:
         with self._open() as database:
             row = database.execute("SELECT COUNT(*) FROM jobs WHERE state = ?", (state,)).fetchone()
         return int(row[0])
+
+
+def _insert(
+    database: sqlite3.Connection,
+    kind: Kind,
+    title: str,
+    command: Sequence[str],
+    folder: Path,
+    data: str,
+) -> str:
+    job = secrets.token_hex(8)
+    database.execute(
+        "INSERT INTO jobs (id, kind, title, command, folder, data, created, state) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued')",
+        (job, kind, title, json.dumps(list(command)), str(folder), data, time.time()),
+    )
+    return job
 
 
 def _job(row: sqlite3.Row) -> Job:
