@@ -19,6 +19,7 @@ from synthlift.web.inference.client import Inference
 from synthlift.web.jobs.runner import Runner
 from synthlift.web.jobs.table import JobTable
 from synthlift.web.library import Library
+from synthlift.web.memory import SharedLimit
 from synthlift.web.places import Places
 from synthlift.web.pools import Pools
 from synthlift.web.settings import Settings
@@ -67,14 +68,16 @@ class Context:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.home.chmod(0o700)
         settings.pictures_folder.mkdir(exist_ok=True, mode=0o700)
+        memory = SharedLimit(settings.memory_bytes)
         inference, pipelines = (
             Inference(
                 device=settings.device,
                 answer_seconds=settings.answer_seconds,
                 waiting=settings.classifications,
-                memory_bytes=settings.memory_bytes,
+                memory=memory,
+                unused_seconds=unused,
             )
-            for _ in range(2)
+            for unused in (None, settings.pipelines_unused_seconds)
         )
         jobs = JobTable(settings.home / "jobs.sqlite")
         return cls(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import re
 import secrets
 import shutil
@@ -12,6 +13,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +21,7 @@ from typing import Any, Literal
 from synthlift.store.files import write_json_atomic
 from synthlift.web.errors import BusyError, MissingError
 from synthlift.web.inference.client import Inference
+from synthlift.web.inference.link import GONE, Listener
 
 State = Literal["running", "done", "failed", "cancelled"]
 REQUEST, IMAGES, LIST = "request.json", "images", "images.jsonl"
@@ -26,7 +29,8 @@ _NEAR = {"label": "nearest_class", "unusual": "unusual", "near_copy": "near_copy
 """What is known of the nearest training image, and what the table calls it."""
 _ID = re.compile(r"[0-9a-f]{16}")
 PATIENCE_SECONDS = 2.0
-"""After which a pipeline that was asked to stop is stopped."""
+"""Between two looks whether a pipeline that was asked to stop has done so."""
+_LOG = logging.getLogger("synthlift.web")
 README = """These images are synthetic: a generator made them. They show nothing that exists.
 
 metadata.csv says of each image what made it, from which seed, and which class a classifier sees;
@@ -55,6 +59,9 @@ class Generation:
             image is there, or none will be.
         by_pipeline: whether a pretrained pipeline draws it.
         asked_to_end: whether it is to end before all images are there.
+        wish: what the process that draws is told, with places of this machine.
+        sending: how often it was told; only what is said of the last time is heard.
+        turn: when that process last began to draw for it rather than for another; 0 = not yet.
         news: is told of every change.
     """
 
@@ -70,27 +77,61 @@ class Generation:
     by_pipeline: bool = False
     asked_to_end: bool = False
     remarks: list[str] = field(default_factory=list)
+    wish: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sending: int = 0
+    turn: float = 0.0
     news: threading.Condition = field(default_factory=threading.Condition, repr=False)
+
+    def listener(self) -> Listener:
+        """Hears what is said of one more sending, and of no earlier one from now on."""
+        with self.news:
+            self.sending, self.turn = self.sending + 1, 0.0
+            number = self.sending
+
+        def hear(event: Mapping[str, Any]) -> None:
+            with self.news:
+                if number == self.sending:
+                    self.hear(event)
+
+        return hear
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """Take note of what the worker says, until it has ended."""
-        if self.state != "running":
+        with self.news:
+            if self.state == "running":
+                self._note(event)
+                self.news.notify_all()
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "turn":
+            self.turn = time.monotonic()
             return
         self.changed = time.time()
-        if self.upload is not None:
-            self.upload.unlink(missing_ok=True)  # whatever came of it, it has been read
-        if event["event"] == "image":
+        if kind == "remarks":
+            self.remarks = list(event["remarks"])
+            return
+        if self.upload is not None:  # whatever came of it, it is needed no more
+            with suppress(OSError):
+                self.upload.unlink(missing_ok=True)
+        if kind == "image":
             entry = {key: event.get(key) for key in ("file", "facts", "seen", "near")}
             with (self.folder / LIST).open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(entry) + "\n")
             self.images.append(entry)
-        elif event["event"] == "remarks":
-            self.remarks = list(event["remarks"])
         else:
             self.error = event.get("error", {})
-            self.state = event["event"]
+            self.state = kind
+
+    def begin_anew(self) -> bool:
+        """Hear no more of what was sent, to send it again; False when images are there, or it ends.
+
+        An image depends on the wish alone, so that nobody sees a difference.
+        """
         with self.news:
-            self.news.notify_all()
+            anew = self.state == "running" and not (self.images or self.asked_to_end)
+            self.sending += anew
+        return anew
 
     def wait(self, *, images: int, seconds: float) -> bool:
         """Wait until there are more than so many images, or it has ended; False = neither yet."""
@@ -166,6 +207,8 @@ class Generations:
         self.inference, self.pipelines = inference, pipelines
         self._known: dict[str, Generation] = {}
         self._lock = threading.Lock()
+        # Held while pipelines are sent a wish, or end: that may take longer than others may wait.
+        self._pipes = threading.Lock()
 
     def start(
         self,
@@ -186,20 +229,43 @@ class Generations:
         Raises:
             BusyError: too many are open.
         """
+        made = self._taken_on(request, private, by_pipeline=by_pipeline, upload=upload)
+        try:
+            (made.folder / IMAGES).mkdir(parents=True)
+            write_json_atomic(made.folder / REQUEST, dict(request), durable=False)
+            with self._pipes if by_pipeline else nullcontext():
+                self._send(made)
+        except BaseException:
+            made.hear({"event": "failed"})
+            with self._lock:
+                self._known.pop(made.id, None)
+            shutil.rmtree(made.folder, ignore_errors=True)
+            raise
+        return made
+
+    def _taken_on(
+        self,
+        request: Mapping[str, Any],
+        private: Mapping[str, Any],
+        *,
+        by_pipeline: bool,
+        upload: Path | None,
+    ) -> Generation:
+        name = secrets.token_hex(8)
+        folder = self.folder / name
+        said = {"id": name, "do": "generate", **request, **private, "out": str(folder / IMAGES)}
+        made = Generation(
+            name, folder, dict(request), upload=upload, by_pipeline=by_pipeline, wish=said
+        )
         with self._lock:
             if sum(one.state == "running" for one in self._known.values()) >= self.open_at_once:
                 raise BusyError("too many requests for images are open")
-            name = secrets.token_hex(8)
-            made = Generation(
-                name, self.folder / name, dict(request), upload=upload, by_pipeline=by_pipeline
-            )
             self._known[name] = made
-        (made.folder / IMAGES).mkdir(parents=True)
-        write_json_atomic(made.folder / REQUEST, dict(request), durable=False)
-        out = {"out": str(made.folder / IMAGES)}
-        process = self.pipelines if by_pipeline else self.inference
-        process.send({"id": name, "do": "generate", **request, **private, **out}, made.hear)
         return made
+
+    def _send(self, made: Generation) -> None:
+        process = self.pipelines if made.by_pipeline else self.inference
+        process.send(made.wish, made.listener())
 
     def get(self, name: str) -> Generation:
         """One request for images, also of a server that was here before.
@@ -222,23 +288,51 @@ class Generations:
         if not made.by_pipeline:
             self.inference.cancel(name)
             return
+        if made.asked_to_end:
+            return
         made.asked_to_end = True
         self.pipelines.cancel(name)
-        # It hears of this between two batches, which may be minutes.
-        end = threading.Timer(PATIENCE_SECONDS, self._end_pipelines)
-        end.daemon = True
-        end.start()
+        self._look_later(made)
 
-    def _end_pipelines(self) -> None:
-        """End the process that does not stop to draw, unless it still draws for somebody."""
+    def _look_later(self, made: Generation) -> None:
+        """The process hears of an end between two batches, which may be minutes."""
+        look = threading.Timer(PATIENCE_SECONDS, self._insist, [made])
+        look.daemon = True
+        look.start()
+
+    def _insist(self, made: Generation) -> None:
+        """End a drawing that was asked to end, as soon as that takes nothing from anybody."""
+        with self._pipes:
+            open_ = self._open_by_pipelines()
+            if made.state != "running":
+                return
+            latest = max((one.turn for one in open_), default=0.0)
+            if made.turn < latest or not made.turn:
+                made.hear({"event": "cancelled"})  # It only waits: nothing is drawn for it now.
+                return
+            if any(one.images and not one.asked_to_end for one in open_):
+                self._look_later(made)
+                return
+            self._begin_anew(open_)
+
+    def _open_by_pipelines(self) -> list[Generation]:
         with self._lock:
-            open_ = [
-                one for one in self._known.values() if one.by_pipeline and one.state == "running"
-            ]
-            if open_ and all(one.asked_to_end for one in open_):
-                for one in open_:
-                    one.hear({"event": "cancelled"})
-                self.pipelines.restart()
+            known = list(self._known.values())
+        return [one for one in known if one.by_pipeline and one.sending and one.state == "running"]
+
+    def _begin_anew(self, open_: Sequence[Generation]) -> None:
+        """Replace the process that draws with pipelines; who did not ask to end is sent again."""
+        again = [one for one in open_ if one.begin_anew()]
+        for one in open_:
+            if one.asked_to_end:
+                one.hear({"event": "cancelled"})
+        self.pipelines.restart()
+        for one in again:
+            try:
+                self._send(one)
+            except Exception as error:  # there may be no memory for another process
+                _LOG.error("drawing cannot begin anew", exc_info=error)
+                one.hear(GONE)
 
     def delete_older(self, than: float) -> None:
         """Delete what was not used since ``than`` (seconds since the epoch)."""

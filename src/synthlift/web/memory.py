@@ -23,6 +23,33 @@ def used_by(pid: int) -> int:
     return sum(_resident(one) for one in family)
 
 
+class SharedLimit:
+    """What several processes may use together, each with those that it started.
+
+    Args:
+        limit_bytes: in all; None = the usual limit.
+    """
+
+    def __init__(self, limit_bytes: int | None = None) -> None:
+        self.limit_bytes = usual_limit() if limit_bytes is None else limit_bytes
+        self._pids: set[int] = set()
+
+    def join(self, pid: int) -> None:
+        """Count a process from now on."""
+        self._pids.add(pid)
+
+    def leave(self, pid: int) -> None:
+        """Count it no more."""
+        self._pids.discard(pid)
+
+    def must_end(self, pid: int) -> bool:
+        """Whether all use too much together, and this one the most."""
+        used = {one: used_by(one) for one in tuple(self._pids)}
+        return sum(used.values()) > self.limit_bytes and pid == max(
+            used, key=lambda one: (used[one], one)
+        )
+
+
 def _resident(process: psutil.Process) -> int:
     try:
         return int(process.memory_info().rss)

@@ -38,10 +38,12 @@ class Settings:
         images: generated images of one request.
         per_minute, costly_per_minute: requests of one client, and those that compute something.
         login_per_minute: attempts to sign in of one client.
-        memory_bytes: that a command, or the process that draws and classifies, may use with all
-            that it starts; None = 80 % of the machine's.
+        memory_bytes: that a command, or the processes that draw and classify together, may use
+            with all that they start; None = 80 % of the machine's.
         blind_tests: that may be open; more are refused.
         answer_seconds: after which the process that draws and classifies counts as stuck.
+        pipelines_unused_seconds: after which the process that draws with pipelines is ended when
+            nothing was asked of it; its weights take much memory.
     """
 
     home: Path
@@ -72,6 +74,7 @@ class Settings:
     memory_bytes: int | None = None
     blind_tests: int = 200
     answer_seconds: float = 120.0
+    pipelines_unused_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         if not self.token and not self.loopback:

@@ -72,6 +72,17 @@ def test_streams_are_few_and_free_their_place(tmp_path: Path) -> None:
     assert [listen().status_code for _ in range(2)] == [200, 200]
 
 
+def test_what_fails_names_no_place_where_a_token_is_needed(tmp_path: Path) -> None:
+    given = {"host": "0.0.0.0", "token": "t"}
+    app = create_app(Settings(home=tmp_path / "home", store=tmp_path / "store", **given))
+    made = open_generation(app, tmp_path, count=2)
+    said = {"given": f"{tmp_path}/home/runs/x-1/generators is gone", "rule": "", "remedy": ""}
+    made.hear({"event": "failed", "error": said})
+    headers = {"Authorization": "Bearer t"}
+    answer = app.test_client().get(f"/api/v1/generations/{made.id}", headers=headers)
+    assert answer.get_json()["error"]["given"] == "…/runs/x-1/generators is gone"
+
+
 def open_generation(app: Flask, place: Path, *, count: int) -> Generation:
     """A request for images that a worker is at."""
     folder = place / "open"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import queue
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
+from synthlift.web.inference.client import Inference
 from synthlift.web.inference.link import Event, Link
+from synthlift.web.memory import SharedLimit, used_by
 
 NOTHING = {"do": "classify", "models": [], "files": []}
 
@@ -44,3 +50,74 @@ def test_who_waits_hears_that_the_worker_is_gone_and_nobody_else_is_taken_on(lin
     assert link.gone
     assert not link.send("c", NOTHING, heard.put)
     assert heard.empty()
+
+
+def test_a_listener_that_fails_and_lines_that_are_none_keep_nobody_waiting(link: Link) -> None:
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def full(event: Event) -> None:
+        if event["event"] == "done":
+            raise OSError("No space left on device")
+        heard.put(event)
+
+    answer: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    assert link.send("a", NOTHING, full)
+    assert heard.get(timeout=60)["error"]["given"] == "what was computed could not be kept"
+    for line in (b'{"id": "b", "ev', b"[]\n", b'{"id": []}\n', b"\xff\n"):
+        link._hand_on(line)  # as of a process that was killed while it wrote
+    assert link.send("b", NOTHING, answer.put)
+    assert answer.get(timeout=60)["event"] == "done", "others are answered all the same"
+    assert link.send("c", {"do": "nothing"}, full)
+    assert link.send("d", {"do": "nothing"}, lambda _: [][0])
+    assert link.send("e", {"do": "nothing"}, answer.put)
+    link.end()
+    assert answer.get(timeout=60)["event"] == "failed", "also behind one that fails"
+    assert link.gone
+
+
+def test_a_worker_retires_only_when_nobody_waits_for_it(link: Link) -> None:
+    answer: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    assert link.send("a", {"do": "nothing"}, answer.put)
+    assert not link.retire(unused_since=time.monotonic())
+    link.end()
+    assert answer.get(timeout=60)["event"] == "failed"
+    inference = Inference(device="cpu", answer_seconds=60, waiting=1, unused_seconds=1.0)
+    try:
+        assert inference.classify(NOTHING)["event"] == "done"
+        used = time.monotonic()
+        (first,) = workers()
+        psutil.wait_procs([first], timeout=30)
+        assert not first.is_running()
+        assert time.monotonic() - used > 0.9
+        assert inference.classify(NOTHING)["event"] == "done", "another takes its place"
+        assert workers() != [first]
+    finally:
+        inference.close()
+
+
+def workers() -> list[psutil.Process]:
+    """Those of this test that live."""
+    return [one for one in psutil.Process().children() if "inference.worker" in str(one.cmdline())]
+
+
+def test_of_processes_that_share_a_limit_the_largest_must_end() -> None:
+    def holding(mebibytes: int) -> subprocess.Popen[bytes]:
+        code = f"a = bytearray(b'x') * {mebibytes} * 2**20; print(flush=True); input()"
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, "-S", "-c", code], **pipes)
+
+    small, large = holding(20), holding(60)
+    try:
+        for one in (small, large):
+            assert one.stdout is not None
+            one.stdout.readline()
+        shared = SharedLimit(used_by(small.pid) + used_by(large.pid) - 2**20)
+        shared.join(small.pid)
+        shared.join(large.pid)
+        assert [shared.must_end(one.pid) for one in (small, large)] == [False, True]
+        shared.leave(small.pid)
+        assert not shared.must_end(large.pid), "alone it is within the limit"
+    finally:
+        for one in (small, large):
+            one.kill()
+            one.wait()

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from PIL import Image
 
 from synthlift.api.pretrained import open_pretrained
 from synthlift.errors import InputError
-from synthlift.web import generations
-from synthlift.web.generations import Generations
+from synthlift.registry import descriptor
+from synthlift.vision.classifiers.base import ImageTask, build_network
+from synthlift.vision.prediction import ClassifierFacts, save_classifier
+from synthlift.web import generations as module
+from synthlift.web.generations import Generation, Generations
 from synthlift.web.inference.client import Inference
 from synthlift.web.inference.loaded import Loaded
-from synthlift.web.inference.worker import Worker
+from synthlift.web.inference.worker import Worker, told
 from synthlift.weights import Shelf
 from synthlift.weights import files as weights_files
 from tests.unit.web.conftest import OURS
@@ -106,32 +111,143 @@ def test_weights_that_lie_beside_a_generator_count_for_its_size(tmp_path: Path) 
     assert len(kept) == 1, "two such models are more than may be kept"
 
 
-def test_a_pipeline_that_does_not_listen_is_stopped_and_classifying_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(generations, "PATIENCE_SECONDS", 0.2)
-    classifying, pipelines = (
-        Inference(device="cpu", answer_seconds=100, waiting=10) for _ in range(2)
+# ── the processes that draw and classify ──────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A classifier of two classes that has learnt nothing."""
+    found = descriptor("classifiers", "small_cnn")
+    config = found.config()
+    task = ImageTask((8, 8, 3), 2, (0.5,) * 3, (0.25,) * 3)
+    facts = ClassifierFacts(
+        kind=found.kind,
+        config=config.model_dump(mode="json"),
+        identity=found.identity(),
+        classes=("a", "b"),
+        image_shape=task.image_shape,
+        mean=task.mean,
+        std=task.std,
     )
-    made = Generations(tmp_path, classifying, pipelines, open_at_once=3)
-    wish = {"model": "embedded", "attributes": {}, "seed": 0, "count": 8, "judge": ""}
-    # All eight are computed together, in so many steps that nothing is heard for long.
-    params = {"prompt": "a red seven", "sampler_steps": 200}
-    try:
-        one = made.start(wish, {"params": params}, by_pipeline=True)
-        other = made.start(wish, {"params": params}, by_pipeline=True)
-        assert not classifying.waits, "drawing waits for nobody who classifies, nor he for it"
-        made.cancel(other.id)
-        assert not other.wait(images=0, seconds=0.6), "the process draws for another, too"
-        made.cancel(one.id)
-        begun = time.monotonic()
-        assert one.wait(images=0, seconds=20)
-        assert (one.state, one.images, one.error) == ("cancelled", [], {})
-        assert time.monotonic() - begun < 20
-        assert other.wait(images=0, seconds=20)
-        again = made.start(wish | {"count": 1}, {"params": {"prompt": "a"}}, by_pipeline=True)
-        assert again.wait(images=0, seconds=60), "another process has taken its place"
-        assert len(again.images) == 1
-    finally:
-        classifying.close()
-        pipelines.close()
+    network = build_network(found, config, task=task, seed=0, pretrained=False)
+    save_classifier(tmp_path / "model", network=network, facts=facts)
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
+    return tmp_path / "model"
+
+
+def question(model: Path, **more: Any) -> dict[str, Any]:
+    picture = str(model.parent / "red.png")
+    return {"models": [str(model)], "files": [picture], "max_pixels": 10**6, **more}
+
+
+def test_what_fails_while_computing_harms_nobody_else(model: Path, tmp_path: Path) -> None:
+    said: dict[str, dict[str, Any]] = {}
+    worker = Worker(lambda event: said.update({event["id"]: dict(event)}), device="cpu")
+    twin = shutil.copytree(model, tmp_path / "twin")
+    # What a picture is like is looked up in the run, which somebody has deleted meanwhile.
+    explained = {"explain": True, "rival": str(model), "run": str(tmp_path / "gone")}
+    worker.take(
+        [
+            {"id": "a", "do": "classify", **question(model, **explained)},
+            {"id": "b", "do": "classify", **question(twin)},
+        ]
+    )
+    assert said["a"]["event"] == "failed"
+    assert said["b"]["pictures"][0]["answers"][str(twin)].keys() == {"a", "b"}
+    worker.take([{"id": "c", "do": "classify", **question(model)}])
+    assert said["c"]["event"] == "done"
+
+
+def test_what_goes_wrong_with_a_run_is_told_by_its_name() -> None:
+    run = "/srv/secret/runs/trees-1"
+    error = InputError(f"'{run}/generators/flow' holds no generator", rule=f"{run}", remedy="-")
+    assert told(error, {"run": run}) == {
+        "given": "'trees-1/generators/flow' holds no generator",
+        "rule": "trees-1",
+        "remedy": "-",
+    }
+    assert told(error, {"run": None})["rule"] == run
+
+
+def test_a_request_that_cannot_be_begun_takes_no_place(tmp_path: Path) -> None:
+    (tmp_path / "generated").write_text("no folder")
+    upload = tmp_path / "upload"
+    upload.write_bytes(b"a picture")
+    process = Inference(device="cpu", answer_seconds=100, waiting=10)
+    made = Generations(tmp_path / "generated", process, process, open_at_once=2)
+    for _ in range(4):
+        with pytest.raises(NotADirectoryError):
+            made.start({"count": 1}, {}, upload=upload)
+    assert not upload.exists()
+
+
+@pytest.fixture
+def generations(tmp_path: Path) -> Iterator[Generations]:
+    """With processes of their own."""
+    processes = [Inference(device="cpu", answer_seconds=100, waiting=10) for _ in range(2)]
+    yield Generations(tmp_path / "generated", processes[0], processes[1], open_at_once=5)
+    for one in processes:
+        one.close()
+
+
+# Guidance of 1 leaves what to avoid without effect, which is told before anything is drawn; all
+# eight are computed together, in so many steps that nothing more is heard for minutes.
+LONG = {"prompt": "a red seven", "negative_prompt": "blue", "guidance_scale": 1}
+WISH = {"model": "embedded", "attributes": {}, "seed": 0, "judge": ""}
+
+
+def test_a_pipeline_that_does_not_listen_is_stopped_and_classifying_goes_on(
+    generations: Generations, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.2)
+    generations.inference.warm_up()
+    params = {**LONG, "sampler_steps": 1000}
+    one = generations.start({**WISH, "count": 8}, {"params": params}, by_pipeline=True)
+    until(lambda: bool(one.remarks))  # its process has opened the model, and goes on to draw
+    answer = generations.inference.classify(question(model))
+    assert answer["pictures"][0]["answers"][str(model)].keys() == {"a", "b"}
+    assert (one.state, one.images) == ("running", []), "drawing goes on, and has kept nobody up"
+    short = {"params": {"prompt": "a", "sampler_steps": 1}}
+    waiting, other = (
+        generations.start({**WISH, "count": 1, "seed": n}, short, by_pipeline=True)
+        for n in range(2)
+    )
+    generations.cancel(other.id)
+    assert other.wait(images=0, seconds=20)
+    assert (other.state, one.state) == ("cancelled", "running"), "what only waits ends at once"
+    generations.cancel(one.id)
+    assert one.wait(images=0, seconds=20)
+    assert (one.state, one.images, one.error) == ("cancelled", [], {})
+    assert waiting.wait(images=0, seconds=150), "in another process it begins anew"
+    until(lambda: waiting.state != "running")
+    assert (waiting.state, len(waiting.images)) == ("done", 1)
+
+
+def test_what_a_pipeline_drew_for_another_is_not_lost_when_somebody_stops(
+    generations: Generations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    one, other = (
+        Generation(name * 16, generations.folder / name, {"count": 2}, by_pipeline=True)
+        for name in "ef"
+    )
+    for made in (one, other):
+        made.folder.mkdir(parents=True)
+        generations._known[made.id] = made
+        tell = made.listener()
+        tell({"event": "turn"})
+        tell({"event": "image", "file": "00000.png", "facts": {}})
+    tell({"event": "turn"})
+    one.listener()({"event": "turn"})
+    generations.cancel(one.id)
+    assert not one.wait(images=1, seconds=0.5)
+    tell({"event": "done"})
+    assert one.wait(images=1, seconds=20), "it is looked again and again"
+    assert (one.state, other.state) == ("cancelled", "done")
+
+
+def until(reached: Callable[[], bool], *, seconds: float = 150) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -93,7 +93,7 @@ def _classify(
             }
         )
     if answer.get("event") == "failed":
-        error = answer["error"]
+        error = {part: here.places.hidden(text) for part, text in answer["error"].items()}
         if error["rule"]:
             raise InputError(error["given"], rule=error["rule"], remedy=error["remedy"])
         raise StuckError(error["given"])

@@ -52,7 +52,7 @@ def facts_of(made: Generation, *, after: int = 0) -> GenerationFacts:
         ],
         archive=url_for("api.download_images", generation=made.id),
         remarks=made.remarks,
-        error=dict(made.error),
+        error={part: context().places.hidden(text) for part, text in made.error.items()},
     )
 
 

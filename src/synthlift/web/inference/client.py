@@ -11,9 +11,10 @@ from typing import Any
 
 from synthlift.web.errors import BusyError, StuckError
 from synthlift.web.inference.link import Event, Link, Listener
-from synthlift.web.memory import used_by, usual_limit
+from synthlift.web.memory import SharedLimit
 
-WEIGH_SECONDS = 0.5
+LOOK_SECONDS = 0.5
+"""Between two looks at the memory that the worker uses, and whether it is still needed."""
 
 
 class Inference:
@@ -23,14 +24,23 @@ class Inference:
         device: torch device of the worker.
         answer_seconds: after which a worker that does not answer is replaced.
         waiting: pictures that may wait to be classified.
-        memory_bytes: that the worker may use; beyond it, it is replaced.
+        memory: that the worker may use, alone or with others; beyond it, the largest is ended.
+        unused_seconds: after which a worker that nobody asks anything is ended, with all that it
+            keeps loaded; None = never.
     """
 
     def __init__(
-        self, *, device: str, answer_seconds: float, waiting: int, memory_bytes: int | None = None
+        self,
+        *,
+        device: str,
+        answer_seconds: float,
+        waiting: int,
+        memory: SharedLimit | None = None,
+        unused_seconds: float | None = None,
     ) -> None:
-        self.memory_bytes = usual_limit() if memory_bytes is None else memory_bytes
+        self.memory = memory or SharedLimit()
         self.device, self.answer_seconds, self.waiting = device, answer_seconds, waiting
+        self.unused_seconds = unused_seconds
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._numbers = itertools.count()
@@ -98,12 +108,21 @@ class Inference:
         with self._lock:
             if self._link is None or self._link.gone:
                 self._link = Link(self.device)
-                threading.Thread(target=self._weigh, args=(self._link,), daemon=True).start()
+                watch = threading.Thread(target=self._watch, args=(self._link,), daemon=True)
+                watch.start()
             return self._link
 
-    def _weigh(self, link: Link) -> None:
-        """End a worker that grows too large; who waits for it is told, as when it dies."""
-        while not link.gone:
-            if used_by(link.process.pid) > self.memory_bytes:
-                link.process.kill()
-            time.sleep(WEIGH_SECONDS)
+    def _watch(self, link: Link) -> None:
+        """End a worker that grows too large, of which who waits is told, or is needed no more."""
+        pid = link.process.pid
+        self.memory.join(pid)
+        try:
+            while not link.gone:
+                if self.memory.must_end(pid):
+                    link.process.kill()
+                if self.unused_seconds is not None:
+                    link.retire(unused_since=time.monotonic() - self.unused_seconds)
+                time.sleep(LOOK_SECONDS)
+        finally:
+            link.end()
+            self.memory.leave(pid)

@@ -8,10 +8,12 @@ time is written by the one of them that came first.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,8 +28,17 @@ GONE: Event = {
         "remedy": "try again; it is started anew",
     },
 }
+UNHEARD: Event = {
+    "event": "failed",
+    "error": {
+        "given": "what was computed could not be kept",
+        "rule": "",
+        "remedy": "try again; the terminal of the server says more",
+    },
+}
 LAST = frozenset(("done", "failed", "cancelled"))
 """Events after which a listener hears no more."""
+_LOG = logging.getLogger("synthlift.web")
 
 
 class Link:
@@ -46,6 +57,7 @@ class Link:
             env={"OMP_WAIT_POLICY": "passive", **os.environ},
         )
         self.gone = False
+        self.used = time.monotonic()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._unsent: deque[bytes] = deque()
@@ -64,6 +76,7 @@ class Link:
             if self.gone:
                 return False
             self._listeners[name] = listener
+            self.used = time.monotonic()
         self._write(line)
         return True
 
@@ -71,6 +84,14 @@ class Link:
         """Ask for the end of a request, where it has not ended yet."""
         if name in self._listeners:
             self._write(_line({"do": "cancel", "of": name}))
+
+    def retire(self, *, unused_since: float) -> bool:
+        """Take nothing on any more, if nothing was asked since then and nobody waits."""
+        with self._lock:
+            if self._listeners or self.used > unused_since:
+                return False
+            self.gone = True
+        return True
 
     def end(self) -> None:
         """End the worker."""
@@ -99,20 +120,47 @@ class Link:
             pass  # It died just now: the thread that hears it tells everybody.
 
     def _hear(self) -> None:
+        """Hand events on until there are no more; whatever happens, nobody waits for ever."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
+        try:
+            for line in self.process.stdout:
+                self._hand_on(line)
+        except (OSError, ValueError):  # the pipe broke
+            _LOG.exception("the process that draws and classifies is heard no more")
+        finally:
+            with self._lock:
+                self.gone = True
+                forsaken = list(self._listeners.values())
+                self._listeners.clear()
+            self.end()
+            for listener in forsaken:
+                _tell(listener, dict(GONE))
+
+    def _hand_on(self, line: bytes) -> None:
+        try:
             event: Event = json.loads(line)
-            take = self._listeners.pop if event["event"] in LAST else self._listeners.get
-            listener = take(event["id"], None)
-            if listener is not None:
-                listener(event)
-        with self._lock:
-            self.gone = True
-            forsaken = list(self._listeners.values())
-            self._listeners.clear()
-        self.process.wait()
-        for listener in forsaken:
-            listener(dict(GONE))
+            name, kind = event["id"], event["event"]
+        except (ValueError, KeyError, TypeError):  # a line that was cut when the process died
+            return
+        take = self._listeners.pop if kind in LAST else self._listeners.get
+        listener = take(name, None)
+        self.used = time.monotonic()
+        if listener is None or _tell(listener, event):
+            return
+        # It cannot take note of what is computed for it, as on a full disk.
+        if self._listeners.pop(name, None) is not None:
+            self._write(_line({"do": "cancel", "of": name}))
+        _tell(listener, dict(UNHEARD))
+
+
+def _tell(listener: Listener, event: Event) -> bool:
+    """Tell of an event; False when the listener fails."""
+    try:
+        listener(event)
+    except Exception:
+        _LOG.exception("an answer of the process that draws and classifies is lost")
+        return False
+    return True
 
 
 def _line(request: Mapping[str, Any]) -> bytes:

@@ -45,7 +45,8 @@ class Worker:
         self.send, self.device, self.loaded = send, choose_device(device), Loaded()
         self.references = References()
         self.drawer = Drawer(self.loaded, self.references, self._classifier, device=self.device)
-        self._drawings: deque[tuple[str, Iterator[Mapping[str, Any]]]] = deque()
+        self._drawings: deque[tuple[Request, Iterator[Mapping[str, Any]]]] = deque()
+        self._turn = ""
 
     @property
     def busy(self) -> bool:
@@ -56,30 +57,38 @@ class Worker:
         """Answer what can be answered at once; begin drawings, end cancelled ones."""
         for request in requests:
             if request["do"] == "generate":
-                self._drawings.append((request["id"], self.drawer.draw(request)))
+                self._drawings.append((request, self.drawer.draw(request)))
             elif request["do"] == "cancel":
                 self._cancel(request["of"])
         classify = [request for request in requests if request["do"] == "classify"]
         if classify:
             self._classify(classify)
 
+    def say_whose_turn(self) -> None:
+        """Tell which drawing is next, where it is another than before: it may take minutes."""
+        name = self._drawings[0][0]["id"]
+        if name != self._turn:
+            self._turn = name
+            self.send({"id": name, "event": "turn"})
+
     def go_on(self) -> None:
         """One image of the next drawing; drawings take turns."""
-        name, events = self._drawings.popleft()
+        request, events = self._drawings.popleft()
+        name = request["id"]
         try:
             event = next(events, None)
         except Exception as error:
-            self.send({"id": name, "event": "failed", "error": told(error)})
+            self.send({"id": name, "event": "failed", "error": told(error, request)})
             return
         if event is None:
             self.send({"id": name, "event": "done"})
             return
         self.send({"id": name, **event})
-        self._drawings.append((name, events))
+        self._drawings.append((request, events))
 
     def _cancel(self, name: str) -> None:
         for drawing in list(self._drawings):
-            if drawing[0] == name:
+            if drawing[0]["id"] == name:
                 self._drawings.remove(drawing)
                 self.send({"id": name, "event": "cancelled"})
 
@@ -107,15 +116,25 @@ class Worker:
                         known[model] = known.get(model) or self._classifier(model)
                     answers[request["id"]] = _prepared(request, known, pictures)
                 except Exception as error:
-                    self.send({"id": request["id"], "event": "failed", "error": told(error)})
-        explained = {request["id"]: request for request in requests if request.get("explain")}
+                    self._fail(request, error)
+        asked = {request["id"]: request for request in requests}
+        explained = {name: request for name, request in asked.items() if request.get("explain")}
         for model, items in pictures.items():
             items = [item for item in items if item[0] in answers]
-            if items:
+            if not items:
+                continue
+            try:
                 with threads_for(known[model]):
                     self._answer(known[model], model, items, answers, explained)
+            except Exception as error:  # others, of other models, still get their answers
+                for request_id in {item[0] for item in items}:
+                    del answers[request_id]
+                    self._fail(asked[request_id], error)
         for request_id, answer in answers.items():
             self.send({"id": request_id, "event": "done", **answer})
+
+    def _fail(self, request: Request, error: Exception) -> None:
+        self.send({"id": request["id"], "event": "failed", "error": told(error, request)})
 
     def _answer(
         self,
@@ -202,18 +221,21 @@ def _named(classifier: Classifier, row: Float32) -> dict[str, float]:
     return dict(zip(classifier.facts.classes, rounded, strict=True))
 
 
-def told(error: Exception) -> dict[str, str]:
-    """An error for the other side, in its three parts; never a trace."""
+def told(error: Exception, request: Request) -> dict[str, str]:
+    """An error for the other side, in its three parts; never a trace, nor where a run lies."""
     if isinstance(error, InputError):
-        return {"given": error.given, "rule": error.rule, "remedy": error.remedy}
-    if isinstance(error, SynthliftError):
-        return {"given": str(error).splitlines()[0], "rule": "", "remedy": ""}
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    return {
-        "given": "something unexpected happened while computing",
-        "rule": "",
-        "remedy": "try again; the terminal of the server says more",
-    }
+        parts = {"given": error.given, "rule": error.rule, "remedy": error.remedy}
+    elif isinstance(error, SynthliftError):
+        parts = {"given": str(error).splitlines()[0], "rule": "", "remedy": ""}
+    else:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return {
+            "given": "something unexpected happened while computing",
+            "rule": "",
+            "remedy": "try again; the terminal of the server says more",
+        }
+    run = request.get("run")
+    return {key: text.replace(run, Path(run).name) if run else text for key, text in parts.items()}
 
 
 # ── the process ───────────────────────────────────────────────────────────────────────────────
@@ -242,6 +264,8 @@ def serve(requests: BinaryIO, events: TextIO, *, device: str) -> None:
         if b"" in taken:
             return
         worker.take([json.loads(line) for line in taken])
+        if worker.busy:
+            worker.say_whose_turn()
         events.flush()
         if worker.busy:
             worker.go_on()
