@@ -159,16 +159,22 @@ def until_it_answers(server: Server, process: subprocess.Popen[bytes], said: Pat
 
 
 @contextmanager
-def serving(home: Path, words: Sequence[str], *, examples: bool = False) -> Iterator[Server]:
-    """``synthlift serve`` until the end of the block, with its folders below ``home``."""
+def serving(
+    home: Path, words: Sequence[str], *, examples: bool = False, browser: str = ""
+) -> Iterator[Server]:
+    """``synthlift serve`` until the end of the block, with its folders below ``home``.
+
+    ``browser`` is a command that it opens in place of a browser; "" opens none.
+    """
     port = free_port()
     folders = ["--home", str(home / "web"), "--store", str(home / "store")]
-    options = [*folders, "--port", str(port), "--no-browser"]
+    options = [*folders, "--port", str(port), *([] if browser else ["--no-browser"])]
     options += [] if examples else ["--no-examples"]
+    more = {"SYNTHLIFT_DATA_HOME": str(home / "data-home")}
     said = home / f"serve-{port}.stderr"
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", *words, *options],
-        env={**os.environ, "SYNTHLIFT_DATA_HOME": str(home / "data-home")},
+        env={**os.environ, **more, **({"BROWSER": browser} if browser else {})},
         stderr=said.open("wb"),
     )
     found = Server(port, home / "web")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from synthlift.store.files import write_bytes_atomic
 
 NAME = "report.html"
 REFRESH_SECONDS = 20
+_REFRESHING = re.compile(
+    r'<meta http-equiv="refresh" content="\d+">\n?| This page refreshes itself every \d+ seconds\.'
+)
 
 
 def write_report(results: Results, folder: Path) -> Path:
@@ -40,6 +44,11 @@ def write_report(results: Results, folder: Path) -> Path:
     path = folder / NAME
     write_bytes_atomic(path, render(results, folder=folder).encode())
     return path
+
+
+def without_refresh(page: str) -> str:
+    """A live report that does not reload itself, nor says so, for whoever shows it anew."""
+    return _REFRESHING.sub("", page)
 
 
 def render(results: Results, *, folder: Path | None, shareable: bool = False) -> str:

@@ -40,7 +40,6 @@ LOOKS = ("inspect", "plan")
 def job_facts(job: Job) -> JobFacts:
     """A job as clients see it: no path."""
     is_run = job.kind not in LOOKS
-    page = job.folder / (REPORT if is_run else PAGE)
     done = job.state == "done"
     cancelling = job.cancel and job.state == "running"
     here = context()
@@ -58,11 +57,20 @@ def job_facts(job: Job) -> JobFacts:
         error=here.places.hidden(job.error),
         command=shown(job.command),
         progress=_progress(job) if is_run and job.state == "running" else None,
-        page=url_for("pages.job_page", job=job.id) if page.is_file() else "",
+        page=_page(job),
         run=id_of(job.folder.resolve()) if is_run and done else "",
         found=_found(said) if job.kind == "inspect" else None,
         forecast=_forecast(said) if job.kind == "plan" else None,
     )
+
+
+def _page(job: Job) -> str:
+    """Where its page is, "" without one; another address whenever it was written anew."""
+    try:
+        changed = (job.folder / (PAGE if job.kind in LOOKS else REPORT)).stat().st_mtime_ns
+    except OSError:
+        return ""
+    return url_for("pages.job_page", job=job.id, at=f"{changed:x}")
 
 
 def _progress(job: Job) -> Progress:

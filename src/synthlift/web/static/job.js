@@ -8,6 +8,8 @@
   const sentence = (line) => `${line.slice(0, 1).toUpperCase()}${line.slice(1)}${/[.!?:]$/.test(line) || !line ? "" : "."}`;
   let live = { stages: [], sheets: [], curves: [] };
   let followed = true;
+  const REREAD = 5000;
+  let reread = 0;  // when the frame was last filled
 
   function show(job) {
     if (find("state").textContent !== WORDS[job.state]) find("state").textContent = WORDS[job.state];
@@ -15,11 +17,11 @@
     const known = progress && progress.total;
     find("progress").hidden = !known;
     if (known) find("progress").value = progress.done / progress.total;
-    find("stage").textContent = known
+    say(find("stage"), known
       ? [`${progress.label}: ${progress.done} of ${progress.total}`,
         progress.seconds_left ? `about ${duration(progress.seconds_left)} left of this stage` : "",
         progress.seconds ? `running for ${duration(progress.seconds)}` : ""].filter(Boolean).join(" · ")
-      : job.state === "running" ? "Getting ready …" : "";
+      : job.state === "running" ? "Getting ready …" : "");
     const tasks = (progress && progress.tasks) || [];
     find("tasks").replaceChildren(...tasks.map((task) => make("li", {}, `${task.label}: ${task.done} of ${task.total}`)));
     find("error").hidden = !job.error;
@@ -30,9 +32,19 @@
     find("delete").hidden = !ENDED.includes(job.state);
     find("open").hidden = !job.run;
     if (job.run) find("open").href = `/runs/${job.run}`;
+    showPage(job);
+  }
+
+  // The page in the frame has no origin, so that it could not show that somebody has signed in: it
+  // never asks for anything itself, and is filled anew from here when it was written anew.
+  function showPage(job) {
     const frame = find("page").querySelector("iframe");
     const ready = job.page && !job.run;
-    if (ready && !frame.src) frame.src = frame.dataset.src;
+    const due = ENDED.includes(job.state) || Date.now() - reread >= REREAD;
+    if (ready && due && frame.dataset.shown !== job.page) {
+      frame.dataset.shown = frame.src = job.page;
+      reread = Date.now();
+    }
     find("page").hidden = !ready;
   }
 
