@@ -4,17 +4,29 @@
   const run = find("begin").dataset.run;
   let test = null;
   let answers = [];
+  let name = "";
+  let busy = false;
 
   async function begin(event) {
     event.preventDefault();
-    who(find("who").value.trim());
+    if (busy) return;
+    name = find("who").value.trim();
+    if (!name) {
+      say(find("said"), "Say first who you are: the score stands beside a name.", true);
+      find("who").focus();
+      return;
+    }
+    who(name);
     say(find("said"), "Drawing the pictures …");
     find("result").hidden = true;
+    busy = true;
     try {
       test = await ask("POST", `runs/${run}/blind-tests`, { generator: find("generator").value, pictures: Number(find("count").value) });
     } catch (error) {
       say(find("said"), error.message, true);
       return;
+    } finally {
+      busy = false;
     }
     say(find("said"), "");
     answers = [];
@@ -39,15 +51,19 @@
     else finish();
   }
 
+  // What was answered stays until it has arrived: sent twice, it counts once.
   async function finish() {
-    find("test").hidden = true;
+    find("test").hidden = find("unsent").hidden = true;
     say(find("said"), "Counting, and writing the score into the report …");
     try {
-      showResult(await ask("POST", `blind-tests/${test.id}/answers`, { who: who(), answers }));
-      say(find("said"), "");
+      showResult(await ask("POST", `blind-tests/${test.id}/answers`, { who: name, answers }));
     } catch (error) {
       say(find("said"), error.message, true);
+      find("unsent").hidden = false;
+      find("again").focus();
+      return;
     }
+    say(find("said"), "");
     test = null;
     find("begin").hidden = false;
   }
@@ -72,9 +88,10 @@
   find("begin").addEventListener("submit", begin);
   find("real").addEventListener("click", () => answer("real"));
   find("synthetic").addEventListener("click", () => answer("synthetic"));
+  find("again").addEventListener("click", finish);
   find("back").addEventListener("click", () => { answers.pop(); showPicture(); });
   document.addEventListener("keydown", (event) => {
-    if (find("test").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (find("test").hidden || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "r") answer("real");
     if (event.key === "s") answer("synthetic");
   });

@@ -1,10 +1,11 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, percent, duration, wait, who, find, several, wanted, offerRuns } = Synthlift;
+  const { ask, askAgain, say, make, fill, percent, duration, wait, who, find, several, wanted, offerRuns } = Synthlift;
   const PAUSE = 400;
   let runs = [];
   let pools = [];
   let drawing = null;
+  let making = null;  // the pool that is being made
 
   const run = () => runs.find((one) => one.id === find("run").value);
   const generator = () => run().generators.find((one) => one.name === find("generator").value);
@@ -55,7 +56,7 @@
         const left = state.seconds_left ? `, about ${duration(state.seconds_left)} left` : "";
         say(find("said"), `${state.done} of ${state.total}${left}`);
         await wait(PAUSE);
-        state = await ask("GET", `generations/${drawing}?after=${shown}`);
+        state = await askAgain(`generations/${drawing}?after=${shown}`);
       }
       if (state.state === "failed") throw new Error([state.error.given, state.error.remedy].filter(Boolean).join("\n"));
       const notes = state.remarks.map((one) => `Note: ${one}.`);
@@ -82,7 +83,7 @@
     keep.addEventListener("click", () => judge("keep"));
     reject.addEventListener("click", () => judge("reject"));
     item.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === "k") judge("keep");
       if (event.key === "r") judge("reject");
     });
@@ -104,13 +105,19 @@
       throw new Error("Say first who you are: a verdict stands beside a name.");
     }
     who(name);
-    if (!pools.length) await makePool();
+    if (making || !pools.length || find("title").value.trim()) await makePool();
     return name;
   }
 
   // ── the pool ──────────────────────────────────────────────────────────────────────────────
 
-  async function makePool() {
+  // One at a time: verdicts that come meanwhile wait for the same pool.
+  function makePool() {
+    making = making || newPool().finally(() => { making = null; });
+    return making;
+  }
+
+  async function newPool() {
     const made = await ask("POST", "pools", { name: find("title").value.trim() || "my pictures" });
     find("title").value = "";
     await showPools(made.id);
@@ -145,9 +152,12 @@
   function kept(id, image) {
     const out = make("button", { type: "button", "aria-label": `Take ${image.name} out` }, "Take out");
     out.addEventListener("click", () => guarded(find("pool-said"), async () => {
+      const place = [...find("kept").querySelectorAll("button")].indexOf(out);
       await ask("DELETE", `pools/${id}/images/${image.name}?who=${encodeURIComponent(find("who").value.trim())}`);
       await showPools(id);
       say(find("pool-said"), "It is out again.");
+      const left = find("kept").querySelectorAll("button");
+      (left[Math.min(place, left.length - 1)] || find("pool")).focus();
     }));
     return make("li", {}, make("figure", {}, make("div", { class: "frame" }, make("img", { src: image.url, alt: `Synthetic picture of class ${image.label}` })),
       make("figcaption", {}, make("span", { class: "mark" }, "synthetic"), ` ${image.label}, kept by ${image.who}`),
@@ -174,6 +184,7 @@
       await ask("DELETE", `pools/${find("pool").value}`);
       await showPools();
       say(find("pool-said"), "The pool was deleted.");
+      find("pool").focus();
     }));
     guarded(find("pool-said"), showPools);
   }

@@ -23,9 +23,25 @@ const Synthlift = (() => {
       const rule = wrong.rule ? `The rule: ${wrong.rule}.` : "";
       const wait = response.headers.get("Retry-After");
       const later = wait ? `Try again in ${wait} seconds.` : wrong.remedy;
-      throw new Error([wrong.given || "Something went wrong.", rule, later].filter(Boolean).join("\n"));
+      const error = new Error([wrong.given || "Something went wrong.", rule, later].filter(Boolean).join("\n"));
+      error.final = response.status < 500 && response.status !== 429;
+      throw error;
     }
     return answer;
+  }
+
+  // Asks again after an answer that did not come: one that is lost must not end what a page follows.
+  const TRIES = 6;
+
+  async function askAgain(path) {
+    for (let tried = 1; ; tried += 1) {
+      try {
+        return await ask("GET", path);
+      } catch (error) {
+        if (error.final || tried === TRIES) throw error;
+        await wait(500 * tried);
+      }
+    }
   }
 
   function say(node, text, fault = false) {
@@ -127,7 +143,7 @@ const Synthlift = (() => {
     let runs = [];
     for (;;) {
       try {
-        runs = (await ask("GET", "runs")).runs.filter(suits);
+        runs = (await askAgain("runs")).runs.filter(suits);
       } catch (error) {
         find("none").hidden = false;
         say(find("none"), error.message, true);
@@ -143,5 +159,16 @@ const Synthlift = (() => {
     return runs;
   }
 
-  return { ask, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, takeFiles, offerSamples };
+  // The meaning of a word covers what is below it until Escape is pressed, or the word is left.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const term of document.querySelectorAll(".term:hover, .term:focus")) term.classList.add("closed");
+  });
+  for (const term of document.querySelectorAll(".term")) {
+    for (const left of ["pointerleave", "blur"]) {
+      term.addEventListener(left, () => { if (!term.matches(":hover, :focus")) term.classList.remove("closed"); });
+    }
+  }
+
+  return { ask, askAgain, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, takeFiles, offerSamples };
 })();

@@ -38,7 +38,7 @@
     if (image.by_hand) buttons.append(button(image, "withdrawn", "Undo"));
     if (!counts && image.copy_found && !image.by_hand) buttons.append("Copies stay out.");
     const alt = `Synthetic image ${image.row + 1} of class ${image.label}`;
-    return make("li", { class: "judged", "data-verdict": counts ? "keep" : "reject" },
+    return make("li", { class: "judged", "data-row": image.row, "data-verdict": counts ? "keep" : "reject" },
       make("figure", {}, make("div", { class: "frame" }, make("img", { src: image.url, alt, loading: "lazy" })), caption(image), buttons));
   }
 
@@ -51,11 +51,22 @@
     }
     who(name);
     try {
+      const place = [...find("images").children].findIndex((one) => one.contains(document.activeElement));
       await ask("POST", `runs/${run}/verdicts`, { row: image.row, verdict, who: name });
       await show(`Image ${image.row + 1}: ${SAID[verdict]}.`);
+      refocus(image.row, place);
     } catch (error) {
       say(find("said"), error.message, true);
     }
+  }
+
+  // The list is new: the focus goes to the same picture, or to that in its place.
+  function refocus(row, place) {
+    const items = [...find("images").children];
+    const item = items.find((one) => one.dataset.row === String(row)) || items[Math.min(place, items.length - 1)];
+    const button = item && item.querySelector("button");
+    if (button) button.focus();
+    else find("state").focus();
   }
 
   function offer(found) {

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, nearest, percent, duration, wait, find, several, wanted, named, takeFiles, offerSamples } = Synthlift;
+  const { ask, askAgain, say, make, fill, nearest, percent, duration, wait, find, several, wanted, named, takeFiles, offerSamples } = Synthlift;
   const PAUSE = 400;
   const LOOK_AGAIN = 3000;
   const EXAMPLES = { embedded: "a thick red seven leaning left on a black background" };
@@ -224,7 +224,7 @@
       let ended = await listen(shown, take);
       while (!ended) {
         await wait(PAUSE);
-        take(await ask("GET", `generations/${drawing}?after=${shown}`));
+        take(await askAgain(`generations/${drawing}?after=${shown}`));
         ended = last.state !== "running";
       }
       find("archive").href = last.archive;

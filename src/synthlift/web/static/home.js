@@ -1,7 +1,7 @@
 "use strict";
 // The built-in examples: where their runs come from, and what can be done with them.
 (() => {
-  const { ask, say, make, duration, wait, find } = Synthlift;
+  const { ask, askAgain, say, make, duration, wait, find } = Synthlift;
   const PAUSE = 2000;
   const states = {};
 
@@ -86,7 +86,7 @@
     watching = true;
     try {
       for (;;) {
-        const { examples } = await ask("GET", "examples");
+        const { examples } = await askAgain("examples");
         if (!find("examples").children.length) find("examples").append(...examples.map(card));
         for (const one of examples) {
           // Only what has changed is replaced, so that the focus stays where it is.

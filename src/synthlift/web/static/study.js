@@ -1,12 +1,16 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, wait, duration, size, find, several, wanted } = Synthlift;
+  const { ask, askAgain, say, make, fill, wait, duration, size, find, several, wanted } = Synthlift;
   const STATES = { queued: "waiting", running: "running", cancelling: "stopping", done: "done", failed: "failed", cancelled: "stopped" };
   let data = [];
   let tables = [];
   let pools = [];
   let found = null;
-  let looking = 0;
+  let choices = 0;  // how often pictures were chosen
+  let starting = false;
+  const SAID = { look: "data-said", plan: "said" };
+  const turns = { look: 0, plan: 0 };  // how often a look, or a forecast, was asked for or given up
+  const waiting = { look: false, plan: false };
 
   const chosen = () => data.find((one) => one.id === find("data").value);
   const table = () => tables.find((one) => one.name === find("table").value);
@@ -30,12 +34,16 @@
   }
 
   async function choose() {
-    looking += 1;
-    forget();
+    const mine = choices += 1;
     const one = chosen();
+    tables = [];
+    find("tables").hidden = find("columns").hidden = true;
+    forget();
     find("delete").hidden = !one || one.kind !== "upload";
-    find("inspect").disabled = find("forecast").disabled = find("go").disabled = !one;
-    tables = one && one.tables.length ? (await ask("GET", `data/${one.id}/tables`)).tables : [];
+    find("inspect").disabled = !one;
+    const read = one && one.tables.length ? (await ask("GET", `data/${one.id}/tables`)).tables : [];
+    if (mine !== choices) return;
+    tables = read;
     find("tables").hidden = tables.length === 0;
     fill(find("table"), [["", "no table"], ...tables.map((each) => [each.name, each.name])], tables.length ? tables[0].name : "");
     chooseTable();
@@ -44,9 +52,22 @@
   // What was seen, or foretold, holds for the choices that it was asked with.
   function forget() {
     found = null;
+    giveUp("look");
     find("found").hidden = true;
+    forgetPlan();
+  }
+
+  function forgetPlan() {
+    giveUp("plan");
     find("plan").hidden = true;
     showObstacles();
+  }
+
+  // Nobody waits any more for what was asked.
+  function giveUp(what) {
+    turns[what] += 1;
+    if (waiting[what]) say(find(SAID[what]), "");
+    waiting[what] = false;
   }
 
   function chooseTable() {
@@ -105,26 +126,41 @@
     find("found").hidden = false;
   }
 
-  // Waits for a job; null when something else was chosen meanwhile.
-  async function finished(job) {
-    const mine = looking += 1;
-    while (["queued", "running"].includes(job.state)) {
-      await wait(800);
-      if (mine !== looking) return null;
-      job = await ask("GET", `jobs/${job.id}`);
+  // Asks for a job and waits for it; null when something else was chosen meanwhile.
+  async function finished(what, path, body, words) {
+    giveUp(what);
+    const mine = turns[what];
+    const given = () => mine !== turns[what];
+    waiting[what] = true;
+    say(find(SAID[what]), words);
+    try {
+      let job = await ask("POST", path, body);
+      while (!given() && ["queued", "running"].includes(job.state)) {
+        await wait(800);
+        if (!given()) job = await askAgain(`jobs/${job.id}`);
+      }
+      if (given()) {
+        // The next forecast need not wait for one that nobody will see; a look is listed below.
+        if (what === "plan") ask("POST", `jobs/${job.id}/cancel`).catch(() => {});
+        return null;
+      }
+      if (job.state !== "done") throw new Error(job.error || "It was stopped.");
+      say(find(SAID[what]), "");
+      return job;
+    } catch (error) {
+      if (given()) return null;
+      throw error;
+    } finally {
+      if (!given()) waiting[what] = false;
     }
-    if (mine !== looking) return null;
-    if (job.state !== "done") throw new Error(job.error || "It was stopped.");
-    return job;
   }
 
   function inspect() {
+    if (waiting.look) return;
     guarded(find("data-said"), async () => {
-      say(find("data-said"), "Looking at every picture …");
-      const job = await finished(await ask("POST", "inspections", joined()));
+      const job = await finished("look", "inspections", joined(), "Looking at every picture …");
       if (!job) return;
       found = job.found;
-      say(find("data-said"), "");
       describe(job);
       showObstacles();
     });
@@ -144,7 +180,8 @@
     }
     find("for-group").hidden = question() !== "group";
     find("for-pool").hidden = find("pool-help").hidden = question() !== "pool" || !pools.length;
-    find("go").disabled = find("forecast").disabled = !chosen() || obstacleOf(question()) !== "";
+    find("forecast").disabled = !chosen() || obstacleOf(question()) !== "";
+    find("go").disabled = find("forecast").disabled || starting;
   }
 
   async function showPools() {
@@ -194,21 +231,30 @@
   }
 
   function forecast() {
+    if (waiting.plan) return;
     guarded(find("said"), async () => {
-      say(find("said"), "Reading the pictures and reckoning; nothing is trained …");
-      const job = await finished(await ask("POST", "forecasts", wish()));
-      if (!job) return;
-      say(find("said"), "");
-      showPlan(job);
+      const job = await finished("plan", "forecasts", wish(), "Reading the pictures and reckoning; nothing is trained …");
+      if (job) showPlan(job);
     });
   }
 
-  function begin(event) {
+  async function begin(event) {
     event.preventDefault();
-    guarded(find("said"), async () => {
+    if (starting) return;
+    starting = true;
+    showObstacles();
+    giveUp("plan");
+    say(find("said"), "The study is being queued …");
+    try {
       const job = await ask("POST", "studies", wish());
+      say(find("said"), "");
       location.assign(`/jobs/${job.id}`);
-    });
+    } catch (error) {
+      say(find("said"), error.message, true);
+      starting = false;
+      showObstacles();
+      find("go").focus();
+    }
   }
 
   async function showJobs() {
@@ -225,10 +271,16 @@
   find("inspect").addEventListener("click", inspect);
   find("forecast").addEventListener("click", forecast);
   find("wish").addEventListener("submit", begin);
+  // Somebody who comes back finds the page as it was left.
+  window.addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    starting = false;
+    showObstacles();
+  });
   for (const id of ["group", "attributes"]) find(id).addEventListener("change", forget);
-  for (const id of ["attribute", "pool", "budget"]) find(id).addEventListener("change", () => { find("plan").hidden = true; showObstacles(); });
+  for (const id of ["attribute", "pool", "budget"]) find(id).addEventListener("change", forgetPlan);
   for (const input of document.querySelectorAll('input[name="question"]')) {
-    input.addEventListener("change", () => { find("plan").hidden = true; showObstacles(); });
+    input.addEventListener("change", forgetPlan);
   }
   find("delete").addEventListener("click", () => guarded(find("data-said"), async () => {
     const name = chosen().name;

@@ -1,0 +1,228 @@
+"""Answers that are lost, keys that are held, buttons that are pressed twice: the pages bear it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthlift.spec import people
+from synthlift.web.jobs.table import JobTable
+from synthlift.web.library import id_of
+from tests.e2e.browsing import chromium, page_of
+from tests.e2e.serving import Server, finished_study, serving
+
+LOST = "net::ERR_FAILED"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mishaps")
+
+
+@pytest.fixture(scope="module")
+def finished(home: Path) -> Path:
+    return finished_study(home)
+
+
+@pytest.fixture(scope="module")
+def server(home: Path, finished: Path) -> Iterator[Server]:
+    with serving(home, [str(finished), "--data", str(home / "data"), "--workers", "1"]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def run_id(finished: Path) -> str:
+    return id_of(finished.resolve())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+def lose(page: Any, where: str, *, times: int) -> None:
+    """The next requests there get no answer."""
+    page.route(where, lambda route: route.abort("failed"), times=times)
+
+
+# ── answers that are lost ─────────────────────────────────────────────────────────────────────
+
+
+def test_a_lost_answer_ends_no_watching(browser: Any, server: Server, run_id: str) -> None:
+    with page_of(browser, may_say=LOST) as page:
+        lose(page, "**/events*", times=1)
+        lose(page, "**/generations/*after=*", times=2)
+        page.goto(f"{server.address}/generate?run={run_id}")
+        page.get_by_label("How many").fill("3")
+        page.get_by_role("button", name="Generate").click()
+        page.get_by_text("3 images of class bars, seed 0.").wait_for()
+        lose(page, "**/api/v1/runs", times=1)
+        lose(page, "**/generations/*after=*", times=2)
+        page.goto(f"{server.address}/chain?run={run_id}")
+        page.get_by_label("How many").fill("3")
+        page.get_by_role("button", name="Draw").click()
+        page.get_by_text("3 pictures to judge").wait_for()
+        lose(page, "**/api/v1/examples", times=2)
+        page.goto(server.address)
+        page.get_by_role("heading", name="Handwritten digits").wait_for()
+
+
+def test_a_server_that_is_gone_is_told_of_in_the_end(browser: Any, server: Server) -> None:
+    with page_of(browser, may_say=LOST) as page:
+        page.route("**/api/v1/examples", lambda route: route.abort("failed"))
+        page.goto(server.address)
+        page.get_by_text("The server does not answer.").wait_for()
+
+
+def test_a_drawing_is_stopped_and_its_images_stay(
+    browser: Any, server: Server, run_id: str
+) -> None:
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/generate?run={run_id}")
+        page.get_by_label("How many").fill("200")
+        page.get_by_text("More settings").click()
+        page.get_by_label("Steps").fill("50")
+        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("button", name="Stop").wait_for()
+        page.locator("#images li").first.wait_for()
+        page.get_by_role("button", name="Stop").press("Enter")
+        page.get_by_text("Stopped after").wait_for()
+        assert 1 <= page.locator("#images li").count() < 200
+        assert page.get_by_role("link", name="Download all").is_visible()
+        assert page.get_by_role("button", name="Generate").is_enabled()
+
+
+# ── a blind test ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_answers_of_a_blind_test_survive_a_lost_answer_and_held_keys(
+    browser: Any, server: Server, run_id: str, finished: Path
+) -> None:
+    with page_of(browser, may_say=LOST) as page:
+        page.goto(f"{server.address}/runs/{run_id}/blind-test")
+        page.get_by_role("spinbutton", name="Pictures").fill("10")
+        page.get_by_label("Your name").fill("   ")
+        page.get_by_role("button", name="Begin").click()
+        page.get_by_text("Say first who you are").wait_for()
+        assert page.locator("#test").is_hidden()
+        page.get_by_label("Your name").fill(" Ada ")
+        page.get_by_role("button", name="Begin").click()
+        page.get_by_role("heading", name="Picture 1 of 10").wait_for()
+        for _ in range(5):
+            page.keyboard.down("s")  # held, it repeats
+        page.keyboard.up("s")
+        page.get_by_role("heading", name="Picture 2 of 10").wait_for()
+        lose(page, "**/answers", times=1)
+        for _ in range(9):
+            page.keyboard.press("r")
+        page.get_by_text("The server does not answer.").wait_for()
+        page.get_by_role("button", name="Send again").press("Enter")
+        page.get_by_role("heading", name="Your score").wait_for()
+        assert page.get_by_role("button", name="Send again").is_hidden()
+    (test,) = people.blind_tests(finished)
+    assert (test.who, [one.said for one in test.answers]) == ("Ada", ["synthetic"] + ["real"] * 9)
+
+
+# ── where the focus is ────────────────────────────────────────────────────────────────────────
+
+
+def focused(page: Any, where: str) -> bool:
+    """Whether what has the focus lies there."""
+    return bool(page.evaluate(f"document.activeElement.closest({where!r}) !== null"))
+
+
+def test_the_focus_stays_where_somebody_judges(browser: Any, server: Server, run_id: str) -> None:
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/runs/{run_id}/images")
+        page.get_by_label("Your name").fill("Ada")
+        third = page.locator("#images li").nth(2)
+        row = third.get_attribute("data-row")
+        third.get_by_role("button", name="Reject").press("Enter")
+        page.get_by_text("rejected by Ada").wait_for()
+        assert focused(page, f"li[data-row='{row}']")
+        page.get_by_label("Show", exact=True).select_option("by_hand")
+        page.get_by_text("1 image of").wait_for()
+        page.get_by_role("button", name="Undo").press("Enter")
+        page.get_by_text("verdict taken back").first.wait_for()
+        assert not focused(page, "body:focus")
+
+
+def test_quick_verdicts_share_a_pool_and_a_new_name_makes_another(
+    browser: Any, server: Server, run_id: str
+) -> None:
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/chain?run={run_id}")
+        page.get_by_label("How many").fill("4")
+        page.get_by_role("button", name="Draw").click()
+        page.get_by_text("4 pictures to judge").wait_for()
+        page.get_by_label("Your name").fill("Ada")
+        page.evaluate(  # both at once, as fast as no hand is
+            """for (const name of ["Keep picture 1", "Keep picture 2"])
+                 document.querySelector(`[aria-label="${name}"]`).click()"""
+        )
+        page.locator("#images li[data-verdict]").nth(1).wait_for()
+        page.get_by_text("judged").wait_for()
+        pools = server.ask("GET", "/api/v1/pools")[1]["pools"]
+        assert [one["name"] for one in pools] == ["my pictures"]
+        page.get_by_label("Name of a new pool").fill("second thoughts")
+        for place in (3, 4):
+            page.get_by_label(f"Keep picture {place}").press("Enter")
+            page.locator(f"#images li:nth-child({place})[data-verdict]").wait_for()
+        page.get_by_text("second thoughts: 2 pictures kept").wait_for()
+        page.get_by_role("button", name="Take synthetic-").first.press("Enter")
+        page.get_by_text("second thoughts: 1 picture kept").wait_for()
+        page.get_by_text("It is out again.").wait_for()
+        assert focused(page, "#kept button")
+
+
+def test_escape_closes_the_meaning_of_a_word_until_it_is_left(browser: Any, server: Server) -> None:
+    with page_of(browser) as page:
+        page.goto(server.address)
+        term, meaning = page.locator(".term").first, page.locator(".term .meaning").first
+        term.focus()
+        assert meaning.is_visible()
+        page.keyboard.press("Escape")
+        assert not meaning.is_visible()
+        page.get_by_role("link", name="Generate", exact=True).first.focus()
+        term.hover()
+        assert meaning.is_visible()
+        page.keyboard.press("Escape")
+        assert not meaning.is_visible()
+        page.mouse.move(0, 0)
+        term.hover()
+        assert meaning.is_visible()
+
+
+# ── studies ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_study_is_begun_once_and_its_page_bears_a_lost_answer(
+    browser: Any, server: Server
+) -> None:
+    with page_of(browser, may_say=LOST) as page:
+        page.goto(f"{server.address}/study")
+        page.get_by_label("The answer may take about").select_option("5m")
+        page.get_by_role("button", name="What would it take?").click()
+        page.get_by_text("Reading the pictures and reckoning").wait_for()
+        page.get_by_label("The answer may take about").select_option("1h")
+        assert page.locator("#said").inner_text() == "", "nobody waits for the old forecast"
+        page.get_by_role("button", name="Look at them").click()
+        page.get_by_role("button", name="What would it take?").click()
+        page.get_by_text("108 pictures").wait_for(timeout=120_000)
+        page.get_by_role("heading", name="What it takes").wait_for(timeout=120_000)
+        assert page.locator("#said").inner_text() == page.locator("#data-said").inner_text() == ""
+        page.get_by_role("button", name="Start the study").dblclick()
+        page.get_by_role("button", name="Stop").wait_for()
+        lose(page, "**/api/v1/jobs/*", times=1)
+        page.locator("#stage.fault").wait_for()
+        page.locator("#stage:not(.fault)").wait_for()
+        page.get_by_role("button", name="Stop").click()
+        page.locator("#resume").wait_for(timeout=90_000)
+    jobs = server.ask("GET", "/api/v1/jobs")[1]["jobs"]
+    assert [job["kind"] for job in jobs] == ["study", "inspect"]
+    forecasts = [job for job in JobTable(server.home / "jobs.sqlite").all() if job.kind == "plan"]
+    assert [job.state for job in forecasts] == ["done", "cancelled"], "nobody waits for the first"
