@@ -148,7 +148,8 @@ def test_the_focus_stays_where_somebody_judges(browser: Any, server: Server, run
         page.get_by_text("1 image of").wait_for()
         page.get_by_role("button", name="Undo").press("Enter")
         page.get_by_text("verdict taken back").first.wait_for()
-        assert not focused(page, "body:focus")
+        page.get_by_text("0 images of").wait_for()
+        assert focused(page, "#state"), "no picture is left that could have it"
 
 
 def test_quick_verdicts_share_a_pool_and_a_new_name_makes_another(

@@ -73,8 +73,8 @@ def test_streams_are_few_and_free_their_place(tmp_path: Path) -> None:
 
 
 def test_what_fails_names_no_place_where_a_token_is_needed(tmp_path: Path) -> None:
-    given = {"host": "0.0.0.0", "token": "t"}
-    app = create_app(Settings(home=tmp_path / "home", store=tmp_path / "store", **given))
+    home, store = tmp_path / "home", tmp_path / "store"
+    app = create_app(Settings(home=home, store=store, host="0.0.0.0", token="t"))
     made = open_generation(app, tmp_path, count=2)
     said = {"given": f"{tmp_path}/home/runs/x-1/generators is gone", "rule": "", "remedy": ""}
     made.hear({"event": "failed", "error": said})

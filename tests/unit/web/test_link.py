@@ -103,8 +103,8 @@ def workers() -> list[psutil.Process]:
 def test_of_processes_that_share_a_limit_the_largest_must_end() -> None:
     def holding(mebibytes: int) -> subprocess.Popen[bytes]:
         code = f"a = bytearray(b'x') * {mebibytes} * 2**20; print(flush=True); input()"
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        return subprocess.Popen([sys.executable, "-S", "-c", code], **pipes)
+        command = [sys.executable, "-S", "-c", code]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     small, large = holding(20), holding(60)
     try:
