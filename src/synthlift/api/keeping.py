@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Mapping
@@ -296,7 +297,7 @@ def delete(path: Path | str) -> Collected:
         raise InputError(
             f"'{found.path}' is being computed",
             rule="a run is deleted when nothing writes into it",
-            remedy=f"synthlift stop {found.path}",
+            remedy=f"synthlift stop {shlex.quote(str(found.path))}",
         )
     facts = load(found.path).facts
     count = size = 0

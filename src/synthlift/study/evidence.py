@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -195,7 +196,8 @@ def evaluate(
             "predictions": [entry.key for entry in wanted],
         },
         seed=seed_for(study.seed, "evaluation"),
-        version="3",
+        # Commands of arms that a shell takes for several words were written otherwise in 3.
+        version="3" if all(shlex.quote(name) == name for name in work.final_arms) else "4",
         label="statistics",
     )
     return work.session.ask([request])[0]
