@@ -41,6 +41,7 @@ from synthlift.data.readers.numbered import (
 )
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import ComponentConfig
+from synthlift.spec.provenance import column_of
 from synthlift.store import digest
 from synthlift.types import UInt8
 
@@ -169,7 +170,9 @@ def _items(part: str, table: Table, chosen: Chosen, where: Where, notes: list[st
         table.rows,
         labels=labels,
         groups=None if chosen.group is None else words_of(table, chosen.group),
-        attributes={name: words_of(table, name) for name in chosen.attributes},
+        attributes={
+            name: words_of(table, column_of(name, table.columns)) for name in chosen.attributes
+        },
         masked=chosen.mask is not None,
     )
 
