@@ -304,8 +304,12 @@ def _prompting(given: Study, model: str) -> Study:
     Raises:
         InputError: it is no pipeline.
     """
+    from synthlift.generators.prompts import can_stand
+
     place = Path(model).expanduser()
-    words = ", ".join(["a photo of {label}", *(f"{{{name}}}" for name in given.data.attributes)])
+    # A column such as "age (years)" cannot be named by a prompt.
+    names = [name for name in given.data.attributes if can_stand(name)]
+    words = ", ".join(["a photo of {label}", *(f"{{{name}}}" for name in names)])
     component = Component.model_validate(
         {
             "name": "drawn",
