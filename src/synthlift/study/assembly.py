@@ -256,9 +256,8 @@ def _choices_in_words(work: Work) -> list[str]:
 
 def _added_interval(extended: Artefact) -> dict[str, Any]:
     """The primary contrast over all replicates, those added after the opening included."""
-    contrast: dict[str, Any] = json.loads(extended.path(OUTCOME).read_text(encoding="utf-8"))[
-        "contrasts"
-    ][0]
+    outcome = json.loads(extended.path(OUTCOME).read_text(encoding="utf-8"))
+    contrast: dict[str, Any] = outcome["contrasts"][0]
     return {**contrast, "family": ADDED_FAMILY}
 
 

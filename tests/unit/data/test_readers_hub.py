@@ -325,5 +325,10 @@ def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
 
 def test_fingerprint_follows_the_columns(tmp_path: Path) -> None:
     one_file(tmp_path, table(range(12), site=[0, 1, 2] * 4, patient=[r // 2 for r in range(12)]))
-    asked = [{}, {"group": "patient"}, {"label": "site"}, {"attributes": ("site",)}]
+    asked: list[dict[str, Any]] = [
+        {},
+        {"group": "patient"},
+        {"label": "site"},
+        {"attributes": ("site",)},
+    ]
     assert len({opened(tmp_path, **one).fingerprint for one in asked}) == len(asked)

@@ -268,9 +268,14 @@ def test_fingerprint_follows_the_file(tmp_path: Path) -> None:
 
 
 def test_fingerprint_follows_the_columns(tmp_path: Path) -> None:
-    columns = {"labels": np.arange(6) % 2, "site": np.arange(6) // 3, "patient": np.arange(6) // 2}
-    np.savez(tmp_path / "x.npz", images=grey(6), **columns)
-    asked = [{}, {"group": "patient"}, {"label": "site"}, {"attributes": ("site",)}]
+    labels, site, patient = np.arange(6) % 2, np.arange(6) // 3, np.arange(6) // 2
+    np.savez(tmp_path / "x.npz", images=grey(6), labels=labels, site=site, patient=patient)
+    asked: list[dict[str, Any]] = [
+        {},
+        {"group": "patient"},
+        {"label": "site"},
+        {"attributes": ("site",)},
+    ]
     assert len({opened(tmp_path, **one).fingerprint for one in asked}) == len(asked)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ def test_plain_names_are_recorded_as_ever(attributes: tuple[str, ...], design: s
 
 
 def test_other_attributes_have_a_decision_of_their_own(tmp_path: Path) -> None:
+    def told(number: int) -> tuple[int, str]:
+        return number, "tried"
+
     store = Store(tmp_path)
     several = [
         ("skin", "tone"),
@@ -38,7 +42,7 @@ def test_other_attributes_have_a_decision_of_their_own(tmp_path: Path) -> None:
     ]
     for number, attributes in enumerate(several):
         name = decision_name("validation_error", attributes, "redrawn", 0)
-        store.decide("study", name, lambda number=number: (number, "tried"))
+        store.decide("study", name, partial(told, number))
     assert sorted(one["value"] for one in store.decisions("study").values()) == [*range(9)]
 
 
