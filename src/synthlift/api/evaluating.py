@@ -107,6 +107,7 @@ def _as_run(plan: EvaluationPlan, results: Results) -> EvaluationPlan:
         arms=arms,
         selected=verdict.selected if verdict else False,
         test_train_ratio=counts.test / counts.train if crossed and counts.train else None,
+        overlap=verdict.contrast.components.get("overlap", 0.0) if verdict else 0.0,
         exploratory=list(_outside(results)),
         scope=f"classifier '{facts.classifier}' {facts.initialisation}, at {facts.image_size} × "
         f"{facts.image_size} pixels",

@@ -9,6 +9,11 @@ the F × G table of contributions (rows = fits, columns = test groups):
 each V a mean square divided by F·G (METHOD §4; Cornfield & Tukey 1956 for the expected mean
 squares, Owen 2007 for the crossed bootstrap), with Satterthwaite's (1946) degrees of freedom.
 
+Where rows are training sets that share images, they agree in what they share: of what other
+training sets of the kind would show, their spread s² tells the part 1 − ρ only, ρ being the share
+that two of them have in common. Then V_fit = s²·(1/F + ρ/(1 − ρ)) (Nadeau & Bengio 2003, section
+3). Without it the interval speaks of training sets drawn from the same stock of images.
+
 Letters: R replicates, F rows (fits, draws, or replicates given a pool), n images, G test groups,
 B bootstrap draws.
 """
@@ -52,6 +57,12 @@ class Layout:
     def groups(self) -> int:
         """Number of test groups G."""
         return len(self.starts)
+
+    @property
+    def has_lone_groups(self) -> bool:
+        """Whether a stratum among several has one group: no resample of its groups differs."""
+        counts = np.bincount(self.strata)
+        return len(counts) > 1 and bool((counts == 1).any())
 
     @property
     def variance_floor(self) -> float:
@@ -143,13 +154,16 @@ def image_influences(values: Float64, design: Layout) -> tuple[Float64, Float64]
     return means @ share, influence
 
 
-def crossed_interval(values: Float64, design: Layout, *, floor: bool = True) -> Interval:
+def crossed_interval(
+    values: Float64, design: Layout, *, floor: bool = True, shared: float = 0.0
+) -> Interval:
     """Interval of a linear metric (or of a difference in it) from values per row and image.
 
     Args:
         values: [F, n]; for a contrast the difference of the arms' per-image scores.
         design: of the test set.
         floor: apply ``Layout.variance_floor`` (scores that are shares of images).
+        shared: ρ/(1 − ρ) of rows that share ρ of their training images.
     """
     estimates, influences = image_influences(values, design)
     return influence_interval(
@@ -158,11 +172,18 @@ def crossed_interval(values: Float64, design: Layout, *, floor: bool = True) -> 
         design,
         floor=design.variance_floor if floor else 0.0,
         method="crossed components, t",
+        shared=shared,
     )
 
 
 def influence_interval(
-    estimates: Float64, influences: Float64, design: Layout, *, floor: float, method: str
+    estimates: Float64,
+    influences: Float64,
+    design: Layout,
+    *,
+    floor: float,
+    method: str,
+    shared: float = 0.0,
 ) -> Interval:
     """Interval of a linear or linearised metric.
 
@@ -172,6 +193,7 @@ def influence_interval(
         design: of the test set.
         floor: least variance due to test groups.
         method: words for the record.
+        shared: as in :func:`crossed_interval`.
     """
     table = np.add.reduceat(influences[:, design.order], design.starts, axis=1)
     rows, mean = len(estimates), table.mean(axis=0)
@@ -188,6 +210,7 @@ def influence_interval(
         interaction=interaction,
         interaction_df=interaction_df,
         method=method,
+        shared=shared,
     )
 
 
@@ -199,6 +222,7 @@ def combine(
     interaction: float,
     interaction_df: float,
     method: str,
+    shared: float = 0.0,
     **further: float,
 ) -> Interval:
     """Put three variance components of the mean together (see the module's text).
@@ -208,10 +232,11 @@ def combine(
         test, interaction: V of test groups and of the interaction.
         test_df, interaction_df: their degrees of freedom.
         method: words for the record.
+        shared: as in :func:`crossed_interval`.
         further: named numbers for the record.
     """
     rows = len(estimates)
-    fit = float(estimates.var(ddof=1)) / rows if rows > 1 else 0.0
+    fit = float(estimates.var(ddof=1)) * (1 / rows + shared) if rows > 1 else 0.0
     variance = max(fit + test - interaction, fit, test)
     terms = test**2 / test_df + interaction**2 / interaction_df
     if rows > 1:
@@ -227,6 +252,7 @@ def combine(
             "test": test,
             "interaction": interaction,
             "rows": float(rows),
+            **({"shared": shared} if shared else {}),
             **further,
         },
     )
@@ -283,7 +309,7 @@ def draw_groups(design: Layout, *, images: int, draws: int, seed: int) -> Float3
 
 
 def bootstrap_interval(
-    estimates: Float64, resampled: Float64, design: Layout, *, seed: int
+    estimates: Float64, resampled: Float64, design: Layout, *, seed: int, shared: float = 0.0
 ) -> Interval:
     """Interval of a metric without a linear form.
 
@@ -292,12 +318,20 @@ def bootstrap_interval(
     standard error of the plain pigeonhole bootstrap (rows and groups resampled independently;
     Owen 2007) counts the interaction up to three times; it stands beside in the components.
 
+    Draws in which the metric has no value, since they hold no image of a class, are left out and
+    counted.
+
     Args:
         estimates: the metric per row [F].
         resampled: the metric per row and draw [F, B].
         design: by class; its groups were drawn.
         seed: of the pigeonhole's rows.
+        shared: as in :func:`crossed_interval`.
     """
+    defined = np.isfinite(resampled).all(axis=0)
+    undefined = int((~defined).sum())
+    if defined.sum() > 1:
+        resampled = resampled[:, defined]
     rows, draws = resampled.shape
     mean = resampled.mean(axis=0)
     interaction = 0.0
@@ -314,5 +348,7 @@ def bootstrap_interval(
         interaction=interaction,
         interaction_df=df * max(rows - 1, 1),
         method=f"crossed bootstrap ({draws} draws of test groups), t",
+        shared=shared,
         pigeonhole_standard_error=float(pigeonhole.std(ddof=1)),
+        **({"undefined_draws": float(undefined)} if undefined else {}),
     )

@@ -21,7 +21,8 @@ def external_results(
 ) -> list[ExternalResult]:
     """One result for each set of ``plan.external``; secondary, never the verdict.
 
-    All models are tested on the same images there, with cross-validation too.
+    All models are tested on the same images there, with cross-validation too; then they share
+    training images, which the interval allows for as that of the folds does.
     """
     found = [_result(predictions, plan, internal, name) for name in plan.external]
     adjusted = holm([one.contrast.p_value or 0.0 for one in found])
@@ -35,7 +36,12 @@ def _result(
 ) -> ExternalResult:
     rows = predictions.select(evaluation_set=name, variant="clean")
     arms = [arm.name for arm in plan.arms]
-    scores = SharedTest(shared_panel(rows, arms=arms), seed=plan.seed, draws=plan.draws)
+    scores = SharedTest(
+        shared_panel(rows, arms=arms),
+        seed=plan.seed,
+        draws=plan.draws,
+        shared=internal.test_train_ratio,
+    )
     missing = [
         known
         for known, groups in zip(scores.whole.classes, scores.class_groups, strict=True)

@@ -73,11 +73,11 @@ def class_scores(counts: Counts) -> dict[str, Float64]:
     correct_rest = total - support - called + hits
     absent = support == 0
     return {
-        "recall": _divide(hits, support, empty=np.nan),
-        "precision": np.where(absent, np.nan, _divide(hits, called)),
-        "f1": np.where(absent, np.nan, _divide(2 * hits, support + called)),
-        "specificity": _divide(correct_rest, total - support, empty=np.nan),
-        "npv": _divide(correct_rest, total - called),
+        "recall": divide(hits, support, empty=np.nan),
+        "precision": np.where(absent, np.nan, divide(hits, called)),
+        "f1": np.where(absent, np.nan, divide(2 * hits, support + called)),
+        "specificity": divide(correct_rest, total - support, empty=np.nan),
+        "npv": divide(correct_rest, total - called),
     }
 
 
@@ -114,7 +114,7 @@ def rank_scores(positive: NDArray[np.bool_], score: Float32) -> dict[str, float]
         positive: whether an image belongs to the class [n].
         score: its probability for the class [n].
     """
-    curve = _Ranking.of(positive, score)
+    curve = Ranking.of(positive, score)
     positives, negatives = curve.true[-1], curve.false[-1]
     if not positives or not negatives:
         return dict.fromkeys(PER_CLASS_RANKS, np.nan)
@@ -127,34 +127,16 @@ def rank_scores(positive: NDArray[np.bool_], score: Float32) -> dict[str, float]
     }
 
 
-def rank_influences(positive: NDArray[np.bool_], score: Float32) -> dict[str, Float64]:
-    """How much each image moves AUROC and average precision, float64 [n], adding up to 0.
-
-    The derivative with respect to the image's weight (infinitesimal jackknife, Jaeckel 1972). For
-    AUROC these are the structural components of DeLong et al. 1988; for average precision
-    AP = Σ_pos prec(s_i) / P, an image at score s moves every precision at thresholds ≤ s.
-    Zeros where the metric is undefined.
-    """
-    curve = _Ranking.of(positive, score)
-    positives, negatives = curve.true[-1], curve.false[-1]
-    if not positives or not negatives:
-        return {name: np.zeros(len(score)) for name in FROM_RANKS}
-    value = rank_scores(positive, score)
-    below = (negatives - curve.false + curve.misses / 2) / negatives
-    above = (curve.true - curve.hits / 2) / positives
-    placed = np.where(positive, below[curve.run] / positives, above[curve.run] / negatives)
-    auroc = placed - value["auroc"] / np.where(positive, positives, negatives)
-    called = curve.true + curve.false
-    tail_one = _sum_from(curve.hits / called)[curve.run]
-    tail_precision = _sum_from(curve.hits * curve.precision / called)[curve.run]
-    moved = np.where(positive, tail_one, 0.0) - tail_precision
-    own = np.where(positive, curve.precision[curve.run] - value["average_precision"], 0.0)
-    return {"auroc": auroc, "average_precision": (own + moved) / positives}
-
-
 @dataclass(frozen=True)
-class _Ranking:
-    """Runs of equal scores, highest first: positives, negatives, their running sums."""
+class Ranking:
+    """Runs of equal scores, highest first.
+
+    Attributes:
+        run: of each image [n].
+        hits, misses: positives and negatives in each run.
+        true, false: their running sums.
+        precision: of calling all so far positive.
+    """
 
     run: Int64
     hits: Float64
@@ -164,7 +146,8 @@ class _Ranking:
     precision: Float64
 
     @classmethod
-    def of(cls, positive: NDArray[np.bool_], score: Float32) -> _Ranking:
+    def of(cls, positive: NDArray[np.bool_], score: Float32) -> Ranking:
+        """Rank images [n], positive or not, by their scores [n]."""
         distinct, ascending = np.unique(score, return_inverse=True)
         run = len(distinct) - 1 - ascending
         hits = np.bincount(run[positive], minlength=len(distinct)).astype(np.float64)
@@ -184,7 +167,7 @@ def calibration_error(
     rows = np.ones((1, n)) if weights is None else weights
     confidence = probabilities.max(axis=1).astype(np.float64)
     gap = (probabilities.argmax(axis=1) == labels) - confidence
-    cells = sparse.csr_matrix((gap, (np.arange(n), _bins(confidence))), shape=(n, BINS))
+    cells = sparse.csr_matrix((gap, (np.arange(n), bins_of(confidence))), shape=(n, BINS))
     result: Float64 = np.abs(np.asarray(cells.T @ rows.T)).sum(axis=0) / rows.sum(axis=1)
     return result
 
@@ -200,7 +183,7 @@ def reliability(labels: Int64, probabilities: Float32) -> list[dict[str, float]]
     truth = np.tile(labels, len(flat) // len(labels))
     confidence = flat.max(axis=1).astype(np.float64)
     right = flat.argmax(axis=1) == truth
-    bins = _bins(confidence)
+    bins = bins_of(confidence)
     count = np.bincount(bins, minlength=BINS)
     mean_confidence = np.bincount(bins, confidence, minlength=BINS)
     mean_right = np.bincount(bins, right, minlength=BINS)
@@ -285,21 +268,6 @@ def resampled_metrics(
     return overall, per_class
 
 
-def model_influences(
-    labels: Int64, probabilities: Float32
-) -> tuple[dict[str, Float64], dict[str, Float64]]:
-    """Influences of images on the AUROC and average precision of :func:`model_metrics`.
-
-    Returns:
-        By metric, each [n], and per class by metric, each [n, K].
-    """
-    classes = probabilities.shape[1]
-    parts = [rank_influences(labels == k, probabilities[:, k]) for k in range(classes)]
-    per_class = {name: np.stack([p[name] for p in parts], axis=1) for name in FROM_RANKS}
-    chosen = [POSITIVE] if classes == 2 else list(np.unique(labels))
-    return {name: one[:, chosen].mean(axis=1) for name, one in per_class.items()}, per_class
-
-
 def _binary(per_class: Mapping[str, Float64]) -> dict[str, float]:
     chosen = {
         "sensitivity": per_class["recall"][POSITIVE],
@@ -318,17 +286,13 @@ def _by_class(weights: Float32, classes_of_images: Int64, classes: int) -> Float
     return counts
 
 
-def _bins(confidence: Float64) -> Int64:
+def bins_of(confidence: Float64) -> Int64:
+    """Calibration bin of each confidence, 0 … ``BINS`` − 1."""
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
-def _sum_from(values: Float64) -> Float64:
-    """Sum of this and all later entries."""
-    result: Float64 = np.cumsum(values[::-1])[::-1]
-    return result
-
-
-def _divide(top: Float64, bottom: Float64, *, empty: float = 0.0) -> Float64:
+def divide(top: Float64, bottom: Float64, *, empty: float = 0.0) -> Float64:
+    """The quotient, or ``empty`` where the divisor is 0."""
     result: Float64 = np.full(np.broadcast_shapes(top.shape, bottom.shape), empty)
     np.divide(top, bottom, out=result, where=bottom > 0)
     return result

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from synthlift.errors import InputError
+from synthlift.evaluation.folds import FoldTests, distinct_folds
 from synthlift.evaluation.panels import fold_panels, shared_panel
 from synthlift.evaluation.plan import EvaluationPlan
 from synthlift.evaluation.predictions import Predictions
-from synthlift.evaluation.scores import FoldTests, Scores, SharedTest
+from synthlift.evaluation.scores import Scores, SharedTest
 
 
 def open_scores(predictions: Predictions, plan: EvaluationPlan) -> Scores:
@@ -30,7 +31,7 @@ def open_scores(predictions: Predictions, plan: EvaluationPlan) -> Scores:
 
 
 def _open_folds(test: Predictions, plan: EvaluationPlan, arms: Sequence[str]) -> FoldTests:
-    panels = fold_panels(test, arms=arms)
+    panels = distinct_folds(fold_panels(test, arms=arms))
     if len(panels) < 2 or (test.whole("fold") < 0).any():
         raise InputError(
             f"the table has {len(panels)} fold(s)",

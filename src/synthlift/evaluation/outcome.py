@@ -14,6 +14,7 @@ from synthlift.evaluation.levels import arm_results, class_level
 from synthlift.evaluation.mcnemar import mcnemar
 from synthlift.evaluation.multiplicity import holm
 from synthlift.evaluation.opening import open_scores
+from synthlift.evaluation.overlap import OtherImages, for_other_images
 from synthlift.evaluation.plan import EvaluationPlan
 from synthlift.evaluation.predictions import Predictions
 from synthlift.evaluation.scores import Scores
@@ -75,9 +76,11 @@ def evaluate_study(predictions: Predictions, plan: EvaluationPlan) -> Outcome:
     n = scores.whole.group_count
     primary = contrast(question, interval, n=n, family="primary")
     primary.components.update(_one_pair(scores, plan))
+    others = for_other_images(scores, plan)
+    primary.components.update(_of_others(others, plan))
     classes = class_verdicts(scores, plan)
     subgroups = subgroup_verdicts(predictions, plan)
-    verdict = _verdict(scores, plan, primary)
+    verdict = _verdict(scores, plan, primary, others)
     return Outcome(
         verdict=verdict,
         actions=actions(verdict, interval, classes, plan),
@@ -90,8 +93,17 @@ def evaluate_study(predictions: Predictions, plan: EvaluationPlan) -> Outcome:
         interaction=_interaction(scores, plan),
         table_3x3=table_3x3(predictions, scores, plan),
         curve=curve(scores, plan),
-        limitations=_limitations(scores, plan),
+        limitations=_limitations(scores, plan, others, verdict),
     )
+
+
+def _of_others(others: OtherImages | None, plan: EvaluationPlan) -> dict[str, float]:
+    if others is None:
+        return {}
+    found = {"overlap": plan.overlap}
+    if others.interval is not None:
+        found["standard_error_other_images"] = others.interval.standard_error
+    return found
 
 
 def row_name(scores: Scores, plan: EvaluationPlan) -> str:
@@ -103,7 +115,9 @@ def row_name(scores: Scores, plan: EvaluationPlan) -> str:
     return "training draw" if plan.design == "redrawn" else "generator fit"
 
 
-def _verdict(scores: Scores, plan: EvaluationPlan, primary: Contrast) -> Verdict:
+def _verdict(
+    scores: Scores, plan: EvaluationPlan, primary: Contrast, others: OtherImages | None
+) -> Verdict:
     question = Question(plan.generative, plan.rival, plan.metric)
     interval = question.interval(scores)
     word = judge(interval, margin=plan.margin)
@@ -127,7 +141,11 @@ def _verdict(scores: Scores, plan: EvaluationPlan, primary: Contrast) -> Verdict
             margin=plan.margin,
         ),
         scope=_scope(scores, plan),
-        warnings=[*plan.warnings, *_small_class_warnings(scores, plan)],
+        warnings=[
+            *plan.warnings,
+            *_small_class_warnings(scores, plan),
+            *([others.text] if others and others.word not in (None, word) else []),
+        ],
         arm=plan.generative,
         rival=plan.rival,
         metric=plan.metric,
@@ -150,7 +168,7 @@ def _scope(scores: Scores, plan: EvaluationPlan) -> str:
     if plan.design == "cross_validated":
         about = "for data like yours"
     elif plan.design == "redrawn":
-        about = "for training sets of this size"
+        about = "for training sets of this size, drawn from these images"
     else:
         about = "for this training set"
     fits = np.unique(scores.panels[0].fits)
@@ -302,8 +320,12 @@ def class_verdicts(scores: Scores, plan: EvaluationPlan) -> list[ClassVerdict]:
     return results
 
 
-def _limitations(scores: Scores, plan: EvaluationPlan) -> list[str]:
+def _limitations(
+    scores: Scores, plan: EvaluationPlan, others: OtherImages | None, verdict: Verdict
+) -> list[str]:
     found = list(plan.limitations)
+    if others and others.text not in verdict.warnings:
+        found.append(others.text)
     if plan.design == "fixed":
         found.append(
             "One training set: how the answer would change with other training images of the "

@@ -75,6 +75,8 @@ class EvaluationPlan:
         fits: replicate → generator fit or draw; None = as column ``fit`` says.
         test_train_ratio: images tested over images trained on per fold (design C); None = from
             the number of folds, as if nothing were kept for validation.
+        overlap: share of their training images that two draws have in common, mean over pairs
+            (design B).
         exploratory: reasons from outside, such as a second study on the same test set.
         scope: what the verdict speaks of (classifier, initialisation, image size …).
         warnings: shown beside the verdict.
@@ -97,6 +99,7 @@ class EvaluationPlan:
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fits: Mapping[int, int] | None = None
     test_train_ratio: float | None = None
+    overlap: float = 0.0
     exploratory: Sequence[str] = ()
     scope: str = ""
     warnings: Sequence[str] = ()

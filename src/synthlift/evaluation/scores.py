@@ -2,11 +2,12 @@
 
 A contrast is a mapping from arm to coefficient, such as ``{"mixed@1": 1, "augmented": -1}``; an
 arm's own level is ``{arm: 1}``. Designs A and B share one test set (:class:`SharedTest`), design C
-has one per fold (:class:`FoldTests`).
+has one per fold (``folds.FoldTests``).
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -25,13 +26,16 @@ from synthlift.evaluation.crossed import (
     row_means,
     whole_rounds,
 )
-from synthlift.evaluation.crossvalidated import nadeau_bengio
+from synthlift.evaluation.influences import (
+    Influences,
+    count_influences_of,
+    rank_influences_of,
+)
 from synthlift.evaluation.intervals import Interval
 from synthlift.evaluation.metrics import (
     FROM_RANKS,
     POSITIVE,
     image_losses,
-    model_influences,
     model_metrics,
     resampled_metrics,
 )
@@ -122,17 +126,27 @@ class SharedTest(Scores):
         panel: all arms on the one test set.
         seed: of the bootstrap.
         draws: of test groups; None = 1,000, fewer where that would take minutes.
+        shared: ρ/(1 − ρ) of rows that share ρ of their training images, where the interval is to
+            speak of other training images, too (see :mod:`~synthlift.evaluation.crossed`).
     """
 
-    def __init__(self, panel: Panel, *, seed: int, draws: int | None = None) -> None:
-        self.panels, self._panel, self._seed = (panel,), panel, seed
+    def __init__(
+        self, panel: Panel, *, seed: int, draws: int | None = None, shared: float = 0.0
+    ) -> None:
+        self.panels, self._panel, self._seed, self._shared = (panel,), panel, seed, shared
         self._rows = whole_rounds(panel.fits)
         work = len(panel.labels) * len(panel.probabilities)
         affordable = int(WORK / (work * len(panel.replicates)))
         self._draws = draws or min(MAXIMUM_DRAWS, max(MINIMUM_DRAWS, affordable))
         self._layouts: dict[str | int, Layout] = {}
         self._cache: dict[str, Results] = {}
-        self._rank_cache: dict[str, Results] = {}
+        self._influence_cache: dict[str, Results] = {}
+
+    def sharing(self, shared: float) -> SharedTest:
+        """The same scores, with intervals that speak of other training images, too."""
+        other = copy.copy(self)
+        other._shared = shared
+        return other
 
     @property
     def rows(self) -> int:
@@ -158,24 +172,27 @@ class SharedTest(Scores):
         self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
     ) -> Interval:
         """See :class:`Scores`."""
-        by = _linear(metric, of_class)
+        by = linear_form(metric, of_class)
         if by is not None:
             scores = self._scores(coefficients, metric)
-            return crossed_interval(scores, self._layout(by), floor=metric not in LOSSES)
+            floor = metric not in LOSSES
+            return crossed_interval(scores, self._layout(by), floor=floor, shared=self._shared)
         design = self._layout("classes")
-        if metric in FROM_RANKS:
+        if self._is_linearised(metric):
             return influence_interval(
                 self._estimates(coefficients, metric, of_class),
-                self._rank_influences(coefficients, metric, of_class)[:, design.images],
+                self._influences(coefficients, metric, of_class)[:, design.images],
                 design,
                 floor=design.variance_floor,
                 method="crossed components of influences, t",
+                shared=self._shared,
             )
         return bootstrap_interval(
             self._estimates(coefficients, metric, of_class),
             self._resampled(coefficients, metric, of_class),
             design,
             seed=self._seed,
+            shared=self._shared,
         )
 
     def signature(
@@ -185,13 +202,14 @@ class SharedTest(Scores):
         estimates = self._estimates(coefficients, metric, of_class)
         rows = len(estimates)
         fit = (estimates - estimates.mean()) / np.sqrt(max(rows * (rows - 1), 1))
-        by = _linear(metric, of_class)
-        if by is None and metric not in FROM_RANKS:
+        by = linear_form(metric, of_class)
+        if by is None and not self._is_linearised(metric):
             mean = self._resampled(coefficients, metric, of_class).mean(axis=0)
-            return np.concatenate([fit, (mean - mean.mean()) / np.sqrt(len(mean) - 1)])
+            spread = np.nan_to_num(mean - np.nanmean(mean))
+            return np.concatenate([fit, spread / np.sqrt(len(mean) - 1)])
         groups = self._panel.groups
         if by is None:
-            influences = self._rank_influences(coefficients, metric, of_class)
+            influences = self._influences(coefficients, metric, of_class)
         else:
             design = self._layout(by)
             groups = groups[design.images]
@@ -219,30 +237,44 @@ class SharedTest(Scores):
                 total += coefficient * (probabilities.argmax(axis=2) == labels)
         return row_means(total, self._rows)
 
-    def _rank_influences(
-        self, coefficients: Coefficients, metric: str, of_class: int | None
-    ) -> Float64:
-        """Influences on a rank metric, combined over arms [F, n]."""
+    def _is_linearised(self, metric: str) -> bool:
+        """Whether influences of images stand for the test set, rather than resamples of it.
+
+        Ratios of counts are resampled, unless a class has one test group only: it would be in
+        every resample, as if it were known with certainty.
+        """
+        return metric in FROM_RANKS or self._layout("classes").has_lone_groups
+
+    def _influences(self, coefficients: Coefficients, metric: str, of_class: int | None) -> Float64:
+        """Influences on a metric without a linear form, combined over arms [F, n]."""
         total = np.zeros((self.rows, len(self._panel.labels)))
         for arm, coefficient in coefficients.items():
-            overall, per_class = self._ranks(arm)
+            overall, per_class = self._influences_of(arm)
             influences = overall[metric] if of_class is None else per_class[metric][..., of_class]
             total += coefficient * influences
         return total
 
-    def _ranks(self, arm: str) -> Results:
+    def _influences_of(self, arm: str) -> Results:
         """One arm's influences per row: [F, n], per class [F, n, K]."""
-        if arm not in self._rank_cache:
-            while len(self._rank_cache) >= KEPT:
-                del self._rank_cache[next(iter(self._rank_cache))]
-            labels, probabilities = self._panel.labels, self._panel.probabilities[arm]
-            self._rank_cache[arm] = _stack(
+        if arm not in self._influence_cache:
+            while len(self._influence_cache) >= KEPT:
+                del self._influence_cache[next(iter(self._influence_cache))]
+            probabilities = self._panel.probabilities[arm]
+            self._influence_cache[arm] = stacked(
                 [
-                    _merge([model_influences(labels, probabilities[r]) for r in row], np.mean)
+                    merged([self._of_model(probabilities[r]) for r in row], np.mean)
                     for row in self._rows
                 ]
             )
-        return self._rank_cache[arm]
+        return self._influence_cache[arm]
+
+    def _of_model(self, probabilities: Float32) -> Influences:
+        labels = self._panel.labels
+        overall, per_class = rank_influences_of(labels, probabilities)
+        if self._layout("classes").has_lone_groups:
+            counted, counted_per_class = count_influences_of(labels, probabilities)
+            overall, per_class = overall | counted, per_class | counted_per_class
+        return overall, per_class
 
     def _resampled(self, coefficients: Coefficients, metric: str, of_class: int | None) -> Float64:
         """The metric per row and draw of test groups, combined over arms [F, B]."""
@@ -261,7 +293,7 @@ class SharedTest(Scores):
     @cached_property
     def _models(self) -> dict[str, Results]:
         return {
-            arm: _stack([model_metrics(self._panel.labels, one) for one in probabilities])
+            arm: stacked([model_metrics(self._panel.labels, one) for one in probabilities])
             for arm, probabilities in self._panel.probabilities.items()
         }
 
@@ -283,106 +315,24 @@ class SharedTest(Scores):
                 drawn = [
                     resampled_metrics(labels, probabilities[r], weights=self._weights) for r in row
                 ]
-                rows.append(_merge(drawn, np.mean))
-            self._cache[arm] = _stack(rows)
+                rows.append(merged(drawn, np.mean))
+            self._cache[arm] = stacked(rows)
         return self._cache[arm]
 
 
-@final
-class FoldTests(Scores):
-    """Design C, and other sets that differ from row to row (validation, synthetic tests).
-
-    Args:
-        panels: one per fold or row; several models of an arm in one panel are averaged.
-        test_train_ratio: images tested over images trained on, per fold; 0 for plain t.
-    """
-
-    def __init__(self, panels: tuple[Panel, ...], *, test_train_ratio: float) -> None:
-        self.panels, self.test_train_ratio = panels, test_train_ratio
-
-    @property
-    def rows(self) -> int:
-        """Folds."""
-        return len(self.panels)
-
-    @property
-    def replicates(self) -> int:
-        """Folds."""
-        return len(self.panels)
-
-    @cached_property
-    def whole(self) -> Panel:
-        """All distinct test images, without predictions."""
-        identifiers = np.concatenate([panel.image_ids for panel in self.panels])
-        _, first = np.unique(identifiers, return_index=True)
-        names = np.concatenate([panel.group_names[panel.groups] for panel in self.panels])[first]
-        group_names, groups = np.unique(names, return_inverse=True)
-        return Panel(
-            classes=self.panels[0].classes,
-            image_ids=identifiers[first],
-            labels=np.concatenate([panel.labels for panel in self.panels])[first],
-            groups=groups.astype(np.int64),
-            group_names=group_names,
-            replicates=np.zeros(0, dtype=np.int64),
-            fits=np.zeros(0, dtype=np.int64),
-            probabilities={},
-        )
-
-    def values(self, arm: str, metric: str, *, of_class: int | None = None) -> Float64:
-        """See :class:`Scores`."""
-        overall, per_class = self._models[arm]
-        return overall[metric] if of_class is None else per_class[metric][:, of_class]
-
-    def interval(
-        self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
-    ) -> Interval:
-        """See :class:`Scores`."""
-        by = _linear(metric, of_class)
-        design = layout(self.whole.labels, self.whole.groups, by="classes" if by is None else by)
-        return nadeau_bengio(
-            self._combined(coefficients, metric, of_class),
-            test_train_ratio=self.test_train_ratio,
-            floor=0.0 if metric in LOSSES else design.variance_floor,
-        )
-
-    def signature(
-        self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
-    ) -> Float64:
-        """See :class:`Scores`."""
-        values = self._combined(coefficients, metric, of_class)
-        return np.nan_to_num(values - np.nanmean(values))
-
-    def _combined(self, coefficients: Coefficients, metric: str, of_class: int | None) -> Float64:
-        total = np.zeros(len(self.panels))
-        for arm, coefficient in coefficients.items():
-            total += coefficient * self.values(arm, metric, of_class=of_class)
-        return total
-
-    @cached_property
-    def _models(self) -> dict[str, Results]:
-        return {
-            arm: _stack([_panel_means(panel, arm) for panel in self.panels])
-            for arm in self.panels[0].probabilities
-        }
-
-
-def _panel_means(panel: Panel, arm: str) -> Results:
-    """A panel's metrics, averaged over its replicates."""
-    models = [model_metrics(panel.labels, one) for one in panel.probabilities[arm]]
-    return _merge(models, np.mean)
-
-
-def _linear(metric: str, of_class: int | None) -> str | int | None:
+def linear_form(metric: str, of_class: int | None) -> str | int | None:
+    """How a metric is a mean over images, see ``crossed.layout``; None where it is not."""
     if of_class is not None:
         return of_class if metric == "recall" else None
     return "images" if metric in LOSSES else LINEAR.get(metric)
 
 
-def _stack(results: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Results:
-    return _merge(results, np.stack)
+def stacked(results: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Results:
+    """Metrics of several models along a new first axis."""
+    return merged(results, np.stack)
 
 
-def _merge(
+def merged(
     results: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
     function: Callable[..., Any],
 ) -> Results:

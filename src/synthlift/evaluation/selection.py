@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthlift.evaluation.defined import require_values
+from synthlift.evaluation.folds import FoldTests
 from synthlift.evaluation.panels import Panel, fold_panels, shared_panel
 from synthlift.evaluation.predictions import Predictions
-from synthlift.evaluation.scores import FoldTests, Scores, SharedTest
+from synthlift.evaluation.scores import Scores, SharedTest
 from synthlift.types import Int64
 
 MINIMUM_GROUPS = 20

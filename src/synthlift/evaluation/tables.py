@@ -8,11 +8,12 @@ import numpy as np
 
 from synthlift.evaluation.contrasts import estimate
 from synthlift.evaluation.crossvalidated import nadeau_bengio
+from synthlift.evaluation.folds import FoldTests
 from synthlift.evaluation.levels import level
 from synthlift.evaluation.panels import Panel, replicate_panels
 from synthlift.evaluation.plan import EvaluationPlan
 from synthlift.evaluation.predictions import Predictions
-from synthlift.evaluation.scores import FoldTests, Scores
+from synthlift.evaluation.scores import Scores
 from synthlift.spec.facts import Estimate
 from synthlift.spec.results import Cell, CurvePoint
 
@@ -40,7 +41,7 @@ def table_3x3(predictions: Predictions, scores: Scores, plan: EvaluationPlan) ->
         measured = set(synthetic.arms()) & set(real.arms())
         for kind, arm in trained.items():
             if arm in measured:
-                found = _cell(rows, arm, plan.metric)
+                found = _cell(rows, arm, plan.metric, test_train_ratio=scores.test_train_ratio)
                 if found is not None:
                     cells.append(Cell(train=kind, test=_kind(test), arm=arm, estimate=found))
     return cells
@@ -92,8 +93,11 @@ def curve(scores: Scores, plan: EvaluationPlan) -> list[CurvePoint]:
     return points
 
 
-def _cell(rows: Predictions, arm: str, metric: str) -> Estimate | None:
-    """None where the metric has no value (AUROC on images of one class)."""
+def _cell(rows: Predictions, arm: str, metric: str, *, test_train_ratio: float) -> Estimate | None:
+    """None where the metric has no value (AUROC on images of one class).
+
+    Folds have training images in common, whatever they are tested on: the ratio says how many.
+    """
     mine = rows.select(arm=arm)
     panels = replicate_panels(mine, arms=[arm])
     by_fit: dict[int, list[Panel]] = {}
@@ -109,7 +113,7 @@ def _cell(rows: Predictions, arm: str, metric: str) -> Estimate | None:
         return None
     if len(values) < 2:
         return Estimate(value=values[0], n=len(panels[0].labels), method="one row, no interval")
-    interval = nadeau_bengio(np.array(values), test_train_ratio=0.0)
+    interval = nadeau_bengio(np.array(values), test_train_ratio=test_train_ratio)
     return estimate(interval, n=len(panels[0].labels), share=True)
 
 

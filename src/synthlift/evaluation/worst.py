@@ -34,7 +34,8 @@ def worst_change(
 
     Returns:
         Designs A and B: crossed bootstrap over test groups and rows (METHOD §4). Design C:
-        Nadeau–Bengio over folds, in each the worst of the parts that it has test images of.
+        Nadeau–Bengio over folds, in each the worst of the parts that it has test images of; a
+        fold without any is left out.
     """
     panels = scores.panels
     if len(panels) > 1:
@@ -42,7 +43,12 @@ def worst_change(
             float(np.mean(_worst(panel, part, arm) - _worst(panel, part, reference)))
             for panel, part in zip(panels, parts, strict=True)
         ]
-        return nadeau_bengio(np.array(changes), test_train_ratio=scores.test_train_ratio, floor=0.0)
+        whole = layout(scores.whole.labels, scores.whole.groups, by="classes")
+        return nadeau_bengio(
+            np.array(changes),
+            test_train_ratio=scores.test_train_ratio,
+            floor=whole.variance_floor,
+        )
     ((panel,), (part,)) = panels, parts
     rows = whole_rounds(panel.fits)
     design = layout(panel.labels, panel.groups, by="classes")
@@ -53,8 +59,11 @@ def worst_change(
 
 
 def _worst(panel: Panel, part: Int64, arm: str, weights: Float32 | None = None) -> Float64:
-    """The least accuracy over the parts, per replicate and draw of weights [R, B]."""
+    """The least accuracy over the parts, per replicate and draw [R, B]; NaN where it has none."""
     within = part >= 0
+    if not within.any():
+        rows = len(panel.probabilities[arm])
+        return np.full((rows, 1 if weights is None else len(weights)), np.nan)
     present, codes = np.unique(part[within], return_inverse=True)
     member = (codes[:, None] == np.arange(len(present))).astype(np.float64)
     if weights is None:

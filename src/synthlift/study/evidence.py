@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -28,6 +27,7 @@ from synthlift.study.pools import Pool
 from synthlift.study.sharing import stocked
 from synthlift.study.stages.retrieval import is_retrieved
 from synthlift.study.tables import entries
+from synthlift.study.training_shares import overlap, test_train_ratio
 from synthlift.study.work import Work
 
 if TYPE_CHECKING:
@@ -163,7 +163,8 @@ def evaluate(
         "margin": study.primary.margin,
         "selected": work.selection != "predeclared",
         "recommended": contrast.recommended if contrast else "",
-        "test_train_ratio": _ratio(work),
+        "test_train_ratio": test_train_ratio(work),
+        "overlap": overlap(work),
         "exploratory": list(exploratory),
         "scope": scope,
         "warnings": list(warnings),
@@ -196,22 +197,10 @@ def evaluate(
             "predictions": [entry.key for entry in wanted],
         },
         seed=seed_for(study.seed, "evaluation"),
-        # Commands of arms that a shell takes for several words were written otherwise in 3.
-        version="3" if all(shlex.quote(name) == name for name in work.final_arms) else "4",
+        version="4",
         label="statistics",
     )
     return work.session.ask([request])[0]
-
-
-def _ratio(work: Work) -> float | None:
-    """n_test / n_train of a fold, validation left out (METHOD §2, design C)."""
-    if work.prepared.layout.design != "cross_validated":
-        return None
-    images = work.prepared.split.summary["images"]
-    draws = {replicate.draw for replicate in work.replicates}
-    tested = np.mean([sum(images[draw]["test"].values()) for draw in draws])
-    trained = np.mean([sum(images[draw]["train"].values()) for draw in draws])
-    return float(tested / trained)
 
 
 def planned_arms(work: Work) -> list[PlannedArm]:

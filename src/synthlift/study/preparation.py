@@ -211,6 +211,7 @@ def prepare(
 ) -> Prepared:
     """Resize and split; the test set is locked from here on."""
     from synthlift.data.stages import pixels_request, split_request
+    from synthlift.evaluation.defined import require_classes
 
     if layout.design == "cross_validated":
         rounds = -(-len(layout.replicates) // (SPARE_REPEATS * design.folds))
@@ -237,6 +238,14 @@ def prepare(
     draws = sorted({replicate.draw for replicate in layout.replicates})
     images, groups = split.summary["images"], split.summary["groups"]
     index = {name: k for k, name in enumerate(opened.classes)}
+    if design.kind == "cross_validated":
+        tests = [images[draw]["test"] for draw in draws[: design.folds]]
+        require_classes(
+            {name: sum(test.get(name, 0) > 0 for test in tests) for name in index},
+            metric=session.study.primary.metric,
+            of=len(tests),
+            on="test",
+        )
     return Prepared(
         opened=opened,
         data={"inventory": opened.inventory.key, "pixels": pixels.key, "split": split.key},

@@ -12,6 +12,7 @@ from PIL import Image
 
 from synthlift.api.kept_generators import open_generator
 from synthlift.api.pretrained import find_pretrained
+from synthlift.spec.provenance import provenance_of
 from synthlift.weights import Shelf
 from tests.unit.api.test_run import cli
 
@@ -36,8 +37,9 @@ def test_words_alone_ask_and_the_folder_asks_again(tmp_path: Path) -> None:
     }
     files = [out / row["file"] for row in rows]
     assert [Image.open(file).size for file in files] == [(32, 32)] * 2
-    assert Image.open(files[0]).text["synthlift:origin"] == "synthetic"
-    assert "synthlift:class" not in Image.open(files[0]).text, "words are no class"
+    told = provenance_of(files[0]) or {}
+    assert told["origin"] == "synthetic"
+    assert "class" not in told, "words are no class"
     assert (out / "contact-sheet.png").is_file()
     silent = cli("generate", out, "--out", again)
     assert silent.exit_code == 2, "the folder knows no class either"
@@ -107,10 +109,11 @@ def test_a_model_of_the_shelf_is_asked_by_its_name(
         (("model:embedded",), "without words"),
         (("model:embeded", "--prompt", "x"), "no model is called 'embeded'"),
         (("model:", "--prompt", "x"), "no model is called ''"),
-        (("model:embedded", "--prompt", "x", "--attribute", "a=b"), "--prompt"),
+        (("model:embedded", "--prompt", "x", "--attribute", "a=b"), "a prompt beside values of a"),
+        (("model:embedded", "--class", "x", "--attribute", "a=b"), "values of a for a model"),
         (("model:embedded", "--prompt", "x", "--generator", "flow"), "--generator flow"),
         (("model:embedded", "--prompt", "x", "--set", "seed=1"), "--set seed=1"),
-        (("model:embedded", "--prompt", "x", "--steps", 500), "1 to 200"),
+        (("model:embedded", "--prompt", "x", "--steps", 5000), "1 to 1000"),
     ],
 )
 def test_what_a_model_cannot_be_asked_is_refused(

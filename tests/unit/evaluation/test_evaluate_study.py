@@ -11,10 +11,11 @@ import pytest
 from synthlift.errors import InputError
 from synthlift.evaluation.crossed import crossed_interval, layout, row_means, whole_rounds
 from synthlift.evaluation.crossvalidated import nadeau_bengio
+from synthlift.evaluation.folds import FoldTests
 from synthlift.evaluation.outcome import Outcome, evaluate_study
 from synthlift.evaluation.plan import EvaluationPlan, PlannedArm, plan_from_table
 from synthlift.evaluation.predictions import Predictions, concatenate
-from synthlift.evaluation.scores import FoldTests, SharedTest
+from synthlift.evaluation.scores import SharedTest
 from synthlift.evaluation.simulate import World, study_arrays
 from synthlift.evaluation.verdict import judge
 from synthlift.spec.study import METRICS
@@ -242,12 +243,14 @@ def test_same_table_same_outcome(table: Predictions) -> None:
 
 
 def folded_table(make_table: TableMaker) -> tuple[Predictions, np.ndarray]:
-    """Two repeats of five folds over 200 images; differences known per fold."""
+    """Two repeats of five folds over 200 images, dealt anew; differences known per fold."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(4), 50)
+    again = (rng.permutation(50)[:, None] * 4 + np.arange(4)).ravel()  # each within its class
     parts, differences = [], []
     for fold in range(10):
         images = np.arange(fold % 5, 200, 5)
+        images = images if fold < 5 else np.sort(again[images])
         right = (rng.random((2, 1, len(images))) < np.array([0.6, 0.8])[:, None, None]).astype(
             float
         )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,13 +11,16 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from synthlift.evaluation.influences import (
+    count_influences_of,
+    rank_influences,
+    rank_influences_of,
+)
 from synthlift.evaluation.mcnemar import mcnemar
 from synthlift.evaluation.metrics import (
     class_counts,
     confusion,
-    model_influences,
     model_metrics,
-    rank_influences,
     rank_scores,
     reliability,
     resampled_metrics,
@@ -152,9 +158,51 @@ def test_rank_influences_are_derivatives(name: str) -> None:
         assert found[image] == pytest.approx(slope, abs=2e-6)
 
 
+WEIGHTED: dict[str, Callable[..., float]] = {
+    "macro_f1": partial(reference.f1_score, average="macro"),
+    "macro_precision": partial(reference.precision_score, average="macro"),
+    "macro_recall": partial(reference.recall_score, average="macro"),
+    "weighted_f1": partial(reference.f1_score, average="weighted"),
+    "weighted_precision": partial(reference.precision_score, average="weighted"),
+    "accuracy": reference.accuracy_score,
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_count_influences_are_derivatives_of_scikit_learns_scores(name: str) -> None:
+    labels, probabilities = model(4, n=60, seed=5)
+    found = count_influences_of(labels, probabilities)[0][name]
+    assert found.sum() == pytest.approx(0, abs=1e-12)
+    function, predicted = WEIGHTED[name], probabilities.argmax(axis=1)
+    for image in range(0, 60, 7):
+        weights = np.ones(60)
+        weights[image] += 1e-5
+        slope = (
+            function(labels, predicted, sample_weight=weights) - function(labels, predicted)
+        ) / 1e-5
+        assert found[image] == pytest.approx(slope, abs=2e-6)
+
+
+def test_influences_of_one_class_and_of_calibration_are_derivatives() -> None:
+    labels, probabilities = model(2, n=50, seed=6)
+    overall, per_class = count_influences_of(labels, probabilities)
+    whole, whole_per_class = resampled_metrics(labels, probabilities, weights=None)
+    step = 1e-3
+    for image in (0, 11, 23):
+        weights = np.ones((1, 50), np.float32)
+        weights[0, image] += np.float32(step)
+        moved, moved_per_class = resampled_metrics(labels, probabilities, weights=weights)
+        for name in ("ppv", "npv", "ece", "balanced_accuracy"):
+            slope = (moved[name][0] - whole[name][0]) / step
+            assert overall[name][image] == pytest.approx(slope, abs=2e-4), name
+        for name in ("recall", "precision", "f1", "specificity", "npv"):
+            slope = (moved_per_class[name][0] - whole_per_class[name][0]) / step
+            assert per_class[name][image] == pytest.approx(slope, abs=2e-4), name
+
+
 def test_rank_influences_predict_the_bootstrap_spread() -> None:
     labels, probabilities = model(4, n=400, seed=3)
-    influence = model_influences(labels, probabilities)[0]
+    influence = rank_influences_of(labels, probabilities)[0]
     rng = np.random.default_rng(0)
     drawn: dict[str, list[float]] = {"auroc": [], "average_precision": []}
     for _ in range(300):

@@ -253,7 +253,7 @@ def _taken(decision: Decision) -> str:
 _DESIGNS = {
     "fixed": "fixed: one training set, one locked test set; the answer is for this training set",
     "redrawn": "re-drawn: several training sets from a larger pool, one locked test set; the "
-    "answer is for training sets of this size",
+    "answer is for training sets of this size, drawn from these images",
     "cross_validated": "cross-validated: every image is tested once per repeat by models that "
     "never saw it; the answer is for data like these",
 }
