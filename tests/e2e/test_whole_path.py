@@ -158,6 +158,21 @@ def test_predictions_give_the_primary_difference_again(digits: Ran) -> None:
         assert value == pytest.approx(np.mean(scores[arm["name"]]), abs=1e-9)
 
 
+def test_what_the_draws_share_is_told_beside_the_verdict(digits: Ran) -> None:
+    splits = pd.read_csv(digits.folder / "splits.csv")
+    first, second = (
+        set(rows["id"]) for _, rows in splits[splits["part"] == "train"].groupby("draw")
+    )
+    share, verdict = len(first & second) / len(first), digits.results["verdict"]
+    assert 0 < share < 1
+    assert verdict["contrast"]["components"]["overlap"] == pytest.approx(share, abs=1e-6)
+    assert verdict["scope"].startswith("for training sets of this size, drawn from these images")
+    said = [*verdict["warnings"], *digits.results["limitations"]]
+    (text,) = [one for one in said if "drawn from one stock" in one]
+    assert f"{share:.0%} of their images" in text
+    assert f"{share:.0%} of their images" in (digits.folder / "report.html").read_text("utf-8")
+
+
 def test_the_test_set_is_opened_once_and_last(digits: Ran, home: Path) -> None:
     lines = (home / "data-home" / "openings.jsonl").read_text().splitlines()
     openings = [json.loads(line) for line in lines]

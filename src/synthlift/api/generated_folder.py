@@ -17,11 +17,12 @@ import numpy as np
 from synthlift.api.asking import Params
 from synthlift.api.drawing import Halved, Start, Wanted, drawn, told_of
 from synthlift.api.kept_generators import Kept
-from synthlift.api.naming import folder_names
+from synthlift.api.naming import folder_names, plain_name
 from synthlift.api.writing import InOrder
 from synthlift.data.sources import IMAGES, PROVENANCE
 from synthlift.errors import InputError
-from synthlift.spec.provenance import png_bytes, provenance_of
+from synthlift.spec.provenance import GENERATED_COLUMNS as COLUMNS
+from synthlift.spec.provenance import column_for, png_bytes, provenance_of
 from synthlift.spec.targets import Cell
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 from synthlift.vision.sheets import SHEET_COLUMNS
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 BEGUN = "begun.json"
 """What was asked for; it lies in the folder until all images do."""
 MASKS = "masks"
-COLUMNS = ("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt")
 Progress = Callable[[int, int, str], None]
 
 
@@ -93,7 +93,8 @@ def parts_of(
             else name,
             wanted=Wanted(kept, name, count, seed, values, params, start),
             folder=folders[name],
-            stem=f"{kept.name}_{words}" if several else kept.name,
+            # Room for the number, the suffix, and what is added while it is written.
+            stem=plain_name(f"{kept.name}_{words}" if several else kept.name, most=200),
         )
         for name in classes
         for values, words in zip(combined, said, strict=True)
@@ -184,7 +185,7 @@ def write_images(
         InOrder() as writing,
     ):
         writer = csv.writer(stream)
-        writer.writerow([*COLUMNS, *names])
+        writer.writerow([*COLUMNS, *(column_for(name, COLUMNS) for name in names)])
         for part in parts:
             for file, pixels, told in _images(kept, part, folder, writing, halved=halved):
                 if len(halved) > known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -209,7 +210,7 @@ class Pixels:
                 f"the images of fit {first.fit + 1} of '{first.generator}' are gone",
                 rule="without its store, a run folder keeps the first fit of a generator only",
                 remedy=f"choose a replicate of the first fit, or run again: synthlift run "
-                f"{self.run.path}",
+                f"{shlex.quote(str(self.run.path))}",
             )
         kept = open_generator(self.run.path, name=first.generator)
         images = [first, *more]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -277,7 +278,7 @@ def init(
         raise InputError(
             f"'{source}' cannot be studied: {facts['problem']}",
             rule="a study needs at least two classes with at least 3 usable images each",
-            remedy=f"see what was left out and why: synthlift inspect {source}",
+            remedy=f"see what was left out and why: synthlift inspect {shlex.quote(source)}",
         )
     path.write_text(_header(path, facts) + dump_study(_study(given, path, facts)), encoding="utf-8")
     return path
@@ -303,8 +304,12 @@ def _prompting(given: Study, model: str) -> Study:
     Raises:
         InputError: it is no pipeline.
     """
+    from synthlift.generators.prompts import can_stand
+
     place = Path(model).expanduser()
-    words = ", ".join(["a photo of {label}", *(f"{{{name}}}" for name in given.data.attributes)])
+    # A column such as "age (years)" cannot be named by a prompt.
+    names = [name for name in given.data.attributes if can_stand(name)]
+    words = ", ".join(["a photo of {label}", *(f"{{{name}}}" for name in names)])
     component = Component.model_validate(
         {
             "name": "drawn",
@@ -339,8 +344,8 @@ def _header(path: Path, facts: Mapping[str, Any]) -> str:
         f"Design {design['letter']}: {design['reason']}.",
         f"Smallest difference that a study would find: {effect_in_words(effect)}.",
         "Every key below may be left out; what stands here is its default or what was found.",
-        f"What it would do and take:  synthlift plan {path}",
-        f"Run it:                     synthlift run {path}",
+        f"What it would do and take:  synthlift plan {shlex.quote(str(path))}",
+        f"Run it:                     synthlift run {shlex.quote(str(path))}",
     ]
     lines = [
         wrapped

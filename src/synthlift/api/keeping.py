@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Mapping
@@ -168,7 +169,7 @@ def _log(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):
         try:
             lines.append(json.loads(line))
         except ValueError:  # cut short by a crash
@@ -296,7 +297,7 @@ def delete(path: Path | str) -> Collected:
         raise InputError(
             f"'{found.path}' is being computed",
             rule="a run is deleted when nothing writes into it",
-            remedy=f"synthlift stop {found.path}",
+            remedy=f"synthlift stop {shlex.quote(str(found.path))}",
         )
     facts = load(found.path).facts
     count = size = 0

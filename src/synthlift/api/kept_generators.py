@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,8 @@ def _no_generator(path: Path) -> InputError:
     return InputError(
         f"'{path}' keeps no generator",
         rule="a run keeps its generators when it is done and some arm uses them",
-        remedy=f"finish it with `synthlift run {path}`, or give a folder of images to fit on",
+        remedy=f"finish it with `synthlift run {shlex.quote(str(path))}`, or give a folder of "
+        "images to fit on",
     )
 
 

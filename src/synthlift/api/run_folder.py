@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -247,16 +248,18 @@ def read_results(folder: Path) -> Results:
         raise InputError(
             f"'{path}' cannot be read: it was changed or damaged",
             rule="results.json is written by Synthlift and follows its schema",
-            remedy=f"delete the file and run `synthlift run {folder}`; finished work is reused",
+            remedy=f"delete the file and run `synthlift run {shlex.quote(str(folder))}`; finished "
+            "work is reused",
         ) from None
 
 
 def not_finished(folder: Path, file: str) -> InputError:
     """What to say when a file of a finished run is asked for too early."""
+    said = shlex.quote(str(folder))
     return InputError(
         f"'{folder}' holds no {file} yet",
         rule="it is written when the run is done",
-        remedy=f"see `synthlift status {folder}`, or go on with `synthlift run {folder}`",
+        remedy=f"see `synthlift status {said}`, or go on with `synthlift run {said}`",
     )
 
 

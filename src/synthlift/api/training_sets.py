@@ -16,7 +16,7 @@ from synthlift.spec.arms import Arm
 from synthlift.spec.people import HandVerdict, in_force
 from synthlift.spec.targets import SOURCES, Cell, grouped
 from synthlift.store.keys import canonical
-from synthlift.study.aiming import decision_name, read_weights
+from synthlift.study.aiming import decision_name, former_name, read_weights
 from synthlift.study.layout import wanted_images
 from synthlift.study.modelling import from_hard_cases
 from synthlift.study.sharing import set_seed
@@ -178,8 +178,9 @@ def _wanted(
     if target.by is None or arm.spread_evenly:
         return wanted_images(arm, census)
     facts = run.results.study
-    name = decision_name(target.by, target.attributes, facts.design, draw)
-    value = next(one.value for one in run.results.decisions if one.name == name)
+    known = {one.name: one.value for one in run.results.decisions}
+    asked = (target.by, target.attributes, facts.design, draw)
+    value = known.get(decision_name(*asked)) or known[former_name(*asked)]
     present = [k for k, n in grouped(census, target.attributes).items() if n]
     wanted = wanted_images(arm, census, weights=read_weights(value, present, facts.classes))
     made_from = table["attributes"].str.contains(f'"{SOURCES}"').any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -60,7 +61,7 @@ def add_model(source: str | Path, *, name: str = "", allow_pickle: bool = False)
                 f"the weights in '{said}' are pickled: {pickles_of(place)[0].name}",
                 rule="weights are read as safetensors only: other formats can run code when loaded",
                 remedy="take the safetensors variant; or, if you trust whoever made them: "
-                f"synthlift models add {said} --allow-pickle",
+                f"synthlift models add {shlex.quote(said)} --allow-pickle",
             )
         called = name or place.stem
         place = convert(place, shelf.root / "converted" / called)

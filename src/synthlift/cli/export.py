@@ -63,6 +63,7 @@ def export(
     that it is one.
     """
     from synthlift import api
+    from synthlift.api.naming import plain_name
     from synthlift.cli import output
     from synthlift.cli.progress import counting
 
@@ -70,7 +71,7 @@ def export(
         found = api.export(
             run,
             arm=arm,
-            out=out or Path(f"{run.resolve().name}-{arm}"),
+            out=out or Path(plain_name(f"{run.resolve().name}-{arm}")),
             form=form,
             replicate=replicate,
             synthetic_only=synthetic_only,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,7 @@ def init(
         output.say_json({"study": path})
         return
     output.say(str(path))
+    said = shlex.quote(str(path))
     output.note(
-        f"Look through it, then:\n  synthlift plan {path}\n  synthlift run {path}", quiet=quiet
+        f"Look through it, then:\n  synthlift plan {said}\n  synthlift run {said}", quiet=quiet
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,13 +95,15 @@ class Given:
 
     def overrides(self) -> list[str]:
         """What the options stand for in a study file, as ``KEY=VALUE``."""
+        from synthlift.spec.yaml12 import as_json
+
         keys = {
             "metadata": self.metadata and str(self.metadata.expanduser().absolute()),
             "label": self.label,
             "group": self.group,
             "attributes": self.attribute or None,
         }
-        said = [f"data.{key}={json.dumps(v)}" for key, v in keys.items() if v is not None]
+        said = [f"data.{key}={as_json(v)}" for key, v in keys.items() if v is not None]
         return [*said, *(self.changes or ())]
 
     def words(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -97,4 +98,4 @@ def conclude(
         return
     output.say(starting.tell(run))
     if next_steps:
-        output.say(next_steps.format(run=starting.near(run.path)))
+        output.say(next_steps.format(run=shlex.quote(starting.near(run.path))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -25,7 +26,7 @@ def stop(run: options.RunFolder, timeout: Timeout = 60.0, as_json: options.Json 
     if found.state == "running":
         raise SynthliftError(
             f"the run has not ended after {timeout:g} s; it was asked to and will. "
-            f"See `synthlift status {run}`"
+            f"See `synthlift status {shlex.quote(str(run))}`"
         )
     if as_json:
         output.say_json({"before": before, "state": found.state, "path": found.path})

@@ -11,6 +11,7 @@ from synthlift.data.readers.folder import SPLIT_NAMES
 from synthlift.data.tables import Table, no_column
 from synthlift.data.wording import listed
 from synthlift.errors import InputError
+from synthlift.spec.provenance import column_of
 
 # Names that mean the same column in different data sets, the plainest first.
 PATH_NAMES = (
@@ -112,7 +113,9 @@ def facts_of(table: Table, roles: Roles) -> list[Facts]:
     def values(name: str | None) -> Sequence[str]:
         return none if name is None else table.columns[name]
 
-    attributes = {name: table.with_points(name) for name in roles.attributes}
+    attributes = {
+        name: table.with_points(column_of(name, table.columns)) for name in roles.attributes
+    }
     return [
         Facts(
             label=values(roles.label)[row],

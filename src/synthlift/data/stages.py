@@ -59,7 +59,12 @@ def read_request(source: Source, asked: Asked) -> StageRequest:
     return StageRequest(
         stage="read",
         function=f"{_HERE}:read",
-        config={"fingerprint": source.fingerprint, **asked.as_json()},
+        config={
+            "fingerprint": source.fingerprint,
+            # The same files without their classes are other data.
+            **({} if source.where.labelled else {"labelled": False}),
+            **asked.as_json(),
+        },
         label="reading the images",
         local={
             "source": source.where.as_json(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from synthlift.evaluation.intervals import Interval
@@ -50,7 +51,7 @@ def _exploratory(verdict: Verdict, plan: EvaluationPlan) -> Action:
             "answer stays exploratory; a verdict takes a new study, on test images that none has "
             "opened."
         ),
-        command=_command(plan, "run {run} --more 2h"),
+        command=_command(plan, "run", "--more", "2h"),
     )
 
 
@@ -65,8 +66,8 @@ def _if_confirmed(answer: Action, *, beside: Action) -> Action:
 def _answer(
     verdict: Verdict, interval: Interval, classes: Sequence[ClassVerdict], plan: EvaluationPlan
 ) -> Action:
-    use_arm = _command(plan, f"export {{run}} --arm {verdict.arm}")
-    use_rival = _command(plan, f"export {{run}} --arm {verdict.rival}")
+    use_arm = _command(plan, "export", "--arm", verdict.arm)
+    use_rival = _command(plan, "export", "--arm", verdict.rival)
     if verdict.word == "helps":
         text = f"Train with '{plan.label(verdict.arm)}'."
         if not verdict.worth_having:
@@ -131,7 +132,7 @@ def _model(verdict: Verdict, plan: EvaluationPlan) -> Action:
     return Action(
         title="Classify with the model of this run",
         text=text,
-        command=_command(plan, "classify {run} IMAGE"),
+        command=_command(plan, "classify", "IMAGE"),
     )
 
 
@@ -149,7 +150,7 @@ def _undecided(verdict: Verdict, interval: Interval, plan: EvaluationPlan) -> Ac
     return Action(
         title="Repeat more often, or stop",
         text="What is uncertain is mostly how training and generation happen to go." + rest,
-        command=_command(plan, "run {run} --more 2h"),
+        command=_command(plan, "run", "--more", "2h"),
     )
 
 
@@ -177,7 +178,7 @@ def _by_class(
                     "More of their images are recognised with synthetic images; generate for these "
                     "first."
                 ),
-                command=_command(plan, f"export {{run}} --arm {plan.generative}"),
+                command=_command(plan, "export", "--arm", plan.generative),
             )
         )
     if besides:
@@ -198,7 +199,7 @@ def _by_class(
                     "Fewer of their images are recognised with synthetic images. Look at their "
                     "pictures in the report, and generate none for them."
                 ),
-                command=_command(plan, "report {run}"),
+                command=_command(plan, "report"),
             )
         )
     if small:
@@ -215,5 +216,6 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def _command(plan: EvaluationPlan, text: str) -> str:
-    return "synthlift " + text.format(run=plan.run) if plan.run else ""
+def _command(plan: EvaluationPlan, verb: str, *words: str) -> str:
+    """A command on the run; names of arms hold names of columns, which may be any text."""
+    return shlex.join(["synthlift", verb, plan.run, *words]) if plan.run else ""

@@ -93,7 +93,8 @@ class FoldTests(Scores):
     def folds_by_class(self) -> Int64:
         """Folds that have test images of each class, int64 [K]."""
         there = np.stack([panel.class_images() > 0 for panel in self.panels])
-        return np.count_nonzero(there, axis=0).astype(np.int64)
+        counts: Int64 = there.sum(axis=0, dtype=np.int64)
+        return counts
 
     def values(self, arm: str, metric: str, *, of_class: int | None = None) -> Float64:
         """See :class:`Scores`."""

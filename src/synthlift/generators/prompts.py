@@ -28,21 +28,28 @@ def placeholders(template: str) -> tuple[str, ...]:
         InputError: a brace without its twin, or a placeholder that is no plain name.
     """
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        found = [one[1:] for one in string.Formatter().parse(template) if one[1] is not None]
     except ValueError as error:
         raise InputError(
             f"the prompt '{template}': {error}",
             rule="a placeholder is a name in braces, such as {label}",
             remedy="close the brace, or write {{ and }} for braces in the text",
         ) from None
-    for name in names:
-        if not re.fullmatch(r"[^\W\d][\w -]*", name):
+    for name, form, conversion in found:
+        if not can_stand(str(name)) or form or conversion:
+            said = f"{name}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}"
             raise InputError(
-                f"the prompt '{template}' has the placeholder '{{{name}}}'",
-                rule="a placeholder is the name of the class ({label}) or of an attribute",
+                f"the prompt '{template}' has the placeholder '{{{said}}}'",
+                rule="a placeholder is the name of the class ({label}) or of an attribute, with no "
+                "format behind it",
                 remedy="name a column, or write {{ and }} for braces in the text",
             )
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(str(name) for name, _, _ in found))
+
+
+def can_stand(name: str) -> bool:
+    """Whether a column's name can be a placeholder."""
+    return re.fullmatch(r"[^\W\d][\w -]*", name) is not None
 
 
 def require_known(template: str, attributes: Collection[str]) -> None:

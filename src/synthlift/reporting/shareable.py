@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import html as markup
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from markupsafe import escape
 
 from synthlift.errors import SynthliftError
 from synthlift.reporting.html import render
@@ -86,7 +88,7 @@ def render_shareable(results: Results, *, folder: Path | None, secrets: Secrets)
     text = render(without_secrets(results, secrets), folder=folder, shareable=True)
     told = {name for name in secrets.names if _unmistakable(name)} - _vocabulary(results)
     words = re.sub(r"data:image/[^\"]+", "", text)
-    left = sorted(name for name in told if name in words or markup.escape(name) in words)
+    left = sorted(name for name in told if name in words or str(escape(name)) in words)
     if left:
         raise SynthliftError(
             f"the shareable report would still hold {len(left)} file names or paths, such as "
@@ -238,9 +240,14 @@ def _hidden_values(results: Results, secrets: Secrets) -> set[tuple[str, str]]:
 def _cell(name: str, hidden: Collection[tuple[str, str]], secrets: Secrets) -> str:
     """The name of a cell, such as ``mel, sex female``, with the values that must be hashed."""
     for attribute, value in sorted(hidden, key=lambda pair: (-len(pair[1]), pair)):
-        said = rf"(?<=, ){re.escape(f'{attribute} {value}')}(?=, |$)"
-        name = re.sub(said, f"{attribute} {secrets.token(value)}", name)
+        said = re.compile(rf"(?<=, ){re.escape(f'{attribute} {value}')}(?=, |$)")
+        # A function, since a name such as "$\\mu$" would be read as a pattern.
+        name = said.sub(partial(_instead, f"{attribute} {secrets.token(value)}"), name)
     return name
+
+
+def _instead(text: str, _found: re.Match[str]) -> str:
+    return text
 
 
 def _worst(gap: Any) -> tuple[str, str]:

@@ -95,11 +95,16 @@ class Split(Section):
         return self
 
 
+EVALUATED = ("test", "validation", "synthetic")
+"""Evaluation sets of the study itself, as a table of predictions calls them."""
+
+
 class Beside(Section):
     """Images beside the data set: a test set from elsewhere.
 
     Attributes:
-        name: what it is called in the report.
+        name: what it is called in the report; not test, validation or synthetic, which are the
+            study's own.
         source, metadata, label, group: as under ``data``.
         classes: their class name → ours, "" to leave a class out; names that are equal need no
             entry.
@@ -111,6 +116,23 @@ class Beside(Section):
     label: str | None = None
     group: str | None = None
     classes: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _not_our_own(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("an external test set needs a name that can be read")
+        if _alike(value) in EVALUATED:
+            raise ValueError(
+                f"'{value}' is what the study's own images are called; give the external set "
+                "another name, such as that of its place"
+            )
+        return value
+
+
+def _alike(name: str) -> str:
+    """A name without what people do not tell names apart by."""
+    return " ".join(name.casefold().split())
 
 
 class Pool(Section):
@@ -193,6 +215,17 @@ class Data(Section):
     @classmethod
     def _one_pool(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("external")
+    @classmethod
+    def _told_apart(cls, value: tuple[Beside, ...]) -> tuple[Beside, ...]:
+        names = [_alike(one.name) for one in value]
+        for one in value:
+            if names.count(_alike(one.name)) > 1:
+                raise ValueError(
+                    f"the name '{one.name}' is given twice; give each external set its own"
+                )
+        return value
 
     @field_validator("bins")
     @classmethod

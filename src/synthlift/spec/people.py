@@ -124,7 +124,8 @@ def in_force(folder: Path) -> Mapping[str, HandVerdict]:
 
 def _read(path: Path, model: type[AnyRecord]) -> list[AnyRecord]:
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    # Only what ends a line of JSON: text may hold other ends of lines, such as U+2028.
+    for line in path.read_text(encoding="utf-8").split("\n") if path.is_file() else ():
         try:
             found.append(model.model_validate_json(line))
         except ValidationError:  # cut short by a crash

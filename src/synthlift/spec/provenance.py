@@ -10,7 +10,7 @@ import importlib.metadata
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,35 @@ PREFIX = "synthlift:"
 ORIGIN, SYNTHETIC = "origin", "synthetic"
 LICENCE = "MODEL-LICENCE.txt"
 """Beside what a generator has learnt: the terms of the model behind it, word by word."""
+GENERATED_COLUMNS = (
+    *("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt"),
+)
+"""Of the table of a folder of generated images, before those of attributes."""
+EXPORTED_COLUMNS = (
+    *("file_name", "label", "split", "origin", "generator", "seed", "fit", "index", "prompt"),
+    *("group", "id", "sha256", "pixels"),
+)
+"""Of the table of an export, before those of attributes."""
+_OURS = frozenset(("image", *GENERATED_COLUMNS, *EXPORTED_COLUMNS))
+_RENAMED = "attribute_"
+
+
+def column_for(attribute: str, taken: Collection[str]) -> str:
+    """What the column of an attribute is called in a table where one of ours may have its name."""
+    # One that is called like a renamed one is renamed, too.
+    return _RENAMED + attribute if _bare(attribute) in taken else attribute
+
+
+def column_of(attribute: str, columns: Collection[str]) -> str:
+    """In which column an attribute stands, where the table may be one of ours."""
+    renamed = _RENAMED + attribute
+    return renamed if _bare(attribute) in _OURS and renamed in columns else attribute
+
+
+def _bare(name: str) -> str:
+    while name.startswith(_RENAMED):
+        name = name.removeprefix(_RENAMED)
+    return name
 
 
 def facts_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -25,6 +26,10 @@ METRICS = (
 )
 
 
+_NAME = re.compile(r"\w(?:[\w .()+,=-]{0,58}[\w()+=-])?")
+"""Of a component: one plain folder, and no ":" or "@", which part the names of arms."""
+
+
 class Component(BaseModel):
     """A registered component by kind; further keys belong to its own Config."""
 
@@ -32,6 +37,17 @@ class Component(BaseModel):
 
     kind: str
     name: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        """Names become folders and names of files: of the run, of exports, of images."""
+        if value and not _NAME.fullmatch(value):
+            raise ValueError(
+                f"'{value}' names a folder of the run: write at most 60 letters, digits, blanks "
+                "and . _ - + = , ( ), beginning with a letter or digit"
+            )
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -48,6 +64,10 @@ class Component(BaseModel):
         return self.name or self.kind
 
 
+NO_FILTERS = ("kept", "same_picture")
+"""What counts of curated images say beside the names of filters."""
+
+
 class FilterComponent(Component):
     """A filter or selector; further keys belong to its own Config.
 
@@ -59,6 +79,16 @@ class FilterComponent(Component):
     """
 
     strength: Literal["off", "light", "medium", "strong", "auto"] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _no_reason(cls, value: str) -> str:
+        if value.casefold() in NO_FILTERS:
+            raise ValueError(
+                f"'{value}' is what counts of images say beside the names of filters; give the "
+                "filter another name"
+            )
+        return value
 
 
 AnyComponent = TypeVar("AnyComponent", bound=Component)

@@ -7,6 +7,7 @@ text, dates are dates, and of a key given twice the last one wins silently. Clas
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -64,6 +65,20 @@ def parse(text: str) -> Any:
         raise ValueError(f"{where}{error.problem or error.context}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error).splitlines()[0]) from None
+
+
+_SPECIAL = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""What YAML takes for a line's end, or refuses unless it is escaped."""
+
+
+def as_json(value: object) -> str:
+    """Write a value as JSON that :func:`parse` gives back.
+
+    Letters stand as they are, since PyYAML does not join the two escapes that JSON has for those
+    beyond the Basic Multilingual Plane.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return _SPECIAL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 _PLAIN = re.compile(r"[\w./:+@ -]+")

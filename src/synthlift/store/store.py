@@ -193,7 +193,7 @@ class Store:
     def decisions(self, study: str) -> dict[str, dict[str, Any]]:
         """All recorded decisions of a study, by name, in the order in which they were taken."""
         folder = self.root / "decisions" / study
-        found = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
         return {d["name"]: d for d in sorted(found, key=lambda d: (d["at"], d["name"]))}
 
     def decide(self, study: str, name: str, make: Callable[[], tuple[Any, str]]) -> Any:
@@ -215,7 +215,7 @@ class Store:
                 if _is_disk_full(error, self.root):
                     raise DiskFullError(_full(self.root)) from error
                 raise
-        return json.loads(path.read_text())["value"]
+        return json.loads(path.read_text(encoding="utf-8"))["value"]
 
     def forget_decisions(self, study: str) -> None:
         """Discard all decisions of a study (``--replan``)."""
@@ -230,7 +230,7 @@ class Store:
     def roots(self) -> dict[str, dict[str, Any]]:
         """Registered runs by name."""
         found = sorted((self.root / "roots").glob("*.json"))
-        return {path.stem: json.loads(path.read_text()) for path in found}
+        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in found}
 
     def collect(self, *, dry_run: bool = False) -> tuple[int, int]:
         """Delete artefacts and left-over work that no run refers to and nobody holds.
@@ -339,7 +339,7 @@ def _full(root: Path) -> str:
 
 def _create_once(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     try:
         os.link(temporary, path)
     except FileExistsError:

@@ -7,6 +7,7 @@ held out decides nothing about single pictures, and none of it becomes the sourc
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -15,8 +16,9 @@ from synthlift.errors import InputError
 from synthlift.seeds import seed_for
 from synthlift.spec.arms import Arm
 from synthlift.spec.targets import By, Cell, grouped
-from synthlift.store import Artefact, StageRequest
+from synthlift.store import Artefact, StageRequest, digest
 from synthlift.store.images import DataKeys, as_inputs
+from synthlift.store.keys import canonical
 from synthlift.study.census import cells_of
 from synthlift.study.choices import SELECTABLE_GROUPS, named_choice
 from synthlift.study.layout import Layout, Replicate
@@ -69,9 +71,25 @@ def aim_once(session: Session, shared: Modelling, arms: Iterable[Arm], *, draw: 
 
 
 def decision_name(by: By, attributes: Sequence[str], layout: Layout | str, draw: int) -> str:
-    """Under which name the weights of a training set are recorded."""
+    """Under which name the weights of a training set are recorded.
+
+    Names of attributes that would not be told apart in it, or are too long for a file's name, are
+    cut, with a hash of them all.
+    """
+    plain = "_".join((by, *attributes))
+    if not any(mark in name for name in attributes for mark in "_~") and len(plain.encode()) < 150:
+        return _of_draw(plain, layout, draw)
+    said = re.sub(r"\W+", "-", "_".join(attributes))[:40]
+    return _of_draw(f"{by}_{said}~{digest(list(attributes))[:8]}", layout, draw)
+
+
+def former_name(by: By, attributes: Sequence[str], layout: Layout | str, draw: int) -> str:
+    """The same as it was before names were told apart; (skin, tone) and (skin_tone) shared one."""
+    return _of_draw("_".join((by, *attributes)), layout, draw)
+
+
+def _of_draw(name: str, layout: Layout | str, draw: int) -> str:
     design = layout if isinstance(layout, str) else layout.design
-    name = "_".join((by, *attributes))
     if design == "redrawn":
         return f"{name}_draw_{draw + 1}"
     return named_choice(name, draw if design == "cross_validated" else None)
@@ -232,10 +250,18 @@ def _recorded(
     weights: Mapping[Cell, float],
     reason: str,
 ) -> dict[Cell, float]:
-    classes = work.prepared.opened.classes
-    name = decision_name(by, attributes, work.prepared.layout, draw)
-    titles = {cell.title(classes): weight for cell, weight in weights.items()}
-    value: dict[str, Any] = work.session.decide(name, lambda: (titles, reason))
+    classes, layout, session = work.prepared.opened.classes, work.prepared.layout, work.session
+    name = decision_name(by, attributes, layout, draw)
+    former = former_name(by, attributes, layout, draw)
+    titles = {title: weights[cell] for cell, title in recorded_titles(weights, classes).items()}
+
+    def make() -> tuple[dict[str, float], str]:
+        return titles, reason
+
+    if not session.decided(name) and session.decided(former):
+        # Of an earlier version, unless other attributes took that name.
+        name = former if titles.keys() & session.decide(former, make).keys() else name
+    value: dict[str, Any] = session.decide(name, make)
     found = read_weights(value, weights, classes)
     if not any(found.values()):
         raise InputError(
@@ -250,4 +276,17 @@ def read_weights(
     value: Mapping[str, Any], cells: Iterable[Cell], classes: Sequence[str]
 ) -> dict[Cell, float]:
     """Weights of cells from the decision that records them by title."""
-    return {cell: float(value.get(cell.title(classes), 0.0)) for cell in cells}
+    return {
+        cell: float(value.get(title, value.get(cell.title(classes), 0.0)))
+        for cell, title in recorded_titles(cells, classes).items()
+    }
+
+
+def recorded_titles(cells: Iterable[Cell], classes: Sequence[str]) -> dict[Cell, str]:
+    """Cells in words; exactly, where words say the same of two: no value, and one "missing"."""
+    words = {cell: cell.title(classes) for cell in cells}
+    times = Counter(words.values())
+    return {
+        cell: title if times[title] == 1 else f"{title} {canonical(dict(cell.attributes))}"
+        for cell, title in words.items()
+    }

@@ -160,7 +160,7 @@ def assemble(
     if evaluation is not None and evaluation.summary["evaluated"]:
         text = (
             evaluation.path(OUTCOME)
-            .read_text()
+            .read_text(encoding="utf-8")
             .replace(RUN_PLACEHOLDER, json.dumps(shlex.quote(folder))[1:-1])
         )
         outcome = json.loads(text)
@@ -256,7 +256,8 @@ def _choices_in_words(work: Work) -> list[str]:
 
 def _added_interval(extended: Artefact) -> dict[str, Any]:
     """The primary contrast over all replicates, those added after the opening included."""
-    contrast: dict[str, Any] = json.loads(extended.path(OUTCOME).read_text())["contrasts"][0]
+    outcome = json.loads(extended.path(OUTCOME).read_text(encoding="utf-8"))
+    contrast: dict[str, Any] = outcome["contrasts"][0]
     return {**contrast, "family": ADDED_FAMILY}
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from synthlift.study.modelling import from_hard_cases
 from synthlift.study.pools import Pool
 from synthlift.study.streams import Stream
 from synthlift.study.work import Work
+
+Number = TypeVar("Number", int, float)
 
 
 def counts(work: Work) -> Counts:
@@ -30,8 +32,7 @@ def counts(work: Work) -> Counts:
     fell_short: Counter[str] = Counter()
     for pool in pools:
         rejected.update(pool.rejected())
-        short = pool.fell_short().items()
-        fell_short.update({cell.title(opened.classes): n for cell, n in short})
+        fell_short.update(by_title(pool.fell_short(), opened.classes))
     made = sum(generated(pool) for pool in pools)
     return Counts(
         read=read["read"],
@@ -83,7 +84,9 @@ def _per_cell(work: Work, draws: Sequence[int]) -> dict[str, dict[str, float]]:
                 for own in (cell, from_hard_cases(cell))
                 if own in pool.streams
             )
-            found[cell.title(classes)] = {"train": train, **_sampled(streams)}
+            own = found.setdefault(cell.title(classes), {})
+            for name, images in {"train": train, **_sampled(streams)}.items():
+                own[name] = own.get(name, 0.0) + images
     return found
 
 
@@ -102,11 +105,20 @@ def cell_census(work: Work, draws: Sequence[int]) -> dict[tuple[str, ...], dict[
     return found
 
 
+def by_title(counts: Mapping[Cell, Number], classes: Sequence[str]) -> dict[str, Number]:
+    """Counts of cells by their titles; a missing value and one called "missing" are one."""
+    found: dict[str, Number] = {}
+    for cell, n in counts.items():
+        title = cell.title(classes)
+        found[title] = found[title] + n if title in found else n
+    return found
+
+
 def cells_as_json(work: Work, draws: Sequence[int]) -> list[dict[str, Any]]:
     """Attributes that arms aim at cells of, and the training images of each cell by its title."""
     classes = work.prepared.opened.classes
     return [
-        {"attributes": names, "train": {cell.title(classes): n for cell, n in counts.items()}}
+        {"attributes": names, "train": by_title(counts, classes)}
         for names, counts in cell_census(work, draws).items()
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -113,7 +114,7 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
         raise InputError(
             f"the pool '{pool.source}' has no usable image",
             rule="at least one image must be readable",
-            remedy=f"see what is wrong with it: synthlift inspect {pool.source}",
+            remedy=f"see what is wrong with it: synthlift inspect {shlex.quote(pool.source)}",
         )
     (overlap,) = session.ask(
         [

@@ -71,7 +71,7 @@ class RunFolder:
             time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 10**9:09d}Z"
         )
         line = json.dumps({"at": stamp, "event": event, **fields}, ensure_ascii=False, default=str)
-        with self.file(LOG).open("a") as stream:
+        with self.file(LOG).open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 
     def status(self, state: str, **fields: Any) -> None:
@@ -107,7 +107,7 @@ class RunFolder:
     def finished_results(self) -> dict[str, Any] | None:
         """The results on file, when the run was completed."""
         path = self.file(RESULTS)
-        return json.loads(path.read_text()) if path.is_file() else None
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def run_facts(path: Path) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def run_facts(path: Path) -> dict[str, Any]:
         InputError: no run folder, or one of a newer version.
     """
     try:
-        content = yaml.safe_load((path / STUDY).read_text())
+        content = yaml.safe_load((path / STUDY).read_text(encoding="utf-8"))
         facts = {"name": content["name"], **content["run"]}
     except (OSError, KeyError, TypeError, yaml.YAMLError):
         raise InputError(
@@ -137,6 +137,6 @@ def run_facts(path: Path) -> dict[str, Any]:
 
 def _results_version(path: Path) -> int:
     try:
-        return int(json.loads((path / RESULTS).read_text())["schema_version"])
+        return int(json.loads((path / RESULTS).read_text(encoding="utf-8"))["schema_version"])
     except (OSError, KeyError, ValueError):
         return 0

@@ -53,7 +53,7 @@ class Ledger:
         if not self.path.is_file():
             return []
         # A line cut short by a crash is no opening: it was never acknowledged.
-        lines = self.path.read_text().split("\n")[:-1]
+        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
         return [json.loads(line) for line in lines if line.strip()]
 
     def record(
@@ -66,7 +66,7 @@ class Ledger:
             fresh = [m for m in models if (test_hash, m, study) not in known]
             when = at or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             self._cut_broken_line()
-            with self.path.open("a") as stream:
+            with self.path.open("a", encoding="utf-8") as stream:
                 for model in fresh:
                     entry = {"test": test_hash, "study": study, "model": model, "at": when}
                     stream.write(json.dumps(entry) + "\n")

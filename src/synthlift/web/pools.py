@@ -250,6 +250,7 @@ def _table(images: Sequence[Mapping[str, Any]]) -> str:
         seen = one["seen"] or {"label": "", "probability": ""}
         facts = [harmless(str(one["facts"].get(key, ""))) for key in keys]
         words = [harmless(str(one[key])) for key in ("who", "at")]
-        row = [f"{IMAGES}/{one['file']}", harmless(str(one["label"])), *facts, *words]
+        # What is read back as a data set stays as it is: a class may be called -1.
+        row = [f"{IMAGES}/{one['file']}", str(one["label"]), *facts, *words]
         writer.writerow([*row, harmless(str(seen["label"])), seen["probability"]])
     return stream.getvalue()

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
+from synthlift.api.exporting.card import as_code, as_markdown
 from synthlift.api.exporting.entries import Entry, Names
 from synthlift.api.exporting.headers import without_headers
-from synthlift.api.naming import folder_names
+from synthlift.api.naming import fitting, folder_names, plain_name
 from synthlift.api.training_sets import ArmImage
 from synthlift.data.decode import decode_stream
 from synthlift.spec.provenance import facts_of, png_bytes, provenance_in, provenance_of
@@ -152,6 +153,31 @@ def test_files_of_different_folders_keep_apart() -> None:
     assert names.take(real("b/1.png", "b"), "") == "1.png"
 
 
+def test_long_names_are_cut_and_stay_apart(tmp_path: Path) -> None:
+    names = Names()
+    ids = [f"a/{'deep folder ' * 30}{k}/{'年' * 80}.png" for k in range(3)]
+    ids += [f"a/{'x' * 250}.yyy{k}" for k in range(2)]
+    found = [names.take(real(name), "") for name in ids]
+    assert len(set(found)) == 5
+    assert [name[-4:] for name in found] == [".png"] * 3 + ["yyy0", "yyy1"]
+    for name in found:
+        (tmp_path / name).write_bytes(b"")
+    assert fitting("x" * 240) == "x" * 240
+    assert {len(fitting("é" * n + ".jpeg").encode()) for n in (119, 120, 500)} == {240}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("tiny-gan:mixed@2+rival", "tiny-gan:mixed@2+rival"),
+        ("r-fill_label+M/F_to_median@1", "r-fill_label+M_F_to_median@1"),
+        ("a\\b\n", "a_b_"),
+    ],
+)
+def test_any_text_names_one_folder(text: str, name: str) -> None:
+    assert plain_name(text) == name
+
+
 @given(st.lists(st.text("ab/.\\A _", min_size=1, max_size=6), unique=True, min_size=1))
 def test_no_name_leaves_its_folder_or_comes_twice(ids: list[str]) -> None:
     names = Names()
@@ -168,3 +194,25 @@ def test_every_class_has_a_folder_of_its_own(labels: list[str]) -> None:
         assert Path(name).name == name
         assert not name.startswith(".")
     assert folder_names(["melanoma", "type 2"]) == {"melanoma": "melanoma", "type 2": "type 2"}
+
+
+# ── words of a card ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("skin_tone (dark)", "skin_tone (dark)"),
+        ("<img src=x>", r"\<img src=x>"),
+        ("[a](http://b)", r"\[a](http://b)"),
+        ("a|b\n`c` & *d*", r"a\|b \`c\` \& \*d\*"),
+        ("a\\|b", r"a\\\|b"),
+    ],
+)
+def test_names_are_no_markdown(text: str, shown: str) -> None:
+    assert as_markdown(text) == shown
+
+
+def test_code_ends_where_it_should() -> None:
+    assert as_code("synthlift run x") == "`synthlift run x`"
+    assert as_code("a `b` ``c") == "``` a `b` ``c ```"

@@ -175,6 +175,18 @@ def test_unchanged_folder_is_not_read_again(tmp_path: Path) -> None:
     assert store.compute(stages.read_request(again, Asked(LIMIT))) == "present"
 
 
+def test_images_without_their_classes_are_another_reading(tmp_path: Path) -> None:
+    folder = pets(tmp_path / "pets")
+    labelled, without = (
+        stages.read_request(
+            open_source(Where(str(folder), str(tmp_path), labelled=known)), Asked(LIMIT)
+        )
+        for known in (True, False)
+    )
+    assert labelled.key != without.key
+    assert "labelled" not in labelled.config
+
+
 def test_results_do_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = pets(tmp_path / "pets")
     hashes = []

@@ -187,6 +187,29 @@ def test_class_names_of_groups_and_attributes(tmp_path: Path) -> None:
     assert {item.label for item in found} == {"cat", "dog"}
 
 
+def test_images_without_a_group_are_groups_of_their_own(tmp_path: Path) -> None:
+    patient = ["a", None, "b", "a", "", "b"] * 2
+    one_file(tmp_path, table(range(12), patient=patient))
+    source = opened(tmp_path, group="patient")
+    groups = [item.group for item in source.items]
+    alone = [f"images/{row:05d}" for row in (1, 4, 7, 10)]
+    assert [groups[row] for row in (1, 4, 7, 10)] == alone
+    assert Counter(groups) == {"a": 4, "b": 4, **dict.fromkeys(alone, 1)}
+    assert source.notes == [
+        "4 images without a value in 'patient': each is taken for a group of its own"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("dev", "validation"), ("val", "valid"), ("train", "training")]
+)
+def test_two_parts_that_mean_the_same_are_refused(tmp_path: Path, first: str, second: str) -> None:
+    for name, rows in {first: range(6), second: range(6, 12)}.items():
+        write_parquet(tmp_path / "set" / f"{name}-0.parquet", table(rows))
+    given = f"'hf:./set' has two parts that mean the same: '{first}' and '{second}'"
+    assert refusal(tmp_path).given == given
+
+
 def test_one_of_several_class_columns_must_be_named(tmp_path: Path) -> None:
     features = {"image": IMAGE, "coarse": SPECIES, "fine": SPECIES}
     content = table(range(12), features, coarse=[0, 1] * 6, fine=[0] * 6 + [1] * 6)
@@ -298,3 +321,14 @@ def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
     assert opened(tmp_path).fingerprint == first
     one_file(tmp_path, table(range(11, -1, -1)))
     assert opened(tmp_path).fingerprint != first
+
+
+def test_fingerprint_follows_the_columns(tmp_path: Path) -> None:
+    one_file(tmp_path, table(range(12), site=[0, 1, 2] * 4, patient=[r // 2 for r in range(12)]))
+    asked: list[dict[str, Any]] = [
+        {},
+        {"group": "patient"},
+        {"label": "site"},
+        {"attributes": ("site",)},
+    ]
+    assert len({opened(tmp_path, **one).fingerprint for one in asked}) == len(asked)

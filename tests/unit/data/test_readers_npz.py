@@ -230,6 +230,30 @@ def test_group_attributes_and_label_by_name(tmp_path: Path) -> None:
         opened(tmp_path, label="species", group="pateint")
 
 
+@pytest.mark.parametrize(
+    "patient", [np.array([7, 7, np.nan, np.nan, 8, 8]), np.array(["7", "7", "", " ", "8", "8"])]
+)
+def test_images_without_a_group_are_groups_of_their_own(tmp_path: Path, patient: Any) -> None:
+    np.savez(tmp_path / "x.npz", images=grey(6), labels=np.arange(6) % 2, patient=patient)
+    source = opened(tmp_path, group="patient")
+    alone = ["images/00002", "images/00003"]
+    assert [item.group for item in source.items] == ["7", "7", *alone, "8", "8"]
+    assert source.notes == [
+        "2 images without a value in 'patient': each is taken for a group of its own"
+    ]
+    assert not opened(tmp_path).notes
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_image_without_a_class_is_refused(tmp_path: Path, empty: str) -> None:
+    labels = np.array(["cat", "dog", empty] * 2)
+    error = refusal(tmp_path, images=grey(6), labels=labels)
+    assert error.given == "2 rows of 'labels' in 'x.npz' without a class, such as 2, 5"
+    names = {"labels": np.arange(6) % 3, "class_names": np.array(["cat", "dog", empty])}
+    assert "without a class" in refusal(tmp_path, images=grey(6), **names).given
+    assert len(opened(tmp_path, labelled=False).items) == 6
+
+
 def test_unlabelled_pool_needs_no_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", images=grey(4))
     assert [item.label for item in opened(tmp_path, labelled=False).items] == [""] * 4
@@ -241,6 +265,18 @@ def test_fingerprint_follows_the_file(tmp_path: Path) -> None:
     assert opened(tmp_path).fingerprint == first
     np.savez(tmp_path / "x.npz", images=grey(6), labels=np.arange(6) % 2)
     assert opened(tmp_path).fingerprint != first
+
+
+def test_fingerprint_follows_the_columns(tmp_path: Path) -> None:
+    labels, site, patient = np.arange(6) % 2, np.arange(6) // 3, np.arange(6) // 2
+    np.savez(tmp_path / "x.npz", images=grey(6), labels=labels, site=site, patient=patient)
+    asked: list[dict[str, Any]] = [
+        {},
+        {"group": "patient"},
+        {"label": "site"},
+        {"attributes": ("site",)},
+    ]
+    assert len({opened(tmp_path, **one).fingerprint for one in asked}) == len(asked)
 
 
 @given(order=st.lists(st.integers(0, 49), max_size=30), block=st.integers(1, 500))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -100,3 +101,17 @@ def test_arms_are_named_with_their_generator_where_there_are_several(outcome: Ou
     interval = Interval(value=0.3, standard_error=0.05, degrees_of_freedom=9, method="t")
     told = actions(outcome.verdict.model_copy(update={"word": "helps"}), interval, [], several)
     assert f"'flow:{whole.generative}'" in told[0].text
+
+
+@pytest.mark.parametrize("column", ["dose {mg}", "age group", "$(touch x)", "a'b", "{run}", "%s"])
+def test_commands_take_any_name_of_a_column(outcome: Outcome, column: str) -> None:
+    """Names of arms hold the names of columns that targets are over."""
+    name = f"mixed-fill_label+{column}_to_median@1"
+    verdict = outcome.verdict.model_copy(update={"word": "helps", "arm": name})
+    interval = Interval(value=0.3, standard_error=0.05, degrees_of_freedom=9, method="t")
+    whole = plan()
+    named = replace(whole.arm(whole.generative), name=name)
+    known = replace(whole, arms=[*whole.arms, named], run="runs of mine")
+    command = actions(verdict, interval, [], known)[0].command
+    words = ["synthlift", "export", "runs of mine", "--arm", name]
+    assert shlex.split(command) == words

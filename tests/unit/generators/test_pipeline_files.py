@@ -152,3 +152,17 @@ def test_a_study_file_is_written_for_a_pipeline(tiny_pipeline: Path, tmp_path: P
     with pytest.raises(InputError, match="holds no pipeline"):
         api.init(images, out=tmp_path / "no.yaml", text_to_image=str(images))
     assert not (tmp_path / "no.yaml").exists()
+
+
+def test_a_column_that_no_prompt_can_name_is_left_out_of_it(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    images = draw_folder(tmp_path / "images", per_class=6)
+    files = [path.relative_to(images).as_posix() for path in sorted(images.glob("*/*"))]
+    rows = [f"{file},{k % 3},{'fm'[k % 2]}" for k, file in enumerate(files)]
+    table = tmp_path / "facts.csv"
+    table.write_text("\n".join(["path,age (years),sex", *rows]))
+    data = {"source": str(images), "metadata": str(table), "attributes": ["age (years)", "sex"]}
+    out = api.init({"data": data}, out=tmp_path / "study.yaml", text_to_image=str(tiny_pipeline))
+    (generator,) = load_study(out).generators
+    assert generator.settings()["prompt"] == "a photo of {label}, {sex}"

@@ -33,6 +33,13 @@ def test_what_is_no_placeholder_is_refused(template: str) -> None:
         placeholders(template)
 
 
+@pytest.mark.parametrize("template", ["{label:d}", "{label!r}", "{label!x}", "{label:{sex}}"])
+def test_a_format_behind_a_placeholder_is_refused(template: str) -> None:
+    with pytest.raises(InputError, match="with no format behind it") as caught:
+        placeholders(template)
+    assert f"the placeholder '{template}'" in caught.value.given
+
+
 def test_a_placeholder_without_a_column_is_named() -> None:
     with pytest.raises(InputError, match=r"sxe.*sex"):
         require_known("{label} {sxe}", ["sex", "site"])

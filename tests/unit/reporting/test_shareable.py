@@ -246,3 +246,20 @@ def test_cells_and_sets_from_elsewhere_keep_their_secrets() -> None:
     ]
     assert shared.counts.fell_short == {f"eight, bed {seven}, sex f": 2, "zero": 1}
     assert [one.name for one in shared.external] == [told.token("ward-7"), "another site"]
+
+
+@pytest.mark.parametrize("attribute", [r"$\mu$", r"\1 \g<x>", "a|b"])
+def test_names_of_attributes_are_no_patterns(attribute: str) -> None:
+    results = sample_results()
+    results.counts.per_cell = {f"eight, {attribute} bed-07": {"train": 4.0}}
+    told = replace(secrets(), values={(attribute, "bed-07"): 1})
+    shared = without_secrets(results, told)
+    assert list(shared.counts.per_cell) == [f"eight, {attribute} {told.token('bed-07')}"]
+
+
+@pytest.mark.parametrize("name", ["Ann's/x.png", 'a"b/x.png', "a<b>&c/x.png"])
+def test_a_leak_is_seen_as_the_report_writes_it(name: str) -> None:
+    results = sample_results()
+    results.counts.excluded[name] = 1
+    with pytest.raises(SynthliftError, match="would still hold"):
+        render_shareable(results, folder=None, secrets=secrets(name))

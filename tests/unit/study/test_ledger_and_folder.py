@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from synthlift.api import keeping
 from synthlift.errors import InputError
+from synthlift.spec import people
 from synthlift.spec.study import Study
 from synthlift.study.folder import FORMAT, RESULTS, STUDY, RunFolder
 from synthlift.study.ledger import Ledger
+from synthlift.web.jobs import live
 
 
 def test_openings_are_idempotent_and_add_up_over_studies(tmp_path: Path) -> None:
@@ -83,3 +89,49 @@ def test_the_log_is_one_object_a_line(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in folder.file("log.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["one", "two"]
     assert lines[1]["text"] == "ü\n"
+
+
+WRITING = """
+import sys
+from pathlib import Path
+from synthlift.spec.study import Study
+from synthlift.store import Store
+from synthlift.study.folder import RunFolder, run_facts
+from synthlift.study.ledger import Ledger
+
+assert sys.flags.utf8_mode == 0
+place = Path(sys.argv[1])
+folder = RunFolder(place / "run", key="k")
+folder.write_study(Study(data={"group": "Größe 📷"}), decisions={}, facts={"command": "ü"})
+folder.log("one", text="Größe 📷")
+assert run_facts(folder.path)["command"] == "ü"
+(folder.path / "results.json").write_bytes('{"name": "ü", "schema_version": 1}'.encode())
+assert folder.finished_results()["name"] == "ü"
+run_facts(folder.path)
+store = Store(place / "store")
+assert store.decide("s", "name", lambda: ("📷", "ü")) == "📷"
+assert store.decisions("s")["name"]["reason"] == "ü"
+"""
+
+
+def test_files_are_utf_8_wherever_they_are_written(tmp_path: Path) -> None:
+    where = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    script = tmp_path / "writing.py"
+    script.write_text(WRITING, encoding="utf-8")
+    words = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(words, env={**os.environ, **where}, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    line = json.loads((tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8"))
+    assert line["text"] == "Größe 📷"
+
+
+def test_lines_end_where_json_ends_them(tmp_path: Path) -> None:
+    odd = "a\u2028b\u2029c\x85d"
+    folder = folder_with(tmp_path / "run", key="k")
+    folder.log("one", text=odd)
+    folder.log("two")
+    assert [line["event"] for line in keeping._log(folder.file("log.jsonl"))] == ["one", "two"]
+    assert [line["event"] for line in live._lines(folder.file("log.jsonl"))] == ["one", "two"]
+    said = people.HandVerdict(image=odd, verdict="keep", who=odd, at="now")
+    people.append(folder.path, people.HAND_VERDICTS, said)
+    assert people.hand_verdicts(folder.path) == [said]

@@ -252,6 +252,8 @@ def test_changed_or_unfitting_weights_are_refused(
         ("a photo", "does not name the class; write {label}"),
         ("a {label} on {ground}", "has the placeholder '{ground}'"),
         ("a {label", "expected '}'"),
+        ("a {label:d}", "has a format behind {label}"),
+        ("a {label!r}", "has a format behind {label}"),
     ],
 )
 def test_templates_name_the_class_and_nothing_else(

@@ -51,8 +51,9 @@ class Told:
 
 def data_card(told: Told) -> str:
     """The card in Markdown; it names no place of the machine that made it."""
+    arm = as_markdown(told.arm.name)
     sections = {
-        f"{told.run.results.study.name}: training images of arm '{told.arm.name}'": _what(told),
+        f"{told.run.results.study.name}: training images of arm '{arm}'": _what(told),
         "Images": _counts(told),
         "How it was made": _made(told),
         "Curation": _curation(told),
@@ -85,10 +86,10 @@ def _what(told: Told) -> str:
     mixed = "synthetic" if not real else "real and synthetic" if synthetic else "real"
     return (
         f"Images for training an image classifier with {len(study.classes)} classes: {mixed}. "
-        f"They are what replicate {told.replicate + 1} of the arm '{told.arm.name}' of the study "
-        f"'{without_places(study.name)}' was trained on, as exported by Synthlift. Images of the "
-        "test set are not among them. Synthetic images show nothing that exists: use them for "
-        "training, not as evidence of what the classes look like, and never as a test set."
+        f"They are what replicate {told.replicate + 1} of the arm '{as_markdown(told.arm.name)}' "
+        f"of the study '{without_places(study.name)}' was trained on, as exported by Synthlift. "
+        "Images of the test set are not among them. Synthetic images show nothing that exists: use "
+        "them for training, not as evidence of what the classes look like, and never as a test set."
     )
 
 
@@ -110,7 +111,7 @@ def _counts(told: Told) -> str:
     }
     shown = {title: found for title, found in cells.items() if any(found)}
     rows = [
-        (_cell(_display(told, name)), *(f"{found[k]:,}" for found in shown.values()))
+        (as_markdown(_display(told, name)), *(f"{found[k]:,}" for found in shown.values()))
         for k, name in enumerate(told.run.results.study.classes)
     ]
     total = ("**all**", *(f"{sum(found):,}" for found in shown.values()))
@@ -149,22 +150,25 @@ def _made(told: Told) -> str:
         f"- study key: `{facts.key}`",
     ]
     if command := without_places(facts.command):
-        lines.append(f"- command of the study: `{command}`")
-    lines.append(f"- command of this export: `{_command(told)}`")
+        lines.append(f"- command of the study: {as_code(command)}")
+    lines.append(f"- command of this export: {as_code(_command(told))}")
     if arm.uses_synthetic:
         found = _generator(told)
         kind = next(c.kind for c in study.generators if c.title == arm.generator)
         config = plain(found.config) if found else {}
-        settings = ", ".join(f"{key} = {value}" for key, value in sorted(config.items()))
+        settings = ", ".join(
+            as_markdown(f"{key} = {value}") for key, value in sorted(config.items())
+        )
         shared = found is not None and found.one_pool
         seed = fit_seed(study.seed, str(arm.generator), told.fit, shared=shared)
+        target = as_markdown(arm.target.title)
         lines += [
             f"- generator: '{arm.generator}', kind {kind}, "
             + ("which learns nothing" if shared else "fitted to the study's training images"),
             f"- its settings: {settings or 'none'}",
             f"- fit: {told.fit + 1} of {found.fits if found else 1}, seed {seed}",
             "- seed of each image: derived from that, its class and its index; written with it",
-            f"- multiple: {arm.multiple:g} × the real images, target {arm.target.title}",
+            f"- multiple: {arm.multiple:g} × the real images, target {target}",
         ]
     return "\n".join(lines)
 
@@ -178,7 +182,7 @@ def _curation(told: Told) -> str:
     reasons = table[~table["kept"]]["rejected_by"].value_counts()
     rows = [("generated", f"{len(table):,}"), ("kept", f"{kept:,}")]
     rows += [
-        (f"rejected: {str(name).replace('_', ' ')}", f"{count:,}")
+        (f"rejected: {as_markdown(str(name).replace('_', ' '))}", f"{count:,}")
         for name, count in sorted(reasons.items(), key=lambda item: (-item[1], str(item[0])))
     ]
     used = sum(entry.synthetic for entry in told.entries)
@@ -195,7 +199,7 @@ def _by_hand(told: Told) -> str:
     if not said:
         return ""
     kept = sum(one.verdict == "keep" for one in said)
-    people = ", ".join(sorted({one.who for one in said}))
+    people = ", ".join(sorted({as_markdown(one.who) for one in said}))
     return (
         f"\n\nVerdicts by hand of {people} were let count (`--by-hand`): over the whole run "
         f"{len(said) - kept:,} images rejected and {kept:,} put back. They were given after the "
@@ -355,8 +359,17 @@ def _display(told: Told, name: str) -> str:
     return f"{name} ({words})" if words else name
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def as_markdown(text: str) -> str:
+    """Text of a user's own as Markdown shows it: no tag, no link, no code, no cell of a table."""
+    return re.sub(r"([\\`<\[|&*])", r"\\\1", " ".join(text.split()))
+
+
+def as_code(text: str) -> str:
+    """The same as code, which backticks in it do not end."""
+    if "`" not in text:
+        return f"`{text}`"
+    fence = "`" * (max(map(len, re.findall("`+", text))) + 1)
+    return f"{fence} {text} {fence}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

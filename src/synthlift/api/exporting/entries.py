@@ -10,7 +10,7 @@ from typing import Literal
 
 from synthlift.api.exporting.headers import without_headers
 from synthlift.api.images import Pixels
-from synthlift.api.naming import free_name
+from synthlift.api.naming import fitting, free_name
 from synthlift.api.run_folder import Run
 from synthlift.api.training_sets import ArmImage, arm_images
 from synthlift.errors import InputError
@@ -138,12 +138,12 @@ class Names:
 
 def _name(image: ArmImage, suffix: str) -> str:
     if image.origin == "synthetic":
-        return f"synthetic_{image.generator}_fit{image.fit + 1}_{image.index:05d}{suffix}"
+        return fitting(f"synthetic_{image.generator}_fit{image.fit + 1}_{image.index:05d}{suffix}")
     # Files may lie deeper inside a class; "__" keeps equal names of different folders apart.
     parts = [part for part in PurePosixPath(image.id).parts if part.strip("/") not in ("", "..")]
     inner = parts[1:] if len(parts) > 1 and parts[0] == image.label else parts
     name = "__".join(inner).replace("\\", "_").lstrip(".") or "image"
-    return str(PurePosixPath(name).with_suffix(suffix)) if suffix else name
+    return fitting(str(PurePosixPath(name).with_suffix(suffix)) if suffix else name)
 
 
 # ── bytes ─────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 
 from synthlift.api.exporting.entries import Entry, File, Names
 from synthlift.api.naming import folder_names
-from synthlift.spec.provenance import SYNTHETIC
+from synthlift.spec.provenance import EXPORTED_COLUMNS as TABLE_COLUMNS
+from synthlift.spec.provenance import SYNTHETIC, column_for
 
 Format = Literal["imagefolder", "csv", "parquet", "hf"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -20,10 +21,6 @@ PROVENANCE, METADATA = "provenance.csv", "metadata.csv"
 PROVENANCE_COLUMNS = (
     *("file", "label", "origin", "pixels", "id", "group", "sha256", "generator", "fit", "index"),
     *("seed", "prompt"),
-)
-TABLE_COLUMNS = (
-    *("file_name", "label", "split", "origin", "generator", "seed", "fit", "index", "prompt"),
-    *("group", "id", "sha256", "pixels"),
 )
 ROWS_HELD = 100
 """Rows of a parquet row group, as ``datasets`` writes images: one image is read with its group."""
@@ -92,7 +89,7 @@ def _write_images(
 ) -> Written:
     places = folder_names([entry.image.label for entry in entries])
     names, written = Names(), Written()
-    columns = {name: _column(name, TABLE_COLUMNS) for name in _attributes(entries)}
+    columns = {name: column_for(name, TABLE_COLUMNS) for name in _attributes(entries)}
     known = PROVENANCE_COLUMNS if table == PROVENANCE else (*TABLE_COLUMNS, *columns.values())
     with (folder / table).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, known, extrasaction="ignore", lineterminator="\n")
@@ -112,11 +109,6 @@ def _write_images(
 
 def _attributes(entries: Iterable[Entry]) -> list[str]:
     return list(dict.fromkeys(name for entry in entries for name in entry.attributes))
-
-
-def _column(attribute: str, taken: Iterable[str]) -> str:
-    """What an attribute's column is called where ours may have the same name."""
-    return f"attribute_{attribute}" if attribute in set(taken) else attribute
 
 
 def _facts(entry: Entry, file: File) -> dict[str, Any]:
@@ -183,7 +175,7 @@ def features_of(attributes: Sequence[str], *, classes: Sequence[str]) -> dict[st
         "image": {"_type": "Image"},
         "label": {"names": list(classes), "_type": "ClassLabel"},
         **{name: value("int64" if name in whole else "string") for name in own},
-        **{_column(name, ("image", *TABLE_COLUMNS)): value("string") for name in attributes},
+        **{column_for(name, ("image", *TABLE_COLUMNS)): value("string") for name in attributes},
     }
 
 
@@ -215,7 +207,7 @@ def _row(entry: Entry, file: File, names: Names, classes: Sequence[str]) -> dict
         **facts,
         "image": {"bytes": file.data, "path": path},
         "label": classes.index(entry.image.label),
-        **{_column(name, taken): value for name, value in entry.attributes.items()},
+        **{column_for(name, taken): value for name, value in entry.attributes.items()},
     }
 
 

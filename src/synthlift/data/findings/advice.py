@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from synthlift.data.findings.words import telling
 from synthlift.spec.data import Data
 from synthlift.spec.values import MISSING
+from synthlift.spec.yaml12 import as_json
 
 _LARGE_RATIO = 3.0
 _SOFT, _SHARP = 0.5, 2.0
@@ -90,7 +91,7 @@ def _studies(
                 "Fill up the small classes only",
                 f"The largest class has {facts['imbalance_ratio']:.1f} × the smallest: images for "
                 "the small ones, against weights, sampling and copies.",
-                _command("run", words, "--set", f"arms={json.dumps(_TARGETED)}"),
+                _command("run", words, "--set", f"arms={as_json(_TARGETED)}"),
             )
         )
     if weak := _weak_cells(found):
@@ -103,7 +104,7 @@ def _studies(
                 f"Within one class, one value has {high:,} images and another {low:,}: images for "
                 "the cells that have few. Combinations without any image are left alone; where "
                 'they can be, add "unseen": true to the target.',
-                _command("run", words, "--set", f"arms={json.dumps(arms)}"),
+                _command("run", words, "--set", f"arms={as_json(arms)}"),
             )
         )
     effects = {one["kind"]: one["minimal_detectable_effect"] for one in found["designs"]}
@@ -159,7 +160,7 @@ def _questions(found: Mapping[str, Any], data: Data, words: Sequence[str]) -> li
                     f"Put '{table['name']}' into bins",
                     f"It has {table.get('too_many', len(values)):,} values; if they are numbers, "
                     "bins give subgroups.",
-                    _command("inspect", words, "--set", f"data.bins.{table['name']}=4"),
+                    _command("inspect", words, "--set", _bins(str(table["name"]), data)),
                 )
             )
     if not found["attributes"] and not data.derived and _differ(found["spread"]["sharpness"]):
@@ -172,6 +173,13 @@ def _questions(found: Mapping[str, Any], data: Data, words: Sequence[str]) -> li
             )
         )
     return advice
+
+
+def _bins(name: str, data: Data) -> str:
+    """Four bins of an attribute; whole where the name cannot be a part of a key."""
+    if re.search(r"[].=[]|^\s|\s$", name):
+        return f"data.bins={as_json({**data.bins, name: 4})}"
+    return f"data.bins.{name}=4"
 
 
 def _number(value: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,19 @@ from synthlift.data.masks import as_mask
 from synthlift.data.readers.hub_columns import Chosen, choose_columns, labels_of, words_of
 from synthlift.data.readers.hub_tables import LOCAL_RULE, ArrowTable, Table, open_local
 from synthlift.data.readers.listing import encodable
-from synthlift.data.readers.numbered import in_order, path_name, row_items, row_of
+from synthlift.data.readers.numbered import (
+    WHOLE,
+    in_order,
+    lone,
+    lone_notes,
+    path_name,
+    row_items,
+    row_of,
+    told,
+)
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import ComponentConfig
+from synthlift.spec.provenance import column_of
 from synthlift.store import digest
 from synthlift.types import UInt8
 
@@ -61,14 +71,18 @@ class HubReader:
         options = _options(where, query)
         path = where.beside(name)
         opened = _open_path(path, where) if path.exists() else _open_name(name, options, where)
+        _refuse_twins(opened.tables, where)
         notes: list[str] = []
         items: list[Item] = []
-        columns = {}
+        columns, alone = {}, 0
         for part, table in sorted(opened.tables.items()):
             columns[path_name(part)] = chosen = choose_columns(
                 table.columns, where, image=options.get("image")
             )
-            items += _items(part, table, chosen, where, notes)
+            found = _items(part, table, chosen, where, notes)
+            alone += lone(found) if chosen.group is not None else 0
+            items += found
+        notes += lone_notes(alone, where)
         return _Hub(where, opened, columns, in_order(items, where), notes)
 
 
@@ -87,7 +101,7 @@ class _Hub:
         self.items = items
         self.notes = notes
         self.ignored: Mapping[str, int] = {}
-        self.fingerprint = digest([where.source, opened.fingerprint])
+        self.fingerprint = digest([where.source, opened.fingerprint, told(items)])
         self._root = opened.root
         self._columns = columns
         self._tables = {path_name(part): table for part, table in opened.tables.items()}
@@ -127,6 +141,21 @@ class _Hub:
         return found
 
 
+def _refuse_twins(parts: Iterable[str], where: Where) -> None:
+    """Refuse two parts that mean the same: rows are called by what a part means."""
+    known: dict[str, str] = {}
+    for part in sorted(parts):
+        other = known.setdefault(path_name(part), part)
+        if other != part:
+            raise InputError(
+                f"'{where.source}' has two parts that mean the same: '{other or WHOLE}' and "
+                f"'{part}'",
+                rule="val, valid, validation and dev are one part, train and training one, test "
+                "and testing one; what belongs to none is called 'images'",
+                remedy="rename one of them, or keep it elsewhere",
+            )
+
+
 def _items(part: str, table: Table, chosen: Chosen, where: Where, notes: list[str]) -> list[Item]:
     """The items of one part; none where it hides its labels, as test sets of contests do."""
     labels = None
@@ -141,7 +170,9 @@ def _items(part: str, table: Table, chosen: Chosen, where: Where, notes: list[st
         table.rows,
         labels=labels,
         groups=None if chosen.group is None else words_of(table, chosen.group),
-        attributes={name: words_of(table, name) for name in chosen.attributes},
+        attributes={
+            name: words_of(table, column_of(name, table.columns)) for name in chosen.attributes
+        },
         masked=chosen.mask is not None,
     )
 

@@ -65,7 +65,7 @@ def labels_of(
         InputError: some rows have none.
     """
     labels = [_class_name(value, column) for value in values]
-    missing = [row for row, label in enumerate(labels) if not label]
+    missing = [row for row, label in enumerate(labels) if not label.strip()]
     if labels and len(missing) == len(labels):
         return None
     if missing:

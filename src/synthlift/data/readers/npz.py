@@ -16,7 +16,17 @@ from synthlift.data.contract import Item, Source, Where
 from synthlift.data.decode import WHITE_16_BIT, Decoded, UnusableImageError, decode_array
 from synthlift.data.readers.folder import SPLIT_NAMES
 from synthlift.data.readers.npz_arrays import Member, Rows, list_members, read_whole
-from synthlift.data.readers.numbered import in_order, no_column, path_name, row_items, row_of
+from synthlift.data.readers.numbered import (
+    in_order,
+    lone,
+    lone_notes,
+    no_column,
+    path_name,
+    row_items,
+    row_of,
+    told,
+)
+from synthlift.data.wording import counted
 from synthlift.errors import InputError
 from synthlift.registry import ComponentConfig
 from synthlift.store import digest
@@ -48,6 +58,7 @@ class NpzReader:
         notes = _float_notes(images, rows, given)
         columns = _Columns(path, given, arrays, where)
         items = [item for part, member in images.items() for item in columns.items(part, member)]
+        notes += lone_notes(columns.alone, where)
         return _Npz(where, rows, images, in_order(items, where), notes)
 
 
@@ -64,9 +75,8 @@ class _Npz:
     ) -> None:
         status = where.path.stat()
         self.where = where
-        self.fingerprint = digest(
-            [str(where.path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-        )
+        times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        self.fingerprint = digest([str(where.path.resolve()), *times, told(items)])
         self.ignored: Mapping[str, int] = {}
         self.notes = notes
         self.items = items
@@ -181,12 +191,17 @@ def _no_white(member: Member, block: np.ndarray, given: str) -> InputError:
 
 
 class _Columns:
-    """Labels, groups and attributes of each part."""
+    """Labels, groups and attributes of each part.
+
+    Attributes:
+        alone: images without a value in the column of groups, of the parts so far.
+    """
 
     def __init__(self, path: Path, given: str, arrays: Arrays, where: Where) -> None:
         self._path, self._given, self._arrays, self._where = path, given, arrays, where
         names = arrays.get(("", "class_names"))
         self._class_names = None if names is None else as_words(read_whole(path, names, given))
+        self.alone = 0
 
     def items(self, part: str, images: Member) -> list[Item]:
         """The items of one part.
@@ -199,14 +214,18 @@ class _Columns:
         found = {name: self._column(name, part, n, "attributes") for name in where.attributes}
         attributes = {name: values for name, values in found.items() if values is not None}
         labels = self._labels(part, images) if where.labelled else None
-        return row_items(part, n, labels=labels, groups=groups, attributes=attributes)
+        items = row_items(part, n, labels=labels, groups=groups, attributes=attributes)
+        self.alone += lone(items) if groups is not None else 0
+        return items
 
     def _labels(self, part: str, images: Member) -> list[str] | None:
         wanted = [self._where.label.lower()] if self._where.label else _LABELS
         member = next((self._arrays[part, w] for w in wanted if (part, w) in self._arrays), None)
         if member is not None:
             values = self._read(member, images.shape[0])
-            return single_classes(values, self._class_names, member.name, self._given)
+            labels = single_classes(values, self._class_names, member.name, self._given)
+            _refuse_empty(labels, member.name, self._given)
+            return labels
         if self._where.metadata is not None:
             return None
         if self._where.label:
@@ -240,6 +259,18 @@ class _Columns:
         columns = {column for its_part, column in self._arrays if its_part == part}
         given = f"{self._given}:{part}" if part else self._given
         return no_column(name, columns - set(_IMAGES), given=given, key=key)
+
+
+def _refuse_empty(labels: Sequence[str], column: str, given: str) -> None:
+    missing = [row for row, label in enumerate(labels) if not label.strip()]
+    if missing:
+        raise InputError(
+            f"{counted(len(missing), 'row')} of '{column}' in '{given}' without a class, such as "
+            f"{', '.join(map(str, missing[:5]))}",
+            rule="every image to train on or to test on has a class",
+            remedy="remove those rows, or save them as a file of their own and give it as a pool "
+            "under data.unlabelled",
+        )
 
 
 def as_words(values: np.ndarray) -> list[str]:

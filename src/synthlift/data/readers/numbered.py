@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from synthlift.data.contract import UNLABELLED, Item, Where
 from synthlift.data.readers.folder import SPLIT_NAMES
+from synthlift.data.wording import counted
 from synthlift.errors import InputError, nearest_name
 
 WHOLE = "images"
@@ -32,7 +34,8 @@ def row_items(
     Args:
         name: what the data set calls the part; "" where it has none.
         n: number of rows.
-        labels, groups: by row; None = unlabelled, each image alone.
+        labels, groups: by row; None = unlabelled, each image alone. A row without a group is a
+            group of its own.
         attributes: by name and row.
         masked: whether every row has a mask, at the same place as its image.
     """
@@ -43,7 +46,7 @@ def row_items(
         Item(
             id=path,
             label=labels[row] if labels is not None else UNLABELLED,
-            group=groups[row] if groups is not None else path,
+            group=groups[row] if groups is not None and groups[row].strip() else path,
             path=path,
             attributes={key: values[row] for key, values in (attributes or {}).items()},
             part=part_of(name),
@@ -51,6 +54,22 @@ def row_items(
         )
         for row, path in enumerate(paths)
     ]
+
+
+def lone(items: Iterable[Item]) -> int:
+    """Images that are groups of their own."""
+    return sum(item.group == item.path for item in items)
+
+
+def lone_notes(alone: int, where: Where) -> list[str]:
+    """What to say of images without a value in the column of groups."""
+    known = f"{counted(alone, 'image')} without a value in '{where.group}'"
+    return [f"{known}: each is taken for a group of its own"] if alone else []
+
+
+def told(items: Iterable[Item]) -> list[list[Any]]:
+    """What is known of items, for a fingerprint: other columns of the same file are other data."""
+    return [list(vars(item).values()) for item in items]
 
 
 def in_order(items: Iterable[Item], where: Where) -> list[Item]:

@@ -34,6 +34,7 @@ from synthlift.data.tables import Table, read_table
 from synthlift.data.wording import counted, listed
 from synthlift.errors import InputError
 from synthlift.registry import ComponentConfig
+from synthlift.spec.provenance import column_of
 from synthlift.store import digest
 from synthlift.types import UInt8
 
@@ -146,7 +147,8 @@ def _path_column(table: Table, where: Where) -> str:
     Raises:
         InputError: none, or more than one without a telling name.
     """
-    used = {where.label, where.group, where.masks, *where.attributes}
+    attributes = (column_of(name, table.columns) for name in where.attributes)
+    used = {where.label, where.group, where.masks, *attributes}
     named = [name for name in columns_called(table, PATH_NAMES) if name not in used]
     for name in named:
         if present(table, name, at_most=_TRIED):

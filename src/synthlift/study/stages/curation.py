@@ -97,7 +97,7 @@ def judge_pool(request: StageRequest, context: StageContext) -> Summary:
         columns["rejected_by"][row] = SAME_PICTURE
         columns["reason"][row] = f"copy of held-out real image {name}"
         columns["nearest_real"][row] = name
-    (context.out / VERDICTS).write_text(json.dumps(columns))
+    (context.out / VERDICTS).write_text(json.dumps(columns), encoding="utf-8")
     return {
         "copying": asdict(
             measure_copying(

@@ -53,7 +53,7 @@ def evaluate(request: StageRequest, context: StageContext) -> Summary:
     plan = EvaluationPlan(**{**given, "arms": arms, "attributes": attributes}, seed=request.seed)
     outcome = evaluate_study(table, plan)
     parts = {name: _plain(getattr(outcome, name)) for name in outcome.__dataclass_fields__}
-    (context.out / OUTCOME).write_text(json.dumps(parts))
+    (context.out / OUTCOME).write_text(json.dumps(parts), encoding="utf-8")
     return {"evaluated": True, "word": outcome.verdict.word}
 
 

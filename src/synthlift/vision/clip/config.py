@@ -85,15 +85,18 @@ def require_label(text: str) -> None:
         ValueError: in words for the user.
     """
     try:
-        names = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+        found = [one[1:] for one in string.Formatter().parse(text) if one[1] is not None]
     except ValueError as error:
         raise ValueError(f"the text '{text}': {error}") from None
+    names = {str(name) for name, _, _ in found}
     if LABEL not in names:
         raise ValueError(f"the text '{text}' does not name the class; write {{label}} in it")
     if further := sorted(names - {LABEL}):
         raise ValueError(
             f"the text '{text}' has the placeholder '{{{further[0]}}}'; there is {{label}} alone"
         )
+    if any(form or conversion for _, form, conversion in found):
+        raise ValueError(f"the text '{text}' has a format behind {{label}}; write {{label}} alone")
 
 
 class ClipConfig(ClipCheckpoint):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synthlift.spec.yaml12 import as_json
 from synthlift.web.questions import QUESTIONS, Budget, Choices, Part, Question
 from synthlift.web.settings import Settings
 
@@ -84,7 +84,7 @@ def _asked(source: Path, part: Part, budget: str) -> list[str]:
 
 def _sets(settings: Mapping[str, Any]) -> list[str]:
     # Never as options of their own: a column may be called like one.
-    changes = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    changes = [f"{key}={as_json(value)}" for key, value in settings.items()]
     return [word for change in changes for word in ("--set", change)]
 
 

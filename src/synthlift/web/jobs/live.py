@@ -100,7 +100,7 @@ def _fits(training: Path) -> Iterator[tuple[str, int, Path]]:
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+    for line in file.read_text(encoding="utf-8").split("\n") if file.is_file() else ():
         try:
             yield json.loads(line)
         except ValueError:  # being written just now

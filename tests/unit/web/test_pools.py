@@ -1,0 +1,33 @@
+"""Pools on disk, as a study reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from synthlift.data.contract import Where
+from synthlift.data.sources import open_source
+from synthlift.spec.provenance import png_bytes
+from synthlift.web.pools import IMAGES, TABLE, Pools
+
+
+def test_the_table_of_a_pool_names_its_classes_as_they_are(tmp_path: Path) -> None:
+    pools = Pools(tmp_path)
+    pool, classes = pools.make("kept"), ("-1", "+1", "=x", "@home")
+    for number in range(12):
+        pool = pools.judge(
+            pool.id,
+            source=f"drawn/{number}",
+            label=classes[number % 4],
+            verdict="keep",
+            who="=cmd()",
+            png=png_bytes(np.full((8, 8, 1), number, np.uint8)),
+            facts={"generator": "flow"},
+            seen=None,
+        )
+    where = Where(str(pool.path / IMAGES), "", metadata=str(pool.path / TABLE), label="label")
+    found = open_source(where)
+    assert sorted({item.label for item in found.items}) == sorted(classes)
+    assert len(found.items) == 12
+    assert "'=cmd()" in (pool.path / TABLE).read_text(), "what is not read back is no formula"
