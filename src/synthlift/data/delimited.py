@@ -181,9 +181,10 @@ def _lines(text: str) -> io.StringIO:
 
 def _fitted(cells: list[str], width: int) -> list[str]:
     """Without the empty cells that spreadsheets write beyond the last column."""
-    while len(cells) > width and not cells[-1]:
-        cells = cells[:-1]
-    return cells
+    end = len(cells)
+    while end > width and not cells[end - 1]:
+        end -= 1
+    return cells[:end]
 
 
 def _damaged(given: str, line: int, error: csv.Error) -> InputError:
