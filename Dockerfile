@@ -12,22 +12,22 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_CACHE_DIR=/cache
 RUN python -m pip install --no-cache-dir "uv>=0.9,<1"
 WORKDIR /source
-COPY requirements/web.txt requirements/web.txt
+COPY requirements/run.txt requirements/run.txt
 COPY scripts/without_cuda.py scripts/without_cuda.py
 # PyTorch's builds without CUDA come from its own index, in the pinned versions; all else is pinned
 # by hash, too.
 RUN --mount=type=cache,target=/cache \
     uv venv --python /usr/local/bin/python /opt/synthlift \
     && if [ "$VARIANT" = cpu ]; then \
-        python scripts/without_cuda.py requirements/web.txt > others.txt \
-        && python scripts/without_cuda.py requirements/web.txt --torch > torch.txt \
+        python scripts/without_cuda.py requirements/run.txt > others.txt \
+        && python scripts/without_cuda.py requirements/run.txt --torch > torch.txt \
         && uv pip install --python /opt/synthlift/bin/python --no-deps --require-hashes \
             --compile-bytecode -r others.txt \
         && UV_DEFAULT_INDEX="$TORCH_INDEX" uv pip install --python /opt/synthlift/bin/python \
             --no-deps --compile-bytecode -r torch.txt; \
     else \
         uv pip install --python /opt/synthlift/bin/python --require-hashes \
-            --compile-bytecode -r requirements/web.txt; \
+            --compile-bytecode -r requirements/run.txt; \
     fi
 COPY pyproject.toml README.md LICENSE ./
 COPY src src

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PINS = ("requirements/run.txt", "requirements/web.txt", "requirements/dev.txt")
+PINS = ("requirements/run.txt", "requirements/dev.txt")
 MARK = "# pyproject.toml's dependencies: sha256 "
 
 

@@ -17,4 +17,3 @@ compile() { # name of the file, group, then further options
 
 compile dev dev --all-extras "$@"
 compile run run --constraint requirements/dev.txt "$@"
-compile web run --extra web --constraint requirements/dev.txt "$@" # what the Dockerfile installs

@@ -6,7 +6,7 @@ scripts/bootstrap.sh dev
 uv=$(scripts/bootstrap.sh uv)
 export UV_PYTHON_DOWNLOADS=never
 "$uv" venv --quiet --clear --python .venv/bin/python .tools/lowest
-"$uv" pip compile pyproject.toml --group dev --extra web --resolution lowest-direct --python .venv/bin/python \
+"$uv" pip compile pyproject.toml --group dev --resolution lowest-direct --python .venv/bin/python \
     --no-header --no-annotate --quiet --output-file .tools/lowest.txt
 "$uv" pip sync --python .tools/lowest/bin/python .tools/lowest.txt
 "$uv" pip install --python .tools/lowest/bin/python --quiet --no-deps --no-build-isolation --editable .

@@ -5,8 +5,8 @@
 Needs root, Linux, debootstrap, util-linux and, for the steps, the network that a build needs. The
 base image is replaced by Debian bookworm with Debian's Python. What is built is then started
 without any network, as the image's user, and asked: its health, the token, its examples, an
-inspection. Everything is mounted in a namespace of its own and gone when the script ends. Nothing
-outside DIR and the cache is written.
+inspection, a drawing. Everything is mounted in a namespace of its own and gone when the script
+ends. Nothing outside DIR and the cache is written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +38,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 TOKEN, PORT = "a-token-to-try", 8000
+JSON = {"Content-Type": "application/json"}
 Say = Callable[[str], None]
 
 
@@ -59,9 +59,6 @@ class Image:
     user: str = "0:0"
     folder: str = "/"
     command: dict[str, Any] = field(default_factory=dict)
-
-
-# ── reading ───────────────────────────────────────────────────────────────────────────────────
 
 
 def read_dockerfile(text: str) -> list[Stage]:
@@ -242,9 +239,6 @@ def inside_chroot(
     subprocess.run(in_chroot(used, words, user=user), check=True)
 
 
-# ── trying ────────────────────────────────────────────────────────────────────────────────────
-
-
 def without_network() -> None:
     """Leave the network: from here on only loopback is there, and of our own."""
     if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
@@ -284,6 +278,7 @@ def attempt(image: Image, say: Say) -> None:
         assert ask("GET", "/api/v1/jobs")[1]["jobs"] == [], "an example had to be computed"
         say(f"examples at hand after {time.monotonic() - began:.1f} s")
         inspect(say)
+        draw(say)
     finally:
         server.send_signal(signal.SIGTERM)
         code = server.wait(90)
@@ -313,13 +308,26 @@ def ask(
         return error.code, error.read()[:500]
 
 
+def finished(path: str) -> Any:
+    """What became of a job or a drawing, once it has ended."""
+    end = time.monotonic() + 600
+    while (found := ask("GET", path)[1])["state"] in ("queued", "running"):
+        assert time.monotonic() < end, found
+        time.sleep(0.5)
+    assert found["state"] == "done", found
+    return found
+
+
 def inspect(say: Say) -> None:
     """Upload a zip and look at it: a job in a process of its own, with all libraries."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for number in range(12):
             for name, grey in (("dark", 40), ("light", 200)):
-                archive.writestr(f"{name}/{number}.png", _png(grey + 2 * number))
+                pixels = bytes(
+                    (grey + 2 * number + x + y) % 256 for y in range(16) for x in range(16)
+                )
+                archive.writestr(f"{name}/{number}.pgm", b"P5 16 16 255\n" + pixels)
     mark = "synthlift-mark"
     body = (
         f'--{mark}\r\nContent-Disposition: form-data; name="archive"; filename="tones.zip"\r\n'
@@ -328,31 +336,22 @@ def inspect(say: Say) -> None:
     kind = {"Content-Type": f"multipart/form-data; boundary={mark}"}
     code, data = ask("POST", "/api/v1/data", body, **kind)
     assert code == 201, data
-    wish = json.dumps({"data": data["id"]}).encode()
-    code, job = ask("POST", "/api/v1/inspections", wish, **{"Content-Type": "application/json"})
+    code, job = ask(
+        "POST", "/api/v1/inspections", json.dumps({"data": data["id"]}).encode(), **JSON
+    )
     assert code == 202, job
-    end = time.monotonic() + 600
-    while job["state"] not in ("done", "failed", "cancelled"):
-        assert time.monotonic() < end, job
-        time.sleep(1)
-        job = ask("GET", f"/api/v1/jobs/{job['id']}")[1]
-    assert job["state"] == "done", job
+    job = finished(f"/api/v1/jobs/{job['id']}")
     assert job["found"]["classes"] == {"dark": 12, "light": 12}, job["found"]
     say("an uploaded zip was inspected")
 
 
-def _png(grey: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    rows = b"".join(b"\0" + bytes((grey + x + y) % 256 for x in range(16)) for y in range(16))
-    header = struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, 0)
-    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
-
-
-# ── all of it ─────────────────────────────────────────────────────────────────────────────────
+def draw(say: Say) -> None:
+    """Draw with the pipeline that comes with the package, which needs further libraries."""
+    wish = {"model": "embedded", "prompt": "a red seven", "count": 1, "steps": 2}
+    code, made = ask("POST", "/api/v1/generations", json.dumps(wish).encode(), **JSON)
+    assert code in (201, 202), made
+    assert len(finished(f"/api/v1/generations/{made['id']}")["images"]) == 1
+    say("a picture was drawn by words")
 
 
 def main() -> int:

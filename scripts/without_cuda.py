@@ -1,7 +1,7 @@
 """Print pinned requirements without PyTorch and CUDA, or what a build without CUDA needs instead.
 
-python scripts/without_cuda.py requirements/web.txt            # the others, with their hashes
-python scripts/without_cuda.py requirements/web.txt --torch    # torch==… torchvision==…
+python scripts/without_cuda.py requirements/run.txt            # the others, with their hashes
+python scripts/without_cuda.py requirements/run.txt --torch    # torch==… torchvision==…
 """
 
 from __future__ import annotations

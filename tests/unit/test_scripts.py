@@ -189,7 +189,7 @@ def test_pins_that_do_not_belong_to_the_project_are_found(
 
 
 def test_every_pin_has_hashes_and_no_address() -> None:
-    for name in ("run.txt", "web.txt", "dev.txt"):
+    for name in ("run.txt", "dev.txt"):
         text = (ROOT / "requirements" / name).read_text()
         entries = text.split("\n", 1)[1].replace(" \\\n    --hash", " --hash").splitlines()
         assert len(entries) > 50
@@ -280,9 +280,9 @@ def test_the_dockerfile_is_understood_and_runs_as_an_ordinary_user() -> None:
 
 def test_requirements_without_cuda_leave_nothing_else_out() -> None:
     tool = script("without_cuda")
-    blocks = tool.blocks((ROOT / "requirements" / "web.txt").read_text())
+    blocks = tool.blocks((ROOT / "requirements" / "run.txt").read_text())
     names = {tool.name_of(block) for block in blocks} - {""}
     kept = {name for name in names if not tool._CUDA.fullmatch(name)}
     assert {"torch", "torchvision", "triton"} <= names - kept
-    assert {"flask", "numpy", "timm", "waitress"} <= kept
+    assert {"flask", "numpy", "timm", "transformers", "waitress"} <= kept
     assert all("--hash=sha256:" in block for block in blocks if tool.name_of(block))

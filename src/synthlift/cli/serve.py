@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import secrets
 from pathlib import Path
@@ -82,13 +81,6 @@ def serve(
     It shows finished runs of the given folders and of the store, and two built-in examples that
     were computed beforehand. Stop it with Ctrl-C; a study that runs goes on when started again.
     """
-    for name in ("flask", "limits", "flask_wtf", "apispec", "multipart", "waitress"):
-        if importlib.util.find_spec(name) is None:
-            raise InputError(
-                f"the package '{name}' is not installed",
-                rule="the web app needs the extra 'web'",
-                remedy="pip install 'synthlift[web]'",
-            )
     from synthlift.web import Settings
     from synthlift.web.settings import default_home
 
