@@ -221,6 +221,8 @@ def test_pictures_drawn_by_words_are_kept_as_of_their_class(
         page.get_by_text("1 picture to judge").wait_for()
         page.get_by_label("Your name").fill("Ada")
         page.get_by_label("Name of a new pool").fill("by words")
+        blind = page.get_by_role("link", name="Take the blind test of this study")
+        assert blind.get_attribute("href") == f"/runs/{run_id}/blind-test"
         page.get_by_label("Keep picture 1").press("Enter")
         page.get_by_text("1 picture kept of 1 judged – 1 of disc").wait_for()
         assert faults_of(page) == []

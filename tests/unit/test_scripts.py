@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 from synthlift.registry import available
 from synthlift.spec.meanings import meanings
@@ -276,6 +278,20 @@ def test_the_dockerfile_is_understood_and_runs_as_an_ordinary_user() -> None:
     copied = {rest.split()[0] for word, rest in steps if word == "COPY" and "--from" not in rest}
     allowed = (ROOT / ".dockerignore").read_text().split()
     assert {f"!{name}" for name in copied} <= set(allowed)
+
+
+def test_with_a_gpu_the_same_is_served_on_another_device() -> None:
+    tried = script("try_container")
+    _, last = tried.read_dockerfile((ROOT / "Dockerfile").read_text())
+    usual = json.loads(next(rest for word, rest in last.steps if word == "CMD"))
+    plain, gpu = (
+        yaml.safe_load((ROOT / name).read_text())["services"]["synthlift"]
+        for name in ("compose.yaml", "compose.gpu.yaml")
+    )
+    assert "command" not in plain
+    assert gpu["command"] == [*usual, "--device", "cuda:0"]
+    (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
 
 
 def test_requirements_without_cuda_leave_nothing_else_out() -> None:

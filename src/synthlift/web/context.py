@@ -43,6 +43,7 @@ class Context:
         galleries, blind, pools: what people look at and judge.
         streams: pages that are kept informed.
         places: takes places of this machine out of what is served.
+        askers: who asked for each job that waits, as far as this server knows.
         unpacking: set while the examples are unpacked.
     """
 
@@ -59,6 +60,7 @@ class Context:
     pools: Pools
     streams: Streams
     places: Places
+    askers: dict[str, str] = field(default_factory=dict)
     unpacking: threading.Event = field(default_factory=threading.Event)
     _end: threading.Event = field(default_factory=threading.Event)
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synthlift.store.files import write_json_atomic
-from synthlift.web.errors import BusyError, MissingError
+from synthlift.web.errors import MissingError
 from synthlift.web.inference.client import Inference
 from synthlift.web.inference.link import GONE, Listener
+from synthlift.web.queues import require_place
 
 State = Literal["running", "done", "failed", "cancelled"]
 REQUEST, IMAGES, LIST = "request.json", "images", "images.jsonl"
@@ -61,6 +62,7 @@ class Generation:
         asked_to_end: whether it is to end before all images are there.
         wish: what the process that draws is told, with places of this machine.
         sending: how often it was told; only what is said of the last time is heard.
+        client: who asked for it.
         turn: when that process last began to draw for it rather than for another; 0 = not yet.
         news: is told of every change.
     """
@@ -80,6 +82,7 @@ class Generation:
     wish: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sending: int = 0
     turn: float = 0.0
+    client: str = ""
     news: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     def listener(self) -> Listener:
@@ -217,6 +220,7 @@ class Generations:
         *,
         by_pipeline: bool = False,
         upload: Path | None = None,
+        client: str = "",
     ) -> Generation:
         """Begin to draw.
 
@@ -225,11 +229,14 @@ class Generations:
             private: paths, for the worker only.
             by_pipeline: whether a pretrained pipeline draws.
             upload: a picture that was sent with it; it is deleted once it has been read.
+            client: who asks.
 
         Raises:
             BusyError: too many are open.
         """
-        made = self._taken_on(request, private, by_pipeline=by_pipeline, upload=upload)
+        made = self._taken_on(
+            request, private, by_pipeline=by_pipeline, upload=upload, client=client
+        )
         try:
             (made.folder / IMAGES).mkdir(parents=True)
             write_json_atomic(made.folder / REQUEST, dict(request), durable=False)
@@ -250,16 +257,28 @@ class Generations:
         *,
         by_pipeline: bool,
         upload: Path | None,
+        client: str,
     ) -> Generation:
         name = secrets.token_hex(8)
         folder = self.folder / name
         said = {"id": name, "do": "generate", **request, **private, "out": str(folder / IMAGES)}
         made = Generation(
-            name, folder, dict(request), upload=upload, by_pipeline=by_pipeline, wish=said
+            name,
+            folder,
+            dict(request),
+            upload=upload,
+            by_pipeline=by_pipeline,
+            wish=said,
+            client=client,
         )
         with self._lock:
-            if sum(one.state == "running" for one in self._known.values()) >= self.open_at_once:
-                raise BusyError("too many requests for images are open")
+            open_ = [one.client for one in self._known.values() if one.state == "running"]
+            require_place(
+                "requests for images",
+                taken=len(open_),
+                own=open_.count(client),
+                most=self.open_at_once,
+            )
             self._known[name] = made
         return made
 

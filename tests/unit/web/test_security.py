@@ -19,6 +19,7 @@ import synthlift
 from synthlift.errors import InputError
 from synthlift.web import Settings
 from synthlift.web.errors import BusyError
+from synthlift.web.inference.client import Inference
 from synthlift.web.security import secret_key
 from tests.unit.web.conftest import OURS, Serve
 
@@ -159,11 +160,16 @@ def test_what_is_not_there_is_counted_too(serve: Serve) -> None:
     assert [answer.status_code for answer in answers] == [404, 405, 429]
 
 
-def test_the_queue_of_jobs_is_short(serve: Serve, tmp_path: Path) -> None:
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
     for name in ("oak", "beech"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "1.png").touch()
-    client = serve(data=(tmp_path / "data",), queued_jobs=2)
+    return tmp_path / "data"
+
+
+def test_the_queue_of_jobs_is_short(serve: Serve, pictures: Path) -> None:
+    client = serve(data=(pictures,), queued_jobs=2)
     (data,) = client.get("/api/v1/data").get_json()["data"]
     answers = [
         client.post("/api/v1/inspections", json={"data": data["id"]}, headers=OURS)
@@ -171,6 +177,23 @@ def test_the_queue_of_jobs_is_short(serve: Serve, tmp_path: Path) -> None:
     ]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+def test_no_client_fills_a_queue_alone(serve: Serve, pictures: Path) -> None:
+    client = serve(data=(pictures,), queued_jobs=4)
+    (data,) = client.get("/api/v1/data").get_json()["data"]
+
+    def look(address: str) -> int:
+        wish = {"data": data["id"]}
+        place = {"REMOTE_ADDR": address}
+        answer = client.post("/api/v1/inspections", json=wish, headers=OURS, environ_base=place)
+        return answer.status_code
+
+    assert [look("192.0.2.1") for _ in range(4)] == [202, 202, 202, 429]
+    assert [look("192.0.2.2") for _ in range(2)] == [202, 429]
+    classifying = Inference(device="cpu", answer_seconds=1, waiting=8)
+    with pytest.raises(BusyError, match="are yours"):
+        classifying.classify({"files": ["x"] * 7}, client="192.0.2.1")
 
 
 def test_large_requests_are_not_read(serve: Serve) -> None:

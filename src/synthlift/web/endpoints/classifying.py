@@ -16,6 +16,7 @@ from synthlift.web.errors import StuckError
 from synthlift.web.library import Finished
 from synthlift.web.operations import Operation
 from synthlift.web.pictures import forget, handed_on
+from synthlift.web.queues import client
 from synthlift.web.schemas import (
     Classified,
     ModelAnswer,
@@ -90,7 +91,8 @@ def _classify(
                 "explain": explain,
                 "run": str(run.path),
                 "rival": next((str(m.folder) for m in models if m.role == "rival"), ""),
-            }
+            },
+            client=client(),
         )
     if answer.get("event") == "failed":
         error = {part: here.places.hidden(text) for part, text in answer["error"].items()}

@@ -18,6 +18,7 @@ from synthlift.web.generations import IMAGES, Generation
 from synthlift.web.inference.explaining import NEAREST
 from synthlift.web.operations import Operation, checked, reference
 from synthlift.web.pictures import new_file, save
+from synthlift.web.queues import client
 from synthlift.web.schemas import (
     GeneratedImage,
     GeneratedLikeness,
@@ -109,7 +110,9 @@ def _begin(body: GenerateRequest, *, upload: Path | None = None) -> GenerationFa
             remedy="ask for fewer, or use `synthlift generate`",
         )
     wish, asked = wish_of(body, upload=upload), body.model_dump(mode="json")
-    made = here.generations.start(asked, wish.told, by_pipeline=wish.by_pipeline, upload=upload)
+    made = here.generations.start(
+        asked, wish.told, by_pipeline=wish.by_pipeline, upload=upload, client=client()
+    )
     return facts_of(made)
 
 

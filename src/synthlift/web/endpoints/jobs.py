@@ -13,13 +13,14 @@ from synthlift.api.run_folder import REPORT
 from synthlift.errors import InputError
 from synthlift.study.folder import STUDY, TRAINING
 from synthlift.web.context import Context, context
-from synthlift.web.errors import BusyError, MissingError
+from synthlift.web.errors import MissingError
 from synthlift.web.jobs.commands import shown
 from synthlift.web.jobs.live import curves_of, sheets_of, stages_of
 from synthlift.web.jobs.table import Job
 from synthlift.web.library import id_of
 from synthlift.web.operations import Operation
 from synthlift.web.questions import QUESTIONS, Choices, Seen, obstacle
+from synthlift.web.queues import client, require_place
 from synthlift.web.study_schemas import (
     Deleted,
     Forecast,
@@ -156,8 +157,17 @@ def require_room(here: Context) -> None:
     Raises:
         BusyError: they do.
     """
-    if here.jobs.count("queued") >= here.settings.queued_jobs:
-        raise BusyError(f"{here.settings.queued_jobs} jobs are waiting already")
+    queued = {job.id for job in here.jobs.all() if job.state == "queued"}
+    here.askers = {job: who for job, who in here.askers.items() if job in queued}
+    own = sum(who == client() for who in here.askers.values())
+    most = here.settings.queued_jobs
+    require_place("jobs that wait", taken=len(queued), own=own, most=most)
+
+
+def asked_now(here: Context, job: Job) -> Job:
+    """Note who asked for a job, as long as it waits."""
+    here.askers[job.id] = client()
+    return job
 
 
 def list_jobs() -> JobList:
@@ -208,7 +218,7 @@ def resume_job(job: str) -> JobFacts:
     here = context()
     require_room(here)
     here.jobs.resume(here.jobs.get(job).id)
-    return job_facts(here.jobs.get(job))
+    return job_facts(asked_now(here, here.jobs.get(job)))
 
 
 def delete_job(job: str) -> Deleted:

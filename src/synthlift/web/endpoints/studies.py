@@ -14,7 +14,7 @@ from synthlift.errors import InputError
 from synthlift.web.context import context
 from synthlift.web.datasets import DataSet
 from synthlift.web.endpoints.data import choices_of
-from synthlift.web.endpoints.jobs import PAGE, job_facts, require_room
+from synthlift.web.endpoints.jobs import PAGE, asked_now, job_facts, require_room
 from synthlift.web.jobs.commands import (
     forecast_command,
     inspect_command,
@@ -41,11 +41,10 @@ def start_inspection(body: InspectRequest) -> JobFacts:
         folder.mkdir(parents=True)
         return inspect_command(data.path, folder / PAGE, choices)
 
-    return job_facts(
-        here.jobs.add_new(
-            kind="inspect", title=data.name, place=place, command=command, data=data.id
-        )
+    job = here.jobs.add_new(
+        kind="inspect", title=data.name, place=place, command=command, data=data.id
     )
+    return job_facts(asked_now(here, job))
 
 
 def start_forecast(body: StudyRequest) -> JobFacts:
@@ -56,9 +55,8 @@ def start_forecast(body: StudyRequest) -> JobFacts:
     command = forecast_command(
         here.settings, source=data.path, out=out, part=parts[-1], budget=budget
     )
-    return job_facts(
-        here.jobs.add(kind="plan", title=data.name, command=command, folder=out, data=data.id)
-    )
+    job = here.jobs.add(kind="plan", title=data.name, command=command, folder=out, data=data.id)
+    return job_facts(asked_now(here, job))
 
 
 def start_study(body: StudyRequest) -> JobFacts:
@@ -74,13 +72,14 @@ def _start_part(data: DataSet, part: Part, budget: str) -> Job:
     def command(out: Path) -> list[str]:
         return study_command(here.settings, source=data.path, out=out, part=part, budget=budget)
 
-    return here.jobs.add_new(
+    job = here.jobs.add_new(
         kind="study",
         title=" · ".join(words),
         place=_in_new_folder(here.settings.own_runs, " ".join(words)),
         command=command,
         data=data.id,
     )
+    return asked_now(here, job)
 
 
 def _asked(body: StudyRequest) -> tuple[DataSet, list[Part], str]:

@@ -6,12 +6,14 @@ import itertools
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from synthlift.web.errors import BusyError, StuckError
+from synthlift.web.errors import StuckError
 from synthlift.web.inference.link import Event, Link, Listener
 from synthlift.web.memory import SharedLimit
+from synthlift.web.queues import require_place
 
 LOOK_SECONDS = 0.5
 """Between two looks at the memory that the worker uses, and whether it is still needed."""
@@ -44,7 +46,7 @@ class Inference:
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._numbers = itertools.count()
-        self._pictures = 0
+        self._pictures = Counter[str]()
 
     @property
     def waits(self) -> bool:
@@ -55,8 +57,12 @@ class Inference:
         """Start the worker, so that it has loaded its libraries when it is first needed."""
         self._started()
 
-    def classify(self, request: Mapping[str, Any]) -> Event:
+    def classify(self, request: Mapping[str, Any], *, client: str = "") -> Event:
         """Classify files and wait for the answer; see ``worker.Worker``.
+
+        Args:
+            request: for the worker.
+            client: who asks.
 
         Raises:
             BusyError: too many pictures are waiting.
@@ -64,9 +70,14 @@ class Inference:
         """
         count = len(request["files"])
         with self._lock:
-            if self._pictures + count > self.waiting:
-                raise BusyError("too many pictures are waiting to be classified")
-            self._pictures += count
+            require_place(
+                "pictures to classify",
+                taken=self._pictures.total(),
+                own=self._pictures[client],
+                most=self.waiting,
+                count=count,
+            )
+            self._pictures[client] += count
         answer: queue.SimpleQueue[Event] = queue.SimpleQueue()
         try:
             self.send({"do": "classify", **request}, answer.put)
@@ -76,7 +87,9 @@ class Inference:
             raise StuckError("the pictures could not be classified in time") from None
         finally:
             with self._lock:
-                self._pictures -= count
+                self._pictures[client] -= count
+                if not self._pictures[client]:
+                    del self._pictures[client]
 
     def send(self, request: Mapping[str, Any], listener: Listener) -> str:
         """Send a request; ``listener`` hears its events, the last one done, failed or cancelled."""

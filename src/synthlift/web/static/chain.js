@@ -22,6 +22,7 @@
   // ── drawing ───────────────────────────────────────────────────────────────────────────────
 
   function showRun() {
+    find("blind").href = `/runs/${run().id}/blind-test`;
     fill(find("generator"), run().generators.map((one) => [one.name, `${one.name} (${one.kind.replaceAll("_", " ")})`]));
     showGenerator();
   }
