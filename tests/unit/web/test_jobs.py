@@ -97,6 +97,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_can_go_on(table: JobTable, runne
     assert step_until(runner, job, "done").attempts == 1
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_running_job_is_asked_to_end(table: JobTable, runner: Runner) -> None:
     job = add(table, "doctor")
     runner.step()
