@@ -96,11 +96,6 @@ class FoldTests(Scores):
         counts: Int64 = there.sum(axis=0, dtype=np.int64)
         return counts
 
-    def values(self, arm: str, metric: str, *, of_class: int | None = None) -> Float64:
-        """See :class:`Scores`."""
-        overall, per_class = self._models[arm]
-        return overall[metric] if of_class is None else per_class[metric][:, of_class]
-
     def interval(
         self, coefficients: Coefficients, metric: str, *, of_class: int | None = None
     ) -> Interval:

@@ -71,9 +71,15 @@ class Scores(ABC):
     panels: tuple[Panel, ...]
     test_train_ratio: float = 0.0
 
-    @abstractmethod
     def values(self, arm: str, metric: str, *, of_class: int | None = None) -> Float64:
         """The metric of each model of ``arm``: per replicate [R], or per fold [J]."""
+        overall, per_class = self._models[arm]
+        return overall[metric] if of_class is None else per_class[metric][:, of_class]
+
+    @property
+    @abstractmethod
+    def _models(self) -> dict[str, Results]:
+        """By arm every metric of each model, and per class."""
 
     @abstractmethod
     def interval(
@@ -162,11 +168,6 @@ class SharedTest(Scores):
     def whole(self) -> Panel:
         """The test set."""
         return self._panel
-
-    def values(self, arm: str, metric: str, *, of_class: int | None = None) -> Float64:
-        """See :class:`Scores`."""
-        overall, per_class = self._models[arm]
-        return overall[metric] if of_class is None else per_class[metric][:, of_class]
 
     def interval(
         self, coefficients: Coefficients, metric: str, *, of_class: int | None = None

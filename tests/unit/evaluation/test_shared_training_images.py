@@ -10,7 +10,7 @@ import pytest
 
 from synthlift.evaluation.crossed import combine, crossed_interval, layout
 from synthlift.evaluation.outcome import evaluate_study
-from synthlift.evaluation.plan import EvaluationPlan, PlannedArm
+from synthlift.evaluation.plan import Design, EvaluationPlan, PlannedArm
 from synthlift.evaluation.predictions import Predictions, concatenate
 
 TableMaker = Callable[..., Predictions]
@@ -64,12 +64,12 @@ def arrays(lift: float, spread: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def answer(
-    make_table: TableMaker, *, overlap: float, design: str = "redrawn", spread: float = 0.06
+    make_table: TableMaker, *, overlap: float, design: Design = "redrawn", spread: float = 0.06
 ) -> tuple[EvaluationPlan, Predictions]:
     labels, scores = arrays(lift=0.06, spread=spread)
     table = make_table(scores, labels, names=["real", "mixed@1"], classes=3, fits=DRAWS)
     plan = EvaluationPlan(
-        design=design,  # type: ignore[arg-type]
+        design=design,
         arms=ARMS,
         generative="mixed@1",
         rival="real",
