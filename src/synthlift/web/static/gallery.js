@@ -53,8 +53,7 @@
     try {
       const place = [...find("images").children].findIndex((one) => one.contains(document.activeElement));
       await ask("POST", `runs/${run}/verdicts`, { row: image.row, verdict, who: name });
-      await show(`Image ${image.row + 1}: ${SAID[verdict]}.`);
-      refocus(image.row, place);
+      await show(`Image ${image.row + 1}: ${SAID[verdict]}.`, () => refocus(image.row, place));
     } catch (error) {
       say(find("said"), error.message, true);
     }
@@ -76,12 +75,14 @@
     fill(find("arm"), [["", "any or none"], ...found.arms.map((name) => [name, name])], chosen("arm"));
   }
 
-  async function show(words_first = "") {
+  // "renewed" is called as soon as the new list stands, before anything else is waited for.
+  async function show(words_first = "", renewed = () => {}) {
     const asked = new URLSearchParams({ start });
     for (const id of FILTERS) if (find(id).value) asked.set(id, find(id).value);
     const found = await ask("GET", `runs/${run}/generated?${asked}`);
     offer(found);
     find("images").replaceChildren(...found.images.map(picture));
+    renewed();
     const place = found.found ? `, ${start + 1} to ${start + found.images.length} shown` : "";
     say(find("said"), [words_first, `${several(found.found, "image", "images")} of ${found.all.toLocaleString("en")}${place}.`].filter(Boolean).join(" "));
     find("earlier").hidden = start === 0;
