@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from io import BytesIO
+from os.path import splitext
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def _content(path: Path, given: str) -> bytes:
 
 def _columns(cells: _Cells, given: str) -> tuple[dict[str, list[str]], list[str]]:
     """Columns by name, without those that have none; and notes."""
-    if data := [n for n in cells.header if Path(n).suffix.lower() in EXTENSIONS]:
+    if data := [n for n in cells.header if splitext(n)[1].lower() in EXTENSIONS]:
         raise InputError(
             f"the first row of '{given}' holds the image '{data[0]}'",
             rule="the first row of a table holds the names of its columns",
