@@ -14,7 +14,7 @@ import pytest
 from synthlift.errors import InputError
 from synthlift.web.archives import unpack
 
-LIMITS = {"max_entries": 10, "max_bytes": 10_000, "max_seconds": 60.0}
+LIMITS = {"max_entries": 10, "max_bytes": 10_000, "max_seconds": 60}
 
 
 def zipped(*names: str, content: bytes = b"x") -> io.BytesIO:

@@ -18,7 +18,7 @@ from synthlift.web.queues import require_place
 LOOK_SECONDS = 0.5
 """Between two looks at what the worker uses and reads, and whether it is still needed."""
 DECODE_SECONDS = 30.0
-"""In which a picture is read: the slowest of 32 MiB and 40 million pixels takes twelve."""
+"""In which a picture is read: large JPEG 2000 files take seconds, what is made to be slow hours."""
 
 
 class Inference:
