@@ -64,7 +64,7 @@ def handle(app: Flask) -> None:
 
     @app.errorhandler(StuckError)
     def stuck(error: StuckError) -> Response:
-        return answer(503, str(error), wait=BUSY_SECONDS)
+        return answer(503, str(error), remedy=error.remedy, wait=BUSY_SECONDS)
 
     @app.errorhandler(TooManyRequests)
     def too_many(error: TooManyRequests) -> Response:

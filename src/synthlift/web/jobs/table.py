@@ -167,12 +167,15 @@ class JobTable:
             )
         return self.get(row["id"])
 
-    def set_process(self, job: str, *, pid: int, began: float) -> None:
-        """Say which process computes a claimed job."""
+    def set_process(self, job: str, *, owner: str, pid: int, began: float) -> bool:
+        """Say which process computes a job of ``owner``; False when another server has taken it."""
         with self._open() as database:
-            database.execute(
-                "UPDATE jobs SET pid = ?, pid_began = ? WHERE id = ?", (pid, began, job)
-            )
+            found = database.execute(
+                "UPDATE jobs SET pid = ?, pid_began = ? "
+                "WHERE id = ? AND owner = ? AND state = 'running'",
+                (pid, began, job, owner),
+            ).rowcount
+        return bool(found)
 
     def beat(self, owner: str) -> None:
         """Say that this server and its jobs live."""
