@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,3 +100,16 @@ def tiny_autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.autoencoders import pooling_weights, write_pair
 
     return write_pair(tmp_path_factory.mktemp("autoencoders") / "tiny", pooling_weights())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 96 MiB in memory; only root can make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=96m", "synthlift-test", str(folder)]
+    tool = shutil.which("mount")
+    if tool is None or subprocess.run([tool, *options], capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import stat
@@ -61,6 +62,8 @@ def unpack(
         raise
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError) as error:
         shutil.rmtree(into, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # the disk is full, and the zip is as good as it was
         raise _refused(
             f"the zip cannot be read ({type(error).__name__})", "it is complete"
         ) from None
