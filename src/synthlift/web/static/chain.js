@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, percent, duration, wait, who, find, several, wanted, offerRuns } = Synthlift;
+  const { ask, askAgain, say, make, fill, percent, duration, wait, who, find, several, wanted, offerRuns, keepFocus, lock, locked } = Synthlift;
   const PAUSE = 400;
   let runs = [];
   let pools = [];
@@ -33,12 +33,13 @@
   }
 
   function busy(is) {
-    find("go").disabled = is;
-    find("cancel").hidden = !is;
+    lock(find("go"), is);
+    keepFocus(() => { find("cancel").hidden = !is; }, () => find("go"));
   }
 
   async function draw(event) {
     event.preventDefault();
+    if (locked(find("go"))) return;
     find("images").replaceChildren();
     busy(true);
     await guarded(find("said"), async () => {
@@ -158,7 +159,7 @@
       await showPools(id);
       say(find("pool-said"), "It is out again.");
       const left = find("kept").querySelectorAll("button");
-      (left[Math.min(place, left.length - 1)] || find("pool")).focus();
+      (left[Math.min(place, left.length - 1)] || find("pool-title")).focus();
     }));
     return make("li", {}, make("figure", {}, make("div", { class: "frame" }, make("img", { src: image.url, alt: `Synthetic picture of class ${image.label}` })),
       make("figcaption", {}, make("span", { class: "mark" }, "synthetic"), ` ${image.label}, kept by ${image.who}`),
@@ -181,11 +182,10 @@
     find("delete").addEventListener("click", () => { find("sure").hidden = false; find("sure-no").focus(); });
     find("sure-no").addEventListener("click", () => { find("sure").hidden = true; find("delete").focus(); });
     find("sure-yes").addEventListener("click", () => guarded(find("pool-said"), async () => {
-      find("sure").hidden = true;
+      keepFocus(() => { find("sure").hidden = true; }, () => find("pool-title"));
       await ask("DELETE", `pools/${find("pool").value}`);
       await showPools();
       say(find("pool-said"), "The pool was deleted.");
-      find("pool").focus();
     }));
     guarded(find("pool-said"), showPools);
   }
