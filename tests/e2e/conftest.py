@@ -25,8 +25,11 @@ def drawn_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, drawn_study: Path) -> Path:
-    """This file's own copy of it."""
-    return shutil.copytree(drawn_study, tmp_path_factory.mktemp("web") / "home")
+    """This file's own copy of it, whose store knows the copied run alone."""
+    place = shutil.copytree(drawn_study, tmp_path_factory.mktemp("web") / "home")
+    for root in (place / "store" / "roots").iterdir():
+        root.write_text(root.read_text().replace(str(drawn_study), str(place)))
+    return place
 
 
 @pytest.fixture(scope="module")

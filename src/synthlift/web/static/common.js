@@ -112,11 +112,12 @@ const Synthlift = (() => {
     if (had && had !== document.body && (!had.isConnected || had.disabled || had.closest("[hidden]"))) next(had).focus();
   }
 
-  // Puts others in the place of a node's children; the focus goes to what bears the same name as what had it.
+  // Puts others in the place of a node's children. What bears the same name as what had the focus gets it,
+  // else otherwise().
   function renew(node, children, otherwise) {
     const nameOf = (one) => one.getAttribute("aria-label") || one.textContent;
     keepFocus(() => node.replaceChildren(...children),
-      (had) => [...node.querySelectorAll("a, button")].find((one) => nameOf(one) === nameOf(had)) || otherwise);
+      (had) => [...node.querySelectorAll("a, button")].find((one) => nameOf(one) === nameOf(had)) || otherwise());
   }
 
   // On a phone, answers lie below what was pressed: as many of them are shown as leave that in view.

@@ -76,7 +76,8 @@
     fill(find("arm"), [["", "any or none"], ...found.arms.map((name) => [name, name])], chosen("arm"));
   }
 
-  // Of several questions only the latest is answered; "renewed" is called as soon as the new list stands, before anything else is waited for.
+  // Of several questions only the latest is answered. "renewed" is called as soon as the new list
+  // stands, before anything else is waited for.
   async function show(words_first = "", renewed = () => {}) {
     const asked = new URLSearchParams({ start });
     for (const id of FILTERS) if (find(id).value) asked.set(id, find(id).value);

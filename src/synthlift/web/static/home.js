@@ -93,7 +93,7 @@
           // Only what has changed is replaced.
           const news = JSON.stringify([one.run, one.unpacking, one.job && [one.job.state, one.job.progress]]);
           const { node, title, shown } = states[one.name];
-          if (news !== shown) renew(node, contents(one), title);
+          if (news !== shown) renew(node, contents(one), () => title);
           states[one.name].shown = news;
         }
         if (!examples.some(active)) break;

@@ -268,7 +268,7 @@
     find("no-jobs").hidden = jobs.length > 0;
     renew(find("jobs"), jobs.map((job) => make("li", {},
       make("a", { href: `/jobs/${job.id}` }, [job.kind === "inspect" ? `A look at ${job.title}` : job.title, job.part].filter(Boolean).join(", ")),
-      make("p", { class: "meta" }, `${STATES[job.state]} · ${new Date(1000 * job.created).toLocaleString()}`))), find("jobs-title"));
+      make("p", { class: "meta" }, `${STATES[job.state]} · ${new Date(1000 * job.created).toLocaleString()}`))), () => find("jobs-title"));
   }
 
   find("data").addEventListener("change", () => guarded(find("data-said"), choose));
