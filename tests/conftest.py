@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Before torch or OpenMP is loaded: results must not depend on the machine's core count.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 from hypothesis import settings
+
+from tests.e2e.browsing import chromium
 
 # Tests share two cores: a slow example is no failure, and every run tries the same ones.
 settings.register_profile("synthlift", deadline=None, derandomize=True)
@@ -64,6 +67,13 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The only browser of a process: a second one cannot be driven beside it."""
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

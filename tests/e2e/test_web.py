@@ -9,7 +9,6 @@ import json
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,37 +22,13 @@ from synthlift.spec.provenance import provenance_in
 from synthlift.web.errors import BusyError
 from synthlift.web.inference.client import Inference
 from synthlift.web.inference.worker import Worker
-from tests.e2e.browsing import chromium
-from tests.e2e.serving import Server, bomb, finished_study, serving
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("web")
-
-
-@pytest.fixture(scope="module")
-def finished(home: Path) -> Path:
-    return finished_study(home)
-
-
-@pytest.fixture(scope="module")
-def server(home: Path, finished: Path) -> Iterator[Server]:
-    with serving(home, [str(finished), "--data", str(home / "data"), "--workers", "1"]) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def run_id(server: Server) -> str:
-    (found,) = server.ask("GET", "/api/v1/runs")[1]["runs"]
-    return str(found["id"])
-
+from tests.e2e.serving import Server, bomb
 
 # ── runs ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_run_is_shown_without_saying_where_it_lies(
-    server: Server, run_id: str, finished: Path
+    server: Server, run_id: str, finished: Path, drawn_study: Path
 ) -> None:
     code, facts, _ = server.ask("GET", f"/api/v1/runs/{run_id}")
     assert code == 200
@@ -61,7 +36,8 @@ def test_a_run_is_shown_without_saying_where_it_lies(
     assert [model["role"] for model in facts["models"]] == ["rival", "generative"]
     assert facts["generators"][0]["defaults"] == {"guidance_scale": 1.25, "sampler_steps": 2}
     assert {sample["label"] for sample in facts["samples"]} == set(facts["classes"])
-    assert str(finished.parent) not in json.dumps(facts)
+    for place in (finished.parent, drawn_study):
+        assert str(place) not in json.dumps(facts)
     picture = server.ask("GET", facts["samples"][0]["url"])[1]
     assert Image.open(io.BytesIO(picture)).format == "PNG"
     assert facts["name"] in server.ask("GET", "/")[1].decode()
@@ -344,12 +320,6 @@ def test_a_study_is_followed_live_and_stopped_with_what_is_finished(server: Serv
 
 
 # ── the browser ───────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.mark.parametrize("width", [1200, 390])
