@@ -322,21 +322,21 @@ def test_a_study_is_followed_live_and_stopped_with_what_is_finished(server: Serv
 # ── the browser ───────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("width", [1200, 390])
-def test_a_newcomer_draws_and_classifies_with_the_keyboard(
-    browser: Any, server: Server, run_id: str, home: Path, width: int
+def test_a_newcomer_draws_and_classifies_at_a_desk(
+    browser: Any, server: Server, run_id: str, home: Path
 ) -> None:
+    """On a phone and by keyboard alone: ``test_web_keyboard``."""
+    width = 1200
     page = browser.new_page(viewport={"width": width, "height": 900})
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
 
     page.goto(server.address)
-    page.get_by_role("link", name="Generate images").focus()
-    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Generate images").click()
     page.get_by_label("What to draw").select_option("ramp")
     page.get_by_label("How many").fill("4")
-    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Generate").click()
     page.get_by_role("link", name="Download all").wait_for(timeout=60_000)
     assert page.get_by_role("img").count() == 4
     assert page.locator("figcaption .mark").all_inner_texts() == ["synthetic"] * 4
@@ -344,10 +344,8 @@ def test_a_newcomer_draws_and_classifies_with_the_keyboard(
     assert page.locator(".near").count() == 4
     assert "4 images of class ramp" in page.get_by_role("status").inner_text()
 
-    page.get_by_role("link", name="Classify", exact=True).focus()
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Try a picture of class disc").first.focus()
-    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Classify", exact=True).click()
+    page.get_by_role("button", name="Try a picture of class disc").first.click()
     page.locator("#answers li").wait_for(timeout=60_000)
     assert page.locator("#answers h3").all_inner_texts() == [
         "Model trained on real images only",
