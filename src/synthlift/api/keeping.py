@@ -269,7 +269,7 @@ def gc(store: Path | str | None = None, *, dry_run: bool = False) -> Collected:
     gone = {name: folder for name, folder in folders.items() if not folder.is_dir()}
     if not dry_run:
         for name in gone:
-            (opened.root / "roots" / f"{name}.json").unlink(missing_ok=True)
+            opened.drop_root(name)
     results, freed = opened.collect(dry_run=dry_run)
     return Collected(results, freed, tuple(sorted(map(str, gone.values()))), dry_run)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from synthlift.weights import Entry, Shelf
 from synthlift.weights.files import HASHED, PICKLED, pickles_of
 from synthlift.weights.hub import PREFIX, fetch
 from synthlift.weights.recognising import only_pickled
+from synthlift.weights.shelf import require_name
 
 RENAMED = {"pytorch_model": "model"}
 """Names that transformers looks for its weights under, by the pickled file's."""
@@ -63,9 +65,13 @@ def add_model(source: str | Path, *, name: str = "", allow_pickle: bool = False)
                 remedy="take the safetensors variant; or, if you trust whoever made them: "
                 f"synthlift models add {shlex.quote(said)} --allow-pickle",
             )
-        called = name or place.stem
-        place = convert(place, shelf.root / "converted" / called)
-        return shelf.add(place, name=called, source=said, revision=revision)
+        called = require_name(name or place.stem)
+        shelf.converted.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=shelf.converted) as draft:
+            written = convert(place, Path(draft) / "weights")
+            return shelf.take(
+                written, Path(draft) / "weights", name=called, source=said, revision=revision
+            )
     return shelf.add(place, name=name, source=said if revision else "", revision=revision)
 
 
@@ -74,27 +80,23 @@ def convert(place: Path, target: Path) -> Path:
 
     Args:
         place: a folder as diffusers or transformers saves it, or one file.
-        target: the folder that is made, whole or not at all.
+        target: the folder that is made.
 
     Returns:
         ``target``, or the one file in it.
     """
-    draft = target.with_name(target.name + ".new")
-    shutil.rmtree(draft, ignore_errors=True)
     root = place.parent if place.is_file() else place
     for path in pickles_of(place):
         stem = RENAMED.get(path.stem, path.stem)
-        written = (draft / path.relative_to(root)).with_name(f"{stem}.safetensors")
+        written = (target / path.relative_to(root)).with_name(f"{stem}.safetensors")
         written.parent.mkdir(parents=True, exist_ok=True)
         _write_tensors(_read_pickle(path), written)
     if place.is_dir():
         for path in place.rglob("*"):
             if path.is_file() and path.suffix in (*HASHED, ".md") and path.suffix not in PICKLED:
-                copy = draft / path.relative_to(place)
+                copy = target / path.relative_to(place)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
-    shutil.rmtree(target, ignore_errors=True)
-    draft.replace(target)
     return target if place.is_dir() else target / f"{place.stem}.safetensors"
 
 

@@ -8,6 +8,7 @@ Layout under the root (mode 0700)::
     leases/<key>.lock                      saves double work; correctness never depends on it
     decisions/<study>/<name>.json          created once, first writer wins
     roots/<run>.json                       what ``gc`` must keep
+    passing/<process>.json                 the same, while that process goes on
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import filelock
 from synthlift.errors import DiskFullError, StageError, SynthliftError
 from synthlift.store.files import hash_files, write_json_atomic
 from synthlift.store.metering import Meter, progress_writer
+from synthlift.store.passing import Passing
 from synthlift.store.requests import StageContext, StageRequest, resolve
 
 RECORD = "record.json"
@@ -75,6 +77,7 @@ class Store:
             (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(PermissionError):
             self.root.chmod(0o700)
+        self.passing = Passing(self.root / "passing", registering=self._roots_lock)
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────
 
@@ -176,11 +179,15 @@ class Store:
         try:
             out.rename(self.folder(key))
         except OSError as error:
-            if not self.has(key):
+            if self.has(key):
+                return
+            if not self.folder(key).is_dir():
                 raise StageError(
-                    f"could not commit {key}: {error}. If {self.folder(key)} is a left-over "
-                    "without a record, 'synthlift gc' removes it"
+                    f"could not commit {key}: {error}. Delete {self.folder(key)} if it is there"
                 ) from error
+            # Without a record it is no artefact: what a copy or a deletion by hand left over.
+            self._remove(self.folder(key))
+            out.rename(self.folder(key))
 
     def tidy(self) -> None:
         """Delete work whose artefact is there: left by a kill between commit and tidying up."""
@@ -224,8 +231,26 @@ class Store:
     # ── roots and collection ──────────────────────────────────────────────────────────────────
 
     def register_root(self, name: str, keys: list[str], **facts: Any) -> None:
-        """Protect ``keys`` from :meth:`collect` on behalf of the run ``name``."""
-        write_json_atomic(self.root / "roots" / f"{name}.json", {"keys": keys, **facts})
+        """Protect ``keys`` from :meth:`collect` on behalf of the run ``name``.
+
+        They come on top of those that it protected before; the facts take the place of earlier
+        ones. Once this returns, no collection deletes them, a running one included.
+        """
+        path = self._root_file(name)
+        with self._roots_lock():
+            before = json.loads(path.read_text(encoding="utf-8"))["keys"] if path.exists() else []
+            write_json_atomic(path, {"keys": list(dict.fromkeys([*before, *keys])), **facts})
+
+    def drop_root(self, name: str) -> None:
+        """Protect nothing any more on behalf of a run."""
+        self._root_file(name).unlink(missing_ok=True)
+
+    def _root_file(self, name: str) -> Path:
+        return self.root / "roots" / f"{name}.json"
+
+    def _roots_lock(self) -> filelock.FileLock:
+        """What is registered meanwhile would be deleted all the same: one after the other."""
+        return filelock.FileLock(self.root / "leases" / "roots.lock")
 
     def roots(self) -> dict[str, dict[str, Any]]:
         """Registered runs by name."""
@@ -238,8 +263,9 @@ class Store:
         Returns:
             Number of folders and bytes freed (or that would be freed).
         """
-        live = self._live_keys()
-        return self._sweep(lambda name: name not in live, dry_run=dry_run)
+        with self._roots_lock():
+            live = self._live_keys()
+            return self._sweep(lambda name: name not in live, dry_run=dry_run)
 
     def forget(self, roots: Collection[str], keys: Collection[str]) -> tuple[int, int]:
         """Delete registered runs, and what of theirs no other run refers to and nobody holds.
@@ -256,9 +282,10 @@ class Store:
         }
         theirs = self._with_inputs({*named, *keys})
         for name in roots:
-            (self.root / "roots" / f"{name}.json").unlink(missing_ok=True)
-        live = self._live_keys()
-        return self._sweep(lambda name: name in theirs and name not in live)
+            self.drop_root(name)
+        with self._roots_lock():
+            live = self._live_keys()
+            return self._sweep(lambda name: name in theirs and name not in live)
 
     def _sweep(self, doomed: Callable[[str], bool], *, dry_run: bool = False) -> tuple[int, int]:
         count = size = 0
@@ -278,10 +305,11 @@ class Store:
         """Delete in two steps: an artefact is whole or gone, even if this process is killed."""
         doomed = self.root / "work" / f"deleted-{uuid.uuid4().hex}"
         folder.rename(doomed)
-        shutil.rmtree(doomed)
+        shutil.rmtree(doomed) if doomed.is_dir() else doomed.unlink()
 
     def _live_keys(self) -> set[str]:
-        return self._with_inputs(key for root in self.roots().values() for key in root["keys"])
+        keys = {key for root in self.roots().values() for key in root["keys"]}
+        return self._with_inputs(keys | self.passing.keys())
 
     def _with_inputs(self, keys: Iterable[str]) -> set[str]:
         """Some artefacts, and all that they were made from."""

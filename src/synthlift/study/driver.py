@@ -7,7 +7,6 @@ choice is a recorded decision, so that running again resumes and recomputes noth
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +50,7 @@ from synthlift.study.retrieving import require_images
 from synthlift.study.rounds import add_round, train_round, used_generators
 from synthlift.study.session import Session
 from synthlift.study.sharing import sharing
+from synthlift.study.sparing import Spared
 from synthlift.study.work import Work
 
 
@@ -104,7 +104,12 @@ def conduct(
     """
     pipe, workers = _Pipe(listener), default_workers(options.workers)
     clock = Clock(parse_budget(study.budget) if study.budget else None, workers=workers)
-    with _session(study, base=base, options=options, pipe=pipe, preset=preset) as session:
+    with (
+        Spared(Store(options.store)) as spared,
+        _session(
+            study, base=base, options=options, pipe=pipe, spared=spared, preset=preset
+        ) as session,
+    ):
         opened = open_data(session)
         check_beside(session, opened.classes)
         folder = RunFolder(options.out or Path("runs") / study.name, key=session.key)
@@ -112,6 +117,7 @@ def conduct(
         if fresh:
             # First of all files: the folder must be known as this study's from the first moment.
             write_study(session, folder, options.command)
+        spared.attach(folder, study=study.name)
         pipe.attach(folder)
         for text in undeclared_groups(session, opened):
             pipe.log("warning", text=text)
@@ -125,10 +131,12 @@ def conduct(
         except BaseException as error:
             if fresh and isinstance(error, InputError) and not folder.file(REPORT).exists():
                 folder.discard()
+                spared.detach()
                 raise
             folder.status("stopped", error=f"{type(error).__name__}: {error}")
             pipe.log("stopped", error=str(error))
             raise
+        spared.done()
         folder.status("done")
         pipe.log("done")
     return folder.path
@@ -137,7 +145,10 @@ def conduct(
 def forecast(study: Study, *, base: Path, options: Options, listener: Listener) -> dict[str, Any]:
     """Plan a study without running it; see :func:`forecast_study` for what comes back."""
     pipe = _Pipe(listener)
-    with _session(study, base=base, options=options, pipe=pipe) as session:
+    with (
+        Spared(Store(options.store)) as spared,
+        _session(study, base=base, options=options, pipe=pipe, spared=spared) as session,
+    ):
         return forecast_study(session, workers=session.executor.workers)
 
 
@@ -148,6 +159,7 @@ def _session(
     base: Path,
     options: Options,
     pipe: _Pipe,
+    spared: Spared,
     preset: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
     store = Store(options.store)
@@ -166,6 +178,7 @@ def _session(
             device=choose_device(options.device),
             preset=dict(preset or {}),
             log=pipe.log,
+            spare=spared.add,
         )
 
 
@@ -198,7 +211,6 @@ def _conduct(
     while waiting and extra.adds(work, *waiting[0]):
         _add(work, waiting.pop(0)[1])
         publish(work, folder, command=options.command, workers=workers)
-    _register(session, folder, "done")
 
 
 def _add(work: Work, replicates: Sequence[Replicate]) -> None:
@@ -207,7 +219,6 @@ def _add(work: Work, replicates: Sequence[Replicate]) -> None:
 
 
 def _note(work: Work, folder: RunFolder, options: Options, workers: int) -> None:
-    _register(work.session, folder, "running")
     refresh(work, folder, command=options.command, workers=workers)
 
 
@@ -281,18 +292,6 @@ def _share(session: Session, prepared: Prepared, plan: Plan) -> Modelling:
             for component in session.study.generators
             if "sources" in descriptor("generators", component.kind).conditions
         ),
-    )
-
-
-def _register(session: Session, folder: RunFolder, state: str) -> None:
-    session.store.register_root(
-        f"{session.study.name}-{session.key[:12]}",
-        list(session.asked),
-        folder=str(folder.path),
-        state=state,
-        study=session.study.name,
-        key=session.key,
-        at=time.time(),
     )
 
 

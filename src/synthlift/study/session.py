@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,8 @@ class Session:
             any, and its draw; None = none has images of every class.
         masks: key of the masks of the data set, where a generator needs them.
         sheets: folder for sheets of samples while generators train, by generator and fit.
-        asked: keys of every request made, in order: the roots for ``gc``, and the cost table's.
+        spare: hears of keys before they are computed, to keep ``gc`` from them.
+        asked: keys of every request made, in order, for the cost table.
     """
 
     study: Study
@@ -69,6 +70,7 @@ class Session:
     common: tuple[DataKeys, int] | None = None
     masks: str = ""
     sheets: Path | None = None
+    spare: Callable[[Collection[str]], None] = lambda _keys: None
     asked: dict[str, None] = field(default_factory=dict)
     asked_study: Study = field(init=False)
     _said: set[str] = field(default_factory=set)
@@ -80,7 +82,7 @@ class Session:
     def ask(self, requests: Iterable[StageRequest]) -> list[Artefact]:
         """Compute what is missing and open the artefacts, in the order of the requests."""
         wanted = list(requests)
-        self.asked.update(dict.fromkeys(request.key for request in wanted))
+        self._count(request.key for request in wanted)
         if any(request.local.get(HOLDS) for request in wanted):
             self.executor.holding = share_device(self)
         self.executor.run(wanted)
@@ -115,7 +117,12 @@ class Session:
 
     def remember(self, requests: Iterable[StageRequest]) -> None:
         """Count work behind a decision that was taken before, as far as the store still has it."""
-        self.asked.update(dict.fromkeys(r.key for r in requests if self.store.has(r.key)))
+        self._count(r.key for r in requests if self.store.has(r.key))
+
+    def _count(self, keys: Iterable[str]) -> None:
+        counted = dict.fromkeys(keys)
+        self.asked.update(counted)
+        self.spare(counted)
 
     def arms(self) -> tuple[Arm, ...]:
         """The study's arms, expanded."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +53,22 @@ class Entry:
     revision: str = ""
 
 
+def require_name(called: str) -> str:
+    """A name for weights, as it is.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not NAME.fullmatch(called):
+        raise InputError(
+            f"'{called}' as a name for weights",
+            rule="a name is made of letters, digits, '-', '_' and '.', and starts with one of "
+            "the first two",
+            remedy="choose another with --name",
+        )
+    return called
+
+
 class Shelf:
     """Names for weights, kept in one file of a folder.
 
@@ -65,6 +83,8 @@ class Shelf:
         ]
         usual = platformdirs.user_data_path("synthlift") / "weights"
         self.root = (root or (given or [usual])[0]).expanduser()
+        self.converted = self.root / "converted"
+        """Where weights lie that came in a pickled format."""
 
     def entries(self) -> dict[str, Entry]:
         """What is on the shelf, by name."""
@@ -102,44 +122,50 @@ class Shelf:
             InputError: nothing of use lies there, the name is no name, or it is taken by other
                 weights.
         """
-        called = name or (place.stem if place.is_file() else place.name)
-        if not NAME.fullmatch(called):
-            raise InputError(
-                f"'{called}' as a name for weights",
-                rule="a name is made of letters, digits, '-', '_' and '.', and starts with one of "
-                "the first two",
-                remedy="choose another with --name",
-            )
-        found = recognise(place) if place.exists() else None
-        if found is None or found.kind == UNKNOWN:
-            raise InputError(
-                f"'{place}' " + ("does not exist" if found is None else "holds no weights"),
-                rule="weights are a pipeline or model as diffusers or transformers saves it, or a "
-                ".safetensors, .pth or .pt file",
-                remedy="give the folder with model_index.json or config.json, or the file",
-            )
-        entry = Entry(
-            name=called,
-            path=str(place.resolve()),
-            kind=found.kind,
-            architecture=found.architecture,
-            sha256=hash_weights_of(place),
-            bytes=sum(path.stat().st_size for path in files_of(place)),
-            licence=licence_of(place),
-            source=source or str(place.resolve()),
-            revision=revision,
-        )
+        called = require_name(name or (place.stem if place.is_file() else place.name))
+        entry = _entry_of(place, name=called, source=source, revision=revision)
+        with self._named(entry) as known:
+            self._write({**known, called: entry})
+        return entry
+
+    def take(
+        self, place: Path, draft: Path, *, name: str, source: str, revision: str = ""
+    ) -> Entry:
+        """The same for converted weights, which move to their place beside the shelf.
+
+        Args:
+            place: their folder or file, in the draft.
+            draft: the folder that moves, once nothing speaks against the name.
+            name, source, revision: as in :meth:`add`.
+
+        Raises:
+            InputError: as :meth:`add`.
+        """
+        entry = _entry_of(place, name=require_name(name), source=source, revision=revision)
+        target = self.converted / f"{name}-{entry.sha256[:12]}"
+        settled = target / place.relative_to(draft)
+        moved = replace(entry, path=str(settled.resolve()))
+        with self._named(entry) as known:
+            if not settled.exists() or hash_weights_of(settled) != entry.sha256:
+                shutil.rmtree(target, ignore_errors=True)
+                draft.rename(target)
+            self._write({**known, name: moved})
+        return moved
+
+    @contextlib.contextmanager
+    def _named(self, entry: Entry) -> Iterator[dict[str, Entry]]:
+        """All entries, while nobody else changes them, if this one may have its name."""
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / f"{INDEX}.lock"):
             known = self.entries()
-            if called in known and known[called].sha256 != entry.sha256:
+            if entry.name in known and known[entry.name].sha256 != entry.sha256:
                 raise InputError(
-                    f"'{called}' is already the name of other weights, at {known[called].path}",
+                    f"'{entry.name}' is already the name of other weights, at "
+                    f"{known[entry.name].path}",
                     rule="a name stands for one content, so that studies stay repeatable",
                     remedy="choose another with --name",
                 )
-            self._write({**known, called: entry})
-        return entry
+            yield known
 
     def check(self, names: tuple[str, ...] = ()) -> Iterator[tuple[Entry, State]]:
         """Hash weights again, all of them where none is named.
@@ -160,3 +186,25 @@ class Shelf:
         draft = self.root / f"{INDEX}.new"
         draft.write_text(json.dumps(told, indent=1), encoding="utf-8")
         draft.replace(self.root / INDEX)
+
+
+def _entry_of(place: Path, *, name: str, source: str, revision: str) -> Entry:
+    found = recognise(place) if place.exists() else None
+    if found is None or found.kind == UNKNOWN:
+        raise InputError(
+            f"'{place}' " + ("does not exist" if found is None else "holds no weights"),
+            rule="weights are a pipeline or model as diffusers or transformers saves it, or a "
+            ".safetensors, .pth or .pt file",
+            remedy="give the folder with model_index.json or config.json, or the file",
+        )
+    return Entry(
+        name=name,
+        path=str(place.resolve()),
+        kind=found.kind,
+        architecture=found.architecture,
+        sha256=hash_weights_of(place),
+        bytes=sum(path.stat().st_size for path in files_of(place)),
+        licence=licence_of(place),
+        source=source or str(place.resolve()),
+        revision=revision,
+    )

@@ -134,11 +134,10 @@ def test_a_commit_that_comes_second_keeps_the_first(store: Store, tmp_path: Path
     assert store.open(wanted.key).record == before
 
 
-def test_a_commit_into_a_folder_without_record_says_what_to_do(store: Store) -> None:
+def test_a_commit_where_something_else_lies_says_what_to_do(store: Store) -> None:
     wanted = request(a=1, b=2)
-    store.folder(wanted.key).mkdir()
-    (store.folder(wanted.key) / "left-over").write_text("")
-    with pytest.raises(StageError, match="synthlift gc"):
+    store.folder(wanted.key).write_text("no folder")
+    with pytest.raises(StageError, match="Delete"):
         store.compute(wanted)
     assert not store.has(wanted.key)
     store.collect()
@@ -275,6 +274,70 @@ def test_collection_spares_roots_and_their_inputs(store: Store) -> None:
     assert store.has(second)
     assert not store.has(third)
     assert not store.has(lonely.key)
+
+
+def test_what_a_run_registers_comes_on_top_of_what_it_registered_before(store: Store) -> None:
+    first, second, third = chain(store)
+    store.register_root("run", [second], state="done")
+    store.register_root("run", [third, second], state="running")
+    assert store.roots()["run"] == {"keys": [second, third], "state": "running"}
+    store.register_root("run", [])
+    assert store.collect() == (0, 0)
+    assert store.has(first)
+
+
+def test_collection_spares_what_a_process_needs_as_long_as_it_goes_on(store: Store) -> None:
+    first, second, _ = chain(store)
+    hold = (
+        "import os, sys, pathlib; from synthlift.store import Store\n"
+        "with Store(pathlib.Path(sys.argv[1])).passing.hold() as note:\n"
+        "    note([sys.argv[2]]); print('held', flush=True); sys.stdin.read(); os._exit(9)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", hold, str(store.root), second],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    assert store.collect()[0] == 1
+    assert store.has(first)
+    process.communicate(timeout=60)
+    assert list((store.root / "passing").iterdir()), "it was killed"
+    assert store.collect()[0] == 2
+    assert not list((store.root / "passing").iterdir())
+    with store.passing.hold() as note:
+        note([first])
+    assert not list((store.root / "passing").iterdir())
+
+
+def test_what_is_registered_while_results_are_collected_is_there_or_known_to_be_gone(
+    store: Store,
+) -> None:
+    """A run registers, then looks for what is there: nothing may go after it has looked."""
+    wanted = [request(a=n, b=n) for n in range(40)]
+    for one in wanted:
+        store.compute(one)
+    keys = [one.key for one in wanted]
+    with ThreadPoolExecutor(1) as pool:
+        collecting = pool.submit(Store(store.root).collect)
+        store.register_root("run", keys)
+        found = [store.has(key) for key in keys]
+        collecting.result()
+    assert [store.has(key) for key in keys] == found
+
+
+def test_a_folder_without_a_record_makes_way_for_the_artefact(store: Store) -> None:
+    """Also where a run names its key, so that no collection takes it away."""
+    wanted = request(a=1, b=2)
+    store.register_root("run", [wanted.key])
+    store.folder(wanted.key).mkdir()
+    (store.folder(wanted.key) / "half").write_text("copied until the disk was full")
+    assert store.compute(wanted) == "computed"
+    assert "half" not in {path.name for path in store.folder(wanted.key).iterdir()}
+    assert store.open(wanted.key).summary
+    assert not list((store.root / "work").iterdir())
 
 
 def test_a_dry_run_counts_the_same_and_deletes_nothing(store: Store) -> None:

@@ -103,11 +103,37 @@ def test_pickled_weights_are_read_only_when_allowed_and_kept_as_safetensors(
     assert "--allow-pickle" in caught.value.remedy
     assert not list(shelf.rglob("*"))
     entry = api.add_model(folder, allow_pickle=True)
-    assert (entry.kind, Path(entry.path)) == ("clip", shelf / "converted" / "clip")
+    place = shelf / "converted" / f"clip-{entry.sha256[:12]}"
+    assert (entry.kind, Path(entry.path)) == ("clip", place)
     found = load_file(Path(entry.path) / "model.safetensors")
     assert torch.equal(found["a"], shared)
     assert torch.equal(found["b"], shared)
     assert not list(Path(entry.path).rglob("*.bin"))
+
+
+def test_a_name_that_is_refused_leaves_the_weights_that_have_it(
+    tmp_path: Path, shelf: Path
+) -> None:
+    for folder, value in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / folder).mkdir()
+        torch.save({"w": torch.full((3,), value)}, tmp_path / folder / "net.ckpt")
+    entry = api.add_model(tmp_path / "a" / "net.ckpt", name="mine", allow_pickle=True)
+    with pytest.raises(InputError, match="already the name of other weights"):
+        api.add_model(tmp_path / "b" / "net.ckpt", name="mine", allow_pickle=True)
+    with pytest.raises(InputError, match="as a name for weights"):
+        api.add_model(tmp_path / "b" / "net.ckpt", name="../../b/mine", allow_pickle=True)
+    assert load_file(entry.path)["w"].tolist() == [1, 1, 1]
+    assert [one["state"] for one in api.check_models()] == ["ok"]
+    assert [path.name for path in (shelf / "converted").iterdir()] == [Path(entry.path).parent.name]
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["net.ckpt"]
+
+
+def test_adding_converted_weights_again_mends_spoilt_ones(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(3)}, tmp_path / "net.ckpt")
+    entry = api.add_model(tmp_path / "net.ckpt", allow_pickle=True)
+    weights(Path(entry.path), value=5.0)
+    assert api.add_model(tmp_path / "net.ckpt", allow_pickle=True) == entry
+    assert load_file(entry.path)["w"].tolist() == [1, 1, 1]
 
 
 def test_a_broken_pickle_leaves_nothing_behind(tmp_path: Path, shelf: Path) -> None:
@@ -116,7 +142,7 @@ def test_a_broken_pickle_leaves_nothing_behind(tmp_path: Path, shelf: Path) -> N
     with pytest.raises(InputError, match="cannot be read"):
         api.add_model(broken, allow_pickle=True)
     assert not Shelf().entries()
-    assert not (shelf / "converted" / "net").exists()
+    assert not list((shelf / "converted").iterdir())
 
 
 def test_the_list_shows_names_and_json_all_of_it(tmp_path: Path) -> None:
