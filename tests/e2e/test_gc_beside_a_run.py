@@ -12,7 +12,7 @@ from synthlift.api.keeping import delete
 from synthlift.errors import Interrupted
 from synthlift.spec.study import Study
 from synthlift.store import Store
-from synthlift.study.driver import Options, conduct
+from synthlift.study.driver import Options, conduct, forecast
 from synthlift.study.executors.local import Listener
 from tests.e2e.tiny import comparable, draw_folder, home_of, read_results, run, study_of
 
@@ -56,6 +56,28 @@ def test_gc_spares_a_run_that_goes_on_and_what_it_was_made_from(home: Path) -> N
     assert (root["state"], root["folder"]) == ("done", str(home / "run"))
 
 
+def test_a_plan_says_no_less_than_what_the_store_then_holds(study: Study, home: Path) -> None:
+    held = sum(path.stat().st_size for path in (home / "store" / "artefacts").rglob("*.*"))
+    with home_of(home) as store:
+        options = Options(store=store, workers=1)
+        planned = forecast(study, base=home, options=options, listener=Listener())
+    assert held < planned["disk_bytes"] < 6 * held
+
+
+def test_plans_leave_the_choice_by_speed_to_the_run(study: Study, home: Path) -> None:
+    timed = study.model_copy(update={"budget": "10m", "replicates": 40, "seed": 1})
+    said = []
+    with home_of(home) as store:
+        for workers in (1, 16):
+            options = Options(store=store, workers=workers)
+            found = forecast(timed, base=home, options=options, listener=Listener())
+            said.append(found["decisions"]["budget"]["reason"])
+        assert not list(store.glob("decisions/*/budget.json"))
+    assert "on 1 workers" in said[0]
+    assert "on 16 workers" in said[1]
+    assert api.gc(home / "store").results > 0, "what plans measured serves no run"
+
+
 def test_an_interrupted_extension_protects_no_less_than_before(study: Study, home: Path) -> None:
     begun: list[str] = []
 
@@ -85,7 +107,8 @@ def test_two_folders_of_one_study_each_protect_it(study: Study, home: Path) -> N
     assert len(store.roots()) == 2
     assert len(api.runs(home / "store")) == 2
     assert comparable(second.results, second.folder) == comparable(first.results, first.folder)
-    assert delete(first.folder).results == 0, "the other folder refers to all of it"
+    delete(first.folder)
+    assert api.gc(home / "store").results == 0
     assert not run(study, home=home, out="again").computed()
     assert read_results(second.folder)["study"]["name"] == "tiny"
     delete(second.folder)

@@ -71,10 +71,16 @@ def check_beside(session: Session, classes: Sequence[str]) -> None:
     Raises:
         InputError: a source cannot be read, or has a class that the study does not know.
     """
-    sources_beside(session.study.data, base=session.base, classes=classes)
+    opened_beside(session, classes)
+
+
+def opened_beside(session: Session, classes: Sequence[str]) -> list[int]:
+    """Images of every source beside the data set; as :func:`check_beside`."""
+    sources = list(sources_beside(session.study.data, base=session.base, classes=classes).values())
     for component in session.study.generators:
-        for pool in pools_of(component).values():
-            _open_pool(session, classes, component, pool)
+        named = pools_of(component).values()
+        sources += [_open_pool(session, classes, component, pool) for pool in named]
+    return [len(source.items) for source in sources]
 
 
 def sources_beside(data: Data, *, base: Path, classes: Sequence[str]) -> dict[str, Source]:

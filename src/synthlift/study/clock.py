@@ -48,7 +48,8 @@ class Clock:
         assert self._budget is not None
         used = time.monotonic() - self._began
         expected = expected_round(work, replicates) / (self._workers * PARALLEL)
-        fits = used + expected + FINISH_SHARE * self._budget <= self._budget
+        later = expected_refit(work) / PARALLEL
+        fits = used + expected + later + FINISH_SHARE * self._budget <= self._budget
         before = f"{used:.0f} of {self._budget:.0f} seconds were used"
         return fits, f"{before} and this round is expected to take {expected:.0f}"
 
@@ -70,6 +71,17 @@ def expected_round(work: Work, replicates: Sequence[Replicate]) -> float:
         seconds += made / len(known) * len(missing)
     chooses = work.splits is not None and work.selection == "cross_selection"
     return seconds * (1 + CHOOSING_FOLDS) if chooses else seconds
+
+
+def expected_refit(work: Work) -> float:
+    """Processor seconds of the model on all images that is still to be trained (``refit``)."""
+    folds = work.prepared.layout.round_size
+    if work.contrast is not None or work.prepared.layout.design != "cross_validated":
+        return 0.0
+    costs = [float(model.record["cost"]["seconds"]) for model in work.models.values()]
+    known = list(work.pools.values())
+    fitted = sum(one.seconds for one in spent_on(known)) / len(known) if known else 0.0
+    return (max(costs, default=0.0) + fitted) * folds / (folds - 1)
 
 
 def has_added(session: Session, number: int) -> bool:

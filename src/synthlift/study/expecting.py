@@ -35,6 +35,7 @@ class GeneratorSpeed:
         steps: wanted where nothing is cut; 0 = it is not trained in steps.
         monitored_images: that it samples while it trains.
         one_pool: how far one pool of its images serves, where it learns nothing.
+        fit_bytes: of a fit on disk; 0 = not measured.
     """
 
     step: float = 0.0
@@ -42,6 +43,7 @@ class GeneratorSpeed:
     steps: int = 0
     monitored_images: int = 0
     one_pool: OnePool = "no"
+    fit_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,13 @@ class Speeds:
         classifier_step: of the classifier's training.
         training_steps: wanted of it.
         generators: by name, those that arms use.
+        model_bytes: of the classifier on disk.
     """
 
     classifier_step: float
     training_steps: int
     generators: Mapping[str, GeneratorSpeed] = field(default_factory=dict)
+    model_bytes: int = 0
 
 
 Inside = Literal["no", "if it fits", "always"]
@@ -148,18 +152,18 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
     Work of generators that fewer workers may hold is not taken to run beside that of others, though
     it may: the time is an upper bound there.
     """
-    arms = [scaled(a, option.multiple_share) for a in task.arms if a.name in option.arms]
-    used = dict.fromkeys(arm.generator for arm in arms if arm.generator and arm.uses_synthetic)
-    fits = option.replicates if task.design == "cross_validated" else option.fits
-    fits = min(fits, option.replicates) if used else 0
+    arms = _arms(task, option)
+    used = _generators(arms)
+    fits = _fits(task, option) if used else 0
     steps = speeds.training_steps * option.training_share
     model = steps * speeds.classifier_step + MODEL_SECONDS
     scorer = model if used else 0
     parallel = task.workers * PARALLEL
     sets = _training_sets(task, option)
-    # Wall time of all fits with their pools, and of those of one training set where choices are
-    # made inside it, on two thirds of its images.
+    # Wall time of all fits with their pools, of those of one training set where choices are made
+    # inside it, on two thirds of its images, and of one fit alone.
     fitted, third = -(-fits // task.workers) * scorer / PARALLEL, scorer / parallel
+    alone = 0.0
     for name in used:
         speed = speeds.generators.get(name, GeneratorSpeed())
         workers = task.at_once.get(name, task.workers)
@@ -167,24 +171,76 @@ def expected_seconds(task: Task, option: Option, speeds: Speeds) -> float:
             pool = _images_of(task, arms, name) * speed.sampled_image * 1.1 / (workers * PARALLEL)
             fitted += pool if speed.one_pool == "study" else sets * pool
             third += 0.0 if speed.one_pool == "study" else pool * 2 / 3
+            # One that serves all folds is there; all images want a little more of it.
+            alone = max(alone, 0.0 if speed.one_pool == "study" else pool)
             continue
         training = speed.steps * option.generator_share * speed.step * 1.05 + FIT_SECONDS
         images = speed.monitored_images + _images_of(task, arms, name)
         sampling = images * speed.sampled_image * 1.1
         fitted += -(-fits // workers) * (training + sampling) / PARALLEL
         third += (training + sampling * 2 / 3) / (workers * PARALLEL)
-    trials = task.filter_trials * len(used)
-    models = option.replicates * len(arms) + _tuning_models(task, option)
-    models += trials * _compared_on(task, option) * task.selects
-    if any(arm.target.by is not None for arm in arms):
-        models += CHOOSING_FOLDS * sets
-    seconds = START_SECONDS + fitted + models * model / parallel
+        alone = max(alone, (training + sampling) / PARALLEL)
+    seconds = START_SECONDS + fitted + _compared_models(task, option) * model / parallel
+    if _trains_again(task):
+        # On all images, those of every fold: whatever the arm, at most this.
+        seconds += (alone + (model + scorer) / PARALLEL) * task.folds / (task.folds - 1)
     if not option.chooses_inside:
         return seconds
     # The study up to its choices, on two thirds of every training set, three times.
     inside = CHOOSING_FOLDS * sets
-    compared = len(arms) + STRENGTHS_COMPARED - 1 + trials
-    return seconds + inside * (third + compared * model / parallel)
+    return seconds + inside * (third + _models_inside(task, option) * model / parallel)
+
+
+def expected_models(task: Task, option: Option) -> int:
+    """Classifiers that are trained in all, those that only judge images or choose included."""
+    inside = CHOOSING_FOLDS * _training_sets(task, option) * option.chooses_inside
+    fits = sum(expected_fits(task, option).values())
+    models = _compared_models(task, option) + inside * _models_inside(task, option)
+    return models + fits + _trains_again(task)
+
+
+def expected_fits(task: Task, option: Option) -> dict[str, int]:
+    """Fits of every generator at most, those inside training sets and on all images included."""
+    inside = CHOOSING_FOLDS * _training_sets(task, option) * option.chooses_inside
+    number = _fits(task, option) + inside + _trains_again(task)
+    return dict.fromkeys(_generators(_arms(task, option)), number)
+
+
+def _arms(task: Task, option: Option) -> list[Arm]:
+    return [scaled(a, option.multiple_share) for a in task.arms if a.name in option.arms]
+
+
+def _generators(arms: Sequence[Arm]) -> list[str]:
+    return list(dict.fromkeys(a.generator for a in arms if a.generator and a.uses_synthetic))
+
+
+def _fits(task: Task, option: Option) -> int:
+    crossed = task.design == "cross_validated"
+    return option.replicates if crossed else min(option.fits, option.replicates)
+
+
+def _trains_again(task: Task) -> bool:
+    """Whether the model that is handed over is one on all images (``refit``)."""
+    return task.design == "cross_validated"
+
+
+def _compared_models(task: Task, option: Option) -> int:
+    """Models of the study itself: of its arms, and what tunes, filters and aims by them."""
+    arms = _arms(task, option)
+    models = option.replicates * len(arms) + _tuning_models(task, option)
+    models += _trials(task, option) * _compared_on(task, option) * task.selects
+    if any(arm.target.by is not None for arm in arms):
+        models += CHOOSING_FOLDS * _training_sets(task, option)
+    return models
+
+
+def _models_inside(task: Task, option: Option) -> int:
+    """Models that choose in one fold of a training set."""
+    return len(_arms(task, option)) + STRENGTHS_COMPARED - 1 + _trials(task, option)
+
+
+def _trials(task: Task, option: Option) -> int:
+    return task.filter_trials * len(_generators(_arms(task, option)))
 
 
 def _images_of(task: Task, arms: Sequence[Arm], generator: str) -> int:

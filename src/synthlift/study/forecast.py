@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from synthlift.spec.targets import Cell
 from synthlift.study.beside import check_beside
 from synthlift.study.environment import WATTS_PER_CORE
 from synthlift.study.expecting import Option, expected_seconds
-from synthlift.study.layout import most_wanted, wanted_images
 from synthlift.study.planning import Plan, describe_task, make_plan
 from synthlift.study.preparation import Opened, decide_design, open_data, undeclared_groups
 from synthlift.study.session import Session
 from synthlift.study.sharing import pools_in
 from synthlift.study.speeds import measure
+from synthlift.study.storing import expected_bytes
 
-MODEL_BYTES = 400_000
 WARN_ABOVE = 3
 UPPER = 1.25
 """Shown times are upper bounds: expected ones with a quarter on top."""
+TIMED = "budget"
+"""The decision that goes by speed, with these workers on this device: a plan leaves it to a run."""
 
 
 def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
@@ -32,6 +31,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         (upper bound), energy_kwh (estimated; None on a GPU), disk_bytes,
         minimal_detectable_effect (None = a class is not tested), warnings and decisions.
     """
+    session.open_decisions.add(TIMED)
     opened = open_data(session)
     check_beside(session, opened.classes)
     plan = make_plan(session, opened, workers=workers)
@@ -71,7 +71,9 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         "energy_kwh": seconds * workers * WATTS_PER_CORE / 3.6e6
         if session.numerics["device"] == "cpu"
         else None,
-        "disk_bytes": _disk(plan, task.cells, opened),
+        "disk_bytes": expected_bytes(
+            session, plan, opened, task=task, option=option, speeds=speeds
+        ),
         "minimal_detectable_effect": effect if math.isfinite(effect) else None,
         "warnings": [
             *undeclared_groups(session, opened),
@@ -79,7 +81,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         ],
         "decisions": {
             name: {"value": d["value"], "reason": d["reason"]}
-            for name, d in session.store.decisions(session.key).items()
+            for name, d in session.decisions().items()
         },
     }
 
@@ -111,17 +113,6 @@ def _pools(plan: Plan) -> dict[str, int]:
     used = {arm.generator for arm in plan.arms if arm.generator}
     planned = _planned(plan)
     return {one.title: pools_in(one, planned) for one in plan.generators if one.title in used}
-
-
-def _disk(plan: Plan, cells: Mapping[Cell, int], opened: Opened) -> int:
-    """Upper bound of what the store will hold, in bytes."""
-    image = plan.image_size**2 * plan.channels
-    pools, made = _pools(plan), 0
-    for name, number in pools.items():
-        needs = (wanted_images(arm, cells) for arm in plan.arms if arm.generator == name)
-        made += number * sum(most_wanted(needs).values()) * 3
-    models = plan.replicates * len(plan.arms) + 4 * sum(pools.values())
-    return int(opened.usable * image + made * image + models * MODEL_BYTES)
 
 
 def _warnings(effect: float, margin: float, plan: Plan) -> list[str]:

@@ -53,6 +53,8 @@ class Session:
             any, and its draw; None = none has images of every class.
         masks: key of the masks of the data set, where a generator needs them.
         sheets: folder for sheets of samples while generators train, by generator and fit.
+        open_decisions: names of those that this session takes for itself alone, unless they were
+            taken before.
         spare: hears of keys before they are computed, to keep ``gc`` from them.
         asked: keys of every request made, in order, for the cost table.
     """
@@ -70,9 +72,11 @@ class Session:
     common: tuple[DataKeys, int] | None = None
     masks: str = ""
     sheets: Path | None = None
+    open_decisions: set[str] = field(default_factory=set)
     spare: Callable[[Collection[str]], None] = lambda _keys: None
     asked: dict[str, None] = field(default_factory=dict)
     asked_study: Study = field(init=False)
+    _own: dict[str, dict[str, Any]] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _held: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
@@ -100,6 +104,12 @@ class Session:
 
     def decide(self, name: str, make: Callable[[], tuple[Any, str]]) -> Any:
         """Take a decision once, or reuse the recorded one (or the study file's own); log it."""
+        if name in self.open_decisions and not self.decided(name):
+            if name not in self._own:
+                value, reason = make()
+                self._own[name] = {"name": name, "value": value, "reason": reason}
+                self.log("decision", **self._own[name])
+            return self._own[name]["value"]
         given = self.preset.get(name)
         if given is not None:
             taken = (given["value"], given.get("reason", ""))
@@ -110,6 +120,10 @@ class Session:
             self._said.add(name)
             self.log("decision", **_without_time(self.store.decisions(self.key)[name]))
         return value
+
+    def decisions(self) -> dict[str, dict[str, Any]]:
+        """All decisions so far, by name."""
+        return {**self.store.decisions(self.key), **self._own}
 
     def decided(self, name: str) -> bool:
         """Whether a decision was taken before, in this store or by the study file."""

@@ -65,14 +65,14 @@ def measure(
         used = {arm.generator for arm in session.arms() if arm.uses_synthetic}
         generators = [one for one in study.generators if one.title in used]
 
-    def seconds(function: str, numerics: Mapping[str, Any], **config: Any) -> dict[str, float]:
+    def taken(function: str, numerics: Mapping[str, Any], **config: Any) -> dict[str, Any]:
         request = StageRequest(
             stage="measure",
             function=f"synthlift.study.stages.measure:{function}",
             config={"shape": [size, size, channels], "classes": len(counts), **config},
             seed=study.seed,
             numerics=numerics,
-            version="2",
+            version="3",
             label=f"measuring speed at {size} pixels",
             device=session.device,
             local={"plugins": session.plugin_paths()},
@@ -80,7 +80,7 @@ def measure(
         (artefact,) = session.ask([request])
         return dict(artefact.summary)
 
-    found = seconds(
+    found = taken(
         "classifier_speed",
         session.training_numerics,
         classifier=resolve_component("classifiers", study.classifier),
@@ -94,12 +94,13 @@ def measure(
         if steps or pool != "no":
             function = "generator_speed" if steps else "sampling_speed"
             component = resolve_component("generators", one)
-            taken = seconds(function, session.numerics, generator=component)
+            measured = taken(function, session.numerics, generator=component)
             speeds[one.title] = GeneratorSpeed(
-                **taken, steps=steps or 0, monitored_images=monitored, one_pool=pool
+                **measured, steps=steps or 0, monitored_images=monitored, one_pool=pool
             )
     return Speeds(
         classifier_step=found["classifier_step"],
         training_steps=settings.steps,
         generators=speeds,
+        model_bytes=found["model_bytes"],
     )

@@ -13,7 +13,15 @@ from synthlift.spec.arms import expand_arms
 from synthlift.spec.study import Study
 from synthlift.spec.targets import class_cells
 from synthlift.study.budget import RESERVE, arm_levels, best_option, parse_budget
-from synthlift.study.expecting import GeneratorSpeed, Option, Speeds, Task, expected_seconds
+from synthlift.study.expecting import (
+    GeneratorSpeed,
+    Option,
+    Speeds,
+    Task,
+    expected_fits,
+    expected_models,
+    expected_seconds,
+)
 
 ARMS = expand_arms(Study().arms, generators=["flow"])
 SPEEDS = {
@@ -185,6 +193,33 @@ def test_a_generator_that_few_workers_may_hold_takes_longer() -> None:
                 bounded = needed(reach, inside=inside, workers=4, at_once={"flow": few})
                 assert bounded == pytest.approx(needed(reach, inside=inside, workers=few))
                 assert bounded > 1.4 * freely
+
+
+def test_a_cross_validated_study_trains_once_more_on_all_images() -> None:
+    option = Option(32, tuple(arm.name for arm in ARMS), 10, 10, 1.0, 1.0)
+
+    def needed(design: str, speeds: Speeds = SPEEDS[32]) -> float:
+        whole = task(sizes=(32,), selects=False, fits=10, workers=1, design=design)
+        return expected_seconds(whole, option, speeds)
+
+    again = needed("cross_validated") - needed("fixed")
+    assert again > 2000 * 0.1 + 2 * 1500 * 0.03, "a fit, its judge and the model, one by one"
+    rounds = (needed("cross_validated") - needed("cross_validated", Speeds(0.0, 0))) / 10
+    assert again < rounds, "but no other arms"
+
+
+def test_all_classifiers_of_a_study_are_counted() -> None:
+    arms, rivals = len(ARMS), task(selects=False)
+    option = Option(32, tuple(arm.name for arm in ARMS), 10, 5, 1.0, 1.0)
+    assert expected_fits(rivals, option) == {"flow": 5}
+    assert expected_models(rivals, option) == 10 * arms + 5
+    crossed = task(selects=False, design="cross_validated", filter_trials=2)
+    # In each of 10 folds and on all images, a judge beside the fit; the model on all images.
+    assert expected_models(crossed, option) == 10 * arms + 11 + 1
+    inside = replace(option, chooses_inside=True)
+    # Three folds of each training set: its arms, two more augmentations and filter strengths.
+    assert expected_fits(crossed, inside) == {"flow": 41}
+    assert expected_models(crossed, inside) == 10 * arms + 41 + 1 + 30 * (arms + 2 + 2)
 
 
 def test_options_survive_json() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +26,9 @@ from synthlift.types import (
     SamplesInChunks,
 )
 
+if TYPE_CHECKING:
+    from synthlift.vision.classifiers.base import ImageNetwork
+
 PROBE_STEPS = 8
 PROBE_IMAGES = 64
 FEW_IMAGES = 16
@@ -40,17 +45,19 @@ def flip(request: StageRequest, context: StageContext) -> Summary:
 
 
 def classifier_speed(request: StageRequest, context: StageContext) -> Summary:
-    """Stage: seconds per classifier step at one size.
+    """Stage: seconds per classifier step at one size, and a model's bytes on disk.
 
     Noise images of the wanted shape are enough: time does not depend on what they show.
     """
     load_plugins(request)
     images = _noise(request.config["shape"], request.config["classes"], ())
-    return {"classifier_step": _classifier_step(request, context, images)}
+    step, network = _classifier_step(request, context, images)
+    state = network.state_dict().values()
+    return {"classifier_step": step, "model_bytes": sum(one.nbytes for one in state)}
 
 
 def generator_speed(request: StageRequest, context: StageContext) -> Summary:
-    """Stage: seconds per training step and per sampled image of one generator at one size."""
+    """Stage: seconds per training step and sampled image of one generator, and its fit's bytes."""
     load_plugins(request)
     config = request.config
     attributes = config["generator"]["config"].get("attributes", ())
@@ -68,7 +75,11 @@ def sampling_speed(request: StageRequest, context: StageContext) -> Summary:
     fitted = build("generators", config["generator"]).fit(
         _inputs(images, settings), run=run_context(request, context)
     )
-    return {"step": 0.0, "sampled_image": sampling_seconds(fitted, images, count=FEW_IMAGES)}
+    return {
+        "step": 0.0,
+        "sampled_image": sampling_seconds(fitted, images, count=FEW_IMAGES),
+        "fit_bytes": _saved_bytes(fitted, context),
+    }
 
 
 def _noise(shape: list[int], classes: int, attributes: Sequence[str]) -> ImageSet:
@@ -79,16 +90,20 @@ def _noise(shape: list[int], classes: int, attributes: Sequence[str]) -> ImageSe
     return replace(images, attributes=dict.fromkeys(attributes, images.ids))
 
 
-def _classifier_step(request: StageRequest, context: StageContext, images: ImageSet) -> float:
+def _classifier_step(
+    request: StageRequest, context: StageContext, images: ImageSet
+) -> tuple[float, ImageNetwork]:
     from synthlift.training.batches import TrainingSeeds
     from synthlift.training.settings import ResolvedTraining
     from synthlift.training.trainer import Numerics, TrainingJob, train
 
     descriptor, component = rebuild("classifiers", request.config["classifier"])
+    network = None
     settings = ResolvedTraining.model_validate(request.config["training"])
     arm = Arm(name="probe", role="rival", recipe=Recipe(augmentation="medium"))
 
     def seconds(steps: int) -> float:
+        nonlocal network
         job = TrainingJob(
             real=images,
             validation=images.subset(np.arange(0)),
@@ -102,15 +117,17 @@ def _classifier_step(request: StageRequest, context: StageContext, images: Image
         folder = context.work / f"classifier-{steps}"
         folder.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
-        train(job, run=replace(run_context(request, context), folder=folder))
+        network = train(job, run=replace(run_context(request, context), folder=folder)).network
         return time.perf_counter() - began
 
-    return _difference(seconds)
+    step = _difference(seconds)
+    assert network is not None
+    return step, network
 
 
 def _generator_seconds(
     request: StageRequest, context: StageContext, images: ImageSet
-) -> dict[str, float]:
+) -> dict[str, Any]:
     component = request.config["generator"]
     _, settings = rebuild("generators", component)
     inputs = _inputs(images, settings)
@@ -132,7 +149,14 @@ def _generator_seconds(
     return {
         "step": step,
         "sampled_image": sampling_seconds(fitted, images, count=PROBE_IMAGES),
+        "fit_bytes": _saved_bytes(fitted, context),
     }
+
+
+def _saved_bytes(fitted: FittedGenerator, context: StageContext) -> int:
+    with TemporaryDirectory(dir=context.work) as folder:
+        fitted.save(Path(folder) / "fit")
+        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
 def _inputs(images: ImageSet, settings: ComponentConfig) -> FitInputs:

@@ -1,0 +1,91 @@
+"""What a study will put into the store, in bytes: an upper bound from what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthlift.store import Artefact
+from synthlift.study.beside import opened_beside
+from synthlift.study.expecting import (
+    CHOOSING_FOLDS,
+    CHUNK,
+    Option,
+    Speeds,
+    Task,
+    expected_fits,
+    expected_models,
+)
+from synthlift.study.layout import most_wanted, wanted_images
+from synthlift.study.planning import Plan
+from synthlift.study.preparation import Opened
+from synthlift.study.session import Session
+
+RECORD_BYTES = 16_384
+"""A model's description, and the records of it and of its predictions."""
+NOTED_BYTES = 512
+"""What is written down of one image that was generated: where it comes from, what filters say."""
+ROW_BYTES = 128
+"""One image in one table: its name, hash, label and place."""
+NUMBER_BYTES = 8
+SAMPLED_AT_MOST = 3
+"""Images that are sampled for each wanted one before a class falls short."""
+SHOWN = 4_096
+"""Pictures of the report, of gallery and explanations together, in images."""
+
+
+def expected_bytes(
+    session: Session, plan: Plan, opened: Opened, *, task: Task, option: Option, speeds: Speeds
+) -> int:
+    """Upper bound of what the store will hold of a study.
+
+    Args:
+        session: of the study.
+        plan: as planned.
+        opened: the data as read.
+        task, option, speeds: as for the time.
+    """
+    image = plan.image_size**2 * plan.channels
+    beside = sum(opened_beside(session, opened.classes))
+    real = (opened.usable + beside) * image + _listed(opened, beside)
+    if session.study.data.masks is not None:
+        real += opened.usable * plan.image_size**2
+    fits = expected_fits(task, option)
+    made = sum(number * _sampled(plan, task, name) for name, number in fits.items())
+    whole = opened.usable * image * 4  # what is learnt of images, where it is kept as numbers
+    learnt = sum(
+        number * (speeds.generators[name].fit_bytes if name in speeds.generators else whole)
+        for name, number in fits.items()
+    )
+    # Images that a model is asked about, in its own files and in the tables of all models.
+    asked = opened.usable + beside + CHUNK * len(opened.classes)
+    told = 2 * asked * (ROW_BYTES + 2 * NUMBER_BYTES * len(opened.classes))
+    models = expected_models(task, option) * (speeds.model_bytes + RECORD_BYTES + told)
+    return (
+        int(real + made * (image + NOTED_BYTES) + learnt + models)
+        + SHOWN * image
+        + _splits(opened, task, option)
+    )
+
+
+def _listed(opened: Opened, beside: int) -> float:
+    """Lists of all images, and pixels that were kept while they were read."""
+    own = _size(opened.read) + _size(opened.inventory)
+    return own * (1 + beside / max(1, opened.usable))
+
+
+def _size(artefact: Artefact) -> int:
+    return sum(path.stat().st_size for path in Path(artefact.folder).rglob("*") if path.is_file())
+
+
+def _sampled(plan: Plan, task: Task, generator: str) -> float:
+    """Images that one pool of a generator has at most: whole chunks, and the reserved stream."""
+    needs = most_wanted(
+        wanted_images(arm, task.cells) for arm in plan.arms if arm.generator == generator
+    )
+    wanted = (need / task.selected_share for need in needs.values())
+    return sum(SAMPLED_AT_MOST * need + 2 * CHUNK for need in wanted)
+
+
+def _splits(opened: Opened, task: Task, option: Option) -> int:
+    inside = CHOOSING_FOLDS * option.replicates * option.chooses_inside
+    return (2 + inside) * 2 * ROW_BYTES * opened.usable
