@@ -50,6 +50,7 @@ def expected_bytes(
     if session.study.data.masks is not None:
         real += opened.usable * plan.image_size**2
     fits = expected_fits(task, option)
+    fits.update({name: 1 for name, one in speeds.generators.items() if one.one_pool == "study"})
     made = sum(number * _sampled(plan, task, name) for name, number in fits.items())
     whole = opened.usable * image * 4  # what is learnt of images, where it is kept as numbers
     learnt = sum(
@@ -60,11 +61,8 @@ def expected_bytes(
     asked = opened.usable + beside + CHUNK * len(opened.classes)
     told = 2 * asked * (ROW_BYTES + 2 * NUMBER_BYTES * len(opened.classes))
     models = expected_models(task, option) * (speeds.model_bytes + RECORD_BYTES + told)
-    return (
-        int(real + made * (image + NOTED_BYTES) + learnt + models)
-        + SHOWN * image
-        + _splits(opened, task, option)
-    )
+    shown = SHOWN * image + _splits(opened, option)
+    return int(real + made * (image + NOTED_BYTES) + learnt + models + shown)
 
 
 def _listed(opened: Opened, beside: int) -> float:
@@ -86,6 +84,6 @@ def _sampled(plan: Plan, task: Task, generator: str) -> float:
     return sum(SAMPLED_AT_MOST * need + 2 * CHUNK for need in wanted)
 
 
-def _splits(opened: Opened, task: Task, option: Option) -> int:
+def _splits(opened: Opened, option: Option) -> int:
     inside = CHOOSING_FOLDS * option.replicates * option.chooses_inside
     return (2 + inside) * 2 * ROW_BYTES * opened.usable
