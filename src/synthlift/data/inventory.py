@@ -232,12 +232,11 @@ def _white(peaks: Sequence[int]) -> int:
 
 def _exclude_duplicates(rows: Sequence[Row], parting: Parting) -> list[Row]:
     found = [row for row in rows if row.status == OK]
-    draws = parting.draws(found)
     reasons = find_duplicates(
         [row.id for row in found],
         labels=[row.label for row in found],
         hashes=[row.sha256 for row in found],
-        parts=draws[0] if len(draws) == 1 else None,
+        draws=parting.draws(found),
     )
     return [
         replace(row, status=EXCLUDED, reason=reasons[row.id]) if row.id in reasons else row

@@ -130,9 +130,7 @@ class _Hub:
         data, path = found.get("bytes"), found.get("path") or ""
         if data is not None:
             stream = io.BytesIO(data)
-            return decode_stream(
-                stream, name=path, max_pixels=max_pixels, white=white, mask=mask
-            )
+            return decode_stream(stream, name=path, max_pixels=max_pixels, white=white, mask=mask)
         if not path:
             raise UnusableImageError("unreadable", "a row without a picture")
         return decode_file(self._within(path), max_pixels=max_pixels, white=white, mask=mask)
