@@ -68,7 +68,7 @@ class Table:
         return self.columns[wanted]
 
     def with_points(self, name: str) -> Sequence[str]:
-        """The values of a column, a decimal comma written as a point, without those of thousands."""
+        """The values of a column with decimal points, and without commas between thousands."""
         values = self.columns[name]
         for instead, names in ((".", self.decimal_comma), ("", self.thousands)):
             if name in names:

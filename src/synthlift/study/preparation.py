@@ -133,7 +133,7 @@ def decide_design(session: Session, opened: Opened) -> Design:
     from synthlift.data.designs import Design, choose_design
 
     def choose() -> tuple[Any, str]:
-        design = choose_design(session.study.data.split, **_to_split(session, opened))
+        design = choose_design(session.study.data.split, **to_split(session, opened))
         return design.config(), design.reason
 
     config = session.decide("design", choose)
@@ -144,10 +144,10 @@ def design_for_fitting(session: Session, opened: Opened) -> Design:
     """The design for a generator that is fitted outside a study; nothing is decided."""
     from synthlift.data.designs import fitting_design
 
-    return fitting_design(session.study.data.split, **_to_split(session, opened))
+    return fitting_design(session.study.data.split, **to_split(session, opened))
 
 
-def _to_split(session: Session, opened: Opened) -> dict[str, Any]:
+def to_split(session: Session, opened: Opened) -> dict[str, Any]:
     """What a design is chosen by, besides the study file."""
     rows = usable_rows(session.store, opened.inventory.key)
     return {
