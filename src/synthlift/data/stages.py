@@ -175,6 +175,8 @@ def read(request: StageRequest, context: StageContext) -> Summary:
         **describe_exclusions(found.rows),
         **describe(found.rows),
         "white": found.white,
+        "peak": max(found.peaks, default=0),
+        "clipped": found.clipped,
         "notes": [*source.notes, *conversion_notes(found)],
         "masks": asdict(masks),
         "ignored": dict(source.ignored),

@@ -44,6 +44,12 @@ class Opened:
         """Number of usable images."""
         return sum(self.counts.values())
 
+    @property
+    def white(self) -> int | None:
+        """The 16-bit grey value that is white; None where no image says, for want of 16 bits."""
+        summary = self.read.summary
+        return int(summary["white"]) if summary["peak"] else None
+
 
 @dataclass(frozen=True)
 class Prepared:
