@@ -14,10 +14,10 @@ from synthlift.data.given import Images, assignments
 from synthlift.data.inventory import Asked, Row, take_inventory
 from synthlift.data.parting import Parting
 from synthlift.data.sources import open_source
-from tests.unit.data.splitting import domains, parts_by_draw, split
+from tests.unit.data.splitting import Columns, domains, parts_by_draw, split
 
 
-def without_some_sites() -> tuple[dict[str, list[str]], list[Row]]:
+def without_some_sites() -> tuple[Columns, list[Row]]:
     """Columns for the split and rows for the inventory of images of which a third has no site."""
     data = domains()
     sites = [("north", "", "missing")[i % 3] for i in range(len(data["ids"]))]
