@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 
 from synthlift.data.contract import Where
-from synthlift.data.given import Images, assignments
 from synthlift.data.inventory import Asked, Row, take_inventory
 from synthlift.data.parting import Parting
 from synthlift.data.sources import open_source
-from tests.unit.data.splitting import Columns, domains, parts_by_draw, split
+from tests.unit.data.splitting import Columns, assert_whole, domains, parts_by_draw, split
 
 
 def without_some_sites() -> tuple[Columns, list[Row]]:
@@ -86,12 +85,9 @@ def test_a_tested_picture_stays_in_every_published_draw(tmp_path: Path) -> None:
     }
 
 
-def test_a_copy_between_no_value_and_missing_tears_no_group() -> None:
-    """The two are one value, so that a group may hold both."""
+def test_no_value_and_missing_tear_no_group() -> None:
     data, _ = without_some_sites()
     data["groups"][2] = data["groups"][1]
-    found = assignments(
-        Images.of(**data), given=False, test_where={"site": ["missing"]}, published=None
-    )
-    assert found is not None
-    assert found[0][1] == found[0][2] == "test"
+    assert data["attributes"]["site"][1:3] == ["", "missing"]
+    for draw in parts_by_draw(split(data, leave_one_out="site")[1]):
+        assert_whole(data, draw)
