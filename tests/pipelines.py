@@ -33,13 +33,14 @@ def tiny_stable_diffusion(
     seed: int = 0,
     seen: int = 4,
     objecting: bool = False,
+    objects_above: float = -2.0,
     few_steps: bool = False,
 ) -> Path:
     """A Stable Diffusion pipeline of a few thousand weights.
 
     Its network sees ``seen`` channels: more than 4 where it was made to repaint what a mask marks.
-    With ``objecting``, its safety checker blackens every image; with ``few_steps``, its scheduler
-    is that of latent consistency models.
+    With ``objecting``, its safety checker blackens every image, or those with a likeness above
+    ``objects_above``; with ``few_steps``, its scheduler is that of latent consistency models.
     """
     from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
@@ -55,7 +56,7 @@ def tiny_stable_diffusion(
             scheduler=LCMScheduler()
             if few_steps
             else DDIMScheduler(clip_sample=False, steps_offset=1),
-            **(_objecting_checker() if objecting else NO_CHECKER),
+            **(_objecting_checker(objects_above) if objecting else NO_CHECKER),
         )
 
     return saved(folder, build, seed=seed)
@@ -344,7 +345,7 @@ def _autoencoder(*, shift: float | None = None) -> Any:
     )
 
 
-def _objecting_checker() -> dict[str, Any]:
+def _objecting_checker(above: float) -> dict[str, Any]:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPConfig, CLIPImageProcessor
 
@@ -358,7 +359,7 @@ def _objecting_checker() -> dict[str, Any]:
     }
     checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=8))
     # A likeness above its threshold is objected to; none is below -1.
-    torch.nn.init.constant_(checker.concept_embeds_weights, -2)
+    torch.nn.init.constant_(checker.concept_embeds_weights, above)
     extractor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16)
     return {"safety_checker": checker, "feature_extractor": extractor}
 

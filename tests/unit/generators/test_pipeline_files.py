@@ -79,7 +79,7 @@ def test_a_pipeline_draws_at_the_size_that_its_network_was_made_for(tmp_path: Pa
     # Left to itself, Sana draws 1024 pixels.
     generator = fitted(tiny_sana(tmp_path / "sana"), tmp_path / "fit")
     wish = Wish(SampleRequest(index=0, label=0, seed=0), "a crane", "", 0)
-    pixels = generator._drawn([wish], Settings(2.0, 1, ""))
+    pixels = generator._drawn([wish], Settings(2.0, 1, "", avoids=False))
     assert pixels.shape == (1, 2 * SIDE, 2 * SIDE, 3)
     assert generator._native_size() == (2 * SIDE, 2 * SIDE)
 

@@ -63,6 +63,18 @@ def test_what_a_class_is_not_can_be_said(tiny_pipeline: Path, tmp_path: Path) ->
     assert changed.tolist() == [True, False, True, False]
 
 
+def test_what_others_avoid_changes_no_image(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_stable_diffusion_xl
+
+    # Where nothing is said, this pipeline takes zeros for it, and not what "" is encoded to.
+    model = tiny_stable_diffusion_xl(tmp_path / "xl")
+    generator = fitted(model, tmp_path, class_negative_prompts={"crane": "machine"})
+    together = draw(generator).pixels
+    for i in range(4):
+        (alone,) = generator.sample([SampleRequest(index=i, label=i % 2, seed=i)])
+        assert np.array_equal(alone.pixels[0], together[i]), i
+
+
 @pytest.mark.parametrize(
     "params", [{"guidance_scale": 99}, {"sampler_steps": 0}, {"prompt": 3}, {"steps": 2}]
 )
