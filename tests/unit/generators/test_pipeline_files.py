@@ -48,6 +48,28 @@ def test_pipelines_for_few_steps_are_known_by_scheduler_kind_or_name(tmp_path: P
     assert suited(pipeline(tmp_path / "d", scheduler={"_class_name": "DDIMScheduler"})) is None
 
 
+@pytest.mark.parametrize(
+    ("place", "few"),
+    [
+        ("sdxl-turbo", True),
+        ("SDXL-Lightning_4step", True),
+        ("dreamshaperXL_v21TurboDPMSDE.safetensors", True),
+        ("models--ByteDance--SDXL-Lightning/snapshots/abc", True),
+        ("models--me--sd15-turbo/snapshots/abc/weights.safetensors", True),
+        ("pytorch-lightning/models/sd15", False),
+        ("turbo/sd15", False),
+        ("models--lightning-ai--sd15/snapshots/abc", False),
+        ("turbocharged-sd15", False),
+        ("sprinter", False),
+    ],
+)
+def test_only_words_of_a_models_own_name_say_that_few_steps_suit_it(
+    tmp_path: Path, place: str, few: bool
+) -> None:
+    found = suited(tmp_path, named=tmp_path / place)
+    assert found == ((4, 0) if few else None)
+
+
 def test_what_suits_is_the_default_and_what_is_said_goes_before_it(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,23 @@ from synthlift.types import FitInputs, ImageBatch, ImageSet, LockedTest, RunCont
 CLASSES = ("crane", "gull")
 
 
-def fitted(model: Path, folder: Path, *, seed: int = 3, **settings: Any) -> TextToImageFitted:
+def fitted(
+    model: Path,
+    folder: Path,
+    *,
+    seed: int = 3,
+    seen: dict[str, list[str]] | None = None,
+    **settings: Any,
+) -> TextToImageFitted:
+    """Fit on three images a class, which have the attribute values of ``seen``."""
     config = TextToImageConfig.model_validate(
         {"model": str(model), "sampler_steps": 1, "micro_batch": 4, **settings}
     )
     pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
-    train = ImageSet.from_arrays(pixels, np.array([0, 0, 0, 1, 1, 1]), CLASSES)
+    train = replace(
+        ImageSet.from_arrays(pixels, np.array([0, 0, 0, 1, 1, 1]), CLASSES),
+        attributes={name: np.array(values) for name, values in (seen or {}).items()},
+    )
     none = train.ids[:0]
     inputs = FitInputs(
         train=train, validation=train, test=LockedTest(ids=none, groups=none, hashes=none)
@@ -54,6 +66,23 @@ def test_a_request_may_say_its_own_words(tiny_pipeline: Path, tmp_path: Path) ->
     assert not np.array_equal(usual.pixels, asked.pixels)
     same = draw(fitted(tiny_pipeline, tmp_path, class_prompts=dict.fromkeys(CLASSES, "snow")))
     assert np.array_equal(same.pixels, asked.pixels)
+
+
+def test_a_combination_that_was_never_seen_keeps_the_other_attributes(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    seen = {"tone": ["dark"] * 3 + ["light"] * 3, "place": ["sea", "sea", "lake"] + ["moor"] * 3}
+    generator = fitted(tiny_pipeline, tmp_path, seen=seen, prompt="a {tone} {label} by the {place}")
+
+    def asked(**attributes: str) -> set[str]:
+        requests = [
+            SampleRequest(index=i, label=0, seed=i, attributes=attributes) for i in range(32)
+        ]
+        return {generator.prompt(request) for request in requests}
+
+    assert asked(tone="light") == {"a light crane by the sea", "a light crane by the lake"}
+    assert asked(tone="dark", place="moor") == {"a dark crane by the moor"}
+    assert asked(place="lake") == {"a dark crane by the lake"}
 
 
 def test_what_a_class_is_not_can_be_said(tiny_pipeline: Path, tmp_path: Path) -> None:

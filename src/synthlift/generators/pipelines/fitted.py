@@ -205,17 +205,21 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def _companions(self, request: SampleRequest) -> dict[str, str]:
         names = list(self._vocabulary.attributes)
-        rows = [
-            (row[1:], count)
-            for row, count in self._facts["together"]
-            if row[0] == request.label
-            and all(
+        own = [
+            (row[1:], count) for row, count in self._facts["together"] if row[0] == request.label
+        ]
+        if not names or not own:
+            return {}
+        fitting = [
+            (values, count)
+            for values, count in own
+            if all(
                 request.attributes.get(name, value) == value
-                for name, value in zip(names, row[1:], strict=True)
+                for name, value in zip(names, values, strict=True)
             )
         ]
-        if not names or not rows:
-            return {}
+        # A combination that was never seen leaves the other attributes to any image of the class.
+        rows = fitting or own
         weights = np.array([count for _, count in rows], dtype=np.float64)
         draw = generator_for(request.seed, "attributes")
         chosen = rows[int(draw.choice(len(rows), p=weights / weights.sum()))][0]
