@@ -335,9 +335,10 @@ def test_the_command_says_what_was_found(
     ("figures", "verdict"),
     [
         ({"ratio": 1.2, "copies": 0.02, "c_t": 0.4}, "fine"),
-        ({"ratio": 0.8, "copies": 0.02, "c_t": 0.4}, "close"),
+        ({"ratio": 0.9, "copies": 0.02, "c_t": -1.4}, "fine"),
+        ({"ratio": 0.8, "copies": 0.02, "c_t": -3.4}, "close"),
         ({"ratio": 1.2, "copies": 0.2, "c_t": 0.4}, "copies"),
-        ({"ratio": 1.2, "copies": 0.02, "c_t": -4.0}, "copies"),
+        ({"ratio": 0.9, "copies": 0.02, "c_t": -5.3}, "close"),
         ({"ratio": float("nan"), "copies": 0.02, "c_t": float("nan")}, "fine"),
     ],
 )

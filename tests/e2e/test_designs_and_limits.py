@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -150,6 +151,22 @@ def test_a_generator_that_copies_is_stopped(source: Path, home: Path) -> None:
     assert ran.results["counts"]["kept"] == 0
     assert "memorised" in (ran.folder / "report.html").read_text()
     assert (ran.folder / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("blind", [[], [{"kind": "near_copies", "quantile": 0, "relative": 0}]])
+def test_a_study_without_a_filter_that_finds_copies_has_a_gate(
+    source: Path, home: Path, blind: list[Any]
+) -> None:
+    plugins = [str(PLUGINS / "copier.py")]
+    study = study_of(source, generators=["copier"], curation=blind, plugins=plugins)
+    ran = run(study, home=home, out=f"blind{len(blind)}")
+    assert "are copies of training images, more than 10%" in ran.results["verdict_missing_because"]
+    (told,) = ran.results["generators"]
+    assert (told["gate_stopped"], told["copies"]) == (True, 1.0)
+    assert told["held_out_copies"] < 0.2
+    assert "100.0 % of its samples before filtering" in (
+        (ran.folder / "report.html").read_text().replace("\u00a0", " ")
+    )
 
 
 def test_refilling_stops_and_says_which_class_fell_short(source: Path, home: Path) -> None:

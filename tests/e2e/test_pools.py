@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,26 @@ def test_a_pool_can_be_given_again_under_other_conditions(
     assert (again.folder / "verdicts.parquet").read_bytes() == (
         ran.folder / "verdicts.parquet"
     ).read_bytes()
+
+
+def test_a_class_that_nothing_is_held_out_of_leaves_a_run_that_can_be_read(
+    source: Path, elsewhere: Path, home: Path, tmp_path: Path
+) -> None:
+    """The pool shows that class alone, so that no distance has anything to compare with."""
+    for place in source.iterdir():
+        for number, file in enumerate(sorted(place.iterdir())):
+            part = ("train", "train", "val", "test")[number % 4]
+            if (place.name, part) != ("disc", "val"):
+                (tmp_path / part / place.name).mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, tmp_path / part / place.name)
+    rare = {"kind": "pool", "source": str(elsewhere), "classes": {"round": "disc"}}
+    rare["classes"] |= {"stripes": "", "odd": ""}  # type: ignore[operator]
+    mixed = {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}
+    study = study_of(tmp_path, generators=[rare], arms=["real", mixed], curation=[])
+    ran = run(study, home=home, out="rare")
+    (told,) = ran.results["generators"]
+    assert (told["copying_ratio"], told["copying_controls"]) == (None, {})
+    assert 0 < told["copies"] <= 0.1, "five of its images are ours"
+    with home_of(home):
+        assert api.load(ran.folder).results.generators[0].copies == told["copies"]
+        api.share_report(ran.folder)

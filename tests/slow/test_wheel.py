@@ -92,7 +92,8 @@ def test_it_serves_both_examples_which_draw_and_classify(program: Path, place: P
         for one in found["examples"]:
             path = f"/api/v1/runs/{one['run']}"
             run = server.ask("GET", path)[1]
-            wish = {"generator": run["generators"][0]["name"], "label": run["classes"][0]}
+            (generator,) = run["generators"]
+            wish = {"generator": generator["name"], "label": generator["classes"][0]}
             made = server.draw(one["run"], count=2, **wish)
             assert (made["state"], made["done"]) == ("done", 2), made["error"]
             code, told, _ = server.ask("POST", f"{path}/sample-classifications", {"samples": [0]})

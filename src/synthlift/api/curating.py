@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from synthlift.study.curating import Judgements
     from synthlift.study.executors.local import Listener
 
-COPIES_AT_MOST, C_T_FLAGS = 0.1, -3.0
-"""More copies than this, or a lower C_T, are called copying (METHOD §5)."""
+COPIES_AT_MOST, C_T_CLOSE = 0.1, -2.0
+"""More copies than this are called copying, a lower C_T close (METHOD §5)."""
 
 
 @dataclass(frozen=True)
@@ -223,14 +223,22 @@ def _copying(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def copying_verdict(facts: Mapping[str, Any]) -> dict[str, str]:
-    """``{"verdict", "words"}`` of copying figures: fine, close, or copies (METHOD §5)."""
+    """``{"verdict", "words"}`` of copying figures: fine, close, or copies (METHOD §5).
+
+    Copies are found image by image. Close is what chance does not explain (C_T): half of all sets
+    of new real images have a ratio below 1. C_T grows with the number of images, so that it says
+    whether they are closer, not how much.
+    """
     ratio, copies, c_t = facts["ratio"], facts["copies"], facts["c_t"]
     usual = f"{copies:.1%} look like copies, as {facts['held_out_copies']:.1%} of new real ones do"
-    near = "" if ratio != ratio else f"the copying ratio is {ratio:.2f}; "  # NaN: no common class
-    if copies > COPIES_AT_MOST or c_t < C_T_FLAGS:
+    # NaN: no common class.
+    near = "" if ratio != ratio else f"the copying ratio is {ratio:.2f}, C_T {c_t:.1f}; "
+    if copies > COPIES_AT_MOST:
         return {"verdict": "copies", "words": f"images of the real data were copied: {near}{usual}"}
-    if ratio < 1:
+    if c_t < C_T_CLOSE:
         words = f"the images lie closer to the real ones than new real images do: {near}{usual}"
         return {"verdict": "close", "words": words}
-    words = f"the images lie no closer to the real ones than new real images do: {near}{usual}"
+    chance = ", which chance explains" if ratio < 1 else ""
+    words = f"no sign that the images lie closer to the real ones than new real images do{chance}"
+    words = f"{words}: {near}{usual}"
     return {"verdict": "fine", "words": words}

@@ -44,7 +44,7 @@ def share_report(path: Path | str, *, out: Path | str | None = None) -> Path:
             rule="a shareable report is one file",
             remedy=f"give --out {target / NAME}",
         )
-    # Pictures that were made elsewhere may be anybody's.
+    # Pictures that were made elsewhere may be anybody's, and pasted ones are real in great part.
     imported = {one.title for one in run.study.generators if one.settings().get("source")}
     told = Secrets(
         key=_key(run.path / KEY),
@@ -52,7 +52,10 @@ def share_report(path: Path | str, *, out: Path | str | None = None) -> Path:
         showable={
             one.name
             for one in results.generators
-            if one.name not in imported and not copying_finding(results, one.name)
+            if one.name not in imported
+            and not one.pastes
+            and one.copying_ratio is not None
+            and not copying_finding(results, one.name)
         },
         values=_values(run),
     )

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from synthlift.types import Filter, Float32, ImageBatch, Selector, Strings
 
+COPIES_AT_MOST = 0.1
+"""Largest acceptable share of copies among a generator's samples (METHOD §5)."""
 COPY_FILTERS = ("exact_duplicates", "near_copies", "pixel_copies")
 ALIKE = "others that are kept stand for it"
 
@@ -119,7 +121,7 @@ class GateReading:
 
     Attributes:
         stopped: whether arms that use this generator must stop.
-        copies: images that a copy filter flagged.
+        copies: images that a copy filter flagged, or that the copying measure calls copies.
         judged: images seen.
         message: one sentence for the user.
     """
@@ -134,8 +136,9 @@ def memorisation_gate(
     chunks: Sequence[Judged],
     *,
     generator: str,
-    limit: float = 0.1,
+    limit: float = COPIES_AT_MOST,
     copy_filters: Sequence[str] = COPY_FILTERS,
+    measured: tuple[int, int] = (0, 0),
 ) -> GateReading:
     """Stop a generator of whose samples more than ``limit`` are copies (METHOD §5).
 
@@ -144,10 +147,12 @@ def memorisation_gate(
         generator: its name in the study, for the message.
         limit: largest acceptable share.
         copy_filters: names of the filters whose flags count as copies; absent ones are ignored.
+        measured: copies that the copying measure finds, and the images that it looked at. They
+            count where they are the larger share.
     """
-    judged = sum(len(chunk) for chunk in chunks)
-    copies = sum(_copies(chunk, copy_filters) for chunk in chunks)
-    share = copies / judged if judged else 0.0
+    flagged = sum(_copies(chunk, copy_filters) for chunk in chunks)
+    counts = [(flagged, sum(len(chunk) for chunk in chunks)), measured]
+    share, copies, judged = max((n / of if of else 0.0, n, of) for n, of in counts)
     found = f"{copies} of {judged} samples ({share:.1%}) of generator '{generator}'"
     if share <= limit:
         return GateReading(False, copies, judged, f"{found} are copies of training images")

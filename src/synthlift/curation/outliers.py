@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthlift.curation.config import OutliersConfig
 from synthlift.curation.ranges import class_quantiles
@@ -28,6 +29,8 @@ DIRECTIONS = 64
 """Principal directions in which covariance is estimated, at most."""
 MOST = 2000
 """Training images behind the directions and covariance, and neighbours of each class, at most."""
+LEAST = 20
+"""Images behind the mean of a class, unless it has fewer."""
 _WORDS = {"mahalanobis": "far from the mean of", "knn": "far from every training image of"}
 
 Distance = Callable[[Float32, Int64], Float64]
@@ -136,17 +139,29 @@ class _Space:
         return np.stack([(row - self.centre) @ self.basis for row in features])
 
 
+def _with_rare_classes(rows: NDArray[np.intp], labels: Int64) -> NDArray[np.intp]:
+    """The rows, and more of each class of which fewer than :data:`LEAST` are among them."""
+    found = [rows]
+    for label in np.unique(labels[labels >= 0]).tolist():
+        if np.count_nonzero(labels[rows] == label) < LEAST:
+            members = np.flatnonzero(labels == label)
+            found.append(members[some_rows(len(members), LEAST, "outliers", "mean", label)])
+    return np.unique(np.concatenate(found))
+
+
 def _mahalanobis(features: FeatureRows, labels: Int64) -> Distance:
     from sklearn.covariance import ledoit_wolf
 
     rows = np.flatnonzero(labels >= 0)
     rows = rows[some_rows(len(rows), MOST, "outliers", "directions")]
-    some, own = features[rows].astype(np.float64), labels[rows]
+    some = features[rows].astype(np.float64)
     centre = some.mean(axis=0)
     _, sizes, directions = np.linalg.svd(some - centre, full_matrices=False)
     useful = max(1, min(DIRECTIONS, len(rows) // 2, int((sizes > 1e-6 * sizes[:1]).sum())))
     kept = np.ascontiguousarray(directions[:useful].T)
-    shown = (some - centre) @ kept
+    rows = _with_rare_classes(rows, labels)
+    own = labels[rows]
+    shown = (features[rows].astype(np.float64) - centre) @ kept
     means = {label: shown[own == label].mean(axis=0) for label in np.unique(own).tolist()}
     spread = np.stack([row - means[label] for row, label in zip(shown, own.tolist(), strict=True)])
     covariance, _ = ledoit_wolf(spread, assume_centered=True)
@@ -156,10 +171,13 @@ def _mahalanobis(features: FeatureRows, labels: Int64) -> Distance:
     whitening = np.linalg.inv(factor).T
     space = _Space(centre, kept @ whitening)
     centres = {label: mean @ whitening for label, mean in means.items()}
+    # A mean of n images is itself off by 1/n of their variance, which new images must not pay for.
+    inflation = {label: 1 + 1 / np.count_nonzero(own == label) for label in means}
 
     def distance(queries: Float32, wanted: Int64) -> Float64:
         gaps = space(queries) - np.stack([centres[label] for label in wanted.tolist()])
-        far: Float64 = np.sqrt((gaps * gaps).sum(axis=1))
+        by_mean = np.array([inflation[label] for label in wanted.tolist()])
+        far: Float64 = np.sqrt((gaps * gaps).sum(axis=1) / by_mean)
         return far
 
     return distance

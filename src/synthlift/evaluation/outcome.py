@@ -256,6 +256,8 @@ def _interaction(scores: Scores, plan: EvaluationPlan) -> Contrast | None:
         and primary.base != "plain"
         and (arm.generator, arm.target, arm.multiple, arm.regime)
         == (primary.generator, primary.target, primary.multiple, primary.regime)
+        # Those that differ by filters or tuning alone have other names.
+        and arm.name == primary.name.removesuffix("+rival")
     ]
     if not twins or plan.plain in (None, plan.rival):
         return None

@@ -7,6 +7,7 @@ decimal, with a real minus sign; a value that rounds to zero carries no sign.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -97,9 +98,16 @@ def count(value: float) -> str:
 
 def rate(value: float | None) -> str:
     """Images a second: two digits below 10, none after the point above, never an exponent."""
-    if value is None:
-        return MISSING
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    return MISSING if value is None else digits(value, 2)
+
+
+def digits(value: float, significant: int) -> str:
+    """A positive number with so many significant digits, never an exponent."""
+    if value <= 0:
+        return "0"
+    rounded = float(f"{value:.{significant - 1}e}")
+    decimals = significant - 1 - math.floor(math.log10(rounded))
+    return number(rounded if decimals > 0 else value, max(0, decimals))
 
 
 def multiple(value: float) -> str:

@@ -163,6 +163,8 @@ class GeneratorResult(Record):
     Attributes:
         copying_ratio: median NN(generated→train) / median NN(held-out→train); < 1 is too close.
         copying_controls: the same ratio for blurred and noised held-out images.
+        copies, held_out_copies: share in [0, 1] of its uncurated samples, and of real images that
+            were held out, that are copies by their features (METHOD §5); means over fits.
         name, kind: in the study.
         fits: how many.
         one_pool: it learns nothing, so that its fits share one pool of images: figures are given
@@ -194,6 +196,8 @@ class GeneratorResult(Record):
     parameters: int = 0
     copying_ratio: Estimate | None = None
     copying_controls: dict[str, float] = Field(default_factory=dict)
+    copies: float | None = None
+    held_out_copies: float | None = None
     gate_stopped: bool = False
     pastes: bool = False
     under_trained: bool = False
@@ -269,6 +273,7 @@ class StudyFacts(Record):
         original_size: median of the originals, in words.
         shrunk: how many times smaller than the originals images are.
         replicates: that the verdict rests on.
+        draws: training sets that were drawn.
         generator_fits: fits of all generators.
         selection: validation, or predeclared when nothing was selected.
         complete: False while the study runs.
@@ -289,6 +294,7 @@ class StudyFacts(Record):
     original_size: str
     shrunk: float = 1.0
     replicates: int
+    draws: int | None = None
     generator_fits: int
     selection: str
     complete: bool = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from synthlift.spec.arms import Arm
 from synthlift.spec.results import FilterEffect
@@ -22,17 +21,9 @@ def with_all_filters(arms: Iterable[Arm]) -> dict[str, str]:
     }
 
 
-def _apart_from_filters(arm: Arm) -> tuple[Any, ...]:
-    return (
-        arm.generator,
-        arm.target,
-        arm.multiple,
-        arm.base,
-        arm.regime,
-        arm.spread_evenly,
-        arm.synthetic_share,
-        arm.posing,
-    )
+def _apart_from_filters(arm: Arm) -> str:
+    """All that two arms must share; the recipe follows from the base."""
+    return arm.model_dump_json(exclude={"name", "role", "recipe", "curated", "without"})
 
 
 def filter_effects(work: Work) -> list[FilterEffect]:

@@ -105,6 +105,7 @@ def study_facts(work: Work, *, command: str, complete: bool) -> StudyFacts:
         original_size=f"{np.median(widths):g} × {np.median(heights):g} (median)",
         shrunk=shrunk(work),
         replicates=len(work.replicates),
+        draws=len({replicate.draw for replicate in work.replicates}),
         generator_fits=len(fits_of(work.pools.values())),
         selection=work.selection,
         complete=complete,
@@ -219,7 +220,7 @@ def assemble(
 def _generation_seconds(work: Work, name: str) -> float:
     """Time of every fit behind an arm, and its share of the samples and checks."""
     total, counted = 0.0, set[str]()
-    for replicate in work.replicates:
+    for replicate in [*work.replicates, *work.added]:
         arm = work.trained.get((name, replicate.index))
         pool = work.pool_of(arm.generator, replicate) if arm else None
         if arm is None or pool is None:

@@ -110,7 +110,7 @@ def _outside(
 
 def _reserved(work: Work) -> dict[tuple[str, int], Pool]:
     """Which models are tested on which reserved images: one arm per row of the 3 × 3 table."""
-    first = next((g.title for g in work.session.study.generators), None)
+    first = _nine_generator(work)
     by_index = {replicate.index: replicate for replicate in prepared_replicates(work)}
     found = {}
     for name, index in work.models:
@@ -127,16 +127,28 @@ def prepared_replicates(work: Work) -> list[Replicate]:
 
 
 def nine_arms(work: Work) -> dict[str, str]:
-    """The arms of the 3 × 3 table: trained on real, synthetic and mixed images, plain recipe."""
+    """The arms of the 3 × 3 table: trained on real, synthetic and mixed images, plain recipe.
+
+    Synthetic ones are of one generator, as the images are that these arms are tested on.
+    """
     rows: dict[str, str] = {}
+    generator = _nine_generator(work)
     for arm in work.final_arms.values():
         if arm.role == "rival" and arm.base == "plain" and not arm.retrieved:
             rows.setdefault("real", arm.name)
-        elif arm.role == "generative" and arm.regime == "synthetic_only":
+        elif arm.role != "generative" or arm.generator != generator:
+            continue
+        elif arm.regime == "synthetic_only":
             rows.setdefault("synthetic", arm.name)
-        elif arm.role == "generative" and arm.regime == "joint" and arm.target == ALL:
+        elif arm.regime == "joint" and arm.target == ALL:
             rows.setdefault("mixed", arm.name)
     return rows
+
+
+def _nine_generator(work: Work) -> str | None:
+    """The study's first generator of which an arm was trained."""
+    used = {arm.generator for arm in work.final_arms.values() if arm.role == "generative"}
+    return next((g.title for g in work.session.study.generators if g.title in used), None)
 
 
 def evaluate(
@@ -290,35 +302,6 @@ def limitations(work: Work) -> list[str]:
     for name, missing in short.items():
         found.append(f"Generator '{name}' fell {missing} kept images short in a fit.")
     return found
-
-
-def copying_figures(work: Work) -> dict[str, list[Artefact]]:
-    """Copying figures of every fit, by generator."""
-    found: dict[str, list[Artefact]] = {}
-    pools = list(work.pools.values())
-    made = work.session.ask(_copying_request(work, pool) for pool in pools)
-    for pool, artefact in zip(pools, made, strict=True):
-        found.setdefault(pool.generator, []).append(artefact)
-    return found
-
-
-def _copying_request(work: Work, pool: Pool) -> StageRequest:
-    manifest, chunks = pool.first_chunks()
-    return StageRequest(
-        stage="copying",
-        function="synthlift.study.stages.evidence:copying",
-        config={"draw": pool.unit.draw, "manifest": manifest},
-        inputs={
-            **as_inputs(pool.data),
-            "scorer": pool.scorer,
-            "chunks": chunks,
-        },
-        seed=seed_for(work.session.study.seed, "copying", pool.generator, pool.unit.index),
-        numerics=work.session.numerics,
-        version="2",
-        label=f"copying check of {pool.generator}, {pool.unit.title}",
-        local={"plugins": work.session.plugin_paths()},
-    )
 
 
 def pictures_of(work: Work) -> dict[str, Artefact]:

@@ -29,7 +29,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
 
     Returns:
         JSON: design, image_size, channels, arms, replicates, generator_fits, steps, seconds
-        (upper bound), energy_kwh (estimated, of the processor), disk_bytes,
+        (upper bound), energy_kwh (estimated; None on a GPU), disk_bytes,
         minimal_detectable_effect (None = a class is not tested), warnings and decisions.
     """
     opened = open_data(session)
@@ -67,7 +67,10 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         },
         "seconds": seconds,
         # As measured costs are, so that plan and report compare: for each worker a busy core.
-        "energy_kwh": seconds * workers * WATTS_PER_CORE / 3.6e6,
+        # On a GPU that would be the least of it, and its draw is not measured.
+        "energy_kwh": seconds * workers * WATTS_PER_CORE / 3.6e6
+        if session.numerics["device"] == "cpu"
+        else None,
         "disk_bytes": _disk(plan, task.cells, opened),
         "minimal_detectable_effect": effect if math.isfinite(effect) else None,
         "warnings": [

@@ -7,12 +7,15 @@ import numpy as np
 from synthlift.curation.apply import COPY_FILTERS, Judged, memorisation_gate
 from synthlift.registry import descriptor
 from synthlift.store import Artefact
+from synthlift.study.copying import measured_copies
 from synthlift.study.work import Work
 
 
 def stopped_generators(work: Work) -> dict[str, str]:
     """Generators of which more than 10 % of the samples are copies, with the reason in words.
 
+    Copies are what a filter against copies flags or, where those are more, what the copying
+    measure finds: a study without such a filter, or with one that flags nothing, has a gate, too.
     Counted over the first chunk of every class and fit, so that asking for more images later
     cannot change the outcome. Recorded as a decision. What pastes onto training images resembles
     them by design and is not stopped; its copies are rejected one by one, as anyone's.
@@ -22,6 +25,8 @@ def stopped_generators(work: Work) -> dict[str, str]:
     names = [c.title for c in work.session.study.curation if c.kind in COPY_FILTERS]
 
     def choose() -> tuple[dict[str, str], str]:
+        # Inside training sets nothing is reported, and the filters' flags are there already.
+        measured = {} if work.inside and names else measured_copies(work)
         readings = {
             name: memorisation_gate(
                 [
@@ -32,6 +37,7 @@ def stopped_generators(work: Work) -> dict[str, str]:
                 ],
                 generator=name,
                 copy_filters=names,
+                measured=measured.get(name, (0, 0)),
             )
             for name in sorted({pool.generator for pool in work.pools.values()})
         }

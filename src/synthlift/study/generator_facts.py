@@ -49,13 +49,15 @@ def generator_results(
                 parameters=int(facts.get("parameters", 0)),
                 copying_ratio=_ratio(figures.get(component.title, [])),
                 copying_controls=_controls(figures.get(component.title, [])),
+                copies=_mean("copies", figures.get(component.title, [])),
+                held_out_copies=_mean("held_out_copies", figures.get(component.title, [])),
                 gate_stopped=component.title in work.stopped,
                 pastes=pastes(component.kind),
                 under_trained=work.generator_share < 1 and bool(config.trained_with(steps=1)),
                 images_per_second=images / seconds if seconds else None,
                 kept_share=sum(s.number_kept() for s in streams) / images if images else None,
                 fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
-                energy_kwh=energy_kwh(pools),
+                energy_kwh=energy_kwh(pools, device=work.session.numerics["device"]),
                 cost_at_least=any(one.at_least for one in spent_on(pools)),
                 quality=quality_results(quality.get(component.title, [])),
                 membership=membership_results(membership.get(component.title, [])),
@@ -180,5 +182,15 @@ def _drawn(copying: Mapping[str, Any]) -> str:
 
 
 def _controls(figures: Sequence[Artefact]) -> dict[str, float]:
-    names = figures[0].summary["controls"] if figures else {}
-    return {name: float(np.mean([a.summary["controls"][name] for a in figures])) for name in names}
+    """Means over fits; a fit without a class that can be compared has no controls (NaN)."""
+    found: dict[str, list[float]] = {}
+    for artefact in figures:
+        for name, value in artefact.summary["controls"].items():
+            if np.isfinite(value):
+                found.setdefault(name, []).append(value)
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def _mean(name: str, figures: Sequence[Artefact]) -> float | None:
+    values = [a.summary[name] for a in figures if np.isfinite(a.summary[name])]
+    return float(np.mean(values)) if values else None

@@ -15,7 +15,8 @@ from synthlift.store import Artefact, digest
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 from synthlift.study.assembly import assemble, scope, warnings
 from synthlift.study.components import resolve_component
-from synthlift.study.evidence import copying_figures, evaluate, pictures_of
+from synthlift.study.copying import copying_figures
+from synthlift.study.evidence import evaluate, pictures_of
 from synthlift.study.folder import RESULTS, TRAINING, RunFolder
 from synthlift.study.generation import sheets_of
 from synthlift.study.membership import membership_figures

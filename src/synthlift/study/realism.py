@@ -83,7 +83,12 @@ def quality_results(figures: Sequence[Artefact]) -> list[QualityFigure]:
     return found
 
 
-def energy_kwh(pools: Sequence[Pool]) -> float:
-    """Estimated energy of all fits of a generator, of its samples and of judging them."""
+def energy_kwh(pools: Sequence[Pool], *, device: str) -> float | None:
+    """Estimated energy of all fits of a generator, of its samples and of judging them.
+
+    None on a GPU, whose draw is not measured: what its core takes meanwhile is the least of it.
+    """
+    if device != "cpu":
+        return None
     seconds = sum(one.cpu_seconds for one in spent_on(pools))
     return float(seconds * WATTS_PER_CORE / 3.6e6)

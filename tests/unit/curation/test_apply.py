@@ -73,6 +73,15 @@ def test_the_gate_opens_up_to_its_limit_and_closes_above() -> None:
     )
 
 
+def test_copies_that_no_filter_looked_for_close_the_gate() -> None:
+    blind = [_with_copies(0, 100)]
+    fine = memorisation_gate(blind, generator="flow", measured=(5, 50))
+    assert (fine.stopped, fine.copies, fine.judged) == (False, 5, 50)
+    assert memorisation_gate(blind, generator="flow", measured=(6, 50)).stopped
+    found = memorisation_gate([_with_copies(30, 100)], generator="flow", measured=(6, 50))
+    assert (found.copies, found.judged) == (30, 100), "the larger share counts"
+
+
 def test_the_gate_counts_an_image_that_two_filters_flag_once_and_no_other_filter() -> None:
     filters = {
         "other": Brighter(0),

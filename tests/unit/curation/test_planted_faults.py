@@ -120,6 +120,32 @@ def test_few_new_real_images_are_rejected(
         assert flagged[fresh.labels == label].mean() <= 0.2, f"class {label} is starved"
 
 
+def test_a_rare_class_among_thousands_has_a_mean_of_its_own() -> None:
+    """Of 6,000 images, the few of one class are no part of a sample over all."""
+    random = np.random.default_rng(0)
+    levels = np.repeat([60, 200], [6000, 4])
+    pixels = random.normal(levels[:, None, None, None], 12, (6004, 8, 8, 1)).clip(0, 255)
+    labels = np.repeat([0, 1], [6000, 4])
+    every = ImageSet.from_arrays(
+        pixels.astype(np.uint8), labels, ("usual", "rare"), ids=[f"i{n}" for n in range(6004)]
+    )
+    held_out = every.subset(np.r_[0:200, 6003])
+    names = np.array(["locked"])
+    inputs = FilterInputs(
+        train=every.subset(np.arange(200, 6003)),
+        validation=held_out,
+        test=LockedTest(ids=names, groups=names, hashes=names),
+        encoder=CallableEncoder("pixels", _flat),
+        scorer=None,
+    )
+    judge = Outliers(OutliersConfig(method="mahalanobis"))
+    judge.calibrate(inputs)
+    rare = every.subset(np.array([6003])).pixels()
+    assert not judge.judge(ImageBatch(rare, np.array([1])))[0].flagged
+    usual = every.subset(np.array([0])).pixels()
+    assert judge.judge(ImageBatch(usual, np.array([1])))[0].flagged, "of another class altogether"
+
+
 def test_brightened_and_mirrored_copies_are_found_in_pixels(
     filters: dict[str, Filter], inputs: FilterInputs
 ) -> None:

@@ -153,6 +153,20 @@ def test_the_two_by_two_table_keeps_to_the_primary_arms_generator() -> None:
     assert names == ["real, zeta:targeted@1", f"{RIVAL}, zeta:{ARM}"]
 
 
+def test_the_two_by_two_table_keeps_to_the_primary_arms_filters() -> None:
+    """An arm without filters comes first in the curve, as it does where it is written first."""
+    results = several(("zeta",), bases=("plain", "best_rival"))
+    plain = next(arm for arm in results.arms if arm.name == "targeted@1")
+    point = next(p for p in results.curve if p.arm == plain.name)
+    uncurated = {"arm": "targeted-uncurated@1"}
+    results.arms.append(plain.model_copy(update={"name": uncurated["arm"], "label": ""}))
+    results.curve.insert(0, point.model_copy(update=uncurated))
+    found = interaction(Reading(results))
+    assert found is not None
+    assert found.table is not None
+    assert found.table.rows[0][1].endswith("targeted@1")
+
+
 def test_killed_attempts_make_costs_lower_bounds() -> None:
     results = sample_results()
     calm = render(results, folder=None)

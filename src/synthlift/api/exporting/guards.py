@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from synthlift.api.run_folder import Run
+from synthlift.curation.apply import COPIES_AT_MOST
 from synthlift.errors import InputError
 from synthlift.spec.arms import Arm
 from synthlift.spec.results import Results
@@ -14,7 +15,8 @@ def copying_finding(results: Results, generator: str) -> str:
     """What speaks against showing a generator's images, in words; "" where its gate passed.
 
     The gate fails when more than 10 % of the samples were copies, or when the copying ratio is
-    below 1: then generated images lie closer to the training images than new real ones do.
+    below 1: then generated images lie closer to the training images than new real ones do. It
+    fails, too, where nothing was compared.
     """
     found = next((one for one in results.generators if one.name == generator), None)
     if found is None:
@@ -22,6 +24,10 @@ def copying_finding(results: Results, generator: str) -> str:
     if found.gate_stopped:
         return gate_message(results, generator) or "the memorisation gate stopped it"
     ratio = found.copying_ratio
+    if ratio is None and found.copies is None:
+        return "its images could not be compared with the training images"
+    if found.copies is not None and found.copies > COPIES_AT_MOST and not found.pastes:
+        return f"{found.copies:.1%} of its samples are copies of training images by their features"
     if ratio is None or ratio.value >= 1:
         return ""
     told = gate_message(results, generator)

@@ -28,6 +28,7 @@ class Compared:
     difference_sort: float
     rival: Markup
     generative: Markup
+    levels_sort: tuple[float, float]
     p: str
     images: str
     groups: str
@@ -62,6 +63,7 @@ def compare(
         difference_sort=contrast.difference.value if contrast else -math.inf,
         rival=_level(reading, item.rival, metric, small=small),
         generative=_level(reading, item.generative, metric, small=small),
+        levels_sort=(_sorted_by(item.rival), _sorted_by(item.generative)),
         p=text.p_value(contrast.p_holm if contrast else None),
         images=text.count(item.test_images),
         groups=text.count(item.test_groups),
@@ -83,9 +85,15 @@ def _strip(item: Verdict, scale: svg.Scale) -> Markup:
     )
 
 
+def _sorted_by(estimate: Estimate) -> float:
+    return estimate.value if estimate.n else -math.inf
+
+
 def _level(reading: Reading, estimate: Estimate, metric: str, *, small: bool) -> Markup:
-    """A value with its interval; of a part too small to judge, counts."""
-    if not small or not estimate.n:
+    """A value with its interval; of a part too small to judge, counts; a dash without images."""
+    if not estimate.n:
+        return Markup(text.MISSING)
+    if not small:
         return reading.numbers.value(metric, estimate)
     right = text.count(estimate.value * estimate.n)
     return Markup(

@@ -84,7 +84,9 @@ def _two_by_two(
         same = (base, primary.target, primary.multiple)
         alike = [p for p in points if (p.base, p.target, p.multiple) == same]
         own = [p for p in alike if generator(p) == generator(primary)]
-        with_ = primary if primary in own else next(iter(own), None)
+        # An arm that differs by its filters or its tuning alone has another name, too.
+        named = primary.arm.removesuffix("+rival") + ("" if base == "plain" else "+rival")
+        with_ = next((p for p in own if p.arm == named), None)
         if without is None or with_ is None:
             return None
         cells = [_shaded(reading, p.estimate) for p in (without, with_)]

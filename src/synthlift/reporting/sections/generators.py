@@ -50,6 +50,8 @@ def _view(reading: Reading, result: GeneratorResult) -> View:
         facts.append(("kept by filters", text.percent(result.kept_share)))
     facts += [*_pairs(result), *_adaptation(result)]
     facts.append(("copying gate", _gate(result)))
+    if result.copies is not None:
+        facts.append(("copies, by their features", _copies(result)))
     return View(
         result=result,
         facts=facts,
@@ -114,6 +116,13 @@ def _gate(result: GeneratorResult) -> str:
     if result.pastes:
         return "not applied: it pastes onto training images by design"
     return "stopped this generator" if result.gate_stopped else "passed"
+
+
+def _copies(result: GeneratorResult) -> str:
+    told = f"{text.percent(result.copies or 0.0)} of its samples before filtering"
+    if result.held_out_copies is None:
+        return told
+    return f"{told}; {text.percent(result.held_out_copies)} of real images that were held out"
 
 
 def _warnings(result: GeneratorResult) -> list[str]:

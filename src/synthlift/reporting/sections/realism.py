@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -53,6 +53,8 @@ class Row:
     fit: str
     speed: str
     energy: str
+    sort: Mapping[str, float]
+    """Of the cells that are written for people, what they are sorted by."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class View:
     heads: Sequence[tuple[str, str]]
     level: bool
     at_least: bool
+    unknown_energy: bool
     chart: Markup
     legend: Markup
 
@@ -98,6 +101,7 @@ def view(reading: Reading) -> View | None:
         heads=[(name, WORDS[name]) for name in shown],
         level=level,
         at_least=any(one.cost_at_least for one in results),
+        unknown_energy=any(one.energy_kwh is None for one in results),
         chart=_chart(series, _floor(results, "cas") if level else None),
         legend=plots.legend(series),
     )
@@ -148,7 +152,7 @@ def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row
         measures.append((WORDS[name], value))
     speed, energy = result.images_per_second, result.energy_kwh
     fit = text.MISSING if result.fit_seconds is None else text.duration(result.fit_seconds)
-    spent = text.MISSING if energy is None else f"{1000 * energy:.3g}"
+    spent = text.MISSING if energy is None else text.digits(1000 * energy, 3)
     return Row(
         name=result.name,
         kind=result.kind,
@@ -160,6 +164,7 @@ def _row(reading: Reading, result: GeneratorResult, shown: Sequence[str]) -> Row
         fit=text.at_least(fit, known=not result.cost_at_least),
         speed=text.rate(speed),
         energy=text.at_least(spent, known=not result.cost_at_least),
+        sort={"fit": result.fit_seconds or 0.0, "speed": speed or 0.0, "energy": energy or 0.0},
     )
 
 
@@ -201,7 +206,7 @@ def _series(reading: Reading, results: Sequence[GeneratorResult]) -> list[plots.
         if figure is None or not one.energy_kwh:
             continue
         value, lift = figure.value, _lift(reading, one)
-        spent = text.at_least(f"{1000 * one.energy_kwh:.3g}", known=not one.cost_at_least)
+        spent = text.at_least(text.digits(1000 * one.energy_kwh, 3), known=not one.cost_at_least)
         words = f"{one.name}: {text.percent(value.value)}, {spent} Wh, {lift}"
         point = plots.Point(1000 * one.energy_kwh, value.value, value.low, value.high, words)
         shape = shapes[(index + index // 4) % 4]

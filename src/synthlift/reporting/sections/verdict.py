@@ -92,6 +92,7 @@ def _fits(reading: Reading) -> Fact:
     study, generators = reading.results.study, reading.results.generators
     each = max((one.fits for one in generators), default=study.generator_fits)
     if study.design == "redrawn":
-        return Fact("draw", "training sets drawn", text.count(each))
+        drawn = each if study.draws is None else study.draws
+        return Fact("draw", "training sets drawn", text.count(drawn))
     several = f" ({each} of each generator)" if each < study.generator_fits else ""
     return Fact("generator fit", "generator fits", text.count(study.generator_fits) + several)
