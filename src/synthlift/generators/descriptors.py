@@ -15,7 +15,7 @@ from synthlift.registry import Descriptor
 FLOW = Descriptor(
     kind="flow",
     config=FlowConfig,
-    version="1",
+    version="2",
     target="synthlift.generators.flow.generator:FlowGenerator",
     summary="class-conditional flow matching, trained from scratch, in pixels or in the latents of "
     "a local autoencoder",
@@ -79,7 +79,7 @@ IMAGE_TO_IMAGE = Descriptor(
 CUT_PASTE = Descriptor(
     kind="cut_paste",
     config=CutPasteConfig,
-    version="1",
+    version="2",
     target="synthlift.generators.cut_paste.generator:CutPasteGenerator",
     summary="objects or flaws cut out along their masks and pasted onto other images",
     conditions=frozenset({"labels", "sources"}),

@@ -19,6 +19,7 @@ from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.spec.loading import load_study
 from synthlift.types import SampleRequest
+from synthlift.weights.recognising import licence_of
 from tests.e2e.tiny import draw_folder
 from tests.pipelines import SIDE, tiny_sana
 from tests.unit.generators.test_text_to_image import draw, fitted
@@ -112,6 +113,15 @@ def test_licence_and_revision_are_noted(tiny_pipeline: Path, tmp_path: Path) -> 
     (folder / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n")
     config = TextToImageConfig(model=str(folder))
     assert (config.licence, config.revision) == ("creativeml-openrail-m", "c" * 40)
+    for header, says in (
+        ("license: other\nlicense_name: flux-1-dev", "flux-1-dev"),
+        ("license_name: 'sai-nc'\nlicense: other\nlicense_link: LICENSE.md", "sai-nc"),
+        ("license: mit\nlicense_name: our-mit", "mit"),
+        ("license: other", "other"),
+        ("license_name: own", "own"),
+    ):
+        (folder / "README.md").write_text(f"---\n{header}\n---\n")
+        assert licence_of(folder) == says
 
 
 def test_the_scheduler_is_noted(tiny_pipeline: Path) -> None:
