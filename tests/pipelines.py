@@ -67,6 +67,24 @@ def tiny_lcm(folder: Path, *, seed: int = 0) -> Path:
     return tiny_stable_diffusion(folder, seed=seed, few_steps=True)
 
 
+def tiny_consistency_model(folder: Path, *, seed: int = 0) -> Path:
+    """A latent consistency model: its network is told the guidance, and of nothing to avoid."""
+    from diffusers import LatentConsistencyModelPipeline, LCMScheduler, UNet2DConditionModel
+
+    def build(folder: Path) -> Any:
+        tokenizer = _tokenizer(folder)
+        return LatentConsistencyModelPipeline(
+            unet=UNet2DConditionModel(**UNET, cross_attention_dim=16, time_cond_proj_dim=8),
+            vae=_autoencoder(),
+            text_encoder=_text_encoder(tokenizer),
+            tokenizer=tokenizer,
+            scheduler=LCMScheduler(),
+            **NO_CHECKER,
+        )
+
+    return saved(folder, build, seed=seed)
+
+
 def tiny_stable_diffusion_xl(folder: Path, *, seed: int = 0) -> Path:
     """A Stable Diffusion XL pipeline: two text encoders, pooled embeddings, sizes told."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
@@ -131,13 +149,14 @@ def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, layers: int = 1) -> 
     return saved(folder, build, seed=seed)
 
 
-def tiny_flux(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
+def tiny_flux(folder: Path, *, seed: int = 0, layers: int = 1, kind: str = "FluxPipeline") -> Path:
     """A Flux pipeline: patches in a row, a guidance that is told, embeddings of CLIP and T5."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+    import diffusers
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
     def build(folder: Path) -> Any:
         tokenizer = _tokenizer(folder)
-        return FluxPipeline(
+        return getattr(diffusers, kind)(
             transformer=FluxTransformer2DModel(
                 patch_size=1,
                 in_channels=16,

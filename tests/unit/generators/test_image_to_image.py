@@ -240,6 +240,16 @@ def test_edges_are_thin_and_lie_on_the_border() -> None:
     assert not edges(np.full((8, 8, 1), 7, np.uint8)).any()
 
 
+def test_a_pipeline_that_knows_no_strength_is_refused(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_flux
+
+    model = tiny_flux(tmp_path / "kontext", kind="FluxKontextPipeline")
+    generator = fitted(model, tmp_path, size=16)
+    with pytest.raises(InputError, match="a FluxKontextPipeline takes no strength") as caught:
+        draw(generator, [0, 1])
+    assert "strength" in caught.value.rule
+
+
 def test_masks_that_are_missing_are_asked_for(tiny_pipeline: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="have no masks"):
         fitted(tiny_pipeline, tmp_path, masked=False, method="inpainting")

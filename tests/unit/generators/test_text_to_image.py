@@ -148,6 +148,18 @@ def test_negative_prompts_that_do_nothing_are_pointed_out(
     assert "warnings" not in fitted(tiny_pipeline, tmp_path, **plain).facts()
 
 
+def test_a_pipeline_that_cannot_be_told_what_to_avoid_is_told_nothing_of_it(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_consistency_model
+
+    model = tiny_consistency_model(tmp_path / "consistent")
+    avoiding = fitted(model, tmp_path, negative_prompt="machine", names={"crane": "heron"})
+    (words,) = (one for one in avoiding.facts()["warnings"] if "negative" in one)
+    assert words.endswith("a LatentConsistencyModelPipeline takes none")
+    assert avoiding.remarks({"negative_prompt": "snow"}) == [words]
+    usual = fitted(model, tmp_path, names={"crane": "heron"})
+    assert np.array_equal(draw(avoiding).pixels, draw(usual).pixels)
+
+
 def test_another_scheduler_draws_other_images(tiny_pipeline: Path, tmp_path: Path) -> None:
     usual = draw(fitted(tiny_pipeline, tmp_path, sampler_steps=2))
     other = fitted(

@@ -28,7 +28,14 @@ from synthlift.generators.pipelines.adapters import (
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import remarks_on, wording_of
-from synthlift.generators.pipelines.opening import Task, open_pipeline, sides, turned_to
+from synthlift.generators.pipelines.opening import (
+    NEGATIVE,
+    Task,
+    open_pipeline,
+    sides,
+    takes,
+    turned_to,
+)
 from synthlift.generators.pipelines.parameters import NUMBERS, check_params
 from synthlift.generators.pipelines.saving import place as placed
 from synthlift.generators.pipelines.saving import ways
@@ -350,10 +357,10 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         config = self._config
         padded = [*wishes, *[wishes[-1]] * (config.micro_batch - len(wishes))]
         self._let_act(settings.adapter)
+        avoids = settings.avoids and takes(type(self._pipeline), NEGATIVE)
         told = {
             "prompt": [self._spelled(wish.prompt) for wish in padded],
-            # Not every pipeline takes one; without any, none is told.
-            **({"negative_prompt": [wish.avoided for wish in padded]} if settings.avoids else {}),
+            **({NEGATIVE: [wish.avoided for wish in padded]} if avoids else {}),
             "guidance_scale": settings.guidance_scale,
             "num_inference_steps": settings.sampler_steps,
             # One stream an image, on the processor: the same pixels in any batch.

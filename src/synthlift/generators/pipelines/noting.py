@@ -8,12 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from synthlift.errors import needing_extra
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.adapter_settings import learnt_words
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.files import pipeline_files
-from synthlift.generators.pipelines.opening import open_pipeline
+from synthlift.generators.pipelines.files import INDEX, pipeline_files
+from synthlift.generators.pipelines.opening import NEGATIVE, open_pipeline, takes
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
@@ -138,7 +139,13 @@ def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
 
 def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
     transformer = read_json(folder / "transformer" / "config.json").get("_class_name", "")
-    if guidance_scale <= 1:
+    name = str(read_json(folder / INDEX).get("_class_name", ""))
+    with needing_extra("text-to-image", extra="text2image"):
+        import diffusers
+    kind = getattr(diffusers, name, None)
+    if kind is not None and not takes(kind, NEGATIVE):
+        yield f"negative prompts have no effect on this pipeline: a {name} takes none"
+    elif guidance_scale <= 1:
         yield (
             f"negative prompts have no effect at guidance_scale {guidance_scale:g}: what is "
             "not to be shown counts where the scale is above 1"
