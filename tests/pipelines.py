@@ -149,8 +149,18 @@ def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, layers: int = 1) -> 
     return saved(folder, build, seed=seed)
 
 
-def tiny_flux(folder: Path, *, seed: int = 0, layers: int = 1, kind: str = "FluxPipeline") -> Path:
-    """A Flux pipeline: patches in a row, a guidance that is told, embeddings of CLIP and T5."""
+def tiny_flux(
+    folder: Path,
+    *,
+    seed: int = 0,
+    layers: int = 1,
+    kind: str = "FluxPipeline",
+    guided: bool = True,
+) -> Path:
+    """A Flux pipeline: patches in a row, embeddings of CLIP and T5.
+
+    Its network is told the guidance, unless it is not ``guided``.
+    """
     import diffusers
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
@@ -166,7 +176,7 @@ def tiny_flux(folder: Path, *, seed: int = 0, layers: int = 1, kind: str = "Flux
                 num_attention_heads=2,
                 joint_attention_dim=32,
                 pooled_projection_dim=16,
-                guidance_embeds=True,
+                guidance_embeds=guided,
                 axes_dims_rope=(4, 6, 6),
             ),
             vae=_autoencoder(shift=0.1),

@@ -40,9 +40,16 @@ def test_what_is_remembered_is_what_the_encoder_says(encoder: torch.nn.Module) -
 def test_what_is_kept_of_a_decoder_is_what_it_says_and_no_more() -> None:
     from transformers import Gemma2Config, Gemma2Model
 
-    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "head_dim": 4}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
-    decoder = Gemma2Model(Gemma2Config(vocab_size=50, **sizes, **heads)).eval()
+    config = Gemma2Config(
+        vocab_size=50,
+        hidden_size=8,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=4,
+    )
+    decoder = Gemma2Model(config).train(False)
     ids, mask = torch.arange(12)[None], torch.ones(1, 12, dtype=torch.int64)
     plain = decoder(ids, attention_mask=mask)
     assert plain.past_key_values is not None

@@ -20,22 +20,21 @@ from synthlift.types import FitInputs, ImageBatch, ImageSet, LockedTest, RunCont
 CLASSES = ("crane", "gull")
 
 
-def fitted(
-    model: Path,
-    folder: Path,
-    *,
-    seed: int = 3,
-    seen: dict[str, list[str]] | None = None,
-    **settings: Any,
+def fitted(model: Path, folder: Path, *, seed: int = 3, **settings: Any) -> TextToImageFitted:
+    return fitted_on(images(), model, folder, seed=seed, **settings)
+
+
+def images() -> ImageSet:
+    """Three a class."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    return ImageSet.from_arrays(pixels, np.array([0, 0, 0, 1, 1, 1]), CLASSES)
+
+
+def fitted_on(
+    train: ImageSet, model: Path, folder: Path, *, seed: int = 3, **settings: Any
 ) -> TextToImageFitted:
-    """Fit on three images a class, which have the attribute values of ``seen``."""
     config = TextToImageConfig.model_validate(
         {"model": str(model), "sampler_steps": 1, "micro_batch": 4, **settings}
-    )
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
-    train = replace(
-        ImageSet.from_arrays(pixels, np.array([0, 0, 0, 1, 1, 1]), CLASSES),
-        attributes={name: np.array(values) for name, values in (seen or {}).items()},
     )
     none = train.ids[:0]
     inputs = FitInputs(
@@ -71,8 +70,14 @@ def test_a_request_may_say_its_own_words(tiny_pipeline: Path, tmp_path: Path) ->
 def test_a_combination_that_was_never_seen_keeps_the_other_attributes(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:
-    seen = {"tone": ["dark"] * 3 + ["light"] * 3, "place": ["sea", "sea", "lake"] + ["moor"] * 3}
-    generator = fitted(tiny_pipeline, tmp_path, seen=seen, prompt="a {tone} {label} by the {place}")
+    tones, places = ["dark"] * 3 + ["light"] * 3, ["sea", "sea", "lake"] + ["moor"] * 3
+    seen = {"tone": np.array(tones), "place": np.array(places)}
+    generator = fitted_on(
+        replace(images(), attributes=seen),
+        tiny_pipeline,
+        tmp_path,
+        prompt="a {tone} {label} by the {place}",
+    )
 
     def asked(**attributes: str) -> set[str]:
         requests = [
@@ -158,6 +163,22 @@ def test_a_pipeline_that_cannot_be_told_what_to_avoid_is_told_nothing_of_it(tmp_
     assert avoiding.remarks({"negative_prompt": "snow"}) == [words]
     usual = fitted(model, tmp_path, names={"crane": "heron"})
     assert np.array_equal(draw(avoiding).pixels, draw(usual).pixels)
+
+
+def test_guidance_that_does_nothing_is_pointed_out(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_flux
+
+    told = tiny_flux(tmp_path / "told")
+    deaf = tiny_flux(tmp_path / "deaf", guided=False)
+    usual: dict[str, Any] = {"size": 16, "prompt": "{label}", "names": {"crane": "heron"}}
+    assert "warnings" not in fitted(told, tmp_path, guidance_scale=4, **usual).facts()
+    assert "warnings" not in fitted(deaf, tmp_path, **usual).facts(), "none is the default"
+    guided = fitted(deaf, tmp_path, guidance_scale=4, **usual)
+    (words,) = guided.facts()["warnings"]
+    assert words.startswith("guidance_scale 4 has no effect on this pipeline")
+    unguided = fitted(deaf, tmp_path, **usual)
+    assert guided.remarks({"guidance_scale": 4.0}) == unguided.remarks({"guidance_scale": 4.0})
+    assert np.array_equal(draw(guided).pixels, draw(unguided).pixels)
 
 
 def test_another_scheduler_draws_other_images(tiny_pipeline: Path, tmp_path: Path) -> None:
