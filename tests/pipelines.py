@@ -9,11 +9,8 @@ from typing import Any
 
 import torch
 
-NO_CHECKER: dict[str, Any] = {
-    "safety_checker": None,
-    "feature_extractor": None,
-    "requires_safety_checker": False,
-}
+from tests.checkers import NO_CHECKER, objecting_checker
+
 SIDE = 16
 """Pixels of the images that they draw."""
 LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
@@ -56,7 +53,7 @@ def tiny_stable_diffusion(
             scheduler=LCMScheduler()
             if few_steps
             else DDIMScheduler(clip_sample=False, steps_offset=1),
-            **(_objecting_checker(objects_above) if objecting else NO_CHECKER),
+            **(objecting_checker(objects_above) if objecting else NO_CHECKER),
         )
 
     return saved(folder, build, seed=seed)
@@ -372,25 +369,6 @@ def _autoencoder(*, shift: float | None = None) -> Any:
         sample_size=SIDE,
         shift_factor=shift,
     )
-
-
-def _objecting_checker(above: float) -> dict[str, Any]:
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-    from transformers import CLIPConfig, CLIPImageProcessor
-
-    vision = {
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 16,
-        "patch_size": 8,
-    }
-    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=8))
-    # A likeness above its threshold is objected to; none is below -1.
-    torch.nn.init.constant_(checker.concept_embeds_weights, above)
-    extractor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16)
-    return {"safety_checker": checker, "feature_extractor": extractor}
 
 
 def tiny_controlnet(folder: Path, pipeline: Path) -> Path:
