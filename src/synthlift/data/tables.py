@@ -30,6 +30,7 @@ from synthlift.store.keys import digest_bytes
 _ERRORS = frozenset(
     {"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"}  # a formula without value
 )
+_IMAGES = tuple(EXTENSIONS)
 _RULE = "a table is CSV, TSV or other delimited text, parquet or .xlsx"
 
 
@@ -161,7 +162,7 @@ def _content(path: Path, given: str) -> bytes:
 
 def _columns(cells: _Cells, given: str) -> tuple[dict[str, list[str]], list[str]]:
     """Columns by name, without those that have none; and notes."""
-    if data := [n for n in cells.header if Path(n).suffix.lower() in EXTENSIONS]:
+    if data := [n for n in cells.header if n.lower().endswith(_IMAGES)]:
         raise InputError(
             f"the first row of '{given}' holds the image '{data[0]}'",
             rule="the first row of a table holds the names of its columns",
