@@ -6,6 +6,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import filelock
@@ -18,10 +19,12 @@ class Passing:
 
     Args:
         folder: made when there is something to note.
-        registering: the lock that collections hold, too.
+        registering: what notes are written within; collections wait meanwhile.
     """
 
-    def __init__(self, folder: Path, *, registering: Callable[[], filelock.BaseFileLock]) -> None:
+    def __init__(
+        self, folder: Path, *, registering: Callable[[], AbstractContextManager[None]]
+    ) -> None:
         self._folder, self._registering = folder, registering
 
     @contextlib.contextmanager

@@ -77,7 +77,7 @@ class Store:
             (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(PermissionError):
             self.root.chmod(0o700)
-        self.passing = Passing(self.root / "passing", registering=self._roots_lock)
+        self.passing = Passing(self.root / "passing", registering=self._registering)
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────
 
@@ -216,12 +216,8 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             value, reason = make()
             record = {"name": name, "value": value, "reason": reason, "at": time.time()}
-            try:
+            with self._saying_when_full():
                 _create_once(path, json.dumps(record, indent=1))
-            except OSError as error:
-                if _is_disk_full(error, self.root):
-                    raise DiskFullError(_full(self.root)) from error
-                raise
         return json.loads(path.read_text(encoding="utf-8"))["value"]
 
     def forget_decisions(self, study: str) -> None:
@@ -237,7 +233,7 @@ class Store:
         ones. Once this returns, no collection deletes them, a running one included.
         """
         path = self._root_file(name)
-        with self._roots_lock():
+        with self._registering():
             before = json.loads(path.read_text(encoding="utf-8"))["keys"] if path.exists() else []
             write_json_atomic(path, {"keys": list(dict.fromkeys([*before, *keys])), **facts})
 
@@ -247,6 +243,20 @@ class Store:
 
     def _root_file(self, name: str) -> Path:
         return self.root / "roots" / f"{name}.json"
+
+    @contextlib.contextmanager
+    def _registering(self) -> Iterator[None]:
+        with self._roots_lock(), self._saying_when_full():
+            yield
+
+    @contextlib.contextmanager
+    def _saying_when_full(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if _is_disk_full(error, self.root):
+                raise DiskFullError(_full(self.root)) from error
+            raise
 
     def _roots_lock(self) -> filelock.FileLock:
         """What is registered meanwhile would be deleted all the same: one after the other."""

@@ -49,13 +49,17 @@ def test_a_stage_does_not_begin_on_a_full_disk(small_disk: Path) -> None:
     assert store.compute(wanted) == "computed"
 
 
-def test_a_decision_on_a_full_disk_is_not_half_written(small_disk: Path) -> None:
+def test_what_is_noted_on_a_full_disk_is_not_half_written(small_disk: Path) -> None:
     store = Store(small_disk / "store")
     ballast = small_disk / "ballast"
+    store.register_root("run", ["before"])
     fill(ballast)
     with pytest.raises(DiskFullError):
         store.decide("study", "size", lambda: ("x" * 2**16, ""))
     assert store.decisions("study") == {}
+    with pytest.raises(DiskFullError):
+        store.register_root("run", ["x" * 2**16])
+    assert store.roots()["run"]["keys"] == ["before"]
     ballast.unlink()
     assert store.decide("study", "size", lambda: (32, "")) == 32
 
