@@ -66,6 +66,7 @@ def read_request(source: Source, asked: Asked) -> StageRequest:
             **asked.as_json(),
         },
         label="reading the images",
+        version="2",
         local={
             "source": source.where.as_json(),
             "split": None if asked.parting.file is None else str(asked.parting.file),

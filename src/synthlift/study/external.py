@@ -1,4 +1,7 @@
-"""Test sets from elsewhere: read before the study, looked at only when the test is opened."""
+"""Test sets from elsewhere: read before the study, looked at only when the test is opened.
+
+What shows a picture that the study trains or chooses on is left out: it would be known by heart.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,13 @@ import pyarrow.parquet as pq
 from synthlift.errors import InputError
 from synthlift.spec.data import Beside
 from synthlift.store import StageContext, StageRequest, Summary
-from synthlift.store.images import SPLIT, DataKeys, usable_rows
-from synthlift.study.beside import open_test_set, read_images
+from synthlift.store.images import SPLIT, DataKeys, read_table, usable_rows
+from synthlift.study.beside import open_test_set, read_compared, read_images
 from synthlift.study.preparation import Prepared
 from synthlift.study.session import Session
+
+_USED = ("train", "validation", "unlabelled")
+"""Parts that generators, classifiers or choices learn from."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,31 @@ class External:
         data: its artefacts; every image is a test image.
         test_hash: content hash, for the ledger.
         images: usable ones.
+        shown: images left out, since they show a picture that is trained or validated on.
+        apart: images that resemble such a picture no less than unrelated ones do, and were kept.
     """
 
     name: str
     data: DataKeys
     test_hash: str
     images: int
+    shown: int = 0
+    apart: int = 0
+
+    def notes(self) -> list[str]:
+        """What was left out, in words."""
+        said = []
+        if self.shown:
+            said.append(
+                f"{self.shown} images of the external set '{self.name}' show a picture that is "
+                "trained or validated on; they are left out of it."
+            )
+        if self.apart:
+            said.append(
+                f"{self.apart} images of the external set '{self.name}' look like one of the data "
+                "set and were kept, since unrelated images resemble each other as much here."
+            )
+        return said
 
 
 def open_external(session: Session, prepared: Prepared) -> tuple[External, ...]:
@@ -44,14 +69,18 @@ def open_external(session: Session, prepared: Prepared) -> tuple[External, ...]:
 
 def _open(session: Session, prepared: Prepared, beside: Beside) -> External:
     source = open_test_set(beside, base=session.base, classes=prepared.opened.classes)
-    images = read_images(session, prepared, source)
+    compared = session.study.data.near_duplicates == "join"
+    read = read_compared if compared else read_images
+    images = read(session, prepared, source)
+    known = {"overlap": images.overlap, "split_of_data": prepared.data["split"]}
     (split,) = session.ask(
         [
             StageRequest(
                 stage="split",
                 function="synthlift.study.external:all_test",
-                inputs={"inventory": images.inventory},
+                inputs={"inventory": images.inventory, **(known if compared else {})},
                 label=f"locking '{beside.name}'",
+                version="2",
             ),
         ]
     )
@@ -60,21 +89,55 @@ def _open(session: Session, prepared: Prepared, beside: Beside) -> External:
         data={"inventory": images.inventory, "pixels": images.pixels, "split": split.key},
         test_hash=str(split.summary["test_hash"]),
         images=int(split.summary["images"]),
+        shown=int(split.summary["shown"]),
+        apart=int(session.store.open(images.overlap).summary["apart"]) if compared else 0,
     )
 
 
 def all_test(request: StageRequest, context: StageContext) -> Summary:
-    """Stage: a split whose one draw tests every image."""
+    """Stage: a split whose one draw tests every image but those that show what is learnt from.
+
+    Raises:
+        InputError: none is left.
+    """
     from synthlift.data.splits import content_hash
 
     rows = usable_rows(context.store, request.one("inventory"))
-    ids = rows["id"].tolist()
-    if not ids:
+    known = _known(request, context) if "overlap" in request.inputs else set[str]()
+    kept = [
+        (name, content)
+        for name, content in zip(rows["id"].tolist(), rows["sha256"].tolist(), strict=True)
+        if name not in known
+    ]
+    if not kept and known:
+        raise InputError(
+            "every image of an external test set shows a picture that the study trains or "
+            "validates on",
+            rule="models are tested on pictures that they have not learnt from",
+            remedy="leave the set out; or test on it all the same with "
+            "data.near_duplicates: ignore",
+        )
+    if not kept:
         raise InputError(
             "an external test set has no usable image",
             rule="at least one image must be readable",
             remedy="see what is wrong with it: synthlift inspect",
         )
+    ids = [name for name, _ in kept]
     table = pa.table({"draw": [0] * len(ids), "id": ids, "part": ["test"] * len(ids)})
     pq.write_table(table, context.out / SPLIT)
-    return {"images": len(ids), "test_hash": content_hash(rows["sha256"])}
+    return {
+        "images": len(ids),
+        "shown": len(rows["id"]) - len(ids),
+        "test_hash": content_hash([content for _, content in kept]),
+    }
+
+
+def _known(request: StageRequest, context: StageContext) -> set[str]:
+    """External images of pictures that any draw of the study learns from or chooses on."""
+    store = context.store
+    split = read_table(store.open(request.one("split_of_data")).path(SPLIT), ("id", "part"))
+    ids, parts = (split.column(name).to_pylist() for name in ("id", "part"))
+    used = {name for name, part in zip(ids, parts, strict=True) if part in _USED}
+    pairs = store.open(request.one("overlap")).summary["pairs"]
+    return {theirs for theirs, ours in pairs if ours in used}
