@@ -113,8 +113,10 @@ def test_a_family_ends_where_the_next_stranger_is_clearly_further_away() -> None
     distance = np.array([0.03, 0.05, 0.04, 0.5, 0.2, 0.25, 0.55], dtype=np.float32)
 
     def label(largest: int) -> list[int]:
-        found = families(first, second, 1 - distance, count=8, least=0.72, largest=largest)
-        return found.tolist()
+        found: list[int] = families(
+            first, second, 1 - distance, count=8, least=0.72, largest=largest
+        ).tolist()
+        return found
 
     own = label(5)
     assert own[0] == own[1] == own[2] != ALONE
