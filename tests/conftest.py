@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Before torch or OpenMP is loaded: results must not depend on the machine's core count.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,6 +16,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 from hypothesis import settings
+
+from tests.e2e.browsing import chromium
 
 # Tests share two cores: a slow example is no failure, and every run tries the same ones.
 settings.register_profile("synthlift", deadline=None, derandomize=True)
@@ -65,6 +70,13 @@ def real_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The only browser of a process: a second one cannot be driven beside it."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text-to-image pipeline with random weights in the real format."""
     from tests.pipelines import tiny_stable_diffusion
@@ -98,3 +110,16 @@ def tiny_autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.autoencoders import pooling_weights, write_pair
 
     return write_pair(tmp_path_factory.mktemp("autoencoders") / "tiny", pooling_weights())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 96 MiB in memory; only root can make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=96m", "synthlift-test", str(folder)]
+    tool = shutil.which("mount")
+    if tool is None or subprocess.run([tool, *options], capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -10,6 +10,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from synthlift.spec.provenance import provenance_in
 from synthlift.web.library import id_of
 from synthlift.web.pictures import INLINE_BYTES
 from synthlift.web.shipped import RUN
-from tests.e2e.browsing import chromium, faults_of, page_of
+from tests.e2e.browsing import faults_of, page_of
 from tests.e2e.serving import Server, serving
 
 
@@ -68,12 +69,12 @@ def test_a_leaf_is_pasted_from_the_pictures_that_came_along(
 
 
 def test_what_a_generator_cannot_draw_is_offered_last_and_said(
-    server: Server, runs: dict[str, str]
+    browser: Any, server: Server, runs: dict[str, str]
 ) -> None:
     (generator,) = server.ask("GET", f"/api/v1/runs/{runs['leaves']}")[1]["generators"]
     assert generator["classes"][-1] == "bare"
     assert generator["classes"][:-1] == ["beech", "ginkgo", "lime", "maple", "oak", "willow"]
-    with chromium() as browser, page_of(browser) as page:
+    with page_of(browser) as page:
         page.goto(f"{server.address}/generate?run={runs['leaves']}")
         page.get_by_label("What to draw").select_option("bare")
         page.get_by_role("button", name="Generate").click()
@@ -111,8 +112,10 @@ def test_every_generated_picture_is_in_the_gallery(server: Server, runs: dict[st
         assert provenance_in(shown[1]) is not None
 
 
-def test_home_says_that_they_were_computed_beforehand(server: Server, runs: dict[str, str]) -> None:
-    with chromium() as browser, page_of(browser, width=390) as page:
+def test_home_says_that_they_were_computed_beforehand(
+    browser: Any, server: Server, runs: dict[str, str]
+) -> None:
+    with page_of(browser, width=390) as page:
         page.goto(server.address)
         card = page.get_by_role("article", name="Leaves")
         card.get_by_text("Computed beforehand").wait_for()
@@ -176,30 +179,29 @@ def report_with(script: str, folder: Path) -> None:
 
 
 def test_the_script_of_an_earlier_report_runs_and_no_other(
-    server: Server, runs: dict[str, str], tmp_path: Path
+    browser: Any, server: Server, runs: dict[str, str], tmp_path: Path
 ) -> None:
     assert known_scripts()[0] == script_digest(), "a changed script.js: add its digest on top"
     finished, folder = place_of(server, "digits"), server.home / "runs" / "theirs"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser:
-        for script, known in ((EARLIER.read_text(), True), (EVIL, False)):
-            shutil.copytree(finished, folder)
-            report_with(script, folder)
-            page = browser.new_page()
-            told: list[str] = []
-            page.on("console", lambda said, told=told: told.append(said.text))
-            server.until("/api/v1/runs", lambda found: len(found["runs"]) == 3, seconds=20)
-            page.goto(f"{server.address}/runs/{id_of(folder.resolve())}")
-            report = page.frame_locator("iframe.report")
-            report.get_by_role("heading", level=1).wait_for()
-            page.wait_for_load_state("networkidle")
-            assert (report.locator("html.js").count() == 1) == known, told
-            assert (report.locator("button.sort").count() > 0) == known
-            assert report.locator("html.evil").count() == 0
-            assert (page.get_by_text("it is not run").count() == 0) == known
-            assert any("Content Security Policy" in one for one in told) != known
-            page.close()
-            shutil.rmtree(folder)
+    for script, known in ((EARLIER.read_text(), True), (EVIL, False)):
+        shutil.copytree(finished, folder)
+        report_with(script, folder)
+        page = browser.new_page()
+        told: list[str] = []
+        page.on("console", lambda said, told=told: told.append(said.text))
+        server.until("/api/v1/runs", lambda found: len(found["runs"]) == 3, seconds=20)
+        page.goto(f"{server.address}/runs/{id_of(folder.resolve())}")
+        report = page.frame_locator("iframe.report")
+        report.get_by_role("heading", level=1).wait_for()
+        page.wait_for_load_state("networkidle")
+        assert (report.locator("html.js").count() == 1) == known, told
+        assert (report.locator("button.sort").count() > 0) == known
+        assert report.locator("html.evil").count() == 0
+        assert (page.get_by_text("it is not run").count() == 0) == known
+        assert any("Content Security Policy" in one for one in told) != known
+        page.close()
+        shutil.rmtree(folder)
     shutil.copytree(finished, folder)
     (tmp_path / "secret").write_text("secret")
     (folder / "report.html").unlink()

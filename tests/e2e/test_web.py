@@ -9,7 +9,6 @@ import json
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,37 +22,13 @@ from synthlift.spec.provenance import provenance_in
 from synthlift.web.errors import BusyError
 from synthlift.web.inference.client import Inference
 from synthlift.web.inference.worker import Worker
-from tests.e2e.browsing import chromium
-from tests.e2e.serving import Server, bomb, finished_study, serving
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("web")
-
-
-@pytest.fixture(scope="module")
-def finished(home: Path) -> Path:
-    return finished_study(home)
-
-
-@pytest.fixture(scope="module")
-def server(home: Path, finished: Path) -> Iterator[Server]:
-    with serving(home, [str(finished), "--data", str(home / "data"), "--workers", "1"]) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def run_id(server: Server) -> str:
-    (found,) = server.ask("GET", "/api/v1/runs")[1]["runs"]
-    return str(found["id"])
-
+from tests.e2e.serving import Server, bomb
 
 # ── runs ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_run_is_shown_without_saying_where_it_lies(
-    server: Server, run_id: str, finished: Path
+    server: Server, run_id: str, finished: Path, drawn_study: Path
 ) -> None:
     code, facts, _ = server.ask("GET", f"/api/v1/runs/{run_id}")
     assert code == 200
@@ -61,7 +36,8 @@ def test_a_run_is_shown_without_saying_where_it_lies(
     assert [model["role"] for model in facts["models"]] == ["rival", "generative"]
     assert facts["generators"][0]["defaults"] == {"guidance_scale": 1.25, "sampler_steps": 2}
     assert {sample["label"] for sample in facts["samples"]} == set(facts["classes"])
-    assert str(finished.parent) not in json.dumps(facts)
+    for place in (finished.parent, drawn_study):
+        assert str(place) not in json.dumps(facts)
     picture = server.ask("GET", facts["samples"][0]["url"])[1]
     assert Image.open(io.BytesIO(picture)).format == "PNG"
     assert facts["name"] in server.ask("GET", "/")[1].decode()
@@ -346,27 +322,21 @@ def test_a_study_is_followed_live_and_stopped_with_what_is_finished(server: Serv
 # ── the browser ───────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.mark.parametrize("width", [1200, 390])
-def test_a_newcomer_draws_and_classifies_with_the_keyboard(
-    browser: Any, server: Server, run_id: str, home: Path, width: int
+def test_a_newcomer_draws_and_classifies_at_a_desk(
+    browser: Any, server: Server, run_id: str, home: Path
 ) -> None:
+    """On a phone and by keyboard alone: ``test_web_keyboard``."""
+    width = 1200
     page = browser.new_page(viewport={"width": width, "height": 900})
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
 
     page.goto(server.address)
-    page.get_by_role("link", name="Generate images").focus()
-    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Generate images").click()
     page.get_by_label("What to draw").select_option("ramp")
     page.get_by_label("How many").fill("4")
-    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Generate").click()
     page.get_by_role("link", name="Download all").wait_for(timeout=60_000)
     assert page.get_by_role("img").count() == 4
     assert page.locator("figcaption .mark").all_inner_texts() == ["synthetic"] * 4
@@ -374,10 +344,8 @@ def test_a_newcomer_draws_and_classifies_with_the_keyboard(
     assert page.locator(".near").count() == 4
     assert "4 images of class ramp" in page.get_by_role("status").inner_text()
 
-    page.get_by_role("link", name="Classify", exact=True).focus()
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Try a picture of class disc").first.focus()
-    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Classify", exact=True).click()
+    page.get_by_role("button", name="Try a picture of class disc").first.click()
     page.locator("#answers li").wait_for(timeout=60_000)
     assert page.locator("#answers h3").all_inner_texts() == [
         "Model trained on real images only",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,11 @@ from typing import Any
 import pytest
 
 from synthlift.web.jobs.table import JobTable
-from tests.e2e.browsing import chromium, page_of
+from tests.e2e.browsing import faults_of, page_of
+from tests.e2e.keyboard import Keyboard
 from tests.e2e.serving import serving
 
 TOKEN = "a-long-token"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the browser is a script of the shell")
@@ -37,6 +31,22 @@ def test_the_browser_is_opened_at_the_first_page(tmp_path: Path) -> None:
             assert time.monotonic() < end
             time.sleep(0.05)
         assert opened.read_text() == f"{server.address}/"
+
+
+def sign_in(page: Any) -> None:
+    """By keyboard, on a phone, and with a token that is not the right one at first."""
+    keys, token = Keyboard(page), page.get_by_label("Token")
+    keys.at(token)
+    assert faults_of(page) == []
+    page.keyboard.type("another")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").wait_for()
+    keys.at(token)
+    assert token.get_attribute("aria-describedby") == page.get_by_role("alert").get_attribute("id")
+    assert faults_of(page) == []
+    keys.write(token, TOKEN)
+    keys.press(page.get_by_role("button", name="Sign in"), "Space")
+    page.get_by_role("link", name="Study", exact=True).first.wait_for()
 
 
 def write_report(folder: Path, words: str) -> None:
@@ -62,11 +72,12 @@ def test_the_report_so_far_stays_and_is_read_anew_where_a_token_is_needed(
     folder = tmp_path / "web" / "runs" / "trees-1"
     write_report(folder, "one arm is trained")
     job = running_elsewhere(tmp_path, folder)
-    with serving(tmp_path, ["--token", TOKEN]) as server, page_of(browser) as page:
+    with (
+        serving(tmp_path, ["--token", TOKEN]) as server,
+        page_of(browser, width=390, may_say="403 (FORBIDDEN)") as page,
+    ):
         page.goto(f"{server.address}/jobs/{job}")
-        page.get_by_label("Token").fill(TOKEN)
-        page.get_by_role("button", name="Sign in").click()
-        page.get_by_role("link", name="Study", exact=True).first.wait_for()
+        sign_in(page)
         page.goto(f"{server.address}/jobs/{job}")
         report = page.frame_locator("iframe.report")
         report.get_by_role("heading", name="one arm is trained").wait_for()

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from synthlift.spec import people
 from synthlift.web.jobs.table import JobTable
-from synthlift.web.library import id_of
-from tests.e2e.browsing import chromium, page_of
-from tests.e2e.serving import Server, finished_study, serving
+from tests.e2e.browsing import page_of
+from tests.e2e.serving import Server
 
 LOST = "net::ERR_FAILED"
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("mishaps")
-
-
-@pytest.fixture(scope="module")
-def finished(home: Path) -> Path:
-    return finished_study(home)
-
-
-@pytest.fixture(scope="module")
-def server(home: Path, finished: Path) -> Iterator[Server]:
-    with serving(home, [str(finished), "--data", str(home / "data"), "--workers", "1"]) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def run_id(finished: Path) -> str:
-    return id_of(finished.resolve())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 def lose(page: Any, where: str, *, times: int) -> None:

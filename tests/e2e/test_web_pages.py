@@ -18,9 +18,9 @@ from synthlift.evaluation.wilson import wilson
 from synthlift.spec import people
 from synthlift.spec.provenance import provenance_in
 from synthlift.web.library import id_of
-from tests.e2e.browsing import chromium, faults_of, page_of
+from tests.e2e.browsing import faults_of, page_of
 from tests.e2e.serving import Server, finished_study, serving
-from tests.e2e.tiny import draw_folder
+from tests.e2e.tiny import zip_with_table
 
 ARM = "mixed@0.5"
 
@@ -46,17 +46,6 @@ def other(home: Path, finished: Path) -> Path:
 def server(home: Path, finished: Path, other: Path) -> Iterator[Server]:
     runs = [str(finished), str(other)]
     with serving(home, [*runs, "--data", str(home / "data"), "--workers", "1"]) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def run_id(finished: Path) -> str:
-    return id_of(finished.resolve())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
         yield found
 
 
@@ -272,18 +261,6 @@ def test_drawn_pictures_become_a_pool_that_a_study_takes(
 
 
 # ── studies ───────────────────────────────────────────────────────────────────────────────────
-
-
-def zip_with_table(place: Path) -> Path:
-    """Pictures in folders, and a table beside their folder."""
-    shapes = draw_folder(place / "shapes", per_class=12)
-    files = sorted(shapes.rglob("*.png"))
-    rows = [f"{file.name};P{n // 3};{'ab'[n % 2]}" for n, file in enumerate(files)]
-    with zipfile.ZipFile(place / "mine.zip", "w") as archive:
-        for file in files:
-            archive.write(file, f"mine/pictures/{file.parent.name}/{file.name}")
-        archive.writestr("mine/patients.csv", "\n".join(["file;patient;device", *rows]))
-    return place / "mine.zip"
 
 
 def test_a_question_is_asked_about_a_zip_with_a_table(

@@ -16,8 +16,7 @@ from PIL import Image
 
 from synthlift.embedded import EMBEDDED
 from synthlift.spec.provenance import provenance_in
-from synthlift.web.library import id_of
-from tests.e2e.browsing import chromium, faults_of, page_of
+from tests.e2e.browsing import faults_of, page_of
 from tests.e2e.serving import Server, finished_study, serving
 from tests.unit.api.test_run import cli
 
@@ -41,17 +40,6 @@ def server(home: Path, finished: Path) -> Iterator[Server]:
         yield found
         said = [file.read_text() for file in home.glob("serve-*.stderr")]
         assert not any("seven" in text for text in said), "what is asked for is not logged"
-
-
-@pytest.fixture(scope="module")
-def run_id(finished: Path) -> str:
-    return id_of(finished.resolve())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 def by_study(server: Server, run_id: str, **changes: Any) -> Any:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,18 @@ def draw_folder(place: Path, *, per_class: int = 36, seed: int = 3) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.asarray(image[:, :, 0])).save(folder / f"{row:03}.png")
     return place
+
+
+def zip_with_table(place: Path) -> Path:
+    """Pictures in folders, and a table beside their folder."""
+    shapes = draw_folder(place / "shapes", per_class=12)
+    files = sorted(shapes.rglob("*.png"))
+    rows = [f"{file.name};P{n // 3};{'ab'[n % 2]}" for n, file in enumerate(files)]
+    with zipfile.ZipFile(place / "mine.zip", "w") as archive:
+        for file in files:
+            archive.write(file, f"mine/pictures/{file.parent.name}/{file.name}")
+        archive.writestr("mine/patients.csv", "\n".join(["file;patient;device", *rows]))
+    return place / "mine.zip"
 
 
 def study_of(source: Path | str, **changes: Any) -> Study:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from synthlift.web.jobs.table import JobTable
+from synthlift.web.jobs.table import Job, JobTable
 from synthlift.web.memory import kill_family
 from tests.e2e.serving import Server, finished_study, free_port, serving, until_it_answers
 from tests.e2e.tiny import PROGRAM, draw_folder, read_log
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 CLIENTS, SECONDS = 64, 60.0
 MIB = 1024**2
+OPEN = ("queued", "running", "cancelling")
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,53 @@ def test_two_servers_on_one_home_share_the_work_without_doing_any_twice(home: Pa
             assert first.ask("GET", path)[1] == ended, "both tell the same"
     table = JobTable(home / "web" / "jobs.sqlite")
     assert {job.id: job.attempts for job in table.all()} == dict.fromkeys(started, 1)
+
+
+def test_two_servers_on_one_home_and_store_compute_nothing_of_a_study_twice(tmp_path: Path) -> None:
+    draw_folder(tmp_path / "data" / "shapes")
+    words = ["--data", str(tmp_path / "data"), "--workers", "1"]
+    table = JobTable(tmp_path / "web" / "jobs.sqlite")
+
+    def ended(server: Server, job: str) -> Job:
+        path = f"/api/v1/jobs/{job}"
+        said = server.until(path, lambda one: one["state"] not in OPEN, seconds=900)
+        assert said["state"] == "done", said["error"]
+        return table.get(job)
+
+    with serving(tmp_path, words) as first, serving(tmp_path, words) as second:
+        (data,) = first.ask("GET", "/api/v1/data")[1]["data"]
+        asked = {"data": data["id"], "budget": "5m"}
+
+        def start(server: Server) -> str:
+            return str(server.ask("POST", "/api/v1/studies", asked)[1]["id"])
+
+        both = [start(server) for server in (first, second)]
+        wait = time.monotonic() + 60
+        while [table.get(job).state for job in both] != ["running"] * 2:
+            assert time.monotonic() < wait, (
+                "each server runs one of two studies of the same content"
+            )
+            time.sleep(0.05)
+        jobs = [ended(server, job) for server, job in zip((second, first), both, strict=True)]
+        keys = Counter(key for job in jobs for key in all_keys(job.folder))
+        made = records(tmp_path)
+        assert set(keys.values()) == {1}, "what one of them computes the other one waits for"
+        assert sorted(keys) == sorted(made)
+        shares = [len(all_keys(job.folder)) for job in jobs]
+        assert min(shares) > 0, "both have worked"
+        # One job that both servers look for: one of them runs it, and finds everything there.
+        again = ended(second, start(first))
+        assert all_keys(again.folder) == []
+        assert records(tmp_path) == made, "nothing was written anew, nor was anything more spent"
+        assert [name for name, _ in read_log(again.folder)].count("started") == 1
+    assert [job.attempts for job in table.all()] == [1, 1, 1]
+    print(f"{len(made)} artefacts; computed by the two studies: {shares}")
+
+
+def records(home: Path) -> dict[str, tuple[int, str]]:
+    """Of each artefact when its record was written, and what it says."""
+    found = (home / "store" / "artefacts").glob("*/record.json")
+    return {one.parent.name: (one.stat().st_mtime_ns, one.read_text()) for one in found}
 
 
 # ── a server that is killed ───────────────────────────────────────────────────────────────────

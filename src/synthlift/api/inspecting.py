@@ -149,7 +149,14 @@ def _with_findings(
     after = replace(found, rows=tuple(rows), notes=(*found.notes, *apart, *notes))
     facts = _facts(asked, opened, after)
     findings = find_faults(
-        rows, given=found.rows, looked=looked, alike=seen.pairs, data=data, facts=facts, step=step
+        rows,
+        given=found.rows,
+        looked=looked,
+        alike=seen.pairs,
+        parting=parting,
+        data=data,
+        facts=facts,
+        step=step,
     )
     findings["duplicates"]["apart"] = apart
     findings["masks"] = _masks(opened, found.rows) if data.masks else None

@@ -12,9 +12,16 @@ import pyarrow.parquet as pq
 
 from synthlift.errors import InputError
 from synthlift.spec.data import Beside
-from synthlift.store import StageContext, StageRequest, Summary
+from synthlift.store import Artefact, StageContext, StageRequest, Summary
 from synthlift.store.images import SPLIT, DataKeys, read_table, usable_rows
-from synthlift.study.beside import open_test_set, read_compared, read_images
+from synthlift.study.beside import (
+    Images,
+    beyond_white,
+    kept_apart,
+    open_test_set,
+    read_compared,
+    read_images,
+)
 from synthlift.study.preparation import Prepared
 from synthlift.study.session import Session
 
@@ -31,31 +38,14 @@ class External:
         data: its artefacts; every image is a test image.
         test_hash: content hash, for the ledger.
         images: usable ones.
-        shown: images left out, since they show a picture that is trained or validated on.
-        apart: images that resemble such a picture no less than unrelated ones do, and were kept.
+        notes: what is to be said of how it was read, and of what was left out.
     """
 
     name: str
     data: DataKeys
     test_hash: str
     images: int
-    shown: int = 0
-    apart: int = 0
-
-    def notes(self) -> list[str]:
-        """What was left out, in words."""
-        said = []
-        if self.shown:
-            said.append(
-                f"{self.shown} images of the external set '{self.name}' show a picture that is "
-                "trained or validated on; they are left out of it."
-            )
-        if self.apart:
-            said.append(
-                f"{self.apart} images of the external set '{self.name}' look like one of the data "
-                "set and were kept, since unrelated images resemble each other as much here."
-            )
-        return said
+    notes: tuple[str, ...] = ()
 
 
 def open_external(session: Session, prepared: Prepared) -> tuple[External, ...]:
@@ -84,14 +74,26 @@ def _open(session: Session, prepared: Prepared, beside: Beside) -> External:
             ),
         ]
     )
+    name = f"the external set '{beside.name}'"
     return External(
         name=beside.name,
         data={"inventory": images.inventory, "pixels": images.pixels, "split": split.key},
         test_hash=str(split.summary["test_hash"]),
         images=int(split.summary["images"]),
-        shown=int(split.summary["shown"]),
-        apart=int(session.store.open(images.overlap).summary["apart"]) if compared else 0,
+        notes=(*beyond_white(images, name=name), *_left_out(session, images, split, name=name)),
     )
+
+
+def _left_out(session: Session, images: Images, split: Artefact, *, name: str) -> list[str]:
+    """What shows a picture of the data set, in words."""
+    said = []
+    if shown := split.summary["shown"]:
+        said.append(
+            f"{shown} images of {name} show a picture that is trained or validated on; they are "
+            "left out of it."
+        )
+    apart = session.store.open(images.overlap).summary["apart"] if images.overlap else 0
+    return [*said, kept_apart(apart, name=f"the images of {name}")] if apart else said
 
 
 def all_test(request: StageRequest, context: StageContext) -> Summary:

@@ -14,7 +14,7 @@ from synthlift.web.endpoints import operations as all_operations
 from synthlift.web.faults import handle
 from synthlift.web.forms import FormRequest
 from synthlift.web.rates import limit_rates
-from synthlift.web.security import CLIENT_HEADER, protect, secret_key
+from synthlift.web.security import CLIENT_HEADER, protect, require_own_name, secret_key
 from synthlift.web.sessions import QuickSessions
 from synthlift.web.settings import Settings
 
@@ -45,6 +45,7 @@ def create_app(settings: Settings) -> Flask:
         TRUSTED_HOSTS=list(LOCAL_NAMES) if settings.loopback else None,
     )
     offered = all_operations()
+    require_own_name(app)
     limit_rates(app, settings, costly=operations.costly(offered))
     api = operations.blueprint(offered)
     forms = CSRFProtect(app)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import stat
+import time
 import unicodedata
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -23,7 +25,9 @@ _METHODS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 """Others let the sender say how much memory unpacking takes."""
 
 
-def unpack(stream: IO[bytes], into: Path, *, max_entries: int, max_bytes: int) -> int:
+def unpack(
+    stream: IO[bytes], into: Path, *, max_entries: int, max_bytes: int, max_seconds: float
+) -> int:
     """Unpack images and tables of a zip into a new folder; anything else is left out.
 
     Entries are counted before any of them is made an object of, and summed before and while they
@@ -33,14 +37,16 @@ def unpack(stream: IO[bytes], into: Path, *, max_entries: int, max_bytes: int) -
         stream: the zip.
         into: a folder that does not exist yet; it is removed again when something is wrong.
         max_entries, max_bytes: limits of all that it holds.
+        max_seconds: in which it is unpacked; a slow disk must not keep a thread for hours.
 
     Returns:
         Files written.
 
     Raises:
-        InputError: no zip, too much in it, an encrypted entry, one that is packed in an unusual
-            way, a link, or a name that leads out of the folder.
+        InputError: no zip, too much in it, too slow to unpack, an encrypted entry, one that is
+            packed in an unusual way, a link, or a name that leads out of the folder.
     """
+    limits = _Limits(max_bytes, max_seconds)
     _require_few_entries(stream, max_entries)
     try:
         with zipfile.ZipFile(stream) as archive:
@@ -50,12 +56,14 @@ def unpack(stream: IO[bytes], into: Path, *, max_entries: int, max_bytes: int) -
                 raise _too_large(max_bytes)
             wanted = [(entry, name) for entry in entries if (name := _place(entry)) is not None]
             into.mkdir(parents=True)
-            _write(archive, wanted, into, max_bytes)
+            _write(archive, wanted, into, limits)
     except InputError:
         shutil.rmtree(into, ignore_errors=True)
         raise
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError) as error:
         shutil.rmtree(into, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # the disk is full, and the zip is as good as it was
         raise _refused(
             f"the zip cannot be read ({type(error).__name__})", "it is complete"
         ) from None
@@ -93,22 +101,46 @@ def _require_few_entries(stream: IO[bytes], most: int) -> None:
         raise _refused(f"{found:,} files in the zip, or more", rule)
 
 
+class _Limits:
+    """What is left of the bytes and seconds that unpacking may take."""
+
+    def __init__(self, most_bytes: int, most_seconds: float) -> None:
+        self._bytes, self._seconds = most_bytes, most_seconds
+        self._left, self._end = most_bytes, time.monotonic() + most_seconds
+
+    def take(self, count: int) -> None:
+        """Count so many bytes more.
+
+        Raises:
+            InputError: they are too many, or it is too late.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise _too_large(self._bytes)
+        if time.monotonic() > self._end:
+            raise InputError(
+                "unpacking the zip takes too long",
+                rule=f"it is unpacked within {self._seconds:g} seconds",
+                remedy="put fewer or smaller pictures into it, or give their folder to the server "
+                "with --data",
+            )
+
+
 def _write(
     archive: zipfile.ZipFile,
     wanted: list[tuple[zipfile.ZipInfo, PurePosixPath]],
     into: Path,
-    max_bytes: int,
+    limits: _Limits,
 ) -> None:
-    home, left = into.resolve(), max_bytes
+    home = into.resolve()
     for entry, name in wanted:
+        limits.take(0)
         target = into / name
         assert target.resolve().is_relative_to(home), "names were checked"
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(entry) as source, target.open("xb") as sink:
             while block := source.read(_BLOCK):
-                left -= len(block)
-                if left < 0:
-                    raise _too_large(max_bytes)
+                limits.take(len(block))
                 sink.write(block)
 
 

@@ -76,6 +76,7 @@ class Context:
                 device=settings.device,
                 answer_seconds=settings.answer_seconds,
                 waiting=settings.classifications,
+                decode_seconds=settings.decode_seconds,
                 memory=memory,
                 unused_seconds=unused,
             )

@@ -112,6 +112,7 @@ class DataSets:
                 place / title,
                 max_entries=self.settings.archive_entries,
                 max_bytes=self.settings.archive_bytes,
+                max_seconds=self.settings.unpack_seconds,
             )
             write_bytes_atomic(place / _NAME, title.encode(), durable=False)
         except BaseException:

@@ -14,4 +14,13 @@ class BusyError(SynthliftError):
 
 
 class StuckError(SynthliftError):
-    """No answer came in time."""
+    """No answer came, or not in time.
+
+    Args:
+        given: what happened.
+        remedy: what to do; "" = try again.
+    """
+
+    def __init__(self, given: str, *, remedy: str = "") -> None:
+        super().__init__(given)
+        self.remedy = remedy

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import shutil
+import sqlite3
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, current_app, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import (
     HTTPException,
@@ -17,6 +20,7 @@ from synthlift.errors import InputError
 from synthlift.web.errors import BusyError, MissingError, StuckError
 
 BUSY_SECONDS = 10
+LEAST_FREE_BYTES = 1024**2
 _LOG = logging.getLogger("synthlift.web")
 _WORDS = {
     400: ("The request was not understood.", "Go back and try again."),
@@ -28,6 +32,10 @@ _WORDS = {
     429: ("Too much at once.", "Wait a little and try again."),
     500: ("Something went wrong here.", "Try again. The terminal of the server says more."),
     503: ("No answer came in time.", "Try again in a moment."),
+    507: (
+        "The server's disk is full.",
+        "Nothing is lost. Delete studies or uploads, or free space.",
+    ),
 }
 
 
@@ -64,7 +72,7 @@ def handle(app: Flask) -> None:
 
     @app.errorhandler(StuckError)
     def stuck(error: StuckError) -> Response:
-        return answer(503, str(error), wait=BUSY_SECONDS)
+        return answer(503, str(error), remedy=error.remedy, wait=BUSY_SECONDS)
 
     @app.errorhandler(TooManyRequests)
     def too_many(error: TooManyRequests) -> Response:
@@ -93,3 +101,18 @@ def handle(app: Flask) -> None:
     def unexpected(error: Exception) -> Response:
         _LOG.error("%s %s failed", request.method, request.path, exc_info=error)
         return answer(500)
+
+    @app.errorhandler(OSError)
+    @app.errorhandler(sqlite3.OperationalError)
+    def not_written(error: OSError | sqlite3.OperationalError) -> Response:
+        return answer(507) if _is_full(error) else unexpected(error)
+
+
+def _is_full(error: OSError | sqlite3.OperationalError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = error.sqlite_errorcode & 0xFF  # the primary one
+    if code == sqlite3.SQLITE_IOERR:  # SQLite could not even make its files for readers
+        home = current_app.extensions["synthlift"].settings.home
+        return shutil.disk_usage(home).free < LEAST_FREE_BYTES
+    return code == sqlite3.SQLITE_FULL

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, redirect, request, session, url_for
+from werkzeug.exceptions import SecurityError
 from werkzeug.wrappers import Response as AnyResponse
 
 from synthlift.reporting.pages import known_scripts
@@ -56,6 +57,18 @@ def secret_key(home: Path) -> bytes:
             made.replace(path)
         made.unlink(missing_ok=True)
     return path.read_bytes()
+
+
+def require_own_name(app: Flask) -> None:
+    """Refuse what was sent to another name for this server, before anything else looks at it.
+
+    No address of ours can be built for such a request, and so no page of any other error.
+    """
+
+    @app.before_request
+    def name() -> None:
+        if isinstance(request.routing_exception, SecurityError):
+            raise request.routing_exception
 
 
 def protect(app: Flask, settings: Settings) -> None:

@@ -41,6 +41,8 @@ class Settings:
         memory_bytes: that a command, or the processes that draw and classify together, may use
             with all that they start; None = 80 % of the machine's.
         blind_tests: that may be open; more are refused.
+        decode_seconds: after which that process is replaced when it still reads the same picture.
+        unpack_seconds: in which an uploaded zip is unpacked.
         answer_seconds: after which the process that draws and classifies counts as stuck.
         pipelines_unused_seconds: after which the process that draws with pipelines is ended when
             nothing was asked of it; its weights take much memory.
@@ -73,6 +75,8 @@ class Settings:
     login_per_minute: int = 10
     memory_bytes: int | None = None
     blind_tests: int = 200
+    decode_seconds: float = 30.0
+    unpack_seconds: float = 300.0
     answer_seconds: float = 120.0
     pipelines_unused_seconds: float = 600.0
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synthlift.reporting import write_report
-from tests.e2e.browsing import chromium, faults_of, page_of
+from tests.e2e.browsing import faults_of, page_of
 from tests.unit.reporting.test_curve import GENERATORS, several
 
 ARMS = "#arms .scroll"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from synthlift import api
 from synthlift.errors import InputError
 from synthlift.reporting.inspection import MOST_PAIRS, shown_images
+from tests.e2e.browsing import page_of
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 
@@ -127,20 +126,16 @@ def test_bins_stand_in_order_and_classes_are_called_by_their_words(tmp_path: Pat
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_strips_lie_below_their_axes(page: tuple[Path, dict[str, Any]], width: int) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
+def test_strips_lie_below_their_axes(
+    browser: Any, page: tuple[Path, dict[str, Any]], width: int
+) -> None:
     boxes = """() => ['th.plotted > svg', 'tbody tr:last-child td.plotted > svg'].map(chosen =>
         [...document.querySelectorAll('.spread ' + chosen)].map(svg => {
             const box = svg.getBoundingClientRect(); return [box.left, box.width] }))"""
-    with sync_playwright() as player:
-        chromium = player.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        view = chromium.new_page(viewport={"width": width, "height": 800})
+    with page_of(browser, width=width) as view:
         view.goto(page[0].as_uri())
         axes, strips = view.evaluate(boxes)
         wide = view.evaluate("document.documentElement.scrollWidth")
-        chromium.close()
     assert len(axes) == len(strips) == 3
     assert np.allclose(axes, strips, atol=1), (axes, strips)
     assert wide <= width

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,6 @@ from synthlift.errors import DiskFullError
 from synthlift.store import Store
 from synthlift.store.store import MINIMUM_FREE_BYTES
 from tests.unit.store.stages import request
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 96 MiB in memory; only root can make one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=96m", "synthlift-test", str(folder)]
-    tool = shutil.which("mount")
-    if tool is None or subprocess.run([tool, *options], capture_output=True).returncode != 0:
-        pytest.skip("mounting a small tmpfs needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def fill(path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from synthlift.errors import InputError
 from synthlift.web.archives import unpack
 
-LIMITS = {"max_entries": 10, "max_bytes": 10_000}
+LIMITS = {"max_entries": 10, "max_bytes": 10_000, "max_seconds": 60}
 
 
 def zipped(*names: str, content: bytes = b"x") -> io.BytesIO:
@@ -88,12 +88,12 @@ def test_entries_are_counted_before_they_cost_anything(
     assert len(zipfile.ZipFile(many).infolist()) == 60_000
     tracemalloc.start()
     with pytest.raises(InputError, match="files in the zip"):
-        unpack(many, tmp_path / "new", max_entries=10_000, max_bytes=10_000)
+        unpack(many, tmp_path / "new", max_entries=10_000, max_bytes=10_000, max_seconds=60)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 500_000, "60,000 entries of zipfile take more than 20 MB"
     with pytest.raises(InputError, match="directory of the zip is too large"):
-        unpack(many, tmp_path / "new", max_entries=1000, max_bytes=10_000)
+        unpack(many, tmp_path / "new", max_entries=1000, max_bytes=10_000, max_seconds=60)
 
 
 def test_an_end_that_can_be_read_in_two_ways_is_refused(tmp_path: Path) -> None:

@@ -118,7 +118,12 @@ def test_a_job_whose_server_was_killed_is_run_again(table: JobTable, runner: Run
     job = add(table, "--version")
     assert table.claim("a server that dies", ["study"]) is not None
     with leftover() as process:
-        table.set_process(job.id, pid=process.pid, began=psutil.Process(process.pid).create_time())
+        table.set_process(
+            job.id,
+            owner="a server that dies",
+            pid=process.pid,
+            began=psutil.Process(process.pid).create_time(),
+        )
         runner.step()
         assert table.get(job.id).state == "running", "its heartbeat is fresh"
         silence(table)
@@ -132,7 +137,7 @@ def test_another_process_with_the_same_number_is_left_alone(
     job = add(table, "--version")
     table.claim("a server that dies", ["study"])
     with leftover() as process:
-        table.set_process(job.id, pid=process.pid, began=1.0)
+        table.set_process(job.id, owner="a server that dies", pid=process.pid, began=1.0)
         silence(table)
         step_until(runner, job, "done")
         assert process.poll() is None
@@ -162,6 +167,26 @@ def test_two_servers_never_take_the_same_job(table: JobTable) -> None:
     assert table.orphans("one") == []
     found = [[one.id for one in table.orphans(name)] for name in ("two", "three")]
     assert found == [[job.id], []]
+
+
+def test_a_server_that_slept_gives_up_what_another_has_taken(
+    table: JobTable, runner: Runner, tmp_path: Path
+) -> None:
+    job = add(table, *endless(tmp_path / "run"))
+    runner.step()
+    process = psutil.Process(table.get(job.id).pid)
+    silence(table)
+    assert [one.id for one in table.orphans("awake")] == [job.id]
+    table.finish(job.id, "queued")
+    assert table.claim("awake", ["study"]) is not None
+    assert not table.set_process(job.id, owner=runner.name, pid=process.pid, began=1.0)
+    assert table.set_process(job.id, owner="awake", pid=os.getpid(), began=1.0)
+    runner.step()
+    assert not process.is_running(), "else two processes would write into one folder"
+    found = table.get(job.id)
+    assert (found.state, found.pid, found.attempts) == ("running", os.getpid(), 2)
+    runner.step()
+    assert table.get(job.id) == found
 
 
 def endless(folder: Path) -> list[str]:

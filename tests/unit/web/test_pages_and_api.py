@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -324,3 +325,21 @@ def test_damaged_runs_are_left_out(tmp_path: Path) -> None:
     (run / "results.json").write_text("{")
     library = Library(Settings(home=tmp_path, runs=(tmp_path / "runs",), store=tmp_path / "store"))
     assert library.runs() == []
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    serve: Serve, small_disk: Path, tmp_path: Path
+) -> None:
+    client = serve(home=small_disk / "home")
+    folder = folder_of_images(tmp_path / "trees")
+    made = upload(client, folder).get_json()["id"]
+    (small_disk / "rest").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    for answer in (
+        upload(client, folder),
+        client.post("/api/v1/inspections", json={"data": made}, headers=AS_JSON),
+    ):
+        assert answer.status_code == 507
+        assert "disk is full" in answer.get_json()["error"]["given"]
+    assert len(list((small_disk / "home" / "uploads").iterdir())) == 1
+    (small_disk / "rest").unlink()
+    assert upload(client, folder).status_code == 201

@@ -308,8 +308,11 @@ print(heard)
     assert said.stdout == "[]\n", said.stderr
 
 
+PACKAGE = Path(synthlift.__file__).parent
+
+
 def modules() -> Iterator[tuple[Path, ast.Module]]:
-    for path in Path(synthlift.__file__).parent.rglob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         yield path, ast.parse(path.read_text(encoding="utf-8"))
 
 
@@ -329,9 +332,15 @@ def test_nothing_is_unpickled() -> None:
                 allowed = told.get("allow_pickle")
                 if isinstance(allowed, ast.Constant) and allowed.value:
                     wrong.append(f"{path.name}: allow_pickle")
-                if ast.unparse(node.func) == "torch.load" and "weights_only" not in told:
+                safe = told.get("weights_only")
+                if ast.unparse(node.func) == "torch.load" and not getattr(safe, "value", False):
                     wrong.append(f"{path.name}: torch.load")
-    assert wrong == []
+                if ast.unparse(node.func).endswith(("read_pickle", "unsafe_load", "full_load")):
+                    wrong.append(f"{path.name}: {ast.unparse(node.func)}")
+    # `synthlift models convert` writes pickled weights as safetensors, when its user says so.
+    assert sorted(wrong) == ["weights.py: _read_pickle", "weights.py: torch.load"]
+    web = [path.read_text(encoding="utf-8") for path in (PACKAGE / "web").rglob("*.py")]
+    assert not any("api.weights" in text for text in web)
 
 
 def test_what_is_asked_is_not_logged(

@@ -98,7 +98,7 @@ def _classify(
         error = {part: here.places.hidden(text) for part, text in answer["error"].items()}
         if error["rule"]:
             raise InputError(error["given"], rule=error["rule"], remedy=error["remedy"])
-        raise StuckError(error["given"])
+        raise StuckError(error["given"], remedy=error["remedy"])
     said = iter(answer["pictures"])
     mib = here.settings.picture_bytes // 1024**2
     pictures = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from flask import request
 
+from synthlift.data.delimited import DELIMITERS
 from synthlift.data.tables import read_table
 from synthlift.errors import InputError
 from synthlift.web.context import context
@@ -27,6 +29,8 @@ from synthlift.web.study_schemas import (
 
 MOST_TABLE_BYTES, MOST_TABLES_BYTES = 16 * 1024**2, 32 * 1024**2
 """Of a table that is read for its columns, and of all of a data set."""
+MOST_ROWS, MOST_COLUMNS, MOST_CELLS = 250_000, 2000, 2_000_000
+"""Of such a table: 16 MiB of rows of one letter would take gibibytes as objects, and minutes."""
 _READING = threading.Lock()
 """One table is read at a time: as objects it takes many times its size."""
 MOST_VALUES, EXAMPLES = 30, 4
@@ -90,6 +94,8 @@ def _unread(name: str, problem: str) -> TableFacts:
 def _table_facts(name: str, path: Path, _changed: int, _size: int) -> TableFacts:
     """What a table holds; it is read again when the file has changed."""
     try:
+        if problem := _too_many(path.read_bytes()):
+            return _unread(name, problem)
         table = read_table(path, given=name)
     except InputError as error:
         return _unread(name, f"{error.given}; {error.rule}")
@@ -100,6 +106,21 @@ def _table_facts(name: str, path: Path, _changed: int, _size: int) -> TableFacts
         notes=list(table.notes),
         problem="",
     )
+
+
+def _too_many(content: bytes) -> str:
+    """What of a table is more than is read here, told by its bytes alone; "" if nothing."""
+    rows = max(content.count(b"\n"), content.count(b"\r"))
+    counts = (
+        (rows, MOST_ROWS, "rows"),
+        (_marks(re.split(rb"[\r\n]", content, maxsplit=1)[0]), MOST_COLUMNS, "columns"),
+        (rows + _marks(content), MOST_CELLS, "cells"),
+    )
+    return next((f"it has more than {m:,} {what}" for n, m, what in counts if n > m), "")
+
+
+def _marks(content: bytes) -> int:
+    return sum(content.count(mark.encode()) for mark in DELIMITERS)
 
 
 def _column_facts(name: str, values: Sequence[str]) -> ColumnFacts:

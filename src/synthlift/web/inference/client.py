@@ -16,7 +16,9 @@ from synthlift.web.memory import SharedLimit
 from synthlift.web.queues import require_place
 
 LOOK_SECONDS = 0.5
-"""Between two looks at the memory that the worker uses, and whether it is still needed."""
+"""Between two looks at what the worker uses and reads, and whether it is still needed."""
+DECODE_SECONDS = 30.0
+"""In which a picture is read: large JPEG 2000 files take seconds, what is made to be slow hours."""
 
 
 class Inference:
@@ -26,6 +28,7 @@ class Inference:
         device: torch device of the worker.
         answer_seconds: after which a worker that does not answer is replaced.
         waiting: pictures that may wait to be classified.
+        decode_seconds: after which a worker that still reads the same picture is replaced.
         memory: that the worker may use, alone or with others; beyond it, the largest is ended.
         unused_seconds: after which a worker that nobody asks anything is ended, with all that it
             keeps loaded; None = never.
@@ -37,12 +40,13 @@ class Inference:
         device: str,
         answer_seconds: float,
         waiting: int,
+        decode_seconds: float = DECODE_SECONDS,
         memory: SharedLimit | None = None,
         unused_seconds: float | None = None,
     ) -> None:
         self.memory = memory or SharedLimit()
         self.device, self.answer_seconds, self.waiting = device, answer_seconds, waiting
-        self.unused_seconds = unused_seconds
+        self.decode_seconds, self.unused_seconds = decode_seconds, unused_seconds
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._numbers = itertools.count()
@@ -126,16 +130,28 @@ class Inference:
             return self._link
 
     def _watch(self, link: Link) -> None:
-        """End a worker that grows too large, of which who waits is told, or is needed no more."""
+        """End a worker that grows too large, reads one picture too long, or is needed no more."""
         pid = link.process.pid
         self.memory.join(pid)
         try:
             while not link.gone:
                 if self.memory.must_end(pid):
-                    link.process.kill()
+                    link.end_with(_too_large(self.memory.limit_bytes))
+                link.end_reading(seconds=self.decode_seconds)
                 if self.unused_seconds is not None:
                     link.retire(unused_since=time.monotonic() - self.unused_seconds)
                 time.sleep(LOOK_SECONDS)
         finally:
             link.end()
             self.memory.leave(pid)
+
+
+def _too_large(limit: int) -> Event:
+    """What those hear whose worker needed too much memory; it may have been for another."""
+    allowed = f"this server allows ({limit / 1024**3:.1f} GiB)"
+    error = {
+        "given": f"drawing and classifying needed more memory than {allowed}",
+        "rule": "",
+        "remedy": "try again: it is started anew; ask for less at once if it happens again",
+    }
+    return {"event": "failed", "error": error}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from synthlift.errors import InputError
-from synthlift.web.inference.decoding import decode_picture
+from synthlift.web.inference.decoding import Tell, decode_picture
 from synthlift.web.inference.explaining import NEAREST, References, likeness, png
 from synthlift.web.inference.loaded import Loaded
 
@@ -50,6 +50,7 @@ class Drawer:
         loaded: models that are loaded.
         references: training images of runs.
         classifier: opens one by its folder.
+        send: writes what is told at once, rather than between two images.
         device: torch device string.
     """
 
@@ -59,10 +60,11 @@ class Drawer:
         references: References,
         classifier: Callable[[str], Classifier],
         *,
+        send: Callable[[Mapping[str, Any]], None],
         device: str,
     ) -> None:
         self.loaded, self.references, self.device = loaded, references, device
-        self._classifier = classifier
+        self._classifier, self._send = classifier, send
 
     def draw(self, request: Request) -> Iterator[Mapping[str, Any]]:
         """One event an image; before them what of the request has no effect, if anything."""
@@ -93,7 +95,9 @@ class Drawer:
         out = Path(request["out"])
         means = self._pretrained(request) if request.get("model") else self._of_run(request)
         kept, judge = means.kept, means.judge
-        start = _start(request, kept, judge) if request.get("picture") else None
+        start = None
+        if request.get("picture"):
+            start = _start(request, kept, judge, tell=self._tell(request["id"]))
         if remarks := remarks_on(kept, request["params"]):
             yield {"event": "remarks", "remarks": remarks}
         wanted = Wanted(
@@ -114,6 +118,9 @@ class Drawer:
                 (out / name).write_bytes(png_bytes(image[0], facts=facts_told))
                 said = {"facts": facts_told, "seen": view, "near": like}
                 yield {"event": "image", "file": name, **said}
+
+    def _tell(self, name: str) -> Tell:
+        return lambda event: self._send({"id": name, "event": event})
 
     def _of_run(self, request: Request) -> Means:
         from synthlift.api.images import read_component
@@ -179,14 +186,15 @@ def _near(means: Means, block: Sequence[Any], folder: Path) -> list[dict[str, An
     return found
 
 
-def _start(request: Request, kept: Kept, judge: Classifier | None) -> Start:
+def _start(request: Request, kept: Kept, judge: Classifier | None, *, tell: Tell) -> Start:
     """The picture that a drawing starts from, read as pictures to classify are."""
     from synthlift.api.varying import start_of
     from synthlift.data.decode import WHITE_16_BIT, without_pillow_warnings
 
     picture, white = request["picture"], judge.facts.white if judge else WHITE_16_BIT
     with without_pillow_warnings():
-        pixels = decode_picture(picture["file"], white=white, max_pixels=picture["max_pixels"])
+        limit = picture["max_pixels"]
+        pixels = decode_picture(picture["file"], white=white, max_pixels=limit, tell=tell)
     if isinstance(pixels, str):
         raise InputError(
             f"the picture cannot be used: {pixels}",

@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from synthlift.web.inference.decoding import READ, READING
+
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
 GONE: Event = {
@@ -58,6 +60,8 @@ class Link:
         )
         self.gone = False
         self.used = time.monotonic()
+        self._reading: tuple[str, float] | None = None
+        self._farewell = GONE
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._unsent: deque[bytes] = deque()
@@ -92,6 +96,24 @@ class Link:
                 return False
             self.gone = True
         return True
+
+    def end_reading(self, *, seconds: float) -> bool:
+        """End a worker that has read one picture for so long; who sent it is told why."""
+        reading = self._reading
+        if reading is None or time.monotonic() - reading[1] < seconds:
+            return False
+        with self._lock:
+            self.gone = True
+            listener = self._listeners.pop(reading[0], None)
+        self.end()
+        if listener is not None:
+            _tell(listener, _unread(seconds))
+        return True
+
+    def end_with(self, farewell: Event) -> None:
+        """End the worker; who waits for it is told this."""
+        self._farewell = farewell
+        self.end()
 
     def end(self) -> None:
         """End the worker."""
@@ -134,13 +156,16 @@ class Link:
                 self._listeners.clear()
             self.end()
             for listener in forsaken:
-                _tell(listener, dict(GONE))
+                _tell(listener, dict(self._farewell))
 
     def _hand_on(self, line: bytes) -> None:
         try:
             event: Event = json.loads(line)
             name, kind = event["id"], event["event"]
         except (ValueError, KeyError, TypeError):  # a line that was cut when the process died
+            return
+        if kind in (READING, READ):
+            self._reading = (name, time.monotonic()) if kind == READING else None
             return
         take = self._listeners.pop if kind in LAST else self._listeners.get
         listener = take(name, None)
@@ -161,6 +186,16 @@ def _tell(listener: Listener, event: Event) -> bool:
         _LOG.exception("an answer of the process that draws and classifies is lost")
         return False
     return True
+
+
+def _unread(seconds: float) -> Event:
+    """What somebody hears whose picture keeps the worker busy."""
+    error = {
+        "given": "a picture could not be read in time",
+        "rule": f"a picture is read within {seconds:g} seconds",
+        "remedy": "give another one, or save it again from an image program as PNG or plain JPEG",
+    }
+    return {"event": "failed", "error": error}
 
 
 def _line(request: Mapping[str, Any]) -> bytes:

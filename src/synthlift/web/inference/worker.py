@@ -15,11 +15,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from synthlift.errors import InputError, SynthliftError
-from synthlift.web.inference.decoding import decode_picture
+from synthlift.web.inference.decoding import READ, READING, Tell, decode_picture
 from synthlift.web.inference.drawing import BLOCK, Drawer, Request
 from synthlift.web.inference.explaining import References, likeness, looked_at, png
 from synthlift.web.inference.loaded import Loaded
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from synthlift.vision.prediction import Classifier
 
 Send = Callable[[Mapping[str, Any]], None]
+AT_ONCE = frozenset((READING, READ))
+"""Events that do not wait for others to be written: who watches counts the seconds between them."""
 
 
 class Worker:
@@ -44,7 +47,9 @@ class Worker:
 
         self.send, self.device, self.loaded = send, choose_device(device), Loaded()
         self.references = References()
-        self.drawer = Drawer(self.loaded, self.references, self._classifier, device=self.device)
+        self.drawer = Drawer(
+            self.loaded, self.references, self._classifier, send=send, device=self.device
+        )
         self._drawings: deque[tuple[Request, Iterator[Mapping[str, Any]]]] = deque()
         self._turn = ""
 
@@ -114,7 +119,8 @@ class Worker:
                 try:
                     for model in request["models"]:
                         known[model] = known.get(model) or self._classifier(model)
-                    answers[request["id"]] = _prepared(request, known, pictures)
+                    tell = partial(self._tell, request["id"])
+                    answers[request["id"]] = _prepared(request, known, pictures, tell=tell)
                 except Exception as error:
                     self._fail(request, error)
         asked = {request["id"]: request for request in requests}
@@ -132,6 +138,9 @@ class Worker:
                     self._fail(asked[request_id], error)
         for request_id, answer in answers.items():
             self.send({"id": request_id, "event": "done", **answer})
+
+    def _tell(self, name: str, event: str) -> None:
+        self.send({"id": name, "event": event})
 
     def _fail(self, request: Request, error: Exception) -> None:
         self.send({"id": request["id"], "event": "failed", "error": told(error, request)})
@@ -191,6 +200,8 @@ def _prepared(
     request: Request,
     known: Mapping[str, Classifier],
     pictures: dict[str, list[tuple[str, int, UInt8]]],
+    *,
+    tell: Tell,
 ) -> dict[str, Any]:
     """The answer to fill in; what is to be computed is added to the pictures of each model."""
     from synthlift.api.classifying import as_trained
@@ -204,7 +215,9 @@ def _prepared(
             facts = known[model].facts
             if facts.white not in decoded:
                 limit = request["max_pixels"]
-                decoded[facts.white] = decode_picture(file, white=facts.white, max_pixels=limit)
+                decoded[facts.white] = decode_picture(
+                    file, white=facts.white, max_pixels=limit, tell=tell
+                )
             pixels = decoded[facts.white]
             if isinstance(pixels, str):
                 found[-1]["problem"] = pixels
@@ -254,6 +267,8 @@ def serve(requests: BinaryIO, events: TextIO, *, device: str) -> None:
 
     def send(event: Mapping[str, Any]) -> None:
         events.write(json.dumps(event) + "\n")
+        if event["event"] in AT_ONCE:
+            events.flush()
 
     worker = Worker(send, device=device)
     importlib.import_module("synthlift.vision.prediction")  # seconds, while nobody waits for it

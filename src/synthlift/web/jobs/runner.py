@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from synthlift.errors import SynthliftError
 from synthlift.web.jobs.table import ATTEMPTS, Job, JobTable, Kind, State
 from synthlift.web.memory import kill_family, used_by, usual_limit
 
@@ -156,7 +157,8 @@ class Runner:
         with suppress(psutil.Error):
             began = psutil.Process(process.pid).create_time()
         try:
-            self.table.set_process(job.id, pid=process.pid, began=began)
+            if not self.table.set_process(job.id, owner=self.name, pid=process.pid, began=began):
+                raise SynthliftError("another server has taken the job")
         except BaseException:
             kill_family(process.pid)
             process.wait()
@@ -168,7 +170,14 @@ class Runner:
         if code is not None:
             self._conclude(running, code)  # where that fails, it is tried again at the next look
             del self._running[lane]
-        elif running.asked is None and self.table.get(running.job.id).cancel:
+            return
+        job = self.table.get(running.job.id)
+        if job.pid != running.process.pid:
+            # Another server has taken it, as from one that slept: its command computes the same.
+            kill_family(running.process.pid)
+            running.process.wait()
+            del self._running[lane]
+        elif running.asked is None and job.cancel:
             running.asked = time.monotonic()
             _interrupt(running.process)
         elif running.asked is not None and time.monotonic() - running.asked > PATIENCE:

@@ -81,21 +81,22 @@ class JobTable:
     def __init__(self, path: Path, *, stale_seconds: float = 15.0) -> None:
         self.path, self.stale_seconds = path, stale_seconds
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with closing(self._connect()) as database:
+        with self._connected() as database:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(_SCHEMA)
 
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        database.row_factory = sqlite3.Row
-        # A heartbeat need not survive a power cut; the table stays whole all the same.
-        database.execute("PRAGMA synchronous = NORMAL")
-        return database
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as database:
+            database.row_factory = sqlite3.Row
+            # A heartbeat need not survive a power cut; the table stays whole all the same.
+            database.execute("PRAGMA synchronous = NORMAL")
+            yield database
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A transaction that alone may write, from its beginning."""
-        with closing(self._connect()) as database:
+        with self._connected() as database:
             database.execute("BEGIN IMMEDIATE")
             yield database
             database.commit()
@@ -167,12 +168,15 @@ class JobTable:
             )
         return self.get(row["id"])
 
-    def set_process(self, job: str, *, pid: int, began: float) -> None:
-        """Say which process computes a claimed job."""
+    def set_process(self, job: str, *, owner: str, pid: int, began: float) -> bool:
+        """Say which process computes a job of ``owner``; False when another server has taken it."""
         with self._open() as database:
-            database.execute(
-                "UPDATE jobs SET pid = ?, pid_began = ? WHERE id = ?", (pid, began, job)
-            )
+            found = database.execute(
+                "UPDATE jobs SET pid = ?, pid_began = ? "
+                "WHERE id = ? AND owner = ? AND state = 'running'",
+                (pid, began, job, owner),
+            ).rowcount
+        return bool(found)
 
     def beat(self, owner: str) -> None:
         """Say that this server and its jobs live."""

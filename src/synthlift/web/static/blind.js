@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, percent, who, find, several } = Synthlift;
+  const { ask, say, make, percent, who, find, several, keepFocus } = Synthlift;
   const run = find("begin").dataset.run;
   let test = null;
   let answers = [];
@@ -41,7 +41,7 @@
     find("test-title").textContent = `Picture ${place + 1} of ${test.pictures.length}`;
     find("picture").src = test.pictures[place];
     find("progress").value = place / test.pictures.length;
-    find("back").hidden = place === 0;
+    keepFocus(() => { find("back").hidden = place === 0; }, () => find("real"));
   }
 
   function answer(said) {
@@ -53,10 +53,11 @@
 
   // What was answered stays until it has arrived: sent twice, it counts once.
   async function finish() {
-    find("test").hidden = find("unsent").hidden = true;
+    let found;
     say(find("said"), "Counting, and writing the score into the report …");
+    keepFocus(() => { find("test").hidden = find("unsent").hidden = true; }, () => find("said"));
     try {
-      showResult(await ask("POST", `blind-tests/${test.id}/answers`, { who: name, answers }));
+      found = await ask("POST", `blind-tests/${test.id}/answers`, { who: name, answers });
     } catch (error) {
       say(find("said"), error.message, true);
       find("unsent").hidden = false;
@@ -66,6 +67,7 @@
     say(find("said"), "");
     test = null;
     find("begin").hidden = false;
+    showResult(found);
   }
 
   function showResult(found) {
@@ -81,6 +83,7 @@
         make("figcaption", {}, one.was === "synthetic" ? make("span", { class: "mark" }, "synthetic") : "real", ` ${one.label}`,
           make("span", { class: one.was === one.said ? "seen" : "seen other" }, one.was === one.said ? "told rightly" : `taken for ${one.said}`))))));
     find("result").hidden = false;
+    find("result-title").focus({ preventScroll: true });
     find("result-title").scrollIntoView();
   }
 

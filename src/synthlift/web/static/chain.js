@@ -1,10 +1,11 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, percent, duration, wait, who, find, several, wanted, offerRuns } = Synthlift;
+  const { ask, askAgain, say, make, fill, percent, duration, wait, who, find, several, wanted, offerRuns, keepFocus, renew, lock, locked } = Synthlift;
   const PAUSE = 400;
   let runs = [];
   let pools = [];
   let drawing = null;
+  let latest = 0;  // the question about a pool that counts
   let making = null;  // the pool that is being made
 
   const run = () => runs.find((one) => one.id === find("run").value);
@@ -33,12 +34,13 @@
   }
 
   function busy(is) {
-    find("go").disabled = is;
-    find("cancel").hidden = !is;
+    lock(find("go"), is);
+    keepFocus(() => { find("cancel").hidden = !is; }, () => find("go"));
   }
 
   async function draw(event) {
     event.preventDefault();
+    if (locked(find("go"))) return;
     find("images").replaceChildren();
     busy(true);
     await guarded(find("said"), async () => {
@@ -130,13 +132,17 @@
     await showPool();
   }
 
+  // What is said of a pool and what is seen of it change together; the latest question counts.
   async function showPool() {
+    const mine = latest += 1;
     const one = pool();
+    const content = one && await ask("GET", `pools/${one.id}`);
+    if (mine !== latest) return;
     find("pool-actions").hidden = !one;
     find("cautions").hidden = !one || one.cautions.length === 0;
     if (!one) {
       find("pool-words").textContent = "There is no pool yet.";
-      find("kept").replaceChildren();
+      renew(find("kept"), [], () => find("pool-title"));
       return;
     }
     const classes = Object.entries(one.classes).map(([name, n]) => `${n.toLocaleString("en")} of ${name}`).join(", ");
@@ -145,20 +151,18 @@
     find("study").href = `/study?pool=${one.id}`;
     find("study").hidden = find("archive").hidden = one.kept === 0;
     find("archive").href = one.archive;
-    const content = await ask("GET", `pools/${one.id}`);
-    if (content.pool.id !== find("pool").value) return;
-    find("kept").replaceChildren(...content.images.map((image) => kept(one.id, image)));
+    const buttons = () => [...find("kept").querySelectorAll("button")];
+    const place = buttons().indexOf(document.activeElement);
+    renew(find("kept"), content.images.map((image) => kept(one.id, image)),
+      () => buttons()[Math.min(place, content.images.length - 1)] || find("pool-title"));
   }
 
   function kept(id, image) {
     const out = make("button", { type: "button", "aria-label": `Take ${image.name} out` }, "Take out");
     out.addEventListener("click", () => guarded(find("pool-said"), async () => {
-      const place = [...find("kept").querySelectorAll("button")].indexOf(out);
       await ask("DELETE", `pools/${id}/images/${image.name}?who=${encodeURIComponent(find("who").value.trim())}`);
       await showPools(id);
       say(find("pool-said"), "It is out again.");
-      const left = find("kept").querySelectorAll("button");
-      (left[Math.min(place, left.length - 1)] || find("pool")).focus();
     }));
     return make("li", {}, make("figure", {}, make("div", { class: "frame" }, make("img", { src: image.url, alt: `Synthetic picture of class ${image.label}` })),
       make("figcaption", {}, make("span", { class: "mark" }, "synthetic"), ` ${image.label}, kept by ${image.who}`),
@@ -181,11 +185,10 @@
     find("delete").addEventListener("click", () => { find("sure").hidden = false; find("sure-no").focus(); });
     find("sure-no").addEventListener("click", () => { find("sure").hidden = true; find("delete").focus(); });
     find("sure-yes").addEventListener("click", () => guarded(find("pool-said"), async () => {
-      find("sure").hidden = true;
+      keepFocus(() => { find("sure").hidden = true; }, () => find("pool-title"));
       await ask("DELETE", `pools/${find("pool").value}`);
       await showPools();
       say(find("pool-said"), "The pool was deleted.");
-      find("pool").focus();
     }));
     guarded(find("pool-said"), showPools);
   }

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, pictureOf, nearest, percent, find, several, offerRuns, takeFiles, offerSamples } = Synthlift;
+  const { ask, say, make, pictureOf, nearest, percent, find, several, offerRuns, takeFiles, offerSamples, reveal } = Synthlift;
   const SHOWN = 5;
   let runs = [];
 
@@ -58,6 +58,7 @@
     });
     find("answers").replaceChildren(...items);
     say(find("said"), `${several(items.length, "picture", "pictures")} classified.`);
+    reveal(find("answers"));
   }
 
   async function classify(request, urls) {

@@ -104,6 +104,34 @@ const Synthlift = (() => {
     }));
   }
 
+  // Hides, locks or takes away what may have the focus; next(had) then takes it over at once, so that
+  // nobody who works with the keyboard is thrown back to the top of the page.
+  function keepFocus(change, next) {
+    const had = document.activeElement;
+    change();
+    if (had && had !== document.body && (!had.isConnected || had.disabled || had.closest("[hidden]"))) next(had).focus();
+  }
+
+  // Puts others in the place of a node's children. What bears the same name as what had the focus gets it,
+  // else otherwise().
+  function renew(node, children, otherwise) {
+    const nameOf = (one) => one.getAttribute("aria-label") || one.textContent;
+    keepFocus(() => node.replaceChildren(...children),
+      (had) => [...node.querySelectorAll("a, button")].find((one) => nameOf(one) === nameOf(had)) || otherwise());
+  }
+
+  // On a phone, answers lie below what was pressed: as many of them are shown as leave that in view.
+  function reveal(node) {
+    const box = node.getBoundingClientRect();
+    if (box.top < 0.8 * innerHeight) return;
+    const pressed = document.activeElement === document.body ? node : document.activeElement;
+    scrollBy(0, Math.max(0, Math.min(box.bottom - innerHeight, pressed.getBoundingClientRect().top - 16)));
+  }
+
+  // A button that waits: "disabled" would take the focus from somebody who has just pressed it.
+  const lock = (button, is) => button.setAttribute("aria-disabled", is);
+  const locked = (button) => button.getAttribute("aria-disabled") === "true";
+
   function percent(share) {
     if (share > 0.999) return ">\u00a099.9\u00a0%";
     if (share < 0.001) return "<\u00a00.1\u00a0%";
@@ -170,5 +198,5 @@ const Synthlift = (() => {
     }
   }
 
-  return { ask, askAgain, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, takeFiles, offerSamples };
+  return { ask, askAgain, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, takeFiles, offerSamples, keepFocus, renew, reveal, lock, locked };
 })();

@@ -79,7 +79,7 @@
     try {
       const runs = await Promise.all(chosen.map(figures));
       if (mine !== latest) return;
-      say(find("said"), "");
+      say(find("said"), `${runs.length} studies stand side by side.`);
       cautions(runs);
       head(find("table"), runs, "Study");
       find("table").tBodies[0].replaceChildren(...ROWS.map(([title, cell]) => row(title, runs.map(cell))));

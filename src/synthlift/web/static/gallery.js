@@ -6,6 +6,7 @@
   const FILTERS = ["state", "label", "reason", "arm"];
   const SHOWN = 60;
   let start = 0;
+  let latest = 0;
 
   const words = (name) => name.replaceAll("_", " ");
 
@@ -75,18 +76,21 @@
     fill(find("arm"), [["", "any or none"], ...found.arms.map((name) => [name, name])], chosen("arm"));
   }
 
-  // "renewed" is called as soon as the new list stands, before anything else is waited for.
+  // Of several questions only the latest is answered. "renewed" is called as soon as the new list
+  // stands, before anything else is waited for.
   async function show(words_first = "", renewed = () => {}) {
     const asked = new URLSearchParams({ start });
     for (const id of FILTERS) if (find(id).value) asked.set(id, find(id).value);
+    const mine = latest += 1;
     const found = await ask("GET", `runs/${run}/generated?${asked}`);
+    if (mine !== latest) return;
     offer(found);
     find("images").replaceChildren(...found.images.map(picture));
-    renewed();
     const place = found.found ? `, ${start + 1} to ${start + found.images.length} shown` : "";
     say(find("said"), [words_first, `${several(found.found, "image", "images")} of ${found.all.toLocaleString("en")}${place}.`].filter(Boolean).join(" "));
     find("earlier").hidden = start === 0;
     find("later").hidden = start + found.images.length >= found.found;
+    renewed();
     await showRecord();
   }
 
@@ -97,10 +101,10 @@
       make("span", {}, `${one.image}: ${SAID[one.verdict]}`), make("span", { class: "meta" }, `${one.who} · ${new Date(one.at).toLocaleString()}`))));
   }
 
-  async function look(place) {
+  async function look(place, renewed) {
     start = place;
     try {
-      await show();
+      await show("", renewed);
     } catch (error) {
       find("images").replaceChildren();
       say(find("said"), error.message, true);
@@ -110,7 +114,9 @@
   find("who").value = who();
   find("filters").addEventListener("submit", (event) => event.preventDefault());
   for (const id of FILTERS) find(id).addEventListener("change", () => look(0));
-  find("earlier").addEventListener("click", () => look(Math.max(0, start - SHOWN)));
-  find("later").addEventListener("click", () => look(start + SHOWN));
+  // The next pictures are read from their beginning, which is far above the buttons.
+  const fromTheTop = () => find("said").focus();
+  find("earlier").addEventListener("click", () => look(Math.max(0, start - SHOWN), fromTheTop));
+  find("later").addEventListener("click", () => look(start + SHOWN, fromTheTop));
   look(0);
 })();

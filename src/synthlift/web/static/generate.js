@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, nearest, percent, duration, wait, find, several, wanted, named, takeFiles, offerSamples } = Synthlift;
+  const { ask, askAgain, say, make, fill, nearest, percent, duration, wait, find, several, wanted, named, takeFiles, offerSamples, keepFocus, reveal, lock, locked } = Synthlift;
   const PAUSE = 400;
   const LOOK_AGAIN = 3000;
   const EXAMPLES = { embedded: "a thick red seven leaning left on a black background" };
@@ -155,9 +155,8 @@
   }
 
   function busy(is) {
-    find("go").disabled = is;
-    find("cancel").hidden = !is;
-    find("progress").hidden = !is;
+    lock(find("go"), is);
+    keepFocus(() => { find("cancel").hidden = find("progress").hidden = !is; }, () => find("go"));
   }
 
   const subject = (asked) => [asked.label ? `class ${asked.label}` : "", asked.prompt ? `“${asked.prompt}”` : ""].filter(Boolean).join(", ");
@@ -196,6 +195,7 @@
 
   async function draw(event) {
     event.preventDefault();
+    if (locked(find("go"))) return;
     let asked;
     try {
       asked = wish();
@@ -211,6 +211,7 @@
       find("progress").value = state.done / state.total;
       const notes = state.remarks.map((one) => `Note: ${one}.`);
       say(find("said"), [told(state), ...notes].join("\n"), state.state === "failed");
+      if (!last || !last.done) reveal(find("images"));
       last = state;
     };
     find("images").replaceChildren();

@@ -1,17 +1,17 @@
 "use strict";
 // The built-in examples: where their runs come from, and what can be done with them.
 (() => {
-  const { ask, askAgain, say, make, duration, wait, find } = Synthlift;
+  const { ask, askAgain, say, make, duration, wait, find, renew, lock, locked } = Synthlift;
   const PAUSE = 2000;
   const states = {};
 
   function card(one) {
     const state = make("div", { class: "state" });
-    states[one.name] = { node: state, shown: "" };
+    const title = make("h3", { id: `example-${one.name}`, tabindex: -1 }, one.title);
+    states[one.name] = { node: state, title, shown: "" };
     return make("article", { class: "card", "aria-labelledby": `example-${one.name}` },
       make("div", { class: "strip" }, make("img", { src: one.picture, alt: `Some pictures of the example ${one.title}` })),
-      make("h3", { id: `example-${one.name}` }, one.title),
-      make("p", {}, one.words), state);
+      title, make("p", {}, one.words), state);
   }
 
   const link = (path, text) => make("a", { href: path }, text);
@@ -36,13 +36,14 @@
   function begin(one, text) {
     const button = make("button", { type: "button", "aria-label": `${text}: ${one.title}` }, text);
     button.addEventListener("click", async () => {
-      button.disabled = true;
+      if (locked(button)) return;
+      lock(button, true);
       try {
         await ask("POST", `examples/${one.name}`);
         watch();
       } catch (error) {
         say(find("said"), error.message, true);
-        button.disabled = false;
+        lock(button, false);
       }
     });
     return button;
@@ -89,9 +90,10 @@
         const { examples } = await askAgain("examples");
         if (!find("examples").children.length) find("examples").append(...examples.map(card));
         for (const one of examples) {
-          // Only what has changed is replaced, so that the focus stays where it is.
+          // Only what has changed is replaced.
           const news = JSON.stringify([one.run, one.unpacking, one.job && [one.job.state, one.job.progress]]);
-          if (news !== states[one.name].shown) states[one.name].node.replaceChildren(...contents(one));
+          const { node, title, shown } = states[one.name];
+          if (news !== shown) renew(node, contents(one), () => title);
           states[one.name].shown = news;
         }
         if (!examples.some(active)) break;

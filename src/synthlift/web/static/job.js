@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, fill, duration, size, wait, find, several } = Synthlift;
+  const { ask, say, make, fill, duration, size, wait, find, several, keepFocus, lock, locked } = Synthlift;
   const id = find("job").dataset.job;
   const ENDED = ["done", "failed", "cancelled"];
   const WORDS = { queued: "Waiting for its turn", running: "Running", cancelling: "Stopping; what is finished is kept",
@@ -12,6 +12,10 @@
   let reread = 0;  // when the frame was last filled
 
   function show(job) {
+    keepFocus(() => fillIn(job), () => find("state"));
+  }
+
+  function fillIn(job) {
     if (find("state").textContent !== WORDS[job.state]) find("state").textContent = WORDS[job.state];
     const progress = job.progress;
     const known = progress && progress.total;
@@ -128,7 +132,7 @@
         const job = await ask("GET", `jobs/${id}`);
         if (find("live")) {
           live = await ask("GET", `jobs/${id}/live`);
-          showLive();
+          keepFocus(showLive, () => find("fit"));
         }
         show(job);
         if (ENDED.includes(job.state)) return;
@@ -149,14 +153,19 @@
   }
 
   async function remove() {
+    if (locked(find("sure-yes"))) return;
+    lock(find("sure-yes"), true);
     try {
       const gone = await ask("DELETE", `jobs/${id}`);
-      find("job").replaceChildren(make("h2", {}, "Deleted"),
+      const title = make("h2", { id: "state", tabindex: -1 }, "Deleted");
+      find("job").replaceChildren(title,
         make("p", { role: "status" }, gone.results ? `${several(gone.results, "result", "results")} and ${size(gone.bytes)} are gone with it.` : "Its files are gone."),
         make("p", {}, make("a", { href: "/study" }, "To the studies")));
       for (const other of ["live", "page"]) if (find(other)) find(other).hidden = true;
+      title.focus();
     } catch (error) {
-      find("sure").hidden = true;
+      lock(find("sure-yes"), false);
+      keepFocus(() => { find("sure").hidden = true; }, () => find("delete"));
       say(find("stage"), error.message, true);
     }
   }

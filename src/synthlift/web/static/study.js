@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, wait, duration, size, find, several, wanted } = Synthlift;
+  const { ask, askAgain, say, make, fill, wait, duration, size, find, several, wanted, keepFocus, renew, lock } = Synthlift;
   const STATES = { queued: "waiting", running: "running", cancelling: "stopping", done: "done", failed: "failed", cancelled: "stopped" };
   let data = [];
   let tables = [];
@@ -14,7 +14,8 @@
 
   const chosen = () => data.find((one) => one.id === find("data").value);
   const table = () => tables.find((one) => one.name === find("table").value);
-  const question = () => document.querySelector('input[name="question"]:checked').value;
+  const picked = () => document.querySelector('input[name="question"]:checked');
+  const question = () => picked().value;
 
   async function guarded(node, action) {
     try {
@@ -39,7 +40,7 @@
     tables = [];
     find("tables").hidden = find("columns").hidden = true;
     forget();
-    find("delete").hidden = !one || one.kind !== "upload";
+    keepFocus(() => { find("delete").hidden = !one || one.kind !== "upload"; }, () => find("data"));
     find("inspect").disabled = !one;
     const read = one && one.tables.length ? (await ask("GET", `data/${one.id}/tables`)).tables : [];
     if (mine !== choices) return;
@@ -54,12 +55,14 @@
     found = null;
     giveUp("look");
     find("found").hidden = true;
+    say(find("found-words"), "");
     forgetPlan();
   }
 
   function forgetPlan() {
     giveUp("plan");
     find("plan").hidden = true;
+    say(find("plan-words"), "");
     showObstacles();
   }
 
@@ -115,8 +118,7 @@
   function describe(job) {
     const counts = Object.entries(found.classes).map(([name, n]) => make("li", {}, `${name}: ${n.toLocaleString("en")}`));
     const warnings = found.warnings.map((text) => make("li", {}, text));
-    const parts = [make("p", {}, `${several(found.images, "picture", "pictures")}, ${found.usable.toLocaleString("en")} of them usable, in ${several(counts.length, "class", "classes")}:`),
-      make("ul", { class: "counts" }, ...counts)];
+    const parts = [make("ul", { class: "counts" }, ...counts)];
     if (found.smallest_effect !== null) {
       parts.push(make("p", {}, `With so many pictures, a study would find differences above about ${(100 * found.smallest_effect).toFixed(1)} percentage points; smaller ones may exist unseen.`));
     }
@@ -124,6 +126,7 @@
     parts.push(make("p", {}, make("a", { href: `/jobs/${job.id}` }, "See everything that was found, with pictures")));
     find("found").replaceChildren(...parts);
     find("found").hidden = false;
+    say(find("found-words"), `${several(found.images, "picture", "pictures")}, ${found.usable.toLocaleString("en")} of them usable, in ${several(counts.length, "class", "classes")}:`);
   }
 
   // Asks for a job and waits for it; null when something else was chosen meanwhile.
@@ -163,6 +166,7 @@
       found = job.found;
       describe(job);
       showObstacles();
+      await showJobs();
     });
   }
 
@@ -180,8 +184,9 @@
     }
     find("for-group").hidden = question() !== "group";
     find("for-pool").hidden = find("pool-help").hidden = question() !== "pool" || !pools.length;
-    find("forecast").disabled = !chosen() || obstacleOf(question()) !== "";
-    find("go").disabled = find("forecast").disabled || starting;
+    const stuck = !chosen() || obstacleOf(question()) !== "";
+    keepFocus(() => { find("forecast").disabled = find("go").disabled = stuck; }, picked);
+    lock(find("go"), starting);
   }
 
   async function showPools() {
@@ -228,6 +233,7 @@
     find("plan-reasons").replaceChildren(...plan.reasons.map((text) => make("li", {}, text)));
     find("plan-command").textContent = job.command.replace("synthlift plan", "synthlift run");
     find("plan").hidden = false;
+    say(find("plan-words"), `What it takes is reckoned. ${pairs.slice(0, 2).map((pair) => pair.join(": ")).join(". ")}.`);
   }
 
   function forecast() {
@@ -260,9 +266,9 @@
   async function showJobs() {
     const jobs = (await ask("GET", "jobs")).jobs;
     find("no-jobs").hidden = jobs.length > 0;
-    find("jobs").replaceChildren(...jobs.map((job) => make("li", {},
+    renew(find("jobs"), jobs.map((job) => make("li", {},
       make("a", { href: `/jobs/${job.id}` }, [job.kind === "inspect" ? `A look at ${job.title}` : job.title, job.part].filter(Boolean).join(", ")),
-      make("p", { class: "meta" }, `${STATES[job.state]} · ${new Date(1000 * job.created).toLocaleString()}`))));
+      make("p", { class: "meta" }, `${STATES[job.state]} · ${new Date(1000 * job.created).toLocaleString()}`))), () => find("jobs-title"));
   }
 
   find("data").addEventListener("change", () => guarded(find("data-said"), choose));
