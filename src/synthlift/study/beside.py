@@ -145,13 +145,13 @@ def open_beside(session: Session, prepared: Prepared) -> None:
     unlabelled = session.study.data.unlabelled
     if unlabelled:
         found[UNLABELLED] = tuple(
-            _compared(session, prepared, _open_unlabelled(name, base=session.base))
+            read_compared(session, prepared, _open_unlabelled(name, base=session.base))
             for name in unlabelled
         )
     for component in session.study.generators:
         for name, pool in pools_of(component).items():
             source = _open_pool(session, prepared.opened.classes, component, pool)
-            found[f"{component.title}/{name}"] = (_compared(session, prepared, source),)
+            found[f"{component.title}/{name}"] = (read_compared(session, prepared, source),)
     session.beside = found
     if any(_needs_masks(component) for component in session.study.generators):
         session.masks = _open_masks(session, prepared)
@@ -258,7 +258,12 @@ def _not_asked_for(component: Component, pool: Pool, error: InputError) -> Input
     )
 
 
-def _compared(session: Session, prepared: Prepared, source: Source) -> Images:
+def read_compared(session: Session, prepared: Prepared, source: Source) -> Images:
+    """As :func:`read_images`, and find what shows a picture of the data set.
+
+    Raises:
+        InputError: no image can be used.
+    """
     from synthlift.data.overlap import overlap_request
 
     images = read_images(session, prepared, source)
@@ -297,17 +302,27 @@ def notes_beside(session: Session) -> list[str]:
     for role, several in session.beside.items():
         named = "the unlabelled images" if role == UNLABELLED else f"'{role.rpartition('/')[0]}'"
         notes += [note for one in several for note in beyond_white(one, name=named)]
-        pairs = [session.store.open(one.overlap).summary["pairs"] for one in several]
-        shown = sum(len({theirs for theirs, _ in found}) for found in pairs)
-        if not shown:
-            continue
-        if role == UNLABELLED:
+        found = [session.store.open(one.overlap).summary for one in several]
+        shown = sum(len({theirs for theirs, _ in one["pairs"]}) for one in found)
+        apart = sum(one["apart"] for one in found)
+        if shown and role == UNLABELLED:
             notes.append(
                 f"{shown} unlabelled images show a picture of the data set and were left out."
             )
-        else:
+        elif shown:
             notes.append(
                 f"{shown} images of {named} show a picture of the data set; "
                 "they are left out wherever that picture is validated or tested on."
             )
+        if apart:
+            images = named if role == UNLABELLED else f"the images of {named}"
+            notes.append(kept_apart(apart, name=images))
     return notes
+
+
+def kept_apart(count: int, *, name: str) -> str:
+    """What to say of images that look like one of the data set and were kept."""
+    return (
+        f"{count} of {name} look like an image of the data set and were kept, since unrelated "
+        "images resemble each other as much here."
+    )
