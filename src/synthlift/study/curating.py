@@ -66,6 +66,7 @@ class Judgements:
         source: the pool, opened.
         images: its images at the study's size, as keys.
         rows: its inventory, unusable images included.
+        white: value of its 16-bit images that becomes 255.
         columns: id, label, rejected_by, reason, nearest_real and score_<filter> of every usable
             image.
         facts: copying figures, closest pairs, held-out control, see ``stages.curation``.
@@ -78,6 +79,7 @@ class Judgements:
     rows: tuple[Row, ...] = field(repr=False)
     columns: dict[str, list[Any]] = field(repr=False)
     facts: dict[str, Any] = field(repr=False)
+    white: int = 65535
 
 
 def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterComponent]) -> Judgements:
@@ -153,6 +155,7 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
         rows=tuple(read_rows(read.path(INVENTORY))),
         columns=json.loads(judged.path(VERDICTS).read_text(encoding="utf-8")),
         facts=dict(judged.summary),
+        white=int(read.summary["white"]),
     )
 
 
