@@ -149,7 +149,14 @@ def _with_findings(
     after = replace(found, rows=tuple(rows), notes=(*found.notes, *notes))
     facts = _facts(asked, opened, after)
     findings = find_faults(
-        rows, given=found.rows, looked=looked, alike=pairs, data=data, facts=facts, step=step
+        rows,
+        given=found.rows,
+        looked=looked,
+        alike=pairs,
+        parting=parting,
+        data=data,
+        facts=facts,
+        step=step,
     )
     findings["masks"] = _masks(opened, found.rows) if data.masks else None
     findings["warnings"] = warnings(facts, findings)

@@ -12,6 +12,7 @@ from synthlift.errors import InputError, nearest_name
 from synthlift.registry import descriptor
 from synthlift.spec.data import Beside, Data, Pool
 from synthlift.spec.study import Component
+from synthlift.store import Artefact
 from synthlift.store.images import usable_rows
 from synthlift.study.components import settings_of
 from synthlift.study.places import beside_of, pool_of, unlabelled_of
@@ -31,10 +32,12 @@ class Images:
     Attributes:
         inventory, pixels: keys of the artefacts.
         overlap: key of the comparison with the data set; "" where none was made.
+        read: what the inventory was taken from.
     """
 
     inventory: str
     pixels: str
+    read: Artefact
     overlap: str = ""
 
     def as_list(self) -> list[str]:
@@ -43,12 +46,14 @@ class Images:
 
 
 def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
-    """Read a source and bring it to the study's size."""
+    """Read a source as the data set was read, and bring it to the study's size."""
     from synthlift.data.inventory import Asked
     from synthlift.data.stages import inventory_request, pixels_request, read_request
 
     data = session.study.data
-    (read,) = session.ask([read_request(source, Asked(max_pixels=data.max_pixels))])
+    # One file is one picture wherever it lies: what is white is not told by each source anew.
+    asked = Asked(max_pixels=data.max_pixels, white=prepared.opened.white)
+    (read,) = session.ask([read_request(source, asked)])
     (inventory,) = session.ask([inventory_request(read)])
     (pixels,) = session.ask(
         [
@@ -62,7 +67,7 @@ def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
             )
         ]
     )
-    return Images(inventory.key, pixels.key)
+    return Images(inventory.key, pixels.key, read)
 
 
 def check_beside(session: Session, classes: Sequence[str]) -> None:
@@ -270,10 +275,22 @@ def _compared(session: Session, prepared: Prepared, source: Source) -> Images:
     return replace(images, overlap=overlap.key)
 
 
+def beyond_white(images: Images, *, name: str) -> list[str]:
+    """What to say of images with 16-bit values that the data set's white cannot hold."""
+    found = images.read.summary
+    said = (
+        f"{found['clipped']} images of {name} hold 16-bit values above {found['white']}, which is "
+        "white in the data set; these became white."
+    )
+    return [said] if found["clipped"] else []
+
+
 def notes_beside(session: Session) -> list[str]:
     """What was left out of the images beside the data set, in words."""
     notes = []
     for role, several in session.beside.items():
+        named = "the unlabelled images" if role == UNLABELLED else f"'{role.rpartition('/')[0]}'"
+        notes += [note for one in several for note in beyond_white(one, name=named)]
         pairs = [session.store.open(one.overlap).summary["pairs"] for one in several]
         shown = sum(len({theirs for theirs, _ in found}) for found in pairs)
         if not shown:
@@ -284,7 +301,7 @@ def notes_beside(session: Session) -> list[str]:
             )
         else:
             notes.append(
-                f"{shown} images of '{role.rpartition('/')[0]}' show a picture of the data set; "
+                f"{shown} images of {named} show a picture of the data set; "
                 "they are left out wherever that picture is validated or tested on."
             )
     return notes

@@ -66,7 +66,6 @@ class Judgements:
         source: the pool, opened.
         images: its images at the study's size, as keys.
         rows: its inventory, unusable images included.
-        white: value of its 16-bit images that becomes 255.
         columns: id, label, rejected_by, reason, nearest_real and score_<filter> of every usable
             image.
         facts: copying figures, closest pairs, held-out control, see ``stages.curation``.
@@ -79,7 +78,6 @@ class Judgements:
     rows: tuple[Row, ...] = field(repr=False)
     columns: dict[str, list[Any]] = field(repr=False)
     facts: dict[str, Any] = field(repr=False)
-    white: int = 65535
 
 
 def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterComponent]) -> Judgements:
@@ -89,9 +87,8 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
         InputError: the pool cannot be read, is the real data itself, has an unknown class or no
             usable image; or a filter is unknown.
     """
-    from synthlift.data.inventory import Asked, read_rows
+    from synthlift.data.inventory import read_rows
     from synthlift.data.overlap import overlap_request
-    from synthlift.data.stages import read_request
     from synthlift.store.images import INVENTORY, usable_rows
 
     resolved = [
@@ -109,8 +106,6 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
     prepared = _prepare(session, opened)
     _require_enough(prepared)
     images = read_images(session, prepared, source)
-    # Found in the store: the images were read just now.
-    (read,) = session.ask([read_request(source, Asked(max_pixels=session.study.data.max_pixels))])
     _refuse_same_content(session, opened, images, pool)
     if not len(usable_rows(session.store, images.inventory)["id"]):
         raise InputError(
@@ -152,10 +147,9 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
         prepared=prepared,
         source=source,
         images=images,
-        rows=tuple(read_rows(read.path(INVENTORY))),
+        rows=tuple(read_rows(images.read.path(INVENTORY))),
         columns=json.loads(judged.path(VERDICTS).read_text(encoding="utf-8")),
         facts=dict(judged.summary),
-        white=int(read.summary["white"]),
     )
 
 

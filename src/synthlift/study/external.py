@@ -11,7 +11,7 @@ from synthlift.errors import InputError
 from synthlift.spec.data import Beside
 from synthlift.store import StageContext, StageRequest, Summary
 from synthlift.store.images import SPLIT, DataKeys, usable_rows
-from synthlift.study.beside import open_test_set, read_images
+from synthlift.study.beside import beyond_white, open_test_set, read_images
 from synthlift.study.preparation import Prepared
 from synthlift.study.session import Session
 
@@ -25,12 +25,14 @@ class External:
         data: its artefacts; every image is a test image.
         test_hash: content hash, for the ledger.
         images: usable ones.
+        notes: what is to be said of how it was read.
     """
 
     name: str
     data: DataKeys
     test_hash: str
     images: int
+    notes: tuple[str, ...] = ()
 
 
 def open_external(session: Session, prepared: Prepared) -> tuple[External, ...]:
@@ -60,6 +62,7 @@ def _open(session: Session, prepared: Prepared, beside: Beside) -> External:
         data={"inventory": images.inventory, "pixels": images.pixels, "split": split.key},
         test_hash=str(split.summary["test_hash"]),
         images=int(split.summary["images"]),
+        notes=tuple(beyond_white(images, name=f"the external set '{beside.name}'")),
     )
 
 
