@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthlift.api import classify, export
 from synthlift.api.run_folder import load
 from synthlift.store import Store
 from synthlift.store.images import DataKeys, members
@@ -163,6 +165,37 @@ def test_an_arm_of_a_fold_is_exported_as_that_fold_trained_it(
             made = list(out.glob("train/*/synthetic_*.png"))
             trained = next(a for a in validated.results["arms"] if a["name"] == chosen)
             assert len(made) == pytest.approx(sum(trained["synthetic"].values()), abs=3)
+
+
+def test_the_exported_model_is_the_one_that_was_tested(
+    crossed: Ran, source: Path, home: Path, tmp_path: Path
+) -> None:
+    """Not one of an inner fold, nor the last one, which was trained on this fold's test images."""
+    rows = table(crossed)
+    rows = rows[rows["evaluation_set"] == "test"]
+    with home_of(home):
+        for fold in range(FOLDS):
+            for arm in RIVALS:
+                out = tmp_path / f"{arm}-{fold}"
+                made = export(crossed.folder, arm=arm, out=out, replicate=fold)
+                assert made.model == f"the model of arm '{arm}', replicate {fold + 1}"
+                said = rows[(rows["arm"] == arm) & (rows["replicate"] == fold)]
+                answers = classify(out / "model", [source / name for name in said["image_id"]])
+                found = [list(one.probabilities.values()) for one in answers]
+                tested = np.stack(said["probabilities"].to_list())
+                np.testing.assert_allclose(found, tested, atol=1e-5)
+
+
+def test_without_its_store_an_arms_own_model_or_none_is_named(
+    crossed: Ran, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(crossed.folder, folder)
+    (folder / "artefacts.json").unlink()  # as earlier versions wrote it
+    with home_of(home):
+        made = export(folder, arm="real", out=tmp_path / "out", replicate=1)
+    assert "the arm's own is no longer in the store" in made.model
+    assert "trained on all images" in made.model
 
 
 def test_an_arm_with_synthetic_images_is_refitted_with_them(source: Path, home: Path) -> None:

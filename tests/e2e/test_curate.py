@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,34 @@ def test_what_was_kept_is_a_pool_for_a_study(curated: api.Curated, real: Path, h
         # Drawn images are alike: some look like one that the study tests on, and are left out.
         assert len(used) >= 0.6 * curated.kept
         assert {f"images/{one.removeprefix('images/')}" for one in used} <= kept
+
+
+def test_images_of_12_bits_are_written_as_bright_as_they_were_judged(
+    real: Path, home: Path, tmp_path: Path
+) -> None:
+    pixels, labels = draw_images(24, seed=45, size=SIZE)
+    grey = np.asarray(pixels)[..., 0].astype(np.uint16)
+    grey[:, 0, 0] = 255  # the brightest there is: what a source holds says what white is
+    names = np.array([CLASSES[label] for label in labels])
+    deep = np.rint(grey * (4095 / 255)).astype(np.uint16)
+    np.savez(tmp_path / "deep.npz", images=deep, labels=names)
+    with home_of(home) as store:
+        found = api.curate(
+            tmp_path / "deep.npz",
+            real=real,
+            out=tmp_path / "kept",
+            filters=["exact_duplicates"],
+            store=store,
+            workers=1,
+            overrides=QUICK,
+        )
+    assert found.kept == 24
+    with (tmp_path / "kept" / "metadata.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        number = int(row["made_from"].rpartition("/")[2])
+        written = np.asarray(Image.open(tmp_path / "kept" / row["file_name"]))
+        assert np.abs(written.astype(int) - grey[number]).max() <= 1
 
 
 def test_classes_are_mapped_or_left_out(real: Path, pool: Path, home: Path, tmp_path: Path) -> None:

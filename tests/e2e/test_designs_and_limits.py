@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from synthlift import api
 from synthlift.errors import InputError
 from synthlift.study.assembly import ADDED_FAMILY
 from synthlift.study.budget import RESERVE
 from synthlift.study.expecting import CHUNK
 from tests.e2e.tiny import GAUSSIAN, Ran, draw_folder, names, run, study_of
 
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "howto"
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 CURATION = ["exact_duplicates", "near_copies"]
 
@@ -45,6 +49,20 @@ def decision(ran: Ran, name: str) -> dict[str, object]:
     return next(one for one in ran.results["decisions"] if one["name"] == name)
 
 
+def computed_as_documented(folder: Path) -> tuple[float, float]:
+    """What the program in the documentation of the run folder prints, for another folder."""
+    text = (DOCS / "run-folder.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("runs/demo", folder.as_posix())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = map(float, done.stdout.split())
+    return first, second
+
+
 def test_more_replicates_leave_the_verdict(source: Path, tmp_path: Path) -> None:
     study = study_of(source)
     before = run(study, home=tmp_path)
@@ -61,6 +79,14 @@ def test_more_replicates_leave_the_verdict(source: Path, tmp_path: Path) -> None
     assert not more.computed("read", "split", "pixels", "fit", "sample", "judge")
     opened = [one.results["openings"]["this_study"] for one in (before, more)]
     assert opened[1] == opened[0] + 3 * (len(scores) - 2)
+    verdict = before.results["verdict"]
+    repeated = api.evaluate(more.folder).verdict.model_dump(mode="json")
+    told = ("word", "sentence", "exploratory", "exploratory_reasons")
+    assert [repeated[name] for name in told] == [verdict[name] for name in told]
+    assert repeated["contrast"]["difference"] == verdict["contrast"]["difference"]
+    computed, declared = computed_as_documented(more.folder)
+    assert computed == pytest.approx(declared, abs=1e-9)
+    assert declared == verdict["contrast"]["difference"]["value"]
     text = (more.folder / "results.json").read_bytes()
     again = run(study, home=tmp_path)
     assert not again.computed()

@@ -13,6 +13,7 @@ import numpy as np
 from synthlift.errors import InputError
 
 if TYPE_CHECKING:
+    from synthlift.spec.data import Data
     from synthlift.types import UInt8
     from synthlift.vision.prediction import Classifier
 
@@ -59,23 +60,26 @@ def classify(
         images: files and folders.
         masks: a folder in which masks lie as the images lie in theirs; it is then said how much of
             each explanation lies inside them.
-        device: torch device string.
+        device: auto, cpu, cuda:N or mps.
 
     Raises:
-        InputError: no model there, or a file is no usable image; with masks besides: none fits, one
-            has another size, or the model has no map of places.
+        InputError: no model there, no such device, or a file is no usable image; with masks
+            besides: none fits, one has another size, or the model has no map of places.
     """
     folder = model_folder(Path(run_or_model).expanduser())
     named = list(_files(images))
     files = [file for file, _ in named]
     masked = _masks(masks, named) if masks is not None else None
+    from synthlift.study.devices import choose_device
     from synthlift.vision.prediction import load_classifier
 
-    classifier = load_classifier(folder, device=device)
+    load_plugins_for(folder)
+    data = _data_of(folder)
+    classifier = load_classifier(folder, device=choose_device(device))
     found: list[Classification] = []
     for start in range(0, len(files), BLOCK):
         block = files[start : start + BLOCK]
-        read = [_read(file, classifier) for file in block]
+        read = [_read(file, classifier, max_pixels=data.max_pixels) for file in block]
         pixels = np.stack([image for image, _ in read])
         answers = _block(classifier, block, pixels)
         if masked is not None:
@@ -211,12 +215,46 @@ def _checked(
     return found
 
 
-def _read(file: Path, classifier: Classifier) -> tuple[UInt8, tuple[int, int]]:
-    """An image as the model takes it, and its own width and height."""
-    from synthlift.data.decode import read_image
+def load_plugins_for(model: Path) -> None:
+    """Register the plug-ins of a model's run where its classifier is one of them.
+
+    Args:
+        model: the folder that holds it.
+
+    Raises:
+        InputError: a plug-in file is gone or cannot be used.
+    """
+    from synthlift.api.sources import ask_with_plugins
+    from synthlift.registry import available
+    from synthlift.vision.prediction import read_facts
+
+    run = _run_of(model)
+    if run is not None and read_facts(model).kind not in available("classifiers"):
+        ask_with_plugins(run)
+
+
+def _run_of(model: Path) -> Path | None:
+    """The run folder that a model lies in; None for a model alone."""
+    from synthlift.api.sources import is_run_folder
+
+    above = list(model.absolute().parents)[:2]  # model/, or models/rival/
+    return next((folder for folder in above if is_run_folder(folder)), None)
+
+
+def _data_of(model: Path) -> Data:
+    """How a model's run reads images; as usual for a model alone."""
+    from synthlift.api.sources import ask
     from synthlift.spec.data import Data
 
-    image = read_image(file, max_pixels=Data().max_pixels, white=classifier.facts.white)
+    run = _run_of(model)
+    return Data() if run is None else ask(run).study.data
+
+
+def _read(file: Path, classifier: Classifier, *, max_pixels: int) -> tuple[UInt8, tuple[int, int]]:
+    """An image as the model takes it, and its own width and height."""
+    from synthlift.data.decode import read_image
+
+    image = read_image(file, max_pixels=max_pixels, white=classifier.facts.white)
     height, width = image.pixels.shape[:2]
     return as_trained(image.pixels, classifier), (width, height)
 

@@ -100,7 +100,8 @@ def _put(item: Item, found: Judgements, target: Path, *, link: bool) -> None:
         shutil.copyfile(file, target)
     else:
         with without_pillow_warnings():
-            decoded = found.source.load(item.path, max_pixels=10**9)
+            white = int(found.images.read.summary["white"])
+            decoded = found.source.load(item.path, max_pixels=10**9, white=white)
         target.write_bytes(png_bytes(decoded.pixels, facts={}))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthlift.api.curated_folder import write_curated
-from synthlift.api.sources import Asked, Source, ask
+from synthlift.api.sources import Asked, Source, ask_with_plugins
 from synthlift.errors import InputError
 from synthlift.spec.data import Pool
 from synthlift.spec.study import FilterComponent
@@ -102,7 +102,7 @@ def curate(
     from synthlift.study.session import Session
 
     folder = None if out is None else _free(Path(out).expanduser().absolute())
-    asked = ask(real, store=store, overrides=overrides)
+    asked = ask_with_plugins(real, store=store, overrides=overrides)
     told = _told(pool, classes or {})
     chosen = _chosen(asked, filters, keep)
     opened = Store(asked.store)

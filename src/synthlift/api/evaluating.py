@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from synthlift.evaluation.outcome import Outcome
     from synthlift.evaluation.plan import EvaluationPlan
     from synthlift.evaluation.predictions import Predictions
-    from synthlift.spec.results import Results
+    from synthlift.spec.results import Results, Verdict
 
 METRIC, MARGIN = "balanced_accuracy", 0.01
 
@@ -29,12 +29,15 @@ def evaluate(
 ) -> Outcome:
     """Give the verdict on a predictions table.
 
+    Of a run it is the run's own: replicates that were added to it do not count, and with other
+    arms, another metric or another margin than it declared, the answer is exploratory.
+
     Args:
         predictions: ``predictions.parquet``, or the run folder that holds it.
         rival, generative: the two arms that are compared; may be left out when the table lies in
             a run folder or has two arms only.
-        metric: balanced_accuracy if left out.
-        margin: the smallest difference worth having; 0.01 if left out.
+        metric: if left out the run's, else balanced_accuracy.
+        margin: the smallest difference worth having; if left out the run's, else 0.01.
 
     Raises:
         InputError: the table breaks a rule, or it is not clear which arms are compared.
@@ -48,15 +51,20 @@ def evaluate(
     table = read(path)
     results = read_results(path.parent) if (path.parent / RESULTS).is_file() else None
     verdict = results.verdict if results else None
+    if results is not None:
+        # Replicates that were added after the opening have no part in the verdict.
+        table = table.where(table.whole("replicate") < results.study.replicates)
     if verdict is not None:
-        rival, generative = rival or verdict.rival, generative or verdict.arm
-        metric, margin = metric or verdict.metric, margin or verdict.margin
+        rival = verdict.rival if rival is None else rival
+        generative = verdict.arm if generative is None else generative
+        metric = verdict.metric if metric is None else metric
+        margin = verdict.margin if margin is None else margin
     generative, rival = _pair(table, generative, rival)
     plan = plan_from_table(
         table,
         generative=generative,
         rival=rival,
-        metric=metric or METRIC,
+        metric=METRIC if metric is None else metric,
         margin=MARGIN if margin is None else margin,
     )
     return evaluate_study(table, plan if results is None else _as_run(plan, results))
@@ -108,11 +116,26 @@ def _as_run(plan: EvaluationPlan, results: Results) -> EvaluationPlan:
         selected=verdict.selected if verdict else False,
         test_train_ratio=counts.test / counts.train if crossed and counts.train else None,
         overlap=verdict.contrast.components.get("overlap", 0.0) if verdict else 0.0,
-        exploratory=list(_outside(results)),
+        exploratory=[*_undeclared(plan, verdict), *_outside(results)],
         scope=f"classifier '{facts.classifier}' {facts.initialisation}, at {facts.image_size} × "
         f"{facts.image_size} pixels",
         warnings=[],
     )
+
+
+def _undeclared(plan: EvaluationPlan, verdict: Verdict | None) -> list[str]:
+    """What of the question is not as the run declared it before its test set was opened."""
+    if verdict is None:
+        return ["the run declared no two arms to compare before the test set was opened"]
+    asked = {
+        "arms": ((plan.generative, plan.rival), (verdict.arm, verdict.rival)),
+        "metric": (plan.metric, verdict.metric),
+        "margin": (plan.margin, verdict.margin),
+    }
+    other = [name for name, (now, declared) in asked.items() if now != declared]
+    if not other:
+        return []
+    return [f"other {' and '.join(other)} than the run declared before the test set was opened"]
 
 
 def _outside(results: Results) -> list[str]:

@@ -183,7 +183,7 @@ class GeneratedImages:
                 rule="only a verdict that counts can be taken back",
                 remedy="reload the page: somebody may have taken it back before",
             )
-        if verdict == "keep" and one.rejected_by in people.COPIES:
+        if verdict == "keep" and self.copy_found(one):
             raise InputError(
                 "this image was rejected as a copy of a real one",
                 rule="copies are found by comparison with every training image, beyond any eye",
@@ -192,6 +192,14 @@ class GeneratedImages:
         said = HandVerdict(image=one.image.id, verdict=verdict, who=who, at=people.now())
         people.append(self.run.path, people.HAND_VERDICTS, said)
         return said
+
+    def copy_found(self, one: GeneratedImage) -> bool:
+        """Whether a filter rejected it as a copy, whatever the study calls that filter."""
+        return self._kinds.get(one.rejected_by, one.rejected_by) in people.COPIES
+
+    @cached_property
+    def _kinds(self) -> Mapping[str, str]:
+        return {component.title: component.kind for component in self.run.study.curation}
 
     # ── the table ─────────────────────────────────────────────────────────────────────────────
 

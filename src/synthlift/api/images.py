@@ -15,7 +15,7 @@ import numpy as np
 from synthlift.api.training_sets import ArmImage
 from synthlift.errors import InputError
 from synthlift.spec.targets import Cell
-from synthlift.study.folder import run_facts
+from synthlift.study.folder import artefact_keys, run_facts
 
 if TYPE_CHECKING:
     from synthlift.api.run_folder import Run
@@ -105,14 +105,14 @@ class Pixels:
         """Attributes of real images by id: from the store, else from the source."""
         from synthlift.store.images import attribute_columns, usable_rows
 
-        found: dict[str, Mapping[str, str]] = {}
-        for artefact in self.artefacts("inventory"):
-            assert self.store is not None
-            columns = attribute_columns(self.store, artefact.key)
-            for row, name in enumerate(usable_rows(self.store, artefact.key)["id"].tolist()):
-                found[name] = {key: str(values[row]) for key, values in columns.items()}
-        if found:
-            return found
+        inventory = self._data.get("inventory")
+        if self.store is not None and inventory is not None and self.store.has(inventory):
+            columns = attribute_columns(self.store, inventory)
+            ids = usable_rows(self.store, inventory)["id"].tolist()
+            return {
+                name: {key: str(values[row]) for key, values in columns.items()}
+                for row, name in enumerate(ids)
+            }
         try:
             return {item.id: item.attributes for item in self._source.items}
         except InputError:  # the source is gone
@@ -141,7 +141,7 @@ class Pixels:
         from synthlift.store.images import usable_rows
 
         assert self.store is not None
-        inventory = str(self._pixels.record["inputs"]["inventory"])
+        inventory = self._data["inventory"]
         if not self.store.has(inventory):
             return {}
         return {str(name): row for row, name in enumerate(usable_rows(self.store, inventory)["id"])}
@@ -156,12 +156,20 @@ class Pixels:
 
     @cached_property
     def _pixels(self) -> Artefact | None:
-        facts = self.run.results.study
-        for artefact in self.artefacts("pixels"):
-            config = artefact.record["config"]
-            if (config["size"], config["channels"]) == (facts.image_size, facts.channels):
-                return artefact
-        return None
+        key = self._data.get("pixels")
+        known = self.store is not None and key is not None and self.store.has(key)
+        return self.store.open(key) if known and self.store and key else None
+
+    @cached_property
+    def _data(self) -> Mapping[str, str]:
+        """Keys of the data set's inventory and pixels; those of other sources may look alike."""
+        named = artefact_keys(self.run.path).get("data")
+        if named:
+            return dict(named)
+        # Earlier versions named none; what models are trained on is the data set.
+        for model in self.artefacts("model")[:1]:
+            return {role: str(model.record["inputs"][role]) for role in ("inventory", "pixels")}
+        return {}
 
     # ── the store ─────────────────────────────────────────────────────────────────────────────
 
@@ -181,6 +189,24 @@ class Pixels:
         roots = [root for root in self.store.roots().values() if root.get("key") == key]
         keys = {k for root in roots for k in root["keys"] if k.startswith(f"{stage}-")}
         return [self.store.open(k) for k in sorted(keys) if self.store.has(k)]
+
+    def mixes_classes(self, images: Sequence[ArmImage]) -> bool:
+        """Whether models trained on class probabilities of some of these images, not on one class.
+
+        The store says so; without it, the generators' settings do.
+        """
+        from synthlift.store.images import SOFT_LABELS
+
+        store, settings = self.store, {c.title: c.settings() for c in self.run.study.generators}
+
+        def mixed(chunk: str, generator: str) -> bool:
+            if store is not None and store.has(chunk):
+                return (store.open(chunk).folder / SOFT_LABELS).is_file()
+            told = settings[generator]
+            return told.get("method") == "between_classes" and bool(told.get("soft_labels", True))
+
+        places = {(i.chunk, i.generator) for i in images if i.origin == "synthetic"}
+        return any(mixed(*place) for place in places)
 
     # ── synthetic images ──────────────────────────────────────────────────────────────────────
 

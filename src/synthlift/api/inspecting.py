@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthlift.api.sources import Asked, Source, ask
+from synthlift.api.sources import Asked, Source, ask_with_plugins
 from synthlift.errors import InputError
 from synthlift.spec.loading import dump_study, load_study
 from synthlift.spec.study import Component, Study
@@ -64,7 +64,7 @@ def inspect(
     from synthlift.data.sources import open_source
     from synthlift.study.places import asked_of, where_of
 
-    asked = ask(source)
+    asked = ask_with_plugins(source)
     data = asked.study.data
     path = None if page is None else _page_path(Path(page).expanduser())
     opened = open_source(where_of(data, base=asked.base), strict=False)
@@ -277,7 +277,7 @@ def init(
             rule="the study file is written into an existing folder",
             remedy="make the folder first, or give another name with --out",
         )
-    given = ask(data).study
+    given = ask_with_plugins(data).study
     if text_to_image:
         given = _prompting(given, text_to_image)
     source = given.data.source

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthlift.api.images import GENERATORS, read_component
-from synthlift.api.sources import Source, ask, is_run_folder
+from synthlift.api.sources import Source, ask, ask_with_plugins, is_run_folder
 from synthlift.errors import InputError, nearest_name
-from synthlift.registry import load_plugin
 from synthlift.study.folder import run_facts
 
 if TYPE_CHECKING:
@@ -63,9 +62,7 @@ def open_generator(run: Path, *, name: str | None = None, device: str = "cpu") -
 def load_plugins_of(source: Source) -> None:
     """Register the plug-ins of a run's study; its generator may be one of them."""
     if isinstance(source, str | Path) and is_run_folder(Path(source).expanduser()):
-        asked = ask(source)
-        for plugin in asked.study.plugins:
-            load_plugin((asked.base / plugin).resolve())
+        ask_with_plugins(source)
 
 
 def kept_folder(source: Source, name: str | None) -> Path | None:

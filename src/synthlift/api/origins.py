@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from synthlift.api.images import read_component
 from synthlift.api.kept_generators import HALVED, Kept, kept_folder, load_plugins_of, open_kept
-from synthlift.api.sources import Asked, Source, ask
+from synthlift.api.sources import Asked, Source, ask_with_plugins
 from synthlift.errors import InputError, nearest_name
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def origin_of(
         return _Folder(source, place)
     from synthlift.api.fitting import component_of
 
-    asked = ask(source, store=store, overrides=overrides)
+    asked = ask_with_plugins(source, store=store, overrides=overrides)
     return _Images(asked, name, kind=component_of(asked, name).kind)
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthlift.api.sources import Source, ask
+from synthlift.api.sources import Source, ask_with_plugins
 from synthlift.errors import InputError
-from synthlift.registry import load_plugin
 from synthlift.store.files import write_bytes_atomic
 from synthlift.vision.sheets import contact_sheet, stacked
 
@@ -87,7 +86,7 @@ def preview(
             rule="a preview shows 1 to 64 of each class",
             remedy="give --per-class 4; `synthlift generate` makes more",
         )
-    asked = ask(source, store=store, overrides=overrides, seed=seed, budget=budget)
+    asked = ask_with_plugins(source, store=store, overrides=overrides, seed=seed, budget=budget)
     sheet = Path(out or f"preview-{asked.study.name}.png").expanduser().absolute()
     if not sheet.parent.is_dir() or sheet.is_dir():
         raise InputError(
@@ -96,8 +95,6 @@ def preview(
             remedy="make the folder first, or name another file with --out",
         )
     opened = Store(asked.store)
-    for path in asked.study.plugins:
-        load_plugin((asked.base / path).resolve())
     hearing, count = listener or Listener(), default_workers(workers)
     with LocalExecutor(opened, workers=count, listener=hearing) as executor:
         session = Session(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError
+from synthlift.registry import load_plugin
 from synthlift.spec.data import Data, LongTail, Split
 from synthlift.spec.loading import load_study
 from synthlift.spec.study import Study
@@ -69,16 +70,28 @@ def ask(
         overrides: ``"training.steps=400"``, as with ``--set``.
         seed, budget: shorthands for the overrides ``seed=`` and ``budget=``.
 
+    What was asked before (:class:`Asked`) may be asked again with further changes.
+
     Raises:
         InputError: there is no such thing, or its content breaks a rule.
     """
-    if isinstance(source, Asked):
-        return source
     changes = _changes(overrides, seed, budget)
-    asked = _resolve(source, changes)
+    asked = _changed(source, changes) if isinstance(source, Asked) else _resolve(source, changes)
     if store is not None:
         asked = replace(asked, store=Path(store))
     return asked if out is None else replace(asked, out=Path(out).absolute(), resumed=False)
+
+
+def ask_with_plugins(source: Source, **options: Any) -> Asked:
+    """As :func:`ask`, with the study's plug-in files loaded: for whoever computes in it.
+
+    Raises:
+        InputError: as :func:`ask`; or a plug-in file is gone or cannot be used.
+    """
+    asked = ask(source, **options)
+    for path in asked.study.plugins:
+        load_plugin((asked.base / path).resolve())
+    return asked
 
 
 def demo_study() -> Study:
@@ -105,6 +118,15 @@ def _changes(overrides: Sequence[str], seed: int | None, budget: str | None) -> 
     if budget is not None:
         changes.append("budget=null" if budget == "none" else f"budget='{budget}'")
     return changes
+
+
+def _changed(asked: Asked, changes: list[str]) -> Asked:
+    """The same with changes; recorded decisions belong to the study as it was."""
+    if not changes:
+        return asked
+    study = load_study(asked.study.model_dump(mode="json"), changes)
+    usual = asked.out == _asked(asked.study).out
+    return replace(asked, study=study, preset=None, out=_asked(study).out if usual else asked.out)
 
 
 def _resolve(source: str | Path | Mapping[str, Any] | Study, changes: list[str]) -> Asked:

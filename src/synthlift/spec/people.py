@@ -19,7 +19,7 @@ from synthlift.spec.facts import Record
 HAND_VERDICTS, BLIND_TESTS = "hand-verdicts.jsonl", "blind-tests.jsonl"
 Word = Literal["keep", "reject", "withdrawn"]
 COPIES = frozenset(("exact_duplicates", "near_copies", "pixel_copies", "same_picture"))
-"""Filters whose verdicts no hand lifts: nobody can see that a picture is no copy of another."""
+"""Kinds of filters whose verdicts no hand lifts: nobody sees that a picture is no copy."""
 Who = Annotated[str, Field(min_length=1, max_length=80)]
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

@@ -19,7 +19,7 @@ from synthlift.spec.study import Study
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 
 FORMAT = 1
-REPORT = "report.html"
+REPORT, ARTEFACTS = "report.html", "artefacts.json"
 TRAINING = "training"
 """Sheets of what generators drew while they trained."""
 STUDY, RESULTS, LOG, STATUS, PROGRESS, STOP = (
@@ -108,6 +108,19 @@ class RunFolder:
         """The results on file, when the run was completed."""
         path = self.file(RESULTS)
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def artefact_keys(path: Path) -> dict[str, Any]:
+    """``artefacts.json`` of a run folder; empty where an earlier version wrote the run.
+
+    ``data`` has the keys of inventory, pixels and split of the data set; ``models`` has, by arm,
+    the key of each replicate's model, by the replicate's number from 0.
+    """
+    try:
+        content: dict[str, Any] = json.loads((path / ARTEFACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content
 
 
 def run_facts(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from synthlift.study.assembly import assemble, scope, warnings
 from synthlift.study.components import resolve_component
 from synthlift.study.copying import copying_figures
 from synthlift.study.evidence import evaluate, pictures_of
-from synthlift.study.folder import RESULTS, TRAINING, RunFolder
+from synthlift.study.folder import ARTEFACTS, RESULTS, TRAINING, RunFolder
 from synthlift.study.generation import sheets_of
 from synthlift.study.membership import membership_figures
 from synthlift.study.realism import quality_figures
@@ -161,10 +161,19 @@ def _write_all(
         place = folder.file(TRAINING) / sheets_of(pool.generator, pool.unit)
         # Of a fit that was found in the store, nothing was shown while it trained.
         copy_sheets(pool.fitted.folder / SHEETS, place)
+    write_json_atomic(folder.file(ARTEFACTS), _artefacts(work))
     write_csv(results, folder.file("results.csv"))
     write_report(results, folder.path)
     text = results.model_dump_json(indent=1)
     write_bytes_atomic(folder.file(RESULTS), text.encode())
+
+
+def _artefacts(work: Work) -> Mapping[str, Any]:
+    """What of the store is the run's own: the root holds other data and other models, too."""
+    models: dict[str, dict[str, str]] = {}
+    for (arm, replicate), model in work.models.items():
+        models.setdefault(arm, {})[str(replicate)] = model.key
+    return {"data": dict(work.prepared.data), "models": models}
 
 
 def _component(work: Work, generator: str, fitted: Artefact) -> Mapping[str, Any]:

@@ -342,6 +342,20 @@ def test_evaluate_repeats_the_verdict(finished: api.Run, tmp_path: Path) -> None
     assert finished.verdict is not None
     assert outcome.verdict.contrast.difference == finished.verdict.contrast.difference
     assert outcome.verdict.word == finished.verdict.word
+    declared = set(outcome.verdict.exploratory_reasons)
+    assert declared == set(finished.verdict.exploratory_reasons)
+    asked = {
+        "margin": {"margin": 0.2},
+        "metric": {"metric": "accuracy"},
+        "arms": {"rival": "mixed@2", "generative": "real"},
+        "metric and margin": {"metric": "macro_f1", "margin": 0.2},
+    }
+    for what, changes in asked.items():
+        verdict = api.evaluate(finished.path, **changes).verdict
+        (reason,) = set(verdict.exploratory_reasons) - declared
+        assert reason == f"other {what} than the run declared before the test set was opened"
+    with pytest.raises(InputError, match="margin 0"):
+        api.evaluate(finished.path, margin=0.0)
     shutil.copyfile(finished.path / "predictions.parquet", tmp_path / "p.parquet")
     alone = api.evaluate(tmp_path / "p.parquet", margin=0.05)
     assert (alone.verdict.rival, alone.verdict.arm) == ("real", "mixed@2")

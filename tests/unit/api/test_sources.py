@@ -115,6 +115,18 @@ def test_a_changed_study_decides_again(tmp_path: Path) -> None:
     assert ask(folder, overrides=["replicates=3"]).preset is None
 
 
+def test_what_was_asked_may_be_asked_with_changes(tmp_path: Path) -> None:
+    folder = resolved(tmp_path / "run", Study(), decisions={"image_size": {"value": 8}})
+    first = ask(folder)
+    assert ask(first) == first
+    second = ask(first, overrides=["replicates=3"], seed=7, budget="2h", store=tmp_path)
+    assert (second.study.replicates, second.study.seed, second.study.budget) == (3, 7, "2h")
+    assert (second.out, second.store, second.preset) == (folder, tmp_path, None)
+    assert ask(first, out=tmp_path / "other").out == tmp_path / "other"
+    renamed = ask(ask(Study(name="x")), overrides=["name=y"])
+    assert renamed.out == Path.cwd() / "runs" / "y"
+
+
 def test_a_run_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     folder = resolved(tmp_path / "run", Study(), format=99)
     with pytest.raises(InputError, match="newer Synthlift"):

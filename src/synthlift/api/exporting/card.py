@@ -34,6 +34,7 @@ class Told:
         entries: every image in it.
         written: what became of them.
         synthetic_only, accept_copies, accept_terms, by_hand: as the user asked.
+        mixed_classes: whether models trained on class probabilities of synthetic images.
     """
 
     run: Run
@@ -47,6 +48,7 @@ class Told:
     accept_copies: bool
     accept_terms: bool
     by_hand: bool
+    mixed_classes: bool = False
 
 
 def data_card(told: Told) -> str:
@@ -170,6 +172,12 @@ def _made(told: Told) -> str:
             "- seed of each image: derived from that, its class and its index; written with it",
             f"- multiple: {arm.multiple:g} × the real images, target {target}",
         ]
+        if told.mixed_classes:
+            lines.append(
+                "- labels: **images lie between classes**; the study's models trained on "
+                "probabilities of both, which this export does not hold: `label` is the class "
+                "that was asked for, so that models trained on it are not those of the study"
+            )
     return "\n".join(lines)
 
 

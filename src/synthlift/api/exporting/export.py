@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthlift.api.classifying import DESCRIPTION, MODEL
+from synthlift.api.classifying import DESCRIPTION, MODEL, kept_models
 from synthlift.api.exporting.card import CARD, HUB_CARD, Told, data_card, hub_card
 from synthlift.api.exporting.entries import (
     AT_TRAINING_SIZE,
@@ -29,6 +29,7 @@ from synthlift.api.training_sets import arm_images, place, splits
 from synthlift.errors import InputError, SynthliftError, nearest_name
 from synthlift.spec.arms import Arm
 from synthlift.spec.provenance import LICENCE
+from synthlift.study.folder import artefact_keys
 
 WEIGHTS, SPLITS = "model.safetensors", "splits.csv"
 Progress = Callable[[int, int, str], None]
@@ -129,6 +130,7 @@ def export(
             accept_copies=accept_copies,
             accept_terms=accept_terms,
             by_hand=by_hand,
+            mixed_classes=pixels.mixes_classes([entry.image for entry in entries]),
         )
         name, text = (HUB_CARD, hub_card) if chosen == "hf" else (CARD, data_card)
         (making / name).write_text(text(told), encoding="utf-8")
@@ -244,6 +246,8 @@ def _write_model(
         return f"none: arm '{arm.name}' was stopped before it was trained"
     found = _model_of(run, arm, replicate, entries, pixels)
     source, words = run.path / MODEL, "the run's model; the arm's own is no longer in the store"
+    if run.results.study.design == "cross_validated":
+        words += " (this one was trained on all images, test images of every fold included)"
     if found is not None:
         source, words = found, f"the model of arm '{arm.name}', replicate {replicate + 1}"
     if not (source / DESCRIPTION).is_file():
@@ -257,24 +261,19 @@ def _write_model(
 def _model_of(
     run: Run, arm: Arm, replicate: int, entries: Sequence[Entry], pixels: Pixels
 ) -> Path | None:
-    """The artefact that was trained on exactly these images with this recipe and seed."""
-    from synthlift.study.stages.models import model_seed
+    """The arm's own model of this replicate, as the run names it; None where it is gone.
 
-    seed = model_seed(run.study.seed, replicate)
-    draw, _ = place(run, replicate, generator=arm.generator)
-    recipe = arm.model_dump(mode="json")
+    Models are never found by their likeness: those of inner folds, and the one that is trained on
+    all images in the end, share recipe and seed with an arm's.
+    """
     wanted = [(e.image.chunk, e.image.row) for e in entries if e.synthetic]
     if arm.uses_synthetic and not wanted:
         raise SynthliftError(f"arm '{arm.name}' lost its images")
-    for artefact in pixels.artefacts("model"):
-        config = artefact.record["config"]
-        used = [(e["chunk"], row) for e in config["manifest"] for row in e["rows"]]
-        same_recipe = all(recipe[key] == value for key, value in config["arm"].items())
-        if (
-            artefact.record["seed"] == seed
-            and config["draw"] == draw
-            and same_recipe
-            and used == wanted
-        ):
-            return artefact.folder
-    return None
+    key = artefact_keys(run.path).get("models", {}).get(arm.name, {}).get(str(replicate))
+    if key is not None and pixels.store is not None and pixels.store.has(key):
+        artefact = pixels.store.open(key)
+        manifest = artefact.record["config"]["manifest"]
+        used = [(entry["chunk"], row) for entry in manifest for row in entry["rows"]]
+        return artefact.folder if used == wanted else None
+    pair = kept_models(run.path) if replicate == 0 else []
+    return next((one.folder for one in pair if one.arm == arm.name), None)

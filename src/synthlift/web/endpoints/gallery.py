@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request, url_for
 
 from synthlift.api.generated_images import GeneratedImage, Wanted
-from synthlift.spec.people import COPIES, hand_verdicts, in_force
+from synthlift.spec.people import hand_verdicts, in_force
 from synthlift.web.context import context
 from synthlift.web.library import Finished
 from synthlift.web.operations import Operation
@@ -40,7 +40,7 @@ def list_generated(run: str) -> GalleryFacts:
         spoken = None
         if said is not None and said.verdict != "withdrawn":
             spoken = Spoken(verdict=said.verdict, who=said.who, at=said.at)
-        shown.append(_image_facts(run, one, spoken))
+        shown.append(_image_facts(run, one, spoken, copy_found=images.copy_found(one)))
     return GalleryFacts(
         found=len(rows),
         all=len(images),
@@ -68,7 +68,9 @@ def _arms(run: Finished) -> list[str]:
     return [arm.label for arm in run.results.arms if arm.role == "generative"]
 
 
-def _image_facts(run: str, one: GeneratedImage, spoken: Spoken | None) -> GalleryImageFacts:
+def _image_facts(
+    run: str, one: GeneratedImage, spoken: Spoken | None, *, copy_found: bool
+) -> GalleryImageFacts:
     return GalleryImageFacts(
         row=one.row,
         url=url_for("api.generated_of_run", run=run, row=one.row),
@@ -78,7 +80,7 @@ def _image_facts(run: str, one: GeneratedImage, spoken: Spoken | None) -> Galler
         rejected_by=one.rejected_by,
         reason=one.reason,
         scores=dict(one.scores),
-        copy_found=one.rejected_by in COPIES,
+        copy_found=copy_found,
         by_hand=spoken,
     )
 

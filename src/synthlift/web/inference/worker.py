@@ -100,11 +100,17 @@ class Worker:
     # ── classifying ───────────────────────────────────────────────────────────────────────────
 
     def _classifier(self, folder: str) -> Classifier:
+        from synthlift.api.classifying import load_plugins_for
         from synthlift.vision.batching import sized
         from synthlift.vision.prediction import load_classifier
 
         path = Path(folder)
-        return self.loaded.get(path, lambda: sized(load_classifier(path, device=self.device)))
+
+        def load() -> Classifier:
+            load_plugins_for(path)
+            return sized(load_classifier(path, device=self.device))
+
+        return self.loaded.get(path, load)
 
     def _classify(self, requests: Sequence[Request]) -> None:
         """Answer requests together: each model computes all their pictures in one go."""
