@@ -15,11 +15,12 @@ from synthlift.spec.study import Component
 from synthlift.store.images import usable_rows
 from synthlift.study.components import settings_of
 from synthlift.study.places import beside_of, pool_of, unlabelled_of
-from synthlift.study.preparation import Prepared
-from synthlift.study.session import Session
 
 if TYPE_CHECKING:
     from synthlift.data.contract import Source
+    from synthlift.store import StageRequest
+    from synthlift.study.preparation import Prepared
+    from synthlift.study.session import Session
 
 UNLABELLED = "unlabelled"
 
@@ -44,11 +45,9 @@ class Images:
 
 def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
     """Read a source and bring it to the study's size."""
-    from synthlift.data.inventory import Asked
-    from synthlift.data.stages import inventory_request, pixels_request, read_request
+    from synthlift.data.stages import inventory_request, pixels_request
 
-    data = session.study.data
-    (read,) = session.ask([read_request(source, Asked(max_pixels=data.max_pixels))])
+    (read,) = session.ask([_read_request(session, source)])
     (inventory,) = session.ask([inventory_request(read)])
     (pixels,) = session.ask(
         [
@@ -57,7 +56,7 @@ def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
                 read=read,
                 source=source,
                 size=prepared.image_size,
-                fit=data.fit,
+                fit=session.study.data.fit,
                 channels=prepared.channels,
             )
         ]
@@ -65,23 +64,39 @@ def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
     return Images(inventory.key, pixels.key)
 
 
-def check_beside(session: Session, classes: Sequence[str]) -> None:
-    """Refuse what cannot be used beside the data set, before anything is computed.
+def _read_request(session: Session, source: Source) -> StageRequest:
+    from synthlift.data.inventory import Asked
+    from synthlift.data.stages import read_request
+
+    return read_request(source, Asked(max_pixels=session.study.data.max_pixels))
+
+
+def digests_beside(session: Session, classes: Sequence[str]) -> dict[str, str]:
+    """What the images beside the data set are, by what they are for; none is read before all open.
 
     Raises:
         InputError: a source cannot be read, or has a class that the study does not know.
     """
-    sources_beside(session.study.data, base=session.base, classes=classes)
+    data, base = session.study.data, session.base
+    sources = {
+        f"external {beside.name}": open_test_set(beside, base=base, classes=classes)
+        for beside in data.external
+    }
+    for number, name in enumerate(data.unlabelled):
+        sources[f"{UNLABELLED} {number}"] = _open_unlabelled(name, base=base)
     for component in session.study.generators:
-        for pool in pools_of(component).values():
-            _open_pool(session, classes, component, pool)
+        for name, pool in pools_of(component).items():
+            found = _open_pool(session, classes, component, pool)
+            sources[f"generator {component.title}/{name}"] = found
+    read = session.ask(_read_request(session, source) for source in sources.values())
+    return {name: one.summary["digest"] for name, one in zip(sources, read, strict=True)}
 
 
 def sources_beside(data: Data, *, base: Path, classes: Sequence[str]) -> dict[str, Source]:
     """What the part ``data:`` names beside the data set, opened but not read, by its name in words.
 
     Raises:
-        InputError: as :func:`check_beside`.
+        InputError: as :func:`digests_beside`.
     """
     found = {
         f"the external set '{beside.name}'": open_test_set(beside, base=base, classes=classes)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from synthlift.spec.targets import Cell
-from synthlift.study.beside import check_beside
 from synthlift.study.environment import WATTS_PER_CORE
 from synthlift.study.expecting import Option, expected_seconds
 from synthlift.study.layout import most_wanted, wanted_images
@@ -33,7 +32,6 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         minimal_detectable_effect (None = a class is not tested), warnings and decisions.
     """
     opened = open_data(session)
-    check_beside(session, opened.classes)
     plan = make_plan(session, opened, workers=workers)
     design = decide_design(session, opened)
     # With multiples as a budget cut them, and the generators as they were before it cut theirs.
