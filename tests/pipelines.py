@@ -9,11 +9,8 @@ from typing import Any
 
 import torch
 
-NO_CHECKER: dict[str, Any] = {
-    "safety_checker": None,
-    "feature_extractor": None,
-    "requires_safety_checker": False,
-}
+from tests.checkers import NO_CHECKER, objecting_checker
+
 SIDE = 16
 """Pixels of the images that they draw."""
 LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
@@ -33,13 +30,14 @@ def tiny_stable_diffusion(
     seed: int = 0,
     seen: int = 4,
     objecting: bool = False,
+    objects_above: float = -2.0,
     few_steps: bool = False,
 ) -> Path:
     """A Stable Diffusion pipeline of a few thousand weights.
 
     Its network sees ``seen`` channels: more than 4 where it was made to repaint what a mask marks.
-    With ``objecting``, its safety checker blackens every image; with ``few_steps``, its scheduler
-    is that of latent consistency models.
+    With ``objecting``, its safety checker blackens every image, or those with a likeness above
+    ``objects_above``; with ``few_steps``, its scheduler is that of latent consistency models.
     """
     from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
@@ -55,7 +53,7 @@ def tiny_stable_diffusion(
             scheduler=LCMScheduler()
             if few_steps
             else DDIMScheduler(clip_sample=False, steps_offset=1),
-            **(_objecting_checker() if objecting else NO_CHECKER),
+            **(objecting_checker(objects_above) if objecting else NO_CHECKER),
         )
 
     return saved(folder, build, seed=seed)
@@ -64,6 +62,24 @@ def tiny_stable_diffusion(
 def tiny_lcm(folder: Path, *, seed: int = 0) -> Path:
     """A Stable Diffusion pipeline that was distilled for few steps."""
     return tiny_stable_diffusion(folder, seed=seed, few_steps=True)
+
+
+def tiny_consistency_model(folder: Path, *, seed: int = 0) -> Path:
+    """A latent consistency model: its network is told the guidance, and of nothing to avoid."""
+    from diffusers import LatentConsistencyModelPipeline, LCMScheduler, UNet2DConditionModel
+
+    def build(folder: Path) -> Any:
+        tokenizer = _tokenizer(folder)
+        return LatentConsistencyModelPipeline(
+            unet=UNet2DConditionModel(**UNET, cross_attention_dim=16, time_cond_proj_dim=8),
+            vae=_autoencoder(),
+            text_encoder=_text_encoder(tokenizer),
+            tokenizer=tokenizer,
+            scheduler=LCMScheduler(),
+            **NO_CHECKER,
+        )
+
+    return saved(folder, build, seed=seed)
 
 
 def tiny_stable_diffusion_xl(folder: Path, *, seed: int = 0) -> Path:
@@ -130,13 +146,24 @@ def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, layers: int = 1) -> 
     return saved(folder, build, seed=seed)
 
 
-def tiny_flux(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
-    """A Flux pipeline: patches in a row, a guidance that is told, embeddings of CLIP and T5."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+def tiny_flux(
+    folder: Path,
+    *,
+    seed: int = 0,
+    layers: int = 1,
+    kind: str = "FluxPipeline",
+    guided: bool = True,
+) -> Path:
+    """A Flux pipeline: patches in a row, embeddings of CLIP and T5.
+
+    Its network is told the guidance, unless it is not ``guided``.
+    """
+    import diffusers
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
     def build(folder: Path) -> Any:
         tokenizer = _tokenizer(folder)
-        return FluxPipeline(
+        return getattr(diffusers, kind)(
             transformer=FluxTransformer2DModel(
                 patch_size=1,
                 in_channels=16,
@@ -146,7 +173,7 @@ def tiny_flux(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
                 num_attention_heads=2,
                 joint_attention_dim=32,
                 pooled_projection_dim=16,
-                guidance_embeds=True,
+                guidance_embeds=guided,
                 axes_dims_rope=(4, 6, 6),
             ),
             vae=_autoencoder(shift=0.1),
@@ -342,25 +369,6 @@ def _autoencoder(*, shift: float | None = None) -> Any:
         sample_size=SIDE,
         shift_factor=shift,
     )
-
-
-def _objecting_checker() -> dict[str, Any]:
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-    from transformers import CLIPConfig, CLIPImageProcessor
-
-    vision = {
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 16,
-        "patch_size": 8,
-    }
-    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=8))
-    # A likeness above its threshold is objected to; none is below -1.
-    torch.nn.init.constant_(checker.concept_embeds_weights, -2)
-    extractor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16)
-    return {"safety_checker": checker, "feature_extractor": extractor}
 
 
 def tiny_controlnet(folder: Path, pipeline: Path) -> Path:

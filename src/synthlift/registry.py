@@ -63,6 +63,13 @@ class ComponentConfig(BaseModel):
         """Whether these settings need masks, where the descriptor does not need them anyway."""
         return False
 
+    def heeds_sources(self) -> bool:
+        """Whether, with these settings, images can be made from chosen ones of their class.
+
+        Asked only where the descriptor has the condition ``sources``.
+        """
+        return True
+
     def learning_rate_factor(self) -> float:
         """Of the automatic learning rate of classifiers; below 1 where pretrained weights move."""
         return 1.0

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from synthlift import api
+from synthlift.api.images import Pixels
 from synthlift.api.kept_generators import COMPONENT
+from synthlift.api.training_sets import arm_images
 from synthlift.errors import DeviceMemoryError, InputError, is_out_of_memory
 from synthlift.spec.study import Study
 from tests.e2e.tiny import Ran, draw_folder, home_of, read_log, run, study_of
@@ -96,6 +98,21 @@ def test_generate_goes_on_with_fewer_at_once_and_says_from_where(ran: Ran, tmp_p
         {"micro_batch": 8, "label": 1, "index": 64},
         {"micro_batch": 4, "label": 1, "index": 64},
     ]
+
+
+def test_images_that_are_sampled_again_are_computed_as_those_that_were_trained_on(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = api.load(ran.folder)
+    images = arm_images(opened, opened.arm("mixed@6+rival"))
+    made = [image for image in images if image.origin == "synthetic"]
+    kept = [Pixels(opened).synthetic(image) for image in made]
+    assert {int(one[0, 0, 0]) for one in kept} == {4, 16}
+    without = Pixels(opened)
+    monkeypatch.setitem(without.__dict__, "store", None)
+    without.sample_again(images)
+    for image, before in zip(made, kept, strict=True):
+        assert np.array_equal(without.synthetic(image), before), image.id
 
 
 WAYS = ("decoded in tiles", "with parts elsewhere")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from synthlift.data.decode import Decoded
     from synthlift.rows import PixelRows
     from synthlift.store import Artefact, Store
-    from synthlift.types import UInt8
+    from synthlift.study.halving import Halving
+    from synthlift.types import SampleRequest, UInt8
 
 GENERATORS = "generators"
 WHITES = (65535, 4095, 1023, 16383, 255)
@@ -203,6 +205,9 @@ class Pixels:
     def _sample_again(self, first: ArmImage, *more: ArmImage) -> None:
         from synthlift.api.kept_generators import open_generator
         from synthlift.seeds import seed_for
+        from synthlift.study.expecting import CHUNK
+        from synthlift.study.halving import halving_of
+        from synthlift.study.stages.generation import leaner
         from synthlift.types import SampleRequest
 
         if first.fit != 0:
@@ -215,18 +220,35 @@ class Pixels:
         kept = open_generator(self.run.path, name=first.generator)
         images = [first, *more]
         label = {name: k for k, name in enumerate(kept.classes)}
-        requests = [
-            SampleRequest(
-                index=i.index,
+        alike: dict[tuple[int, int], list[tuple[ArmImage, SampleRequest]]] = defaultdict(list)
+        halvings = self._halvings(first.generator)
+        for image in images:
+            cell = Cell(label[image.label], image.attributes)
+            request = SampleRequest(
+                index=image.index,
                 label=cell.label,
-                seed=seed_for(kept.seed, "train", *cell.seed_parts, i.index),
+                seed=seed_for(kept.seed, "train", *cell.seed_parts, image.index),
                 attributes=dict(cell.attributes),
             )
-            for i, cell in ((i, Cell(label[i.label], i.attributes)) for i in images)
-        ]
-        pixels = np.concatenate([batch.pixels for batch in kept.fitted.sample(requests)])
-        for image, one in zip(images, pixels, strict=True):
-            self._sampled[image.id] = one
+            found = halving_of(halvings, ("train", cell, image.index // CHUNK))
+            used = (found.micro_batch, found.savings) if found else (0, 0)
+            alike[used].append((image, request))
+        # As many together as when they were trained on: it changes their last bits.
+        for (together, savings), members in alike.items():
+            fitted = leaner(kept.fitted, together, savings=savings)
+            batches = fitted.sample([request for _, request in members])
+            pixels = np.concatenate([batch.pixels for batch in batches])
+            for (image, _), one in zip(members, pixels, strict=True):
+                self._sampled[image.id] = one
+
+    def _halvings(self, generator: str) -> list[Halving]:
+        """Where memory ran out when the run sampled images of a kept generator."""
+        from synthlift.study.halving import halvings_among
+        from synthlift.study.pools import fit_name
+
+        fit = read_component(self.run.path / GENERATORS / generator).get("fit", "")
+        decisions = {one.name: one.value for one in self.run.results.decisions}
+        return halvings_among(decisions, fit=fit_name(generator, fit))
 
 
 def read_component(folder: Path) -> dict[str, Any]:

@@ -141,16 +141,24 @@ def _with_findings(
         opened, found.rows, max_pixels=data.max_pixels, white=found.white, progress=progress
     )
     step("seeking copies")
-    pairs, notes = alike(found.rows, looked.thumbnails(found.rows))
-    rows = list(found.rows)
+    seen = alike(found.rows, looked.thumbnails(found.rows))
+    rows, notes, apart = list(found.rows), list[str](), list[str]()
     if data.near_duplicates == "join":
-        rows, joined = join(found.rows, pairs, parting)
-        notes += joined
-    after = replace(found, rows=tuple(rows), notes=(*found.notes, *notes))
+        rows, notes = join(found.rows, seen.pairs, parting)
+        apart = list(seen.apart)
+    after = replace(found, rows=tuple(rows), notes=(*found.notes, *apart, *notes))
     facts = _facts(asked, opened, after)
     findings = find_faults(
-        rows, given=found.rows, looked=looked, alike=pairs, data=data, facts=facts, step=step
+        rows,
+        given=found.rows,
+        looked=looked,
+        alike=seen.pairs,
+        parting=parting,
+        data=data,
+        facts=facts,
+        step=step,
     )
+    findings["duplicates"]["apart"] = apart
     findings["masks"] = _masks(opened, found.rows) if data.masks else None
     findings["warnings"] = warnings(facts, findings)
     words = _said(asked) if said is None else said

@@ -13,7 +13,7 @@ from synthlift.data.labels import check_labels, number_of
 from synthlift.data.overlay import Overlay
 from synthlift.data.wording import counted, listed, nearest_column
 from synthlift.errors import InputError
-from synthlift.spec.values import MISSING, in_order
+from synthlift.spec.values import MISSING, in_order, is_missing
 from synthlift.store import digest
 
 # Columns of our own tables of images: the inventory, splits.csv and the predictions.
@@ -22,9 +22,6 @@ BUILT_IN = frozenset(
         *("id", "image_id", "label", "class", "group", "path", "attributes", "part", "mask"),
         *("sha256", "width", "height", "channels", "mode", "bits", "status", "reason", "draw"),
     }
-)
-_NOTHING = frozenset(
-    {"", "na", "n/a", "nan", "none", "null", "unknown", "missing", "?", "-", "--", "."}
 )
 _UNIQUE = 0.9
 
@@ -105,7 +102,7 @@ def bin_numeric(
         InputError: a value that is no number, no value at all, or a single one to be parted.
     """
     numbers = [_number(value) for value in values]
-    odd = [v for v, n in zip(values, numbers, strict=True) if n is None and not _is_missing(v)]
+    odd = [v for v, n in zip(values, numbers, strict=True) if n is None and not is_missing(v)]
     if odd:
         raise InputError(
             f"'{name}' is to be binned, but {counted(len(odd), 'value')} "
@@ -134,11 +131,7 @@ def _specs(where: Where) -> list[tuple[str, int | Sequence[float]]]:
 
 
 def _number(text: str) -> float | None:
-    return None if _is_missing(text) else number_of(text)
-
-
-def _is_missing(text: str) -> bool:
-    return text.strip().casefold() in _NOTHING
+    return None if is_missing(text) else number_of(text)
 
 
 def _equal_borders(ordered: Sequence[float], bins: int, *, name: str) -> list[float]:

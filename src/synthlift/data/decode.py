@@ -6,7 +6,7 @@ Whatever is stored, the result is uint8 with one channel (grey) or three (RGB):
 - EXIF orientation: applied;
 - 16-bit grey: ``round(255 · value / white)``, values above ``white`` count as ``white``;
 - 16-bit colour: the upper 8 bits;
-- transparency: composited on white;
+- transparency: composited on white, in a mask background;
 - palette, CMYK, YCbCr, HSV: converted to RGB (colour profiles are not applied);
 - 1 bit: black and white;
 - animations and several pages: the first picture;
@@ -33,6 +33,7 @@ import numpy as np
 
 from synthlift.data.formats import FORMATS, format_of
 from synthlift.data.plain_jpeg import ENDINGS, START, decode_plain, read_plain
+from synthlift.data.turning import orientation_of, size_as_shown, turned
 from synthlift.data.wording import CONVERSIONS
 from synthlift.errors import InputError
 from synthlift.spec.provenance import ORIGIN, PREFIX, SYNTHETIC
@@ -61,7 +62,6 @@ EXTENSIONS = frozenset(
     for extension in names
 )
 WHITE_16_BIT = 65535
-_ORIENTATION_TAG = 0x0112
 _PHOTOMETRIC_TAG, _WHITE_IS_ZERO = 262, 0
 _PILLOW_LIMIT = 178_956_970  # beyond it Pillow itself takes a header for a bomb
 _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -122,8 +122,16 @@ def read_image(path: Path, *, max_pixels: int, white: int = WHITE_16_BIT) -> Dec
         ) from error
 
 
-def decode_file(path: Path | str, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
+def decode_file(
+    path: Path | str, *, max_pixels: int, white: int = WHITE_16_BIT, mask: bool = False
+) -> Decoded:
     """Decode one file; see the module's text for what is converted how.
+
+    Args:
+        path: the file.
+        max_pixels: larger images are refused from their header.
+        white: the 16-bit grey value that becomes 255.
+        mask: transparency is background, as in a mask, instead of white.
 
     Raises:
         UnusableImageError: with a reason in the categories unreadable, truncated, too large and
@@ -137,11 +145,16 @@ def decode_file(path: Path | str, *, max_pixels: int, white: int = WHITE_16_BIT)
             return _finish_plain(plain)
     path = Path(path)
     with _opened(path) as stream:
-        return decode_stream(stream, name=path.name, max_pixels=max_pixels, white=white)
+        return decode_stream(stream, name=path.name, max_pixels=max_pixels, white=white, mask=mask)
 
 
 def decode_stream(
-    stream: BinaryIO, *, name: str = "", max_pixels: int, white: int = WHITE_16_BIT
+    stream: BinaryIO,
+    *,
+    name: str = "",
+    max_pixels: int,
+    white: int = WHITE_16_BIT,
+    mask: bool = False,
 ) -> Decoded:
     """As :func:`decode_file`, from a seekable stream; ``name`` may tell the format by its ending.
 
@@ -150,8 +163,9 @@ def decode_stream(
     """
     with _reasons(max_pixels):
         other = format_of(stream, name)
-        decode = _decode if other is None else other.function("decode")
-        found: Decoded = decode(stream, max_pixels=max_pixels, white=white)
+        if other is None:
+            return _decode(stream, max_pixels=max_pixels, white=white, mask=mask)
+        found: Decoded = other.function("decode")(stream, max_pixels=max_pixels, white=white)
         return found
 
 
@@ -188,8 +202,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         from PIL import Image
 
         with Image.open(stream, formats=_known_formats()) as image:
-            turned = _orientation(image) >= 5
-            return image.size[::-1] if turned else image.size
+            return size_as_shown(image)
 
 
 @contextmanager
@@ -244,7 +257,7 @@ def _too_large(max_pixels: int) -> UnusableImageError:
     return UnusableImageError("too large", f"more than {max_pixels:,} pixels")
 
 
-def _decode(stream: BinaryIO, *, max_pixels: int, white: int) -> Decoded:
+def _decode(stream: BinaryIO, *, max_pixels: int, white: int, mask: bool) -> Decoded:
     from PIL import Image
 
     start = stream.read(len(START))
@@ -256,10 +269,12 @@ def _decode(stream: BinaryIO, *, max_pixels: int, white: int) -> Decoded:
             return _finish_plain(plain)
     stream.seek(0)
     with Image.open(stream, formats=_known_formats()) as image:
-        return decode_picture(image, max_pixels=max_pixels, white=white)
+        return decode_picture(image, max_pixels=max_pixels, white=white, mask=mask)
 
 
-def decode_picture(image: Image, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
+def decode_picture(
+    image: Image, *, max_pixels: int, white: int = WHITE_16_BIT, mask: bool = False
+) -> Decoded:
     """One picture that Pillow has opened, its pixels loaded or not yet.
 
     Raises:
@@ -271,7 +286,8 @@ def decode_picture(image: Image, *, max_pixels: int, white: int = WHITE_16_BIT) 
     if mode in ("I", "F"):
         raise UnusableImageError("unsupported", f"32-bit pixels (mode {mode})")
     done = {"first frame"} if _has_more_frames(image) else set()
-    orientation = _orientation(image)
+    if orientation_of(image) != 1:
+        done.add("orientation")
     if image.info.get(PREFIX + ORIGIN) == SYNTHETIC:
         done.add(GENERATED)
     image.load()
@@ -286,10 +302,8 @@ def decode_picture(image: Image, *, max_pixels: int, white: int = WHITE_16_BIT) 
     else:
         if bits == 16:
             done.add("16-bit colour")
-        pixels = np.asarray(_eight_bit(image, done))
-    if orientation != 1:
-        pixels = _orient(pixels, orientation)
-        done.add("orientation")
+        pixels = np.asarray(_eight_bit(image, done, mask=mask))
+    pixels = turned(pixels, orientation_of(image))
     return finish(pixels, mode=mode, bits=bits, peak=peak, done=done)
 
 
@@ -341,26 +355,7 @@ def _has_more_frames(image: Image) -> bool:
         return False
 
 
-def _orientation(image: Image) -> int:
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # A damaged header beside an intact picture.
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _orient(pixels: UInt8, orientation: int) -> UInt8:
-    """Undo the rotation and mirroring that EXIF tag 274 states (CIPA DC-008, 4.6.4)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels
-
-
-def _eight_bit(image: Image, done: set[str]) -> Image:
+def _eight_bit(image: Image, done: set[str], *, mask: bool) -> Image:
     """Convert any 8-bit (or 1-bit) mode to "L" or "RGB", noting what was done."""
     from PIL import Image as Pillow
 
@@ -375,10 +370,22 @@ def _eight_bit(image: Image, done: set[str]) -> Image:
         if np.asarray(image.getchannel("A")).min() < 255:
             done.add("alpha")
             white = Pillow.new("RGBA", image.size, "white")
-            image = Pillow.alpha_composite(white, image)
+            image = _drawn(image) if mask else Pillow.alpha_composite(white, image)
     if mode in ("L", "1"):
         return image.convert("L")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _drawn(image: Image) -> Image:
+    """What a mask draws on transparency: its own values, or all of it where it is black."""
+    from PIL import Image as Pillow
+
+    values = np.asarray(image)
+    seen = values[:, :, 3] > 0
+    drawn = values[:, :, :3] * seen[:, :, None]
+    if not drawn.any():
+        drawn[seen] = 255
+    return Pillow.fromarray(drawn)
 
 
 def _channels_equal(pixels: np.ndarray) -> bool:

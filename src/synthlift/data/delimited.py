@@ -14,6 +14,7 @@ from typing import TypedDict
 
 from synthlift.data.wording import listed
 from synthlift.errors import InputError
+from synthlift.spec.values import is_missing
 
 
 class _Form(TypedDict):
@@ -40,7 +41,8 @@ _BOMS = (
 _FALLBACKS = (("utf-8", "UTF-8"), ("cp1252", "cp1252"), ("latin-1", "latin-1"))
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
 _WHOLE = re.compile(r"[+-]?\d+")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -164,14 +166,29 @@ def has_decimal_comma(values: Sequence[str], *, delimiter: str) -> bool:
     """Whether a column holds numbers of which some are written "1,5".
 
     "1,234" may be a thousand: where every comma could be one, only a file whose commas cannot
-    separate cells (Excel's semicolons) is taken to mean decimals.
+    separate cells (Excel's semicolons) is taken to mean decimals. Cells such as "NA" do not count.
     """
-    present = [value for value in values if value]
+    present = [value for value in values if not is_missing(value)]
     with_comma = [value for value in present if _WITH_COMMA.fullmatch(value)]
     numbers = len(with_comma) + sum(bool(_WHOLE.fullmatch(value)) for value in present)
     if not with_comma or numbers < len(present):
         return False
-    return delimiter == ";" or not all(map(_THOUSANDS.fullmatch, with_comma))
+    return delimiter == ";" or not all(map(may_be_thousands, with_comma))
+
+
+def has_thousands(values: Sequence[str], *, delimiter: str) -> bool:
+    """Whether a column holds numbers of which some are written "1,234" for 1234."""
+    present = [value for value in values if not is_missing(value)]
+    return (
+        any(map(may_be_thousands, present))
+        and all(_NUMBER.fullmatch(value) or may_be_thousands(value) for value in present)
+        and not has_decimal_comma(values, delimiter=delimiter)
+    )
+
+
+def may_be_thousands(text: str) -> bool:
+    """Whether commas stand in a number where they may separate thousands."""
+    return _THOUSANDS.fullmatch(text) is not None
 
 
 def _lines(text: str) -> io.StringIO:

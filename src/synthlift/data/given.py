@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from synthlift.data.wording import counted, listed
 from synthlift.errors import InputError, nearest_name
 from synthlift.spec.data import Split
-from synthlift.spec.values import MISSING
+from synthlift.spec.values import named
 from synthlift.store import digest
 from synthlift.types import Strings
 
@@ -237,7 +237,7 @@ def _where(images: Images, wanted: Mapping[str, Sequence[str]]) -> Strings:
     chosen = np.ones(len(images.labels), dtype=bool)
     for name, values in wanted.items():
         column = _named(images.column(name, key="data.split.test_where"))
-        wanted_here = [value or MISSING for value in values]
+        wanted_here = list(map(named, values))
         known = sorted(set(column.tolist()))
         for value in wanted_here:
             if value not in known:
@@ -259,13 +259,12 @@ def _where(images: Images, wanted: Mapping[str, Sequence[str]]) -> Strings:
 
 def describe_where(wanted: Mapping[str, Sequence[str]]) -> str:
     """A condition in words: ``domain is sketch or photo and sex is male``."""
-    said = {name: [value or MISSING for value in values] for name, values in wanted.items()}
-    return " and ".join(f"{name} is {' or '.join(values)}" for name, values in said.items())
+    said = {name: " or ".join(map(named, values)) for name, values in wanted.items()}
+    return " and ".join(f"{name} is {values}" for name, values in said.items())
 
 
 def _named(column: Strings) -> Strings:
-    """An attribute's values as they are shown: a missing one has a name too."""
-    return np.where(column == "", MISSING, column)
+    return np.array(list(map(named, column.tolist())), dtype=str)
 
 
 def _require_whole(images: Images, parts: Strings, *, fault: str, remedy: str) -> None:
@@ -313,9 +312,8 @@ def left_out(images: Images, name: str) -> tuple[list[str], NDArray[np.intp]]:
     """
     by_group = name == "group"
     key = "data.split.leave_one_out"
-    column = images.groups if by_group else images.column(name, key=key)
-    found, index = np.unique(column, return_inverse=True)
-    column, values = _named(column), _named(found)
+    column = images.groups if by_group else _named(images.column(name, key=key))
+    values, index = np.unique(column, return_inverse=True)
     if not 2 <= len(values) <= MOST_VALUES:
         only = f" ('{values[0]}')" if len(values) == 1 else ""
         raise InputError(

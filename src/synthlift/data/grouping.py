@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from synthlift.data.integrity import worth
+
 STEM = "stem"
 """The value of ``data.group`` that groups images by :func:`stem_groups`."""
 
@@ -184,14 +186,9 @@ def drop_training_copies(draws: Sequence[Sequence[str]], pairs: Pairs) -> list[i
     for found in members.values():
         different = Counter(own[image] for image in found)
         if len(different) > 1:
-            stays = max(sorted(different), key=lambda parts: (_worth(parts), different[parts]))
+            stays = max(sorted(different), key=lambda parts: (worth(parts), different[parts]))
             dropped += [image for image in found if own[image] != stays]
     return sorted(dropped)
-
-
-def _worth(parts: Sequence[str]) -> tuple[int, ...]:
-    """Test images are worth more than validation images, and these more than training images."""
-    return tuple(parts.count(part) for part in ("test", "validation", "train"))
 
 
 def _components(n: int, pairs: Pairs) -> list[int]:

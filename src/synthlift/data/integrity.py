@@ -13,7 +13,7 @@ from synthlift.types import UInt8
 
 CONFLICT = "same image under different labels"
 ACROSS = "duplicate across given parts"
-_STAYS = ("test", "validation", "train", "", "unlabelled", "pool")
+_STAYS = ("test", "validation", "train", "unlabelled", "pool")
 """Of copies in different parts, the one in the first of these stays."""
 
 
@@ -28,6 +28,16 @@ def pixel_hash(pixels: UInt8) -> str:
     return whole.hexdigest()
 
 
+def worth(parts: Sequence[str]) -> tuple[int, ...]:
+    """What an image is worth among its copies, by its part in each draw ("" = train).
+
+    To be tested on, in however many draws, is worth more than to be validated on, and this more
+    than to be trained on.
+    """
+    counts = Counter(part or "train" for part in parts)
+    return tuple(counts[part] for part in _STAYS)
+
+
 @lru_cache(1024)
 def _shape_bytes(shape: tuple[int, ...]) -> bytes:
     return "x".join(map(str, shape)).encode() + b":"
@@ -38,35 +48,40 @@ def find_duplicates(
     *,
     labels: Sequence[str],
     hashes: Sequence[str],
-    parts: Sequence[str] | None = None,
+    draws: Sequence[Sequence[str]] = (),
 ) -> dict[str, str]:
     """Decide which of several identical pictures to leave out, and why.
 
-    Within a class the first by id stays; where parts are fixed, a copy in the test part
-    before one in validation before one in train (METHOD §2). A picture that lies under different
-    labels says nothing about any of them, so all of its copies go.
+    Within a class the first by id stays; where parts are fixed, a copy that is tested before one
+    that is validated on before one that is trained on (METHOD §2). A picture that lies under
+    different labels says nothing about any of them, so all of its copies go.
 
     Args:
         ids, labels, hashes: of the readable images, in any order; equal lengths.
-        parts: train, validation, test, unlabelled, pool or "" of each.
+        draws: train, validation, test, unlabelled, pool or "" of each, in each draw [D, N]; none
+            where nothing is fixed.
 
     Returns:
         Reason by id, ``"<category>: <detail>"``, for the images to exclude.
     """
-    copies: dict[str, list[tuple[int, str, str, str]]] = defaultdict(list)
-    given = [""] * len(ids) if parts is None else parts
-    for name, label, content, part in zip(ids, labels, hashes, given, strict=True):
-        copies[content].append((_STAYS.index(part), name, label, part))
+    copies: dict[str, list[int]] = defaultdict(list)
+    for image, content in enumerate(hashes):
+        copies[content].append(image)
     reasons: dict[str, str] = {}
     for found in copies.values():
-        under = sorted({label for *_, label, _ in found})
-        if len(under) > 1:
-            reasons.update({name: f"{CONFLICT}: {', '.join(under)}" for _, name, *_ in found})
+        if len(found) == 1:
             continue
-        (_, first, _, kept), *others = sorted(found)
-        for _, name, _, part in others:
-            what = "duplicate" if part == kept else ACROSS
-            reasons[name] = f"{what}: of {first}"
+        under = sorted({labels[image] for image in found})
+        if len(under) > 1:
+            reasons.update({ids[image]: f"{CONFLICT}: {', '.join(under)}" for image in found})
+            continue
+        parts = {image: [draw[image] for draw in draws] for image in found}
+        most = max(worth(parts[image]) for image in found)
+        kept = min((i for i in found if worth(parts[i]) == most), key=lambda image: ids[image])
+        for image in found:
+            if image != kept:
+                what = "duplicate" if parts[image] == parts[kept] else ACROSS
+                reasons[ids[image]] = f"{what}: of {ids[kept]}"
     return reasons
 
 

@@ -92,12 +92,14 @@ class Asked:
         alike: whether near-duplicates join one group.
         derived: attributes that are read off the pixels.
         parting: what fixes parts, which copies must not cross.
+        white: the 16-bit grey value that is white; None = by the largest value that occurs.
     """
 
     max_pixels: int
     alike: bool = False
     derived: tuple[str, ...] = ()
     parting: Parting = field(default_factory=Parting)
+    white: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For a stage's request."""
@@ -108,26 +110,39 @@ class Asked:
             "derived": list(self.derived),
             # What is not asked for stays out, so that it changes no key.
             **({"parting": parting} if parting else {}),
+            **({} if self.white is None else {"white": self.white}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, split: str | None = None) -> Asked:
         """Read back what :meth:`as_json` gave; ``split`` is where a published split lies."""
         parting = Parting.from_json(value.get("parting", {}), file=split)
-        return cls(value["max_pixels"], value["alike"], tuple(value["derived"]), parting)
+        derived = tuple(value["derived"])
+        return cls(value["max_pixels"], value["alike"], derived, parting, value.get("white"))
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """All rows sorted by id, the 16-bit white value, and how often which conversion was made.
+    """What a source holds.
 
-    ``notes`` say in words what else was found.
+    Attributes:
+        rows: all, sorted by id.
+        white: the 16-bit grey value that became white.
+        conversions: how often which conversion was made.
+        notes: what else was found, in words.
+        peaks: largest value of each usable 16-bit grey image.
     """
 
     rows: tuple[Row, ...]
     white: int
     conversions: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    peaks: tuple[int, ...] = ()
+
+    @property
+    def clipped(self) -> int:
+        """Usable images with values beyond white, which count as white."""
+        return sum(peak > self.white for peak in self.peaks)
 
 
 def take_inventory(
@@ -144,10 +159,11 @@ def take_inventory(
 
     Where 16-bit images use only part of the range (12-bit medical images), the smallest power of
     two that holds the largest value of *all* of them becomes white, so that none is dark and all
-    stay comparable.
+    stay comparable; unless ``asked.white`` says what it is.
     """
+    first = asked.white or WHITE_16_BIT
 
-    def read(item: Item, white: int = WHITE_16_BIT) -> tuple[_Reading, UInt8 | None]:
+    def read(item: Item, white: int = first) -> tuple[_Reading, UInt8 | None]:
         return _read(source, item, asked, white=white)
 
     items = sorted(source.items, key=lambda item: item.id)
@@ -156,8 +172,8 @@ def take_inventory(
         for reading, pixels in in_order(read, items, progress):
             readings.append(reading)
             keep(pixels, reading.row.sha256)
-        white = _white([reading.peak for reading in readings])
-        if white != WHITE_16_BIT:
+        white = asked.white or _white([reading.peak for reading in readings])
+        if white != first:
             readings = [
                 read(item, white)[0] if reading.peak else reading
                 for item, reading in zip(items, readings, strict=True)
@@ -172,7 +188,8 @@ def take_inventory(
     used = [r for r, row in zip(readings, rows, strict=True) if row.status == OK]
     made = Counter(name for reading in used for name in reading.conversions)
     counted = {name: made[name] for name in CONVERSIONS if made[name]}
-    return Inventory(tuple(rows), white, counted, tuple(notes))
+    peaks = tuple(reading.peak for reading in used if reading.peak)
+    return Inventory(tuple(rows), white, counted, tuple(notes), peaks)
 
 
 def _with_derived(
@@ -232,12 +249,11 @@ def _white(peaks: Sequence[int]) -> int:
 
 def _exclude_duplicates(rows: Sequence[Row], parting: Parting) -> list[Row]:
     found = [row for row in rows if row.status == OK]
-    draws = parting.draws(found)
     reasons = find_duplicates(
         [row.id for row in found],
         labels=[row.label for row in found],
         hashes=[row.sha256 for row in found],
-        parts=draws[0] if len(draws) == 1 else None,
+        draws=parting.draws(found),
     )
     return [
         replace(row, status=EXCLUDED, reason=reasons[row.id]) if row.id in reasons else row
@@ -305,7 +321,8 @@ def conversion_notes(inventory: Inventory) -> list[str]:
     """One sentence a conversion, e.g. "12 palette images expanded to their colours"."""
     notes = [f"{n:,} {CONVERSIONS[name]}" for name, n in inventory.conversions.items()]
     if inventory.conversions.get("16-bit"):
-        notes.append(f"16-bit grey: value {inventory.white} became white, 0 black")
+        beyond = f" ({inventory.clipped:,} images go beyond it)" if inventory.clipped else ""
+        notes.append(f"16-bit grey: value {inventory.white} became white{beyond}, 0 black")
     return [*notes, *inventory.notes]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from synthlift.data.delimited import may_be_thousands
 from synthlift.data.wording import listed, nearest_column
 from synthlift.errors import InputError
 
@@ -63,7 +64,13 @@ def check_names(names: Iterable[str], labels: Iterable[str]) -> None:
 
 
 def number_of(text: str) -> float | None:
-    """The number that a text is, with a point or a comma; None where it is none."""
+    """The number that a text is, with a point or a decimal comma; None where it is none.
+
+    "1,234" may be 1234 as well as 1.234: which one only a whole column tells
+    (:meth:`synthlift.data.tables.Table.with_points`), so that alone it is none.
+    """
+    if may_be_thousands(text):
+        return None
     try:
         value = float(text.replace(",", "."))
     except ValueError:
@@ -73,7 +80,10 @@ def number_of(text: str) -> float | None:
 
 
 def _refuse_numbers(names: Sequence[str], given: str) -> None:
-    values = [number_of(name) for name in names]
+    # Either reading of "1,234" is a number.
+    values = [
+        number_of(name.replace(",", "") if may_be_thousands(name) else name) for name in names
+    ]
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(names) or len(names) <= _MOST_NUMBERS:
         return

@@ -41,20 +41,22 @@ _RULE = (
 def read_mask(path: Path) -> UInt8:
     """Read a mask, uint8 [H, W]: 0 = background, the stored grey value elsewhere.
 
+    What is transparent is background. Where only black is drawn on it, that is what is marked.
+
     Raises:
         UnusableImageError: no such file, no image, or a colour picture.
     """
-    return as_mask(lambda limit, white: decode_file(path, max_pixels=limit, white=white))
+    return as_mask(functools.partial(decode_file, path))
 
 
-def as_mask(load: Callable[[int, int], Decoded]) -> UInt8:
-    """A mask from what decodes it, given the largest number of pixels and the 16-bit white.
+def as_mask(load: Callable[..., Decoded]) -> UInt8:
+    """A mask, as :func:`read_mask`, from what decodes it with the keywords of ``decode_file``.
 
     Raises:
         UnusableImageError: cannot be decoded, or a colour picture.
     """
     # Values of 16-bit masks number regions: scaled to 8 bits, the small ones would become 0.
-    pixels = load(MAX_PIXELS, 255).pixels
+    pixels = load(max_pixels=MAX_PIXELS, white=255, mask=True).pixels
     if pixels.shape[2] != 1:
         raise UnusableImageError("mask", "a colour picture; a mask has one channel")
     return np.ascontiguousarray(pixels[:, :, 0])

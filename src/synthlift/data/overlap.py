@@ -1,15 +1,18 @@
 """Pictures of the data set that a source beside it shows too.
 
-A pool that holds a test image, cropped or saved anew, would carry it into training. The stage
-compares both as they are at training size; what is left out is decided where the split is known.
+A pool that holds a test image, cropped or saved anew, would carry it into training; an external
+test set that holds a training image would test what was learnt by heart. The stage compares both as
+they are at training size; what is left out is decided where the split is known.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from synthlift.data.alike import SURE
-from synthlift.data.faults.near_duplicates import near_duplicates
+from synthlift.data.alike import SURE, same_pictures
+from synthlift.data.faults.near_duplicates import Pair, components
 from synthlift.data.faults.perceptual import thumbnails
 from synthlift.rows import PixelRows, in_blocks
 from synthlift.store import StageContext, StageRequest, Summary
@@ -32,35 +35,67 @@ def overlap_request(*, inventory: str, pixels: str, other: str, other_pixels: st
             "other": other,
             "other_pixels": other_pixels,
         },
-        label="comparing a pool with the data set",
+        label="comparing further images with the data set",
+        version="2",
     )
 
 
 def overlap(request: StageRequest, context: StageContext) -> Summary:
-    """Stage: pairs (id there, id here) of equal or nearly equal pictures."""
+    """Stage: pairs (id there, id here) of equal or nearly equal pictures.
+
+    ``apart`` counts those there that resemble one here no less than unrelated images resemble each
+    other.
+
+    A picture there shows all that it is joined to here, directly or through others: versions of one
+    picture may each resemble another version more than the one that is tested. Of its pairs, the
+    one that is nearest comes first.
+    """
     store = context.store
     ours = usable_rows(store, request.one("inventory"))
     theirs = usable_rows(store, request.one("other"))
-    by_content: dict[str, list[str]] = {}
-    for name, content in zip(ours["id"].tolist(), ours["sha256"].tolist(), strict=True):
-        by_content.setdefault(content, []).append(name)
-    pairs = {
-        (name, own)
-        for name, content in zip(theirs["id"].tolist(), theirs["sha256"].tolist(), strict=True)
-        for own in by_content.get(content, ())
-    }
+    names = [*ours["id"].tolist(), *theirs["id"].tolist()]
+    hashes = [*ours["sha256"].tolist(), *theirs["sha256"].tolist()]
     here = open_rows(store.open(request.one("pixels")).path(PIXELS))
     there = open_rows(store.open(request.one("other_pixels")).path(PIXELS))
-    if min(here.shape[1:3]) >= SMALLEST_SIDE and here.shape[0] and there.shape[0]:
+    count = here.shape[0]
+    found, apart = _copies(hashes), set[int]()
+    if min(here.shape[1:3]) >= SMALLEST_SIDE and count and there.shape[0]:
         small = np.concatenate([*_small(here), *_small(there)])
-        hashes = [*ours["sha256"].tolist(), *theirs["sha256"].tolist()]
-        names = [*ours["id"].tolist(), *theirs["id"].tolist()]
-        count = here.shape[0]
-        for pair in near_duplicates(small, hashes=hashes, threshold=SURE).pairs:
-            first, second = sorted((pair.first, pair.second))
-            if first < count <= second:
-                pairs.add((names[second], names[first]))
-    return {"pairs": [list(pair) for pair in sorted(pairs)]}
+        sides = (np.arange(len(small)) >= count).astype(np.int64)
+        # An image too many is easily spared here, so that few need not be told apart more strictly.
+        seen = same_pictures(small, hashes=hashes, few=SURE, sides=sides)
+        found = list(seen.pairs)
+        apart = {p.second for p in (*seen.beyond, *seen.chained) if p.first < count <= p.second}
+    across = _across(found, len(names), count)
+    return {
+        "pairs": [[names[second], names[first]] for first, second in across],
+        "apart": len(apart - {second for _, second in across}),
+    }
+
+
+def _copies(hashes: Sequence[str]) -> list[Pair]:
+    firsts: dict[str, int] = {}
+    return [
+        Pair(first, row, 0.0, "exact")
+        for row, content in enumerate(hashes)
+        if (first := firsts.setdefault(content, row)) != row
+    ]
+
+
+def _across(found: Sequence[Pair], rows: int, count: int) -> list[tuple[int, int]]:
+    """Rows here (below ``count``) and there that are joined, by row there, then by distance."""
+    label = components(found, count=rows).tolist()
+    here: dict[int, list[int]] = {}
+    for row in range(count):
+        here.setdefault(label[row], []).append(row)
+    distance = {(pair.first, pair.second): pair.distance for pair in found}
+    return [
+        (first, second)
+        for second in range(count, rows)
+        for first in sorted(
+            here.get(label[second], ()), key=lambda row: (distance.get((row, second), 1.0), row)
+        )
+    ]
 
 
 def _small(rows: PixelRows) -> list[UInt8]:

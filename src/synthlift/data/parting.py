@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from synthlift.spec.values import named
 from synthlift.store.keys import digest_bytes
 
 _TESTED = ("validation", "test")
@@ -79,14 +80,14 @@ class Parting:
         if self.given and any(image.part in _TESTED for image in images):
             return [[image.part or "train" for image in images]]
         if self.test_where:
-            wanted = self.test_where.items()
+            wanted = {name: set(map(named, found)) for name, found in self.test_where.items()}
             tested = [
-                all(image.attributes.get(name, "") in values for name, values in wanted)
+                all(_value(image, name) in values for name, values in wanted.items())
                 for image in images
             ]
             return [["test" if one else "train" for one in tested]]
         if self.leave_one_out is not None:
-            own = [image.attributes.get(self.leave_one_out, "") for image in images]
+            own = [_value(image, self.leave_one_out) for image in images]
             return [
                 ["test" if one == value else "train" for one in own] for value in sorted(set(own))
             ]
@@ -98,3 +99,7 @@ class Parting:
         assert self.file is not None
         draws = read_parts(self.file)
         return [[found.get(image.id, "train") for image in images] for _, found in draws]
+
+
+def _value(image: Placed, name: str) -> str:
+    return named(image.attributes.get(name, ""))

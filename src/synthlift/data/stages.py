@@ -59,6 +59,7 @@ def read_request(source: Source, asked: Asked) -> StageRequest:
     return StageRequest(
         stage="read",
         function=f"{_HERE}:read",
+        version="3",
         config={
             "fingerprint": source.fingerprint,
             # The same files without their classes are other data.
@@ -142,6 +143,8 @@ def split_request(
         config=design.config(),
         inputs={"inventory": inventory},
         seed=seed,
+        # Version 2: images without a value are one fold with those whose value is "missing".
+        version="1" if design.leave_one_out is None else "2",
         label="splitting into train, validation and test",
         # What the file says is in the design; where it lies changes nothing.
         local={} if file is None else {"file": str(file)},
@@ -172,6 +175,8 @@ def read(request: StageRequest, context: StageContext) -> Summary:
         **describe_exclusions(found.rows),
         **describe(found.rows),
         "white": found.white,
+        "peak": max(found.peaks, default=0),
+        "clipped": found.clipped,
         "notes": [*source.notes, *conversion_notes(found)],
         "masks": asdict(masks),
         "ignored": dict(source.ignored),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from synthlift.data.designs import Design, test_groups_per_class
+from synthlift.data.designs import Design, groups_per_class, test_groups_per_class
+from synthlift.data.given import Images, Published, assignments
 from synthlift.errors import InputError
 from synthlift.types import Int64
 
@@ -44,22 +46,56 @@ def draw_sizes(
     return train, validation
 
 
+@dataclass(frozen=True)
+class Beforehand:
+    """What is fixed before anything is drawn.
+
+    Attributes:
+        draws: how many draws are.
+        groups: by part and class in the first of them; empty where a part is not fixed.
+    """
+
+    draws: int
+    groups: Mapping[str, Mapping[str, int]]
+
+
+def fixed_groups(design: Design, images: Images, *, published: Published | None) -> Beforehand:
+    """Count what the data, an attribute or a published split fix for a resolved design."""
+    found = assignments(
+        images, given=design.given, test_where=design.test_where, published=published
+    )
+    if found is None:
+        return Beforehand(0, {})
+    groups = {}
+    for part in ("train", "validation", "test"):
+        rows = found[0] == part
+        groups[part] = groups_per_class(images.labels[rows], images.groups[rows])
+    return Beforehand(len(found), groups)
+
+
 def expected_groups(
-    design: Design, groups: Mapping[str, int]
+    design: Design, groups: Mapping[str, int], *, fixed: Beforehand | None = None
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Training and validation groups per class that a draw will have, before anything is split.
 
     Args:
         design: a resolved design.
         groups: all groups by class, each of one class only.
+        fixed: from :func:`fixed_groups`; None = nothing is.
     """
-    tested = test_groups_per_class(design, groups)
-    pool = np.array([max(1, n - tested.get(name, 0)) for name, n in groups.items()])
-    if design.kind == "redrawn" and design.file is None:
-        train, validation = draw_sizes(design, pool, list(groups), validate=not design.given)
+    given = {} if fixed is None else fixed.groups
+    free, held = given.get("train", groups), given.get("validation", {})
+    tested = {} if given.get("test") else test_groups_per_class(design, groups)
+    pool = np.array([max(1, free.get(name, 0) - tested.get(name, 0)) for name in groups])
+    if design.kind == "redrawn" and (fixed is None or fixed.draws <= 1):
+        train, validation = draw_sizes(design, pool, list(groups), validate=not held)
+    elif held:
+        train = pool
     else:
         validation = np.clip(np.rint(design.validation * pool), 1, None).astype(np.int64)
         train = np.clip(pool - validation, 1, None)
+    if held:
+        validation = np.array([held.get(name, 0) for name in groups])
     return (
         dict(zip(groups, train.tolist(), strict=True)),
         dict(zip(groups, validation.tolist(), strict=True)),

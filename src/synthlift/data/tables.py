@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from synthlift.data.decode import EXTENSIONS
-from synthlift.data.delimited import has_decimal_comma, read_delimited
+from synthlift.data.delimited import has_decimal_comma, has_thousands, read_delimited
 from synthlift.data.endings import EXCEL, PARQUET, TABLES, TEXT
 from synthlift.data.readers.listing import no_permission
 from synthlift.data.wording import counted, listed, nearest_column
@@ -46,6 +46,7 @@ class Table:
         sha256: of the file.
         notes: how it was read, in words.
         decimal_comma: columns of numbers that are written "1,5".
+        thousands: columns of numbers that are written "1,234" for 1234.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Table:
     sha256: str
     notes: tuple[str, ...] = ()
     decimal_comma: frozenset[str] = frozenset()
+    thousands: frozenset[str] = frozenset()
 
     def column(self, wanted: str, *, key: str) -> Sequence[str]:
         """The values of a column that the study file names under ``key``.
@@ -67,11 +69,12 @@ class Table:
         return self.columns[wanted]
 
     def with_points(self, name: str) -> Sequence[str]:
-        """The values of a column, a decimal comma written as a point."""
+        """The values of a column with decimal points, and without commas between thousands."""
         values = self.columns[name]
-        if name not in self.decimal_comma:
-            return values
-        return [value.replace(",", ".") for value in values]
+        for instead, names in ((".", self.decimal_comma), ("", self.thousands)):
+            if name in names:
+                return [value.replace(",", instead) for value in values]
+        return values
 
 
 @dataclass(frozen=True)
@@ -124,20 +127,22 @@ def read_table(path: Path, *, given: str) -> Table:
             rule="a table has a row of column names and a row for each image",
             remedy="check the file",
         )
-    commas = [
-        name
-        for name, values in columns.items()
-        if suffix in TEXT and has_decimal_comma(values, delimiter=cells.delimiter)
-    ]
-    decimal = f", decimal comma in {listed(commas)}" if commas else ""
+    text = columns if suffix in TEXT else {}
+    commas, thousands = (
+        [name for name, values in text.items() if holds(values, delimiter=cells.delimiter)]
+        for holds in (has_decimal_comma, has_thousands)
+    )
+    said = f", decimal comma in {listed(commas)}" if commas else ""
+    said += f", commas between thousands in {listed(thousands)}" if thousands else ""
     return Table(
         name=given,
         folder=path.absolute().parent,
         columns=columns,
         rows=cells.rows,
         sha256=digest_bytes(content),
-        notes=(f"'{given}' read as {cells.how}{decimal}", *notes),
+        notes=(f"'{given}' read as {cells.how}{said}", *notes),
         decimal_comma=frozenset(commas),
+        thousands=frozenset(thousands),
     )
 
 

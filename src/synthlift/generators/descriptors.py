@@ -15,7 +15,7 @@ from synthlift.registry import Descriptor
 FLOW = Descriptor(
     kind="flow",
     config=FlowConfig,
-    version="1",
+    version="2",
     target="synthlift.generators.flow.generator:FlowGenerator",
     summary="class-conditional flow matching, trained from scratch, in pixels or in the latents of "
     "a local autoencoder",
@@ -57,7 +57,7 @@ POOL = Descriptor(
 TEXT_TO_IMAGE = Descriptor(
     kind="text_to_image",
     config=TextToImageConfig,
-    version="4",
+    version="5",
     target="synthlift.generators.text_to_image.generator:TextToImageGenerator",
     summary="a pretrained text-to-image pipeline from a local folder, prompted by class and "
     "attributes",
@@ -68,7 +68,7 @@ TEXT_TO_IMAGE = Descriptor(
 IMAGE_TO_IMAGE = Descriptor(
     kind="image_to_image",
     config=ImageToImageConfig,
-    version="2",
+    version="3",
     target="synthlift.generators.image_to_image.generator:ImageToImageGenerator",
     summary="training images changed by a pretrained pipeline: variations, translations between "
     "classes, repainted objects or backgrounds, images along edges or masks",
@@ -79,7 +79,7 @@ IMAGE_TO_IMAGE = Descriptor(
 CUT_PASTE = Descriptor(
     kind="cut_paste",
     config=CutPasteConfig,
-    version="1",
+    version="2",
     target="synthlift.generators.cut_paste.generator:CutPasteGenerator",
     summary="objects or flaws cut out along their masks and pasted onto other images",
     conditions=frozenset({"labels", "sources"}),

@@ -20,6 +20,8 @@ from synthlift.errors import InputError, nearest_name
 from synthlift.generators.prompts import LABEL, placeholders, prompt_for, require_known
 from synthlift.seeds import generator_for
 
+OF_BANKS = {"template": "phrases: template"}
+"""Factors of phrase banks that are not called as the bank: a factor is called so already."""
 MOST_COMBINATIONS = 100_000
 """Of templates, words and phrases of one class, that are put in order with ``combine: all``."""
 
@@ -77,7 +79,9 @@ class Wording:
         templates, words = self.of(label), self.words(label)
         template = templates[self._turn(label, "template", index, len(templates))]
         chosen = {
-            bank: self.phrases[bank][self._turn(label, bank, index, len(self.phrases[bank]))]
+            bank: self.phrases[bank][
+                self._turn(label, OF_BANKS.get(bank, bank), index, len(self.phrases[bank]))
+            ]
             for bank in self._banks(template)
         }
         return Phrasing(template, words[self._turn(label, LABEL, index, len(words))], chosen)

@@ -1,4 +1,4 @@
-"""The order in which values of an attribute are shown."""
+"""Values of an attribute: what a missing one is called, and the order in which they are shown."""
 
 from __future__ import annotations
 
@@ -7,6 +7,22 @@ from collections.abc import Iterable
 
 MISSING = "missing"
 """The value of a binned attribute where nothing is known."""
+
+
+_NOTHING = frozenset(
+    {"", "na", "n/a", "nan", "none", "null", "unknown", "missing", "?", "-", "--", "."}
+)
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell among numbers says that nothing is known: empty, NA, unknown and the like."""
+    return text.strip().casefold() in _NOTHING
+
+
+def named(value: str) -> str:
+    """A value as it is shown and asked for: a missing one has a name too."""
+    return value or MISSING
+
 
 SCALES = (
     ("dark", "medium", "bright"),

@@ -12,14 +12,14 @@ from synthlift.errors import InputError, nearest_name
 from synthlift.registry import descriptor
 from synthlift.spec.data import Beside, Data, Pool
 from synthlift.spec.study import Component
+from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import usable_rows
 from synthlift.study.components import settings_of
 from synthlift.study.places import beside_of, pool_of, unlabelled_of
 
 if TYPE_CHECKING:
     from synthlift.data.contract import Source
-    from synthlift.store import StageRequest
-    from synthlift.study.preparation import Prepared
+    from synthlift.study.preparation import Opened, Prepared
     from synthlift.study.session import Session
 
 UNLABELLED = "unlabelled"
@@ -32,10 +32,12 @@ class Images:
     Attributes:
         inventory, pixels: keys of the artefacts.
         overlap: key of the comparison with the data set; "" where none was made.
+        read: what the inventory was taken from.
     """
 
     inventory: str
     pixels: str
+    read: Artefact
     overlap: str = ""
 
     def as_list(self) -> list[str]:
@@ -44,10 +46,10 @@ class Images:
 
 
 def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
-    """Read a source and bring it to the study's size."""
+    """Read a source as the data set was read, and bring it to the study's size."""
     from synthlift.data.stages import inventory_request, pixels_request
 
-    (read,) = session.ask([_read_request(session, source)])
+    (read,) = session.ask([_read_request(session, prepared.opened, source)])
     (inventory,) = session.ask([inventory_request(read)])
     (pixels,) = session.ask(
         [
@@ -61,23 +63,25 @@ def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
             )
         ]
     )
-    return Images(inventory.key, pixels.key)
+    return Images(inventory.key, pixels.key, read)
 
 
-def _read_request(session: Session, source: Source) -> StageRequest:
+def _read_request(session: Session, opened: Opened, source: Source) -> StageRequest:
     from synthlift.data.inventory import Asked
     from synthlift.data.stages import read_request
 
-    return read_request(source, Asked(max_pixels=session.study.data.max_pixels))
+    # One file is one picture wherever it lies: what is white is not told by each source anew.
+    asked = Asked(max_pixels=session.study.data.max_pixels, white=opened.white)
+    return read_request(source, asked)
 
 
-def digests_beside(session: Session, classes: Sequence[str]) -> dict[str, str]:
+def digests_beside(session: Session, opened: Opened) -> dict[str, str]:
     """What the images beside the data set are, by what they are for; none is read before all open.
 
     Raises:
         InputError: a source cannot be read, or has a class that the study does not know.
     """
-    data, base = session.study.data, session.base
+    data, base, classes = session.study.data, session.base, opened.classes
     sources = {
         f"external {beside.name}": open_test_set(beside, base=base, classes=classes)
         for beside in data.external
@@ -88,7 +92,7 @@ def digests_beside(session: Session, classes: Sequence[str]) -> dict[str, str]:
         for name, pool in pools_of(component).items():
             found = _open_pool(session, classes, component, pool)
             sources[f"generator {component.title}/{name}"] = found
-    read = session.ask(_read_request(session, source) for source in sources.values())
+    read = session.ask(_read_request(session, opened, source) for source in sources.values())
     return {name: one.summary["digest"] for name, one in zip(sources, read, strict=True)}
 
 
@@ -149,13 +153,13 @@ def open_beside(session: Session, prepared: Prepared) -> None:
     unlabelled = session.study.data.unlabelled
     if unlabelled:
         found[UNLABELLED] = tuple(
-            _compared(session, prepared, _open_unlabelled(name, base=session.base))
+            read_compared(session, prepared, _open_unlabelled(name, base=session.base))
             for name in unlabelled
         )
     for component in session.study.generators:
         for name, pool in pools_of(component).items():
             source = _open_pool(session, prepared.opened.classes, component, pool)
-            found[f"{component.title}/{name}"] = (_compared(session, prepared, source),)
+            found[f"{component.title}/{name}"] = (read_compared(session, prepared, source),)
     session.beside = found
     if any(_needs_masks(component) for component in session.study.generators):
         session.masks = _open_masks(session, prepared)
@@ -262,7 +266,12 @@ def _not_asked_for(component: Component, pool: Pool, error: InputError) -> Input
     )
 
 
-def _compared(session: Session, prepared: Prepared, source: Source) -> Images:
+def read_compared(session: Session, prepared: Prepared, source: Source) -> Images:
+    """As :func:`read_images`, and find what shows a picture of the data set.
+
+    Raises:
+        InputError: no image can be used.
+    """
     from synthlift.data.overlap import overlap_request
 
     images = read_images(session, prepared, source)
@@ -285,21 +294,43 @@ def _compared(session: Session, prepared: Prepared, source: Source) -> Images:
     return replace(images, overlap=overlap.key)
 
 
+def beyond_white(images: Images, *, name: str) -> list[str]:
+    """What to say of images with 16-bit values that the data set's white cannot hold."""
+    found = images.read.summary
+    said = (
+        f"{found['clipped']} images of {name} hold 16-bit values above {found['white']}, which is "
+        "white in the data set; these became white."
+    )
+    return [said] if found["clipped"] else []
+
+
 def notes_beside(session: Session) -> list[str]:
     """What was left out of the images beside the data set, in words."""
     notes = []
     for role, several in session.beside.items():
-        pairs = [session.store.open(one.overlap).summary["pairs"] for one in several]
-        shown = sum(len({theirs for theirs, _ in found}) for found in pairs)
-        if not shown:
-            continue
-        if role == UNLABELLED:
+        named = "the unlabelled images" if role == UNLABELLED else f"'{role.rpartition('/')[0]}'"
+        notes += [note for one in several for note in beyond_white(one, name=named)]
+        found = [session.store.open(one.overlap).summary for one in several]
+        shown = sum(len({theirs for theirs, _ in one["pairs"]}) for one in found)
+        apart = sum(one["apart"] for one in found)
+        if shown and role == UNLABELLED:
             notes.append(
                 f"{shown} unlabelled images show a picture of the data set and were left out."
             )
-        else:
+        elif shown:
             notes.append(
-                f"{shown} images of '{role.rpartition('/')[0]}' show a picture of the data set; "
+                f"{shown} images of {named} show a picture of the data set; "
                 "they are left out wherever that picture is validated or tested on."
             )
+        if apart:
+            images = named if role == UNLABELLED else f"the images of {named}"
+            notes.append(kept_apart(apart, name=images))
     return notes
+
+
+def kept_apart(count: int, *, name: str) -> str:
+    """What to say of images that look like one of the data set and were kept."""
+    return (
+        f"{count} of {name} look like an image of the data set and were kept, since unrelated "
+        "images resemble each other as much here."
+    )

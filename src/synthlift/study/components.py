@@ -45,6 +45,13 @@ def settings_of(group: Group, component: Component) -> ComponentConfig:
         raise _explain(group, component, found, error) from None
 
 
+def makes_from_sources(component: Component) -> bool:
+    """Whether a generator can be asked to make images from chosen training images of a class."""
+    if "sources" not in descriptor("generators", component.kind).conditions:
+        return False
+    return settings_of("generators", component).heeds_sources()
+
+
 def strengths_of(component: FilterComponent) -> tuple[str, ...]:
     """What ``strength: auto`` of a filter chooses among, the weakest first.
 

@@ -87,9 +87,8 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
         InputError: the pool cannot be read, is the real data itself, has an unknown class or no
             usable image; or a filter is unknown.
     """
-    from synthlift.data.inventory import Asked, read_rows
+    from synthlift.data.inventory import read_rows
     from synthlift.data.overlap import overlap_request
-    from synthlift.data.stages import read_request
     from synthlift.store.images import INVENTORY, usable_rows
 
     resolved = [
@@ -107,8 +106,6 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
     prepared = _prepare(session, opened)
     _require_enough(prepared)
     images = read_images(session, prepared, source)
-    # Found in the store: the images were read just now.
-    (read,) = session.ask([read_request(source, Asked(max_pixels=session.study.data.max_pixels))])
     _refuse_same_content(session, opened, images, pool)
     if not len(usable_rows(session.store, images.inventory)["id"]):
         raise InputError(
@@ -150,7 +147,7 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
         prepared=prepared,
         source=source,
         images=images,
-        rows=tuple(read_rows(read.path(INVENTORY))),
+        rows=tuple(read_rows(images.read.path(INVENTORY))),
         columns=json.loads(judged.path(VERDICTS).read_text(encoding="utf-8")),
         facts=dict(judged.summary),
     )

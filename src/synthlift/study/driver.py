@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError
-from synthlift.registry import descriptor, load_plugin
+from synthlift.registry import load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
 from synthlift.study.beside import open_beside
@@ -22,7 +22,7 @@ from synthlift.study.budget import parse_budget
 from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.choices import choose_selection, is_unbalanced
 from synthlift.study.clock import Clock, has_added, note_added, note_replanned
-from synthlift.study.components import resolve_component
+from synthlift.study.components import makes_from_sources, resolve_component
 from synthlift.study.contrast import declare_contrast
 from synthlift.study.crossing import cross_select
 from synthlift.study.devices import choose_device
@@ -288,7 +288,7 @@ def _share(session: Session, prepared: Prepared, plan: Plan) -> Modelling:
         from_sources=frozenset(
             component.title
             for component in session.study.generators
-            if "sources" in descriptor("generators", component.kind).conditions
+            if makes_from_sources(component)
         ),
     )
 

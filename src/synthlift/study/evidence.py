@@ -299,6 +299,7 @@ def limitations(work: Work) -> list[str]:
         if pool.fell_short()
     }
     found.extend(notes_beside(work.session))
+    found.extend(note for one in work.external for note in one.notes)
     for name, missing in short.items():
         found.append(f"Generator '{name}' fell {missing} kept images short in a fit.")
     return found

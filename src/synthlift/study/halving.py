@@ -62,9 +62,20 @@ def halvings_of(session: Session, fit: str) -> list[Halving]:
     """The decisions taken so far for a generator's fit, the first one first."""
     found: list[Halving] = []
     while session.decided(_decision(fit, len(found))):
-        value = session.decide(_decision(fit, len(found)), _never)
-        found.append(Halving(value["micro_batch"], value["before"], value.get("savings", 0)))
+        found.append(_told(session.decide(_decision(fit, len(found)), _never)))
     return found
+
+
+def halvings_among(decisions: Mapping[str, Any], *, fit: str) -> list[Halving]:
+    """The same of a finished run, among the values of all its decisions by name."""
+    found: list[Halving] = []
+    while _decision(fit, len(found)) in decisions:
+        found.append(_told(decisions[_decision(fit, len(found))]))
+    return found
+
+
+def _told(value: Mapping[str, Any]) -> Halving:
+    return Halving(value["micro_batch"], value["before"], value.get("savings", 0))
 
 
 def halve(

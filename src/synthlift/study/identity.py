@@ -51,7 +51,7 @@ def study_key(session: Session, opened: Opened, *, beside: bool) -> str:
     if study.data.masks is not None:
         named["masks"] = opened.read.summary["masks"]["digest"]
     if beside:
-        named |= digests_beside(session, opened.classes)
+        named |= digests_beside(session, opened)
         asked["data"]["unlabelled"] = ["" for _ in study.data.unlabelled]
         asked |= _components(study, asked)
     plugins = [hash_file(session.base / path) for path in study.plugins]

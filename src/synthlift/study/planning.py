@@ -206,7 +206,6 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
     largest = given if isinstance(given, int) else choose_size(widths, heights)[0]
     smaller = [size for size in CANDIDATES if size <= largest]
     shares, validated = expected_parts(session, opened, design)
-    held_out = 1 / design.folds if design.kind == "cross_validated" else study.data.split.test
     return Task(
         sizes=(largest,) if isinstance(given, int) else tuple(reversed(smaller[-SIZES:])),
         arms=session.arms(),
@@ -218,7 +217,7 @@ def describe_task(session: Session, opened: Opened, design: Design, workers: int
         folds=design.folds,
         fits=study.generator_fits,
         replicates=asked_replicates(session, design),
-        test_images=round(opened.usable * held_out),
+        test_images=round(opened.usable * design.test),
         workers=workers,
         selects=study.selection != "predeclared",
         inside=_inside(session, validated),

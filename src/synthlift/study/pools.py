@@ -17,6 +17,11 @@ from synthlift.study.layout import FitUnit
 from synthlift.study.streams import Spent, Stream
 
 
+def fit_name(generator: str, key: str) -> str:
+    """Name of a generator's fit within the study, by the key of its artefact."""
+    return f"{generator}-{key.rpartition('-')[2][:12]}"
+
+
 @dataclass
 class Pool:
     """All images of one generator fit.
@@ -46,7 +51,7 @@ class Pool:
     @property
     def name(self) -> str:
         """Of the generator, and a few letters of the fit's key."""
-        return f"{self.generator}-{self.fitted.key.rpartition('-')[2][:12]}"
+        return fit_name(self.generator, self.fitted.key)
 
     def places(self) -> Iterator[Place]:
         """The chunks that are sampled."""

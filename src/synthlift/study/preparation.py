@@ -53,6 +53,12 @@ class Opened:
         """Number of usable images."""
         return sum(self.counts.values())
 
+    @property
+    def white(self) -> int | None:
+        """The 16-bit grey value that is white; None where no image says, for want of 16 bits."""
+        summary = self.read.summary
+        return int(summary["white"]) if summary["peak"] else None
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -158,7 +164,7 @@ def decide_design(session: Session, opened: Opened) -> Design:
     from synthlift.data.designs import Design, choose_design
 
     def choose() -> tuple[Any, str]:
-        design = choose_design(session.study.data.split, **_to_split(session, opened))
+        design = choose_design(session.study.data.split, **to_split(session, opened))
         return design.config(), design.reason
 
     design = Design.from_config(dict(session.decide("design", choose)))
@@ -178,10 +184,10 @@ def design_for_fitting(session: Session, opened: Opened) -> Design:
     """The design for a generator that is fitted outside a study; nothing is decided."""
     from synthlift.data.designs import fitting_design
 
-    return fitting_design(session.study.data.split, **_to_split(session, opened))
+    return fitting_design(session.study.data.split, **to_split(session, opened))
 
 
-def _to_split(session: Session, opened: Opened) -> dict[str, Any]:
+def to_split(session: Session, opened: Opened) -> dict[str, Any]:
     """What a design is chosen by, besides the study file."""
     rows = usable_rows(session.store, opened.inventory.key)
     return {

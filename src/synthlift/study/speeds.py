@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from synthlift.spec.study import Component
 from synthlift.store import StageRequest
-from synthlift.store.images import usable_rows
 from synthlift.study.components import resolve_component
 from synthlift.study.expecting import GeneratorSpeed, Speeds
-from synthlift.study.preparation import Opened
+from synthlift.study.preparation import Opened, to_split
 from synthlift.study.session import Session
 from synthlift.study.sharing import one_pool
 from synthlift.study.steps import generator_effort, training_settings
@@ -25,11 +24,14 @@ def expected_parts(
     """Share of each class's images that a training set will hold, by class index, and its
     validation groups by class."""
     from synthlift.data.designs import groups_per_class
-    from synthlift.data.subsampling import expected_groups
+    from synthlift.data.given import Images
+    from synthlift.data.subsampling import expected_groups, fixed_groups
 
-    rows = usable_rows(session.store, opened.inventory.key)
-    groups = groups_per_class(rows["label"], rows["group"])
-    train, validation = expected_groups(design, groups)
+    columns = to_split(session, opened)
+    published = columns.pop("published")
+    groups = groups_per_class(columns["labels"], columns["groups"])
+    fixed = fixed_groups(design, Images.of(**columns), published=published)
+    train, validation = expected_groups(design, groups, fixed=fixed)
     return [train[name] / groups[name] for name in opened.classes], validation
 
 

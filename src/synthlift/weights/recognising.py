@@ -12,6 +12,7 @@ CLIP_TYPES = ("clip", "siglip", "siglip2", "align", "altclip", "chinese_clip")
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING")
 LONGEST_LICENCE = 2**20
 UNKNOWN = "unknown"
+STATED = r"^(license|license_name):[ \t]*['\"]?([^\n'\"]+)"
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,13 @@ def licence_of(place: Path) -> str:
     card = folder / "README.md"
     if card.is_file():
         header = re.match(r"---\n(.*?)\n---", card.read_text("utf-8", errors="replace"), re.DOTALL)
-        named = (
-            re.search(r"^license(?:_name)?:[ \t]*['\"]?([^\n'\"]+)", header[1], re.M)
-            if header
-            else None
-        )
+        said: dict[str, str] = dict(re.findall(STATED, header[1], re.M)) if header else {}
+        named = said.get("license", "").strip()
+        # The Hub has short names for few licences; "other" stands for all the rest.
+        if named in ("", "other"):
+            named = said.get("license_name", "").strip() or named
         if named:
-            return named[1].strip()
+            return named
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_file() and path.name.upper().startswith(LICENCE_FILES):
             lines = path.read_text("utf-8", errors="replace").strip().splitlines()

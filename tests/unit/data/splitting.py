@@ -73,3 +73,18 @@ def domains() -> Columns:
                 data["groups"].append(f"{domain}/{label}/{i}")
                 found.append(domain)
     return {**data, "attributes": {"domain": found, "light": ["day", "night"] * 90}}
+
+
+def classes(counts: dict[str, int]) -> Columns:
+    data = images({"": counts})
+    del data["parts"]
+    return data
+
+
+def per_class(data: Columns, parts: dict[str, str], part: str) -> list[int]:
+    """Groups of a part by class, sorted by name."""
+    found: dict[str, set[str]] = {label: set() for label in sorted(set(data["labels"]))}
+    for name, label, group in zip(data["ids"], data["labels"], data["groups"], strict=True):
+        if parts[name] == part:
+            found[label].add(group)
+    return [len(groups) for groups in found.values()]

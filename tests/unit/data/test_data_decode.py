@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from synthlift.data.decode import UnusableImageError, decode_file, read_image, scale_16_bit
+from synthlift.data.decode import (
+    UnusableImageError,
+    decode_file,
+    picture_size,
+    read_image,
+    scale_16_bit,
+)
 from synthlift.errors import InputError
 
 LIMIT = 50_000_000
@@ -54,16 +60,27 @@ def test_colour_file_of_a_grey_picture_is_grey(tmp_path: Path) -> None:
     assert found.conversions == ("grey as colour",)
 
 
+@pytest.mark.parametrize("ending", ["png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_applied_as_pillow_does(tmp_path: Path, orientation: int) -> None:
+def test_orientation_is_applied_once(tmp_path: Path, orientation: int, ending: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(COLOUR).save(tmp_path / "x.png", exif=exif)
-    found = decode_file(tmp_path / "x.png", max_pixels=LIMIT)
-    with Image.open(tmp_path / "x.png") as image:
+    file = tmp_path / f"x.{ending}"
+    Image.fromarray(COLOUR).save(file, exif=exif, lossless=True)  # which only WebP asks for
+    found = decode_file(file, max_pixels=LIMIT)
+    with Image.open(file) as image:
         expected = np.asarray(ImageOps.exif_transpose(image))
     assert np.array_equal(found.pixels, expected)
     assert ("orientation" in found.conversions) == (orientation != 1)
+    assert picture_size(file) == (expected.shape[1], expected.shape[0])
+
+
+def test_a_16_bit_tiff_is_turned_once(tmp_path: Path) -> None:
+    values = np.arange(6, dtype=np.uint16).reshape(2, 3) * 257
+    Image.fromarray(values).save(tmp_path / "x.tif", tiffinfo={0x0112: 6})
+    found = decode_file(tmp_path / "x.tif", max_pixels=LIMIT)
+    assert found.pixels[:, :, 0].tolist() == [[3, 0], [4, 1], [5, 2]]
+    assert set(found.conversions) == {"orientation", "16-bit"}
 
 
 def test_orientation_turns_a_camera_jpeg(tmp_path: Path) -> None:

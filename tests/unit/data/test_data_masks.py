@@ -11,6 +11,7 @@ from PIL import Image
 
 from synthlift.data import stages
 from synthlift.data.contract import Source, Where
+from synthlift.data.decode import UnusableImageError
 from synthlift.data.inventory import Asked, read_rows
 from synthlift.data.masks import read_mask
 from synthlift.data.sizes import Fit, resize, resize_mask
@@ -302,3 +303,40 @@ def test_text_to_image_pool(real_data: Callable[[str], Path], tmp_path: Path) ->
     pool = open_source(Where("t2i_pool", str(tmp_path), labelled=False))
     assert [item.id for item in pool.items] == [item.id for item in source.items]
     assert {item.label for item in pool.items} == {""}
+
+
+# ── transparency ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("value", [255, 7, 0])
+def test_what_is_transparent_in_a_mask_is_background(tmp_path: Path, value: int) -> None:
+    """White, or of some value, or black: the object is what is drawn."""
+    marked = np.zeros((8, 10), dtype=bool)
+    marked[2:5, 3:7] = True
+    drawn = np.zeros((8, 10, 4), np.uint8)
+    drawn[marked] = (value, value, value, 255)
+    save(tmp_path / "colours.png", drawn)
+    save(tmp_path / "grey.png", drawn[:, :, 2:])
+    palette = Image.fromarray(marked.astype(np.uint8)).convert("P")
+    palette.putpalette([0, 0, 0, *[value] * 3, *[0] * 750])
+    palette.save(tmp_path / "palette.png", transparency=0)
+    for name in ("colours", "grey", "palette"):
+        mask = read_mask(tmp_path / f"{name}.png")
+        assert np.array_equal(mask > 0, marked), name
+        assert set(mask[marked]) == {value or 255}
+
+
+def test_transparent_masks_with_soft_rims_and_without_an_object(tmp_path: Path) -> None:
+    drawn = np.zeros((4, 4, 4), np.uint8)
+    save(tmp_path / "empty.png", drawn)
+    assert not read_mask(tmp_path / "empty.png").any()
+    drawn[1, 1:3] = (0, 0, 0, 255), (0, 0, 0, 90)  # a black object whose edge is smoothed
+    save(tmp_path / "soft.png", drawn)
+    assert np.argwhere(read_mask(tmp_path / "soft.png")).tolist() == [[1, 1], [1, 2]]
+    drawn[3, 3] = (255, 255, 255, 255)  # with white beside it, black is background again
+    save(tmp_path / "both.png", drawn)
+    assert np.argwhere(read_mask(tmp_path / "both.png")).tolist() == [[3, 3]]
+    drawn[3, 3] = (255, 0, 0, 255)
+    save(tmp_path / "red.png", drawn)
+    with pytest.raises(UnusableImageError, match="a colour picture"):
+        read_mask(tmp_path / "red.png")

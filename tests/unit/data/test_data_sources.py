@@ -245,6 +245,11 @@ def test_folders_without_images_beside_the_parts_are_no_classes(tmp_path: Path) 
     draw(tmp_path / "pets" / "annotations" / "0.png", 9)
     again = open_source(Where("pets", str(tmp_path)), strict=False)
     assert Counter(item.label for item in again.items) == {"train": 6, "test": 3, "annotations": 1}
+    (said,) = again.notes
+    assert said == (
+        "taken for classes, not for parts of a split, since 'annotations' beside them holds images "
+        "too: 'test', 'train'; if they are parts, move the other folders elsewhere"
+    )
 
 
 def test_without_labels_any_layout_will_do(tmp_path: Path) -> None:

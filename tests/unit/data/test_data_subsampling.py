@@ -10,55 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthlift.data.designs import Design
-from synthlift.data.subsampling import draw_sizes, expected_groups
+from synthlift.data.subsampling import draw_sizes
 from synthlift.store import digest
 from tests.unit.data.splitting import (
     Columns,
     assert_whole,
+    classes,
     images,
     parts_by_draw,
+    per_class,
     refusal,
     split,
 )
-
-
-def classes(counts: dict[str, int]) -> Columns:
-    data = images({"": counts})
-    del data["parts"]
-    return data
-
-
-def per_class(data: Columns, parts: dict[str, str], part: str) -> list[int]:
-    """Groups of a part by class, sorted by name."""
-    found: dict[str, set[str]] = {label: set() for label in sorted(set(data["labels"]))}
-    for name, label, group in zip(data["ids"], data["labels"], data["groups"], strict=True):
-        if parts[name] == part:
-            found[label].add(group)
-    return [len(groups) for groups in found.values()]
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"design": "fixed"},
-        {"design": "cross_validated", "folds": 4},
-        {"design": "redrawn"},
-        {"per_class": 12},
-        {"labels_per_class": 9},
-        {"fraction": 0.3},
-        {"long_tail": {"largest": 40, "smallest": 4}},
-    ],
-)
-def test_parts_are_foretold_before_anything_is_split(asked: dict[str, Any]) -> None:
-    data = classes({"a": 120, "b": 60, "c": 60})
-    design, table = split(data, **asked)
-    train, validation = expected_groups(design, {"a": 120, "b": 60, "c": 60})
-    for parts in parts_by_draw(table):
-        assert per_class(data, parts, "train") == pytest.approx(list(train.values()), abs=1)
-        assert per_class(data, parts, "validation") == pytest.approx(
-            list(validation.values()), abs=1
-        )
-
 
 # ── draws ─────────────────────────────────────────────────────────────────────────────────────
 

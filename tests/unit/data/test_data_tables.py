@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthlift.data.delimited import has_decimal_comma, read_delimited
+from synthlift.data.attributes import bin_numeric
+from synthlift.data.delimited import has_decimal_comma, has_thousands, read_delimited
 from synthlift.data.tables import Table, as_text, read_table
 from synthlift.errors import InputError
 
@@ -82,6 +83,28 @@ def test_a_comma_may_part_thousands() -> None:
     assert not has_decimal_comma(["1,234", "12,000"], delimiter=",")
     assert has_decimal_comma(["1,234", "0,125"], delimiter=",")
     assert not has_decimal_comma(["1,234", "x"], delimiter=";")
+    assert has_decimal_comma(["1,234", "NA", ""], delimiter=";")
+    assert has_thousands(["1,234", "950", "NA"], delimiter=",")
+    assert has_thousands(["1,234", "950.5"], delimiter=";")
+    assert not has_thousands(["1,234", "0,125"], delimiter=",")
+    assert not has_thousands(["1,234", "12,5"], delimiter=",")
+    assert not has_thousands(["950", "12"], delimiter=",")
+
+
+def test_bins_count_thousands_as_such(tmp_path: Path) -> None:
+    values = ["1,234", "950", "2,500", "400"]
+    rows = [f'{k}.png,{"ab"[k % 2]},"{value}"' for k, value in enumerate(values)]
+    found = table(tmp_path / "t.csv", "\n".join(["path,label,cells", *rows]).encode())
+    assert found.notes[0].endswith("commas between thousands in 'cells'")
+    assert bin_numeric(found.with_points("cells"), [1000]) == [
+        "1000 or more",
+        "below 1000",
+        "1000 or more",
+        "below 1000",
+    ]
+    # Where no column tells what the comma is, nothing is guessed.
+    with pytest.raises(InputError, match="2 values are no number: '1,234', '2,500'"):
+        bin_numeric(values, [1000])
 
 
 def test_what_spreadsheets_and_pandas_leave_behind(tmp_path: Path) -> None:

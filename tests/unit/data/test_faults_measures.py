@@ -121,6 +121,13 @@ def test_bins_are_ordered_thirds(values: list[float]) -> None:
         assert min(words.count(word) for word in ("dark", "medium", "bright")) >= len(values) // 4
 
 
+def test_equal_values_are_in_the_third_of_their_middle() -> None:
+    words = bin_words([256] * 2 + [512] * 6 + [1024] * 2, "size")
+    assert words == ["small"] * 2 + ["medium"] * 6 + ["large"] * 2
+    assert bin_words([28] * 5 + [32] * 5, "size") == ["small"] * 5 + ["large"] * 5
+    assert bin_words([28] * 9 + [32], "size") == ["medium"] * 9 + ["large"]
+
+
 def test_words_stay_words() -> None:
     assert bin_words(["tan", "", "dark"], "skin_tone") == ["tan", "", "dark"]
     assert bin_words([], "size") == []

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -166,24 +169,31 @@ def test_components_are_what_walking_reaches(found: list[tuple[int, int, float]]
     assert label.tolist() == expected
 
 
+def sizes_of(pairs: Iterable[Pair]) -> dict[int, int]:
+    return dict(Counter(components(list(pairs), count=12).tolist()))
+
+
 @given(pair_lists, st.sampled_from([0.1, 0.25, 0.5]))
 @settings(max_examples=60)
-def test_tightening_keeps_as_much_as_the_share_allows(
+def test_tightening_keeps_as_much_of_each_component_as_the_share_allows(
     found: list[tuple[int, int, float]], share: float
 ) -> None:
     before = NearDuplicates(as_pairs(found), 0.28)
     after = tightened(before, count=12, share=share)
     limit = max(2, share * 12)
-
-    def largest(pairs: tuple[Pair, ...]) -> int:
-        return int(np.bincount(components(pairs, count=12)).max())
-
-    assert largest(after.pairs) <= limit
-    assert after.pairs == tuple(p for p in before.pairs if p.distance <= after.threshold)
-    dropped = [p.distance for p in before.pairs if p not in after.pairs]
-    if dropped:
-        more = tuple(p for p in before.pairs if p.distance <= min(dropped))
-        assert largest(more) > limit
+    assert max(sizes_of(after.pairs).values()) <= limit
+    label = components(before.pairs, count=12)
+    for root, size in sizes_of(before.pairs).items():
+        own = [pair for pair in before.pairs if label[pair.first] == root]
+        kept = [pair for pair in after.pairs if label[pair.first] == root]
+        if size <= limit:
+            assert kept == own, "what fits is left alone, whatever other components are like"
+            continue
+        furthest = max((pair.distance for pair in kept), default=0)
+        assert kept == [pair for pair in own if pair.distance <= furthest]
+        least = min(pair.distance for pair in own if pair not in kept)
+        more = sizes_of(pair for pair in own if pair.distance <= least)
+        assert max(more.values()) > limit
 
 
 @given(pair_lists, st.integers(1, 3))

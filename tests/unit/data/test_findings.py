@@ -21,6 +21,7 @@ from synthlift.data.findings.tables import attribute_tables, design_table
 from synthlift.data.findings.words import HONESTY, fault_counts, render_findings, warnings
 from synthlift.data.inspection import inspect_inventory
 from synthlift.data.inventory import Asked, Row, take_inventory
+from synthlift.data.parting import Parting
 from synthlift.data.sources import open_source
 from synthlift.spec.data import Data, Split
 from synthlift.spec.loading import load_study
@@ -197,6 +198,34 @@ def test_copies_within_a_part_are_no_leak() -> None:
     assert [pair["ids"] for pair in found["pairs"]] == [["a", "c"], ["a", "b"]]
     assert [pair["across_parts"] for pair in found["pairs"]] == [True, False]
     assert found["leaks"] == [{"ids": ["a", "b", "c"], "parts": ["train", "test"]}]
+
+
+def test_a_leak_is_one_of_the_parts_that_a_study_would_use(tmp_path: Path) -> None:
+    rows = [
+        Row("a", "x", "a", "a", sha256="1", part="train", attributes={"site": "north"}),
+        Row("b", "x", "b", "b", sha256="1", part="test", attributes={"site": ""}),
+        Row("c", "x", "c", "c", sha256="1", part="train", attributes={"site": "south"}),
+        Row("d", "x", "d", "d", sha256="2", part="test", attributes={"site": "north"}),
+    ]
+
+    def leaking(parting: Parting) -> tuple[int, int]:
+        found = duplicates(rows, [], parting=parting)
+        return len(found["leaks"]), found["leaking_test_images"]
+
+    assert leaking(Parting()) == (1, 1)
+    assert leaking(Parting(given=False)) == (0, 0)
+    assert leaking(Parting(given=False, test_where={"site": ("missing", "south")})) == (1, 2)
+    assert leaking(Parting(given=False, leave_one_out="site")) == (1, 3)
+    file = tmp_path / "split.csv"
+    file.write_text("id,part,draw\na,train,0\nb,train,0\nc,test,0\na,pool,1\nb,pool,1\nc,test,1")
+    assert leaking(Parting(file=file)) == (1, 1)
+    (first, second) = duplicates(rows, [], parting=Parting(file=file))["pairs"]
+    assert (first["ids"], first["across_parts"], first["parts"]) == (
+        ["a", "c"],
+        True,
+        ["train", "test"],
+    )
+    assert (second["ids"], second["across_parts"]) == (["a", "b"], False)
 
 
 def facts(**changed: object) -> dict[str, Any]:

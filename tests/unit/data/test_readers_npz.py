@@ -254,6 +254,20 @@ def test_an_image_without_a_class_is_refused(tmp_path: Path, empty: str) -> None
     assert len(opened(tmp_path, labelled=False).items) == 6
 
 
+def test_space_around_a_word_is_none_of_it(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "x.npz",
+        images=grey(6),
+        labels=["cat ", "cat", "cat", " dog", "dog", "dog"],
+        patient=["P1", "P1 ", " P1"] * 2,
+        site=["n", "n ", " n"] * 2,
+    )
+    found = opened(tmp_path, group="patient", attributes=("site",)).items
+    assert [item.label for item in found] == ["cat"] * 3 + ["dog"] * 3
+    assert {item.group for item in found} == {"P1"}
+    assert {item.attributes["site"] for item in found} == {"n"}
+
+
 def test_unlabelled_pool_needs_no_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", images=grey(4))
     assert [item.label for item in opened(tmp_path, labelled=False).items] == [""] * 4

@@ -95,6 +95,36 @@ def test_several_vectors_begin_as_the_tokens_of_the_name(
     assert np.array_equal(draw(generator), draw(fit(plain, tmp_path)))
 
 
+def test_every_vector_of_a_word_is_learnt(tiny_pipeline: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    def vectors(name: str, **changes: Any) -> dict[str, Any]:
+        adapt = {**WORDS, "vectors": 3, "readings": 0, **changes}
+        generator = fit(settings(tiny_pipeline, adapt=adapt), tmp_path / name)
+        files = learnt_files(generator, tmp_path / f"{name}-saved").values()
+        return {word: rows for file in files for word, rows in load_file(file).items()}
+
+    before = vectors("before", learning_rate=1e-30, steps=1)
+    after = vectors("after", learning_rate=0.05)
+    assert {*before} == {"<crane>", "<gull>"}
+    for word, rows in before.items():
+        assert rows.shape == (3, 16)
+        moved = (after[word] - rows).abs().amax(1)
+        assert (moved > 0.01).all(), (word, moved)
+
+
+def test_unseen_images_are_explained_by_all_vectors_of_a_word(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    # Nothing is learnt: two further vectors are two further words of each prompt.
+    def loss(vectors: int) -> float:
+        adapt = {**WORDS, "vectors": vectors, "learning_rate": 1e-30, "steps": 1}
+        config = settings(tiny_pipeline, adapt=adapt, names={"crane": "a", "gull": "a"})
+        return float(fit(config, tmp_path / str(vectors)).facts()["adaptation"]["loss_before"])
+
+    assert loss(3) != pytest.approx(loss(1), rel=1e-6)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adam8bit"])
 def test_a_killed_fit_goes_on_to_the_same_bits(
     tiny_pipeline: Path, tmp_path: Path, optimizer: str
@@ -120,6 +150,24 @@ def test_a_killed_fit_goes_on_to_the_same_bits(
     assert ("adapted.resumed", {"step": 4}) in heard
     assert resumed.facts()["adaptation"] == calm.facts()["adaptation"]
     assert np.array_equal(draw(resumed), draw(calm))
+
+
+def test_images_of_the_prior_that_stay_black_are_not_learnt(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_stable_diffusion
+
+    adapt = {**LORA, "readings": 0, "prior": {"images": 6, "prompts": ["a bird", "a crab"]}}
+    some = tiny_stable_diffusion(tmp_path / "some", objecting=True, objects_above=-0.65)
+    heard: list[str] = []
+    for _ in range(2):  # what an earlier attempt has left tells the same
+        generator = fit(settings(some, adapt=adapt), tmp_path / "fit")
+        heard += [one for one in generator.facts()["warnings"] if "prior" in one]
+    assert heard[0] == heard[1]
+    count = int(heard[0].split()[0])
+    assert 1 <= count <= 5
+    assert heard[0].startswith(f"{count} of 6 images of the prior stayed black")
+    every = tiny_stable_diffusion(tmp_path / "every", objecting=True)
+    with pytest.raises(InputError, match="all 6 images of the prior stayed black"):
+        fit(settings(every, adapt=adapt), tmp_path / "none")
 
 
 def test_each_class_is_drawn_with_its_own_adapter(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,15 @@ import pytest
 import torch
 
 from synthlift.errors import InputError
+from synthlift.generators.adapting.bench import open_bench
+from synthlift.generators.adapting.examples import past_examples
+from synthlift.generators.adapting.learner import AdapterLearner
 from synthlift.generators.adapting.noise import noising_of
-from synthlift.generators.adapting.parts import layers_of
+from synthlift.generators.adapting.parts import LearntLora, layers_of
+from synthlift.generators.adapting.prior import Preserved
 from synthlift.generators.image_to_image.config import ImageToImageConfig
 from synthlift.generators.image_to_image.generator import ImageToImageGenerator
+from synthlift.generators.pipelines.noting import noted
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
 from synthlift.types import RunContext, SampleRequest
 from tests.pipelines import tiny_flux, tiny_stable_diffusion_3, tiny_stable_diffusion_xl
@@ -114,6 +120,31 @@ def test_other_families_are_adapted(
     generator.save(tmp_path / "saved")
     assert np.array_equal(draw(TextToImageGenerator(config).load(tmp_path / "saved")), adapted)
     assert not np.array_equal(adapted, draw(fit(settings(model, size=16), tmp_path)))
+
+
+def test_latents_meet_those_of_the_prior_on_one_device(tiny_pipeline: Path, tmp_path: Path) -> None:
+    config = settings(tiny_pipeline, adapt={"kind": "lora", "batch_size": 2, "prior": {}})
+    facts = noted(config, inputs().train, seed=1)
+    bench = open_bench(config, facts=facts, run=RunContext(folder=tmp_path, seed=1))
+    learnt = LearntLora(bench.pipeline, config.adapt, name="learnt", given={}, seed=0)
+    past = Preserved(np.zeros((3, 8, 8, 4), np.float16), ("a", "b", "c"), 0)
+    # A device that every machine has, beside the processor.
+    kept, prompting = past_examples(past, device="meta")
+    # Too many to be in memory: read step by step from where they lie.
+    read = replace(kept, pixels_nchw=None)
+    for own, beside in ((kept, read), (read, kept)):
+        learner = AdapterLearner(
+            learnt,
+            bench.denoising,
+            settings=config.adapt,
+            steps=1,
+            seed=0,
+            micro_batch=2,
+            examples=(own, prompting),
+            beside=(beside, prompting),
+        )
+        latents = next(learner.batches(range(1))).latents_nchw
+        assert (len(latents), latents.device.type) == (4, "meta")
 
 
 def test_changed_images_are_adapted_too(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,6 +171,28 @@ def test_a_class_without_objects_gets_none(tmp_path: object) -> None:
     made = CutPasteGenerator(CutPasteConfig()).fit(inputs, run=run)
     assert not list(made.sample([SampleRequest(index=0, label=0, seed=1)]))
     assert list(made.sample([SampleRequest(index=0, label=1, seed=1)]))
+
+
+def test_images_whose_masks_are_lost_are_no_backgrounds(tmp_path: Path) -> None:
+    inputs = drawn_inputs()
+    assert inputs.masks is not None
+    run = RunContext(folder=tmp_path, seed=1)
+    # Every second image of each class has no mask, as if it had vanished.
+    every = CutPasteGenerator(CutPasteConfig()).fit(inputs, run=run)
+    (warning,) = every.facts()["warnings"]
+    assert "pasted onto all 24 images whose masks mark nothing" in warning
+    kept = inputs.masks.read(np.arange(len(inputs.train)))
+    kept[inputs.train.labels == 0] = 0
+    free = replace(inputs, masks=type(inputs.masks)(kept, np.arange(len(kept))))
+    made = CutPasteGenerator(CutPasteConfig()).fit(free, run=run)
+    assert "warnings" not in made.facts()
+    grounds = {
+        origin.partition(" on ")[2]
+        for batch in made.sample([SampleRequest(index=i, label=1, seed=i) for i in range(40)])
+        for origin in batch.origins or ()
+    }
+    assert len(grounds) > 5
+    assert grounds <= {*inputs.train.ids[inputs.train.labels == 0].tolist()}
 
 
 def test_an_object_as_large_as_the_image_keeps_its_size_and_place(tmp_path: object) -> None:

@@ -51,7 +51,7 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
 
 
 def test_the_target_is_noise_minus_image() -> None:
-    config = FlowConfig(batch_size=64, augmentation=0, label_dropout=0)
+    config = FlowConfig(batch_size=64, augmentation=0, label_dropout=0, guidance_scale=1)
     examples = _examples()
     batch = training_batch(examples, config, seed=0, step=0)
     t = batch.times_n[:, None, None, None]

@@ -41,6 +41,17 @@ def test_gaps_are_values_that_a_class_never_met() -> None:
     assert not Gaps.from_json(None)
 
 
+def test_a_value_that_is_not_known_is_no_gap_and_not_the_usual_one() -> None:
+    known = Vocabulary(("a", "b"), (4, 3), {"light": ("", "day", "night")})
+    # Class a: mostly not known, day, never night; class b: always known, night only.
+    seen = np.array([[0, 0], [0, 0], [0, 1], [0, 3], [1, 2], [1, 2], [1, 2]])
+    gaps = Gaps.of(seen, known, Transport())
+    assert gaps.unseen == {(0, 1): {2}, (1, 1): {1}}
+    assert gaps.usual == {(0, 1): 1, (1, 1): 2}
+    nothing = np.array([[0, 0], [0, 0], [1, 1], [1, 2]])
+    assert not Gaps.of(nothing, known, Transport())
+
+
 def test_a_gap_that_images_are_carried_over_is_none() -> None:
     train = without_cells("inverted")
     vocabulary = Vocabulary.of(train, ("kind",))

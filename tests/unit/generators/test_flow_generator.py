@@ -17,7 +17,10 @@ from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.network import build_network, plan_network
 from synthlift.generators.flow.saving import read_folder
 from synthlift.generators.flow.space import PixelSpace
+from synthlift.generators.gan.config import GANConfig
 from synthlift.generators.learning import examples
+from synthlift.generators.vae.config import VAEConfig
+from synthlift.registry import ComponentConfig
 from synthlift.store.files import hash_files
 from synthlift.testing.inputs import CLASSES, draw_images, drawn_inputs
 from synthlift.types import (
@@ -136,6 +139,23 @@ def test_a_wrong_parameter_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         list(fitted.sample([SampleRequest(index=0, label=1, seed=3, params=params)]))
+
+
+@pytest.mark.parametrize("kind", [FlowConfig, GANConfig, VAEConfig])
+def test_what_is_never_left_open_cannot_be_asked_for(kind: type[ComponentConfig]) -> None:
+    with pytest.raises(ValueError, match="no class could be asked for by itself, since tone"):
+        kind.model_validate({"attributes": ["tone"], "attribute_dropout": 0})
+    kind.model_validate({"attribute_dropout": 0})
+
+
+def test_guidance_needs_images_of_which_nothing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leaves nothing to guide by"):
+        FlowConfig(label_dropout=0)
+    config = TINY.model_copy(update={"label_dropout": 0.0, "guidance_scale": 1.0})
+    made = FlowGenerator(config).fit(drawn_inputs(), run=RunContext(folder=tmp_path, seed=1))
+    assert len(_pixels(made, [SampleRequest(index=0, label=1, seed=0)])) == 1
+    with pytest.raises(InputError, match="request 0 sets 'guidance_scale' to 2"):
+        _pixels(made, [SampleRequest(index=0, label=1, seed=0, params={"guidance_scale": 2})])
 
 
 def test_an_absent_class_is_refused_with_the_known_ones(fitted: FlowFitted) -> None:

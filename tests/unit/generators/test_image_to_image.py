@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 
 from synthlift.errors import InputError
 from synthlift.generators.image_to_image.config import ImageToImageConfig
@@ -145,6 +146,31 @@ def test_inpainting_leaves_the_rest_exactly_as_it_was(
         assert not np.array_equal(image[inside], before[inside])
 
 
+@pytest.mark.parametrize("size", [8, 32])
+def test_what_is_not_repainted_is_that_of_the_study_whatever_size_the_pipeline_draws_at(
+    tiny_pipeline: Path, tmp_path: Path, size: int
+) -> None:
+    generator = fitted(tiny_pipeline, tmp_path, method="inpainting", size=size, margin=1)
+    found, train = draw(generator, [0, 1]), inputs().train
+    assert found.masks is not None
+    for image, mask, name in zip(found.pixels, found.masks, starts(found), strict=True):
+        before = train.pixels(np.array(["abcdef".index(name)]))[0]
+        area = binary_dilation(mask > 0)
+        assert np.array_equal(image[~area], before[~area])
+        assert (image[area] != before[area]).mean() > 0.9
+
+
+def test_a_repainted_image_that_a_safety_checker_blackens_is_drawn_anew(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_stable_diffusion
+
+    model = tiny_stable_diffusion(tmp_path / "objecting", objecting=True)
+    found = draw(fitted(model, tmp_path, method="inpainting"), [0, 1])
+    assert (found.redrawn, found.black) == (2, 2)
+    assert not found.pixels.any(), "a hole in an image would look like an object"
+    assert found.origins is not None
+    assert all("black before: 3" in words for words in found.origins)
+
+
 def test_the_words_are_those_of_the_image_but_for_what_is_asked_for(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:
@@ -212,6 +238,16 @@ def test_edges_are_thin_and_lie_on_the_border() -> None:
     assert inside.max() < 10
     assert (found[16] > 0).sum() <= 4, "an edge is one or two pixels wide"
     assert not edges(np.full((8, 8, 1), 7, np.uint8)).any()
+
+
+def test_a_pipeline_that_knows_no_strength_is_refused(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_flux
+
+    model = tiny_flux(tmp_path / "kontext", kind="FluxKontextPipeline")
+    generator = fitted(model, tmp_path, size=16)
+    with pytest.raises(InputError, match="a FluxKontextPipeline takes no strength") as caught:
+        draw(generator, [0, 1])
+    assert "strength" in caught.value.rule
 
 
 def test_masks_that_are_missing_are_asked_for(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.spec.loading import load_study
 from synthlift.types import SampleRequest
+from synthlift.weights.recognising import licence_of
 from tests.e2e.tiny import draw_folder
 from tests.pipelines import SIDE, tiny_sana
 from tests.unit.generators.test_text_to_image import draw, fitted
@@ -46,6 +47,28 @@ def test_pipelines_for_few_steps_are_known_by_scheduler_kind_or_name(tmp_path: P
     cached.mkdir(parents=True)
     assert suited(cached) == (4, 0)
     assert suited(pipeline(tmp_path / "d", scheduler={"_class_name": "DDIMScheduler"})) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "few"),
+    [
+        ("sdxl-turbo", True),
+        ("SDXL-Lightning_4step", True),
+        ("dreamshaperXL_v21TurboDPMSDE.safetensors", True),
+        ("models--ByteDance--SDXL-Lightning/snapshots/abc", True),
+        ("models--me--sd15-turbo/snapshots/abc/weights.safetensors", True),
+        ("pytorch-lightning/models/sd15", False),
+        ("turbo/sd15", False),
+        ("models--lightning-ai--sd15/snapshots/abc", False),
+        ("turbocharged-sd15", False),
+        ("sprinter", False),
+    ],
+)
+def test_only_words_of_a_models_own_name_say_that_few_steps_suit_it(
+    tmp_path: Path, place: str, few: bool
+) -> None:
+    found = suited(tmp_path, named=tmp_path / place)
+    assert found == ((4, 0) if few else None)
 
 
 def test_what_suits_is_the_default_and_what_is_said_goes_before_it(
@@ -79,7 +102,7 @@ def test_a_pipeline_draws_at_the_size_that_its_network_was_made_for(tmp_path: Pa
     # Left to itself, Sana draws 1024 pixels.
     generator = fitted(tiny_sana(tmp_path / "sana"), tmp_path / "fit")
     wish = Wish(SampleRequest(index=0, label=0, seed=0), "a crane", "", 0)
-    pixels = generator._drawn([wish], Settings(2.0, 1, ""))
+    pixels = generator._drawn([wish], Settings(2.0, 1, "", avoids=False))
     assert pixels.shape == (1, 2 * SIDE, 2 * SIDE, 3)
     assert generator._native_size() == (2 * SIDE, 2 * SIDE)
 
@@ -90,6 +113,15 @@ def test_licence_and_revision_are_noted(tiny_pipeline: Path, tmp_path: Path) -> 
     (folder / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n")
     config = TextToImageConfig(model=str(folder))
     assert (config.licence, config.revision) == ("creativeml-openrail-m", "c" * 40)
+    for header, says in (
+        ("license: other\nlicense_name: flux-1-dev", "flux-1-dev"),
+        ("license_name: 'sai-nc'\nlicense: other\nlicense_link: LICENSE.md", "sai-nc"),
+        ("license: mit\nlicense_name: our-mit", "mit"),
+        ("license: other", "other"),
+        ("license_name: own", "own"),
+    ):
+        (folder / "README.md").write_text(f"---\n{header}\n---\n")
+        assert licence_of(folder) == says
 
 
 def test_the_scheduler_is_noted(tiny_pipeline: Path) -> None:

@@ -96,6 +96,29 @@ def test_known_models_bring_no_settings(
     assert (config.sampler_steps, config.guidance_scale) == ((4, 0) if few else (30, 2))
 
 
+def test_words_of_a_file_name_are_whole_words(tmp_path: Path) -> None:
+    tensors = {
+        "conditioner.embedders.1.model.ln_final.bias": torch.zeros(1),
+        FIRST_LAYER: torch.zeros(1, 4, 3, 3),
+    }
+    path = tmp_path / "turbochargedXL.safetensors"
+    save_file(tensors, path)
+    assert layout_of(path) == LAYOUTS / "sdxl"
+
+
+def test_a_consistency_model_in_one_file_asks_for_its_scheduler(tmp_path: Path) -> None:
+    tensors = {
+        "cond_stage_model.transformer.text_model.final_layer_norm.bias": torch.zeros(1),
+        FIRST_LAYER: torch.zeros(1, 4, 3, 3),
+    }
+    path = tmp_path / "LCM_Dreamshaper_v7.safetensors"
+    save_file(tensors, path)
+    with pytest.raises(InputError, match="are not known") as caught:
+        TextToImageConfig(model=str(path))
+    assert "scheduler of their own" in caught.value.rule
+    assert "config: FOLDER" in caught.value.remedy
+
+
 def test_other_models_ask_for_a_folder_of_settings(tmp_path: Path) -> None:
     inpainting = {
         "cond_stage_model.model.ln_final.bias": torch.zeros(1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,26 @@ def test_what_is_remembered_is_forgotten_before_the_next_images(tmp_path: Path) 
 
     first = pixels(one)
     assert pixels(other, one) == [*pixels(other), *first]
+
+
+def test_networks_that_are_called_twice_a_step_are_refused() -> None:
+    from diffusers import ChromaTransformer2DModel
+
+    network = ChromaTransformer2DModel(
+        patch_size=1,
+        in_channels=4,
+        num_layers=3,
+        num_single_layers=3,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(2, 2, 4),
+        approximator_num_channels=8,
+        approximator_hidden_dim=8,
+        approximator_layers=1,
+    )
+    with pytest.raises(InputError, match="cache_interval 2 for a ChromaTransformer2DModel"):
+        StepCache(SimpleNamespace(transformer=network), interval=2)
 
 
 def test_networks_of_too_few_blocks_are_refused(tmp_path: Path) -> None:

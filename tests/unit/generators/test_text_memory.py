@@ -37,6 +37,29 @@ def test_what_is_remembered_is_what_the_encoder_says(encoder: torch.nn.Module) -
 
 
 @torch.inference_mode()
+def test_what_is_kept_of_a_decoder_is_what_it_says_and_no_more() -> None:
+    from transformers import Gemma2Config, Gemma2Model
+
+    config = Gemma2Config(
+        vocab_size=50,
+        hidden_size=8,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=4,
+    )
+    decoder = Gemma2Model(config).train(False)
+    ids, mask = torch.arange(12)[None], torch.ones(1, 12, dtype=torch.int64)
+    plain = decoder(ids, attention_mask=mask)
+    assert plain.past_key_values is not None
+    memory = TextMemory(decoder.forward, most_bytes=2**20)
+    told = memory(ids, attention_mask=mask)
+    assert told.get("past_key_values") is None
+    assert torch.equal(told.last_hidden_state, plain.last_hidden_state)
+
+
+@torch.inference_mode()
 def test_each_text_is_encoded_once_until_memory_is_full(encoder: torch.nn.Module) -> None:
     rows: list[int] = []
 

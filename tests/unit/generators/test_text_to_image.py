@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,21 @@ CLASSES = ("crane", "gull")
 
 
 def fitted(model: Path, folder: Path, *, seed: int = 3, **settings: Any) -> TextToImageFitted:
+    return fitted_on(images(), model, folder, seed=seed, **settings)
+
+
+def images() -> ImageSet:
+    """Three a class."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    return ImageSet.from_arrays(pixels, np.array([0, 0, 0, 1, 1, 1]), CLASSES)
+
+
+def fitted_on(
+    train: ImageSet, model: Path, folder: Path, *, seed: int = 3, **settings: Any
+) -> TextToImageFitted:
     config = TextToImageConfig.model_validate(
         {"model": str(model), "sampler_steps": 1, "micro_batch": 4, **settings}
     )
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
-    train = ImageSet.from_arrays(pixels, np.array([0, 0, 0, 1, 1, 1]), CLASSES)
     none = train.ids[:0]
     inputs = FitInputs(
         train=train, validation=train, test=LockedTest(ids=none, groups=none, hashes=none)
@@ -56,11 +67,46 @@ def test_a_request_may_say_its_own_words(tiny_pipeline: Path, tmp_path: Path) ->
     assert np.array_equal(same.pixels, asked.pixels)
 
 
+def test_a_combination_that_was_never_seen_keeps_the_other_attributes(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    tones, places = ["dark"] * 3 + ["light"] * 3, ["sea", "sea", "lake"] + ["moor"] * 3
+    seen = {"tone": np.array(tones), "place": np.array(places)}
+    generator = fitted_on(
+        replace(images(), attributes=seen),
+        tiny_pipeline,
+        tmp_path,
+        prompt="a {tone} {label} by the {place}",
+    )
+
+    def asked(**attributes: str) -> set[str]:
+        requests = [
+            SampleRequest(index=i, label=0, seed=i, attributes=attributes) for i in range(32)
+        ]
+        return {generator.prompt(request) for request in requests}
+
+    assert asked(tone="light") == {"a light crane by the sea", "a light crane by the lake"}
+    assert asked(tone="dark", place="moor") == {"a dark crane by the moor"}
+    assert asked(place="lake") == {"a dark crane by the lake"}
+
+
 def test_what_a_class_is_not_can_be_said(tiny_pipeline: Path, tmp_path: Path) -> None:
     usual = draw(fitted(tiny_pipeline, tmp_path))
     avoiding = draw(fitted(tiny_pipeline, tmp_path, class_negative_prompts={"crane": "machine"}))
     changed = (usual.pixels != avoiding.pixels).any(axis=(1, 2, 3))
     assert changed.tolist() == [True, False, True, False]
+
+
+def test_what_others_avoid_changes_no_image(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_stable_diffusion_xl
+
+    # Where nothing is said, this pipeline takes zeros for it, and not what "" is encoded to.
+    model = tiny_stable_diffusion_xl(tmp_path / "xl")
+    generator = fitted(model, tmp_path, class_negative_prompts={"crane": "machine"})
+    together = draw(generator).pixels
+    for i in range(4):
+        (alone,) = generator.sample([SampleRequest(index=i, label=i % 2, seed=i)])
+        assert np.array_equal(alone.pixels[0], together[i]), i
 
 
 @pytest.mark.parametrize(
@@ -105,6 +151,34 @@ def test_negative_prompts_that_do_nothing_are_pointed_out(
     unguided = fitted(tiny_pipeline, tmp_path, guidance_scale=1, prompt="{label}")
     assert np.array_equal(draw(told, prompt="heron").pixels, draw(unguided, prompt="heron").pixels)
     assert "warnings" not in fitted(tiny_pipeline, tmp_path, **plain).facts()
+
+
+def test_a_pipeline_that_cannot_be_told_what_to_avoid_is_told_nothing_of_it(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_consistency_model
+
+    model = tiny_consistency_model(tmp_path / "consistent")
+    avoiding = fitted(model, tmp_path, negative_prompt="machine", names={"crane": "heron"})
+    (words,) = (one for one in avoiding.facts()["warnings"] if "negative" in one)
+    assert words.endswith("a LatentConsistencyModelPipeline takes none")
+    assert avoiding.remarks({"negative_prompt": "snow"}) == [words]
+    usual = fitted(model, tmp_path, names={"crane": "heron"})
+    assert np.array_equal(draw(avoiding).pixels, draw(usual).pixels)
+
+
+def test_guidance_that_does_nothing_is_pointed_out(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_flux
+
+    told = tiny_flux(tmp_path / "told")
+    deaf = tiny_flux(tmp_path / "deaf", guided=False)
+    usual: dict[str, Any] = {"size": 16, "prompt": "{label}", "names": {"crane": "heron"}}
+    assert "warnings" not in fitted(told, tmp_path, guidance_scale=4, **usual).facts()
+    assert "warnings" not in fitted(deaf, tmp_path, **usual).facts(), "none is the default"
+    guided = fitted(deaf, tmp_path, guidance_scale=4, **usual)
+    (words,) = guided.facts()["warnings"]
+    assert words.startswith("guidance_scale 4 has no effect on this pipeline")
+    unguided = fitted(deaf, tmp_path, **usual)
+    assert guided.remarks({"guidance_scale": 4.0}) == unguided.remarks({"guidance_scale": 4.0})
+    assert np.array_equal(draw(guided).pixels, draw(unguided).pixels)
 
 
 def test_another_scheduler_draws_other_images(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ def test_options_of_different_factors_meet_at_random() -> None:
     }
 
 
+def test_a_bank_may_be_called_as_a_factor_is() -> None:
+    banks = {"template": ("at noon", "at dusk")}
+    wording = Wording(("{label} {template}", "one {label} {template}"), phrases=banks)
+    met = {wording.phrasing("crane", i).says({}) for i in range(64)}
+    assert met == {f"{a} {b}" for a in ("crane", "one crane") for b in banks["template"]}
+
+
 def test_all_combinations_are_used_equally_often() -> None:
     wording = Wording(**{**WORDING.__dict__, "every": True})
     count = wording.combinations("crane")

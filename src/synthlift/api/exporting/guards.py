@@ -26,7 +26,8 @@ def copying_finding(results: Results, generator: str) -> str:
     ratio = found.copying_ratio
     if ratio is None and found.copies is None:
         return "its images could not be compared with the training images"
-    if found.copies is not None and found.copies > COPIES_AT_MOST and not found.pastes:
+    usual = found.held_out_copies or 0.0
+    if found.copies is not None and found.copies - usual > COPIES_AT_MOST and not found.pastes:
         return f"{found.copies:.1%} of its samples are copies of training images by their features"
     if ratio is None or ratio.value >= 1:
         return ""

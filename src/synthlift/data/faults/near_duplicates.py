@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from synthlift.data.faults.alignment import align, edge_correlation, halved, inverted
-from synthlift.data.faults.perceptual import (
-    Candidates,
-    Rows,
-    best_of_each,
-    look_alikes,
-    thumbnails,
-    turn,
-)
+from synthlift.data.faults.comparing import BEST, Comparisons, compare, linked
+from synthlift.data.faults.families import ALONE, families, fisher
+from synthlift.data.faults.perceptual import Rows, best_of_each, thumbnails
 from synthlift.data.integrity import pixel_hash
 from synthlift.types import Float32, Int64, UInt8
 
 LOOSEST, STRICTEST = 0.28, 0.02
 """Between these two the threshold is calibrated on the data."""
 LARGEST_SHARE = 0.02
-"""A component of more than this share of the images makes the threshold tighter (METHOD §2)."""
+"""A component of more than this share of the images is taken apart, families aside (METHOD §2)."""
+LARGEST_FAMILY, FEW_VERSIONS = 0.05, 10
+"""Larger ones, by share and by images, are a kind of picture, as all circles are, and no family."""
 
-_BATCH = 1024
-_FIRST_STEPS, _LAST_STEPS = 3, 4
-_HOPELESS, _FINALISTS = 0.25, 2
 _SPREADS = 3.0
 _CALIBRATE_FROM = 30
 
@@ -46,14 +39,34 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """All pairs by rows, and the largest distance at which two images counted as one picture."""
+    """All pairs by rows, and the largest distance at which two images counted as one picture.
+
+    Attributes:
+        pairs: at most ``threshold`` apart.
+        threshold: given or calibrated.
+        families: the family of each image, -1 for none: sets that resemble each other clearly more
+            than anything else (:mod:`~synthlift.data.faults.families`); () = not sought.
+        beyond: pairs that were compared and lie between ``threshold`` and 0.28.
+    """
 
     pairs: tuple[Pair, ...]
     threshold: float
+    families: tuple[int, ...] = ()
+    beyond: tuple[Pair, ...] = ()
+
+    def certain(self, pair: Pair) -> bool:
+        """Whether a pair is a copy, or lies inside a family."""
+        return pair.kind == "exact" or (
+            bool(self.families) and self.families[pair.first] == self.families[pair.second] != ALONE
+        )
 
 
 def near_duplicates(
-    pixels: UInt8, *, hashes: Sequence[str] | None = None, threshold: float | None = None
+    pixels: UInt8,
+    *,
+    hashes: Sequence[str] | None = None,
+    threshold: float | None = None,
+    sides: Int64 | None = None,
 ) -> NearDuplicates:
     """Find images that show the same picture.
 
@@ -66,6 +79,8 @@ def near_duplicates(
         hashes: one a content [N]; None = taken from ``pixels``. Equal hashes are exact copies.
         threshold: largest distance of a near-duplicate, in [0, 1]; None = calibrated: 0.28, or
             less where unrelated images of this data set come near that anyway (small digits).
+        sides: 0 or 1 an image [N], where two sources are compared; see
+            :func:`~synthlift.data.faults.comparing.compare`.
 
     Returns:
         Of several exact copies, each is paired with the first only, and the first alone stands
@@ -81,70 +96,55 @@ def near_duplicates(
             exact.append(Pair(first, row, 0.0, "exact"))
     rows = np.array(list(firsts.values()), dtype=np.intp)
     grey = thumbnails(pixels if len(rows) == len(pixels) else pixels[rows])
-    candidates = look_alikes(grey)
-    chosen, agreement = _finalists(grey, candidates)
-    limit = _calibrated(agreement) if threshold is None else threshold
-    distance = np.maximum(1 - agreement.astype(np.float64), 0)
-    near = [
-        Pair(int(first), int(second), round(float(d), 4), "near")
-        for first, second, d in zip(
-            rows[candidates.first[chosen]], rows[candidates.second[chosen]], distance, strict=True
-        )
-        if d <= limit
-    ]
-    return NearDuplicates(tuple(sorted(exact + near)), float(limit))
-
-
-def _finalists(grey: UInt8, candidates: Candidates) -> tuple[Rows, Float32]:
-    """Each image's best two candidate pairs, and their edge correlation after alignment.
-
-    All are looked at roughly, at half the size; the best are then aligned well, both ways.
-    """
-    rough = np.empty(len(candidates.first), dtype=np.float32)
-    found = np.empty((len(rough), 4), dtype=np.float32)
-    for part, template, image in _batches(grey, candidates, np.arange(len(rough))):
-        small, large = halved(template), halved(image)
-        found[part] = align(small, large, steps=_FIRST_STEPS)
-        rough[part] = edge_correlation(small, large, found[part])
-    best = best_of_each(candidates.first, candidates.second, rough, count=_FINALISTS)
-    for part, template, image in _batches(grey, candidates, best[rough[best] > _HOPELESS]):
-        rough[part] = _both_ways(template, image, found[part])
-    return best, rough[best]
-
-
-def _batches(
-    grey: UInt8, candidates: Candidates, chosen: Rows
-) -> Iterator[tuple[Rows, Float32, Float32]]:
-    for start in range(0, len(chosen), _BATCH):
-        part = chosen[start : start + _BATCH]
-        own = grey[candidates.first[part]].astype(np.float32)
-        other = turn(grey[candidates.second[part]].astype(np.float32), candidates.variant[part])
-        # The smoother one is more likely an enlarged crop; the order of files plays no part.
-        swap = (_energy(own) > _energy(other))[:, None, None]
-        yield part, np.where(swap, other, own), np.where(swap, own, other)
-
-
-def _both_ways(template: Float32, image: Float32, found: Float32) -> Float32:
-    small, large = halved(template), halved(image)
-    there = align(small, large, steps=_LAST_STEPS, start=found)
-    back = align(large, small, steps=_LAST_STEPS, start=inverted(there))
-    return np.maximum(
-        edge_correlation(template, image, there), edge_correlation(image, template, back)
+    least = 1 - LOOSEST
+    compared = compare(grey, least=least, sides=None if sides is None else sides[rows])
+    own = families(
+        *_settled(compared),
+        count=len(rows),
+        least=least,
+        largest=max(FEW_VERSIONS, int(LARGEST_FAMILY * len(rows))),
+    )
+    limit = _calibrated(compared, own) if threshold is None else threshold
+    near, beyond = _pairs(compared, rows, limit)
+    place = {content: k for k, content in enumerate(firsts)}
+    return NearDuplicates(
+        tuple(sorted(exact + near)),
+        float(limit),
+        tuple(own[[place[content] for content in contents]].tolist()),
+        tuple(sorted(beyond)),
     )
 
 
-def _energy(images: Float32) -> Float32:
-    """Mean square of the steps between neighbouring pixels [n]."""
-    steps = [np.diff(images, axis=axis).reshape(len(images), -1) for axis in (1, 2)]
-    energy: Float32 = sum(np.einsum("np,np->n", s, s) for s in steps)
-    return energy
+def _settled(compared: Comparisons) -> tuple[Rows, Rows, Float32]:
+    kept = compared.settled
+    return compared.first[kept], compared.second[kept], compared.agreement[kept]
 
 
-def _calibrated(agreement: Float32) -> float:
-    """Three robust standard deviations beyond the typical look-alike, on Fisher's z scale."""
-    if len(agreement) < _CALIBRATE_FROM:
+def _pairs(compared: Comparisons, rows: Rows, limit: float) -> tuple[list[Pair], list[Pair]]:
+    """What was compared well up to the limit, and beyond it up to the loosest."""
+    first, second, agreement = _settled(compared)
+    distance = np.maximum(1 - agreement.astype(np.float64), 0)
+    near: list[Pair] = []
+    beyond: list[Pair] = []
+    for place in np.flatnonzero(distance <= max(limit, LOOSEST)).tolist():
+        d = float(distance[place])
+        a, b = int(rows[first[place]]), int(rows[second[place]])
+        (near if d <= limit else beyond).append(Pair(a, b, round(d, 4), "near"))
+    return near, beyond
+
+
+def _calibrated(compared: Comparisons, own: Int64) -> float:
+    """Three robust standard deviations beyond the typical look-alike that is no relative.
+
+    Typical are each image's best two outside its family, on Fisher's z scale. With them inside,
+    versions of one picture would be what is typical, and the more there are the fewer were found.
+    """
+    first, second, agreement = _settled(compared)
+    strange = (own[first] == ALONE) | (own[first] != own[second])
+    first, second, agreement = first[strange], second[strange], agreement[strange]
+    z = fisher(agreement[best_of_each(first, second, agreement, count=BEST)])
+    if len(z) < _CALIBRATE_FROM:
         return LOOSEST
-    z = np.arctanh(np.clip(agreement.astype(np.float64), -0.999, 0.999))
     centre = np.median(z)
     spread = 1.4826 * np.median(np.abs(z - centre))
     return float(np.clip(1 - np.tanh(centre + _SPREADS * spread), STRICTEST, LOOSEST))
@@ -152,43 +152,57 @@ def _calibrated(agreement: Float32) -> float:
 
 def components(pairs: Sequence[Pair], *, count: int) -> Int64:
     """The lowest row that each image is joined to, directly or through others; int64 [count]."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    first, second = ([p.first for p in pairs], [p.second for p in pairs])
-    graph = coo_array((np.ones(len(pairs)), (first, second)), shape=(count, count))
-    _, label = connected_components(graph, directed=False)
-    _, lowest = np.unique(label, return_index=True)
-    joined: Int64 = lowest[label].astype(np.int64)
-    return joined
+    first, second = (np.array([pair[k] for pair in pairs], dtype=np.intp) for k in (0, 1))
+    return linked(first, second, count=count)
 
 
 def tightened(found: NearDuplicates, *, count: int, share: float = LARGEST_SHARE) -> NearDuplicates:
-    """Drop the least certain pairs until no component exceeds a share of the images (METHOD §2).
+    """Drop the least certain pairs of components that exceed a share of the images (METHOD §2).
 
-    Exact copies always stay, so a component may be as large as they make it.
+    Only inside such a component: it loses its weakest pairs until what is left of it fits. Exact
+    copies and families always stay, so a component may be as large as they make it.
 
     Args:
         found: pairs over ``count`` images.
         count: N.
         share: largest component as a share of N; two images may always be joined.
     """
-    distances = sorted({pair.distance for pair in found.pairs if pair.kind == "near"})
-    allowed = max(2.0, share * count, _largest(_up_to(found, -1.0), count))
+    most = max(2.0, share * count)
+    label = components(found.pairs, count=count)
+    large = np.bincount(label, minlength=count) > most
+    if not large.any():
+        return found
+    inside: dict[int, list[Pair]] = {int(root): [] for root in np.flatnonzero(large)}
+    kept: list[Pair] = []
+    for pair in found.pairs:
+        inside.get(int(label[pair.first]), kept).append(pair)
+    for pairs in inside.values():
+        kept += _fitting(found, pairs, most)
+    return replace(found, pairs=tuple(sorted(kept)))
+
+
+def _fitting(found: NearDuplicates, pairs: Sequence[Pair], most: float) -> list[Pair]:
+    """The pairs of one component up to the largest distance at which its parts fit."""
+    unsure = [pair for pair in pairs if not found.certain(pair)]
+    certain = [pair for pair in pairs if found.certain(pair)]
+    distances = sorted({pair.distance for pair in unsure})
+
+    def up_to(rank: int) -> list[Pair]:
+        limit = distances[rank - 1] if rank else -1.0
+        return certain + [pair for pair in unsure if pair.distance <= limit]
+
+    allowed = max(most, _largest(certain))
     low, high = 0, len(distances)
     while low < high:
         middle = (low + high + 1) // 2
-        fits = _largest(_up_to(found, distances[middle - 1]), count) <= allowed
+        fits = _largest(up_to(middle)) <= allowed
         low, high = (middle, high) if fits else (low, middle - 1)
-    if low == len(distances):
-        return found
-    limit = distances[low - 1] if low else 0.0
-    return NearDuplicates(_up_to(found, limit if low else -1.0), limit)
+    return up_to(low)
 
 
-def _up_to(found: NearDuplicates, limit: float) -> tuple[Pair, ...]:
-    return tuple(p for p in found.pairs if p.kind == "exact" or p.distance <= limit)
-
-
-def _largest(pairs: Sequence[Pair], count: int) -> float:
-    return float(np.bincount(components(pairs, count=count)).max()) if pairs else 1.0
+def _largest(pairs: Sequence[Pair]) -> int:
+    rows, ends = np.unique([pair[:2] for pair in pairs], return_inverse=True)
+    if not len(rows):
+        return 1
+    first, second = ends.reshape(-1, 2).T
+    return int(np.bincount(linked(first, second, count=len(rows))).max())

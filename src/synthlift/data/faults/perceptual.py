@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthlift.data.sizes import resize
-from synthlift.types import Float32, UInt8
+from synthlift.types import Float32, Int64, UInt8
 
 Rows = NDArray[np.intp]
 Found = tuple[Rows, Rows, Float32]
@@ -29,6 +29,7 @@ _COSINES, _MANY = (0.4, 0.6), 10_000
 _NEIGHBOURS = 8
 _POOL = 2_000_000
 _BLOCK, _WIDTH = 512, 2048
+_QUERIES = 64
 _FLAT = 2.0
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -90,6 +91,37 @@ def look_alikes(grey: UInt8) -> Candidates:
         if waiting > _POOL:
             pool, waiting = [_nearest_only(pool)], 0
     first, second, _ = _nearest_only(pool)
+    return Candidates(first, second, _best_variants(hashes, first, second))
+
+
+def look_alikes_apart(grey: UInt8, *, rows: Rows, apart: Int64) -> Candidates:
+    """For each of some images the 8 that look most alike among those of another mark.
+
+    Args:
+        grey: thumbnails uint8 [N, 32, 32].
+        rows: the images whose look-alikes are sought.
+        apart: a mark an image [N]; images of one mark are not compared.
+    """
+    hashes = _hashes(grey)
+    plain, turned = _parities(hashes), _parities(hashes.transpose(0, 2, 1))
+    flat = _contrast(grey) < _FLAT
+    least = -1.0 if len(grey) <= FEW else _COSINES[len(grey) > _MANY]
+    everything = np.arange(len(grey))
+    found: list[NDArray[np.intp]] = []
+    for start in range(0, len(rows), _QUERIES):
+        part = rows[start : start + _QUERIES]
+        best = _best_cosines(plain, plain, part, everything)
+        np.maximum(best, _best_cosines(plain, turned, part, everything), out=best)
+        own, other = np.nonzero(best > least)
+        cosine = best[own, other]
+        own = part[own]
+        kept = (apart[own] != apart[other]) & ~flat[own] & ~flat[other]
+        own, other, cosine = own[kept], other[kept], cosine[kept]
+        order = np.lexsort((other, -cosine, own))
+        nearest = order[_ranks(own[order]) < _NEIGHBOURS]
+        found.append(np.sort(np.stack([own[nearest], other[nearest]], axis=1), axis=1))
+    pairs = np.unique(np.concatenate([np.zeros((0, 2), dtype=np.intp), *found]), axis=0)
+    first, second = np.ascontiguousarray(pairs.T)
     return Candidates(first, second, _best_variants(hashes, first, second))
 
 
@@ -162,7 +194,9 @@ def _tiles(hashes: Float32, least: float, flat: NDArray[np.bool_]) -> Iterator[F
             yield i[kept], j[kept], cosine[kept]
 
 
-def _best_cosines(a: list[Float32], b: list[Float32], rows: slice, columns: slice) -> Float32:
+def _best_cosines(
+    a: list[Float32], b: list[Float32], rows: slice | Rows, columns: slice | Rows
+) -> Float32:
     """Highest cosine over the four flips: a flip changes the signs of odd frequencies."""
     ee, eo, oe, oo = (x[rows] @ y[columns].T for x, y in zip(a, b, strict=True))
     both, one = ee + eo, ee - eo
@@ -190,10 +224,15 @@ def best_of_each(first: Rows, second: Rows, value: Float32, *, count: int) -> Ro
     """
     own, other = np.concatenate([first, second]), np.concatenate([second, first])
     order = np.lexsort((other, np.tile(-value, 2), own))
-    starts = np.flatnonzero(np.diff(own[order], prepend=-1))
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
-    chosen = np.unique(order[rank < count] % max(len(first), 1))
+    chosen = np.unique(order[_ranks(own[order]) < count] % max(len(first), 1))
     return chosen[np.lexsort((second[chosen], first[chosen]))]
+
+
+def _ranks(ordered: Rows) -> Rows:
+    """Place of each among its equals, which stand together; 0 for the first."""
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    ranks: Rows = np.arange(len(ordered)) - np.repeat(starts, np.diff([*starts, len(ordered)]))
+    return ranks
 
 
 def _best_variants(hashes: Float32, first: Rows, second: Rows) -> Rows:

@@ -105,18 +105,18 @@ def derive(image: UInt8, name: str, *, mask: UInt8 | None = None) -> float | str
 def bin_words(values: Sequence[float | str], name: str) -> list[str]:
     """The words of an attribute for all images: thirds of the numbers, or the words themselves.
 
-    Equal values get the same word; where all are equal, it is the middle one.
+    Equal values get the same word: that of the third which the middle one of them lies in.
     """
     if name not in BINS:
         return [str(value) for value in values]
     numbers = np.array([float(value) for value in values])
     if not len(numbers):
         return []
-    low, high = np.quantile(numbers, (1 / 3, 2 / 3))
-    places = (numbers > low).astype(int) + (numbers > high)
-    if numbers.min() == numbers.max():
-        places[:] = 1
-    return [BINS[name][place] for place in places]
+    _, value, count = np.unique(numbers, return_inverse=True, return_counts=True)
+    # Twice the rank of the middle of equal values, so that all is whole numbers.
+    middle = 2 * np.cumsum(count) - count
+    third = 3 * middle // (2 * len(numbers))
+    return [BINS[name][place] for place in third[value]]
 
 
 def skin_tone_angle(image: UInt8, *, mask: UInt8 | None = None) -> float | None:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from synthlift.data.contract import PARTS
 from synthlift.data.faults.features import simple_features
 from synthlift.data.faults.labels import LabelErrors, likely_label_errors
-from synthlift.data.faults.leaks import conflicts, leaks
+from synthlift.data.faults.leaks import Leak, conflicts, leaks
 from synthlift.data.faults.near_duplicates import Pair
 from synthlift.data.faults.outliers import class_outliers, oddities
 from synthlift.data.faults.shortcuts import find_shortcuts
@@ -19,6 +18,7 @@ from synthlift.data.findings.tables import attribute_tables, design_table, sprea
 from synthlift.data.findings.words import estimated_errors
 from synthlift.data.grouping import STEM, suspected_groups
 from synthlift.data.inventory import Row
+from synthlift.data.parting import Parting
 from synthlift.spec.data import Data
 from synthlift.types import Int64
 
@@ -34,6 +34,7 @@ def find_faults(
     given: Sequence[Row],
     looked: Looked,
     alike: Sequence[Pair],
+    parting: Parting,
     data: Data,
     facts: Mapping[str, Any],
     step: Step,
@@ -45,6 +46,7 @@ def find_faults(
         given: the inventory before.
         looked: what was seen of the usable images.
         alike: pairs of rows that look alike.
+        parting: what fixes parts in a study.
         data: the part ``data:`` of the study.
         facts: what :func:`synthlift.data.inspection.inspect_inventory` says.
         step: called with the name of each step that takes long.
@@ -63,7 +65,7 @@ def find_faults(
         "unreadable": [
             {"id": row.id, "reason": row.reason} for row in given if row.reason and not row.sha256
         ],
-        "duplicates": duplicates(given, alike),
+        "duplicates": duplicates(given, alike, parting=parting),
         **learnt,
         "oddities": [
             {"id": rows[place].id, "label": rows[place].label, "kind": kind, "detail": detail}
@@ -76,31 +78,42 @@ def find_faults(
     }
 
 
-def duplicates(rows: Sequence[Row], alike: Sequence[Pair]) -> dict[str, Any]:
+def duplicates(
+    rows: Sequence[Row], alike: Sequence[Pair], *, parting: Parting | None = None
+) -> dict[str, Any]:
     """Exact copies by content and pictures that look alike, as pairs and as counts (JSON).
 
     Args:
         rows: the inventory, sorted by id, nothing joined yet.
         alike: pairs of rows that look alike.
+        parting: what fixes parts in a study; None = what the data bring.
     """
     pairs = sorted([*_copies(rows), *alike])
     torn = conflicts(pairs, labels=[row.label for row in rows])
-    leaking = leaks(pairs, parts=[row.part for row in rows])
-    crossing = {row for leak in leaking for row in leak.rows}
+    leaking: dict[int, Leak] = {}
+    tested: set[int] = set()
+    across: dict[Pair, list[str]] = {}
+    for parts in (parting or Parting()).draws(rows):
+        here = leaks(pairs, parts=parts)
+        crossing = {row for leak in here for row in leak.rows}
+        leaking = {leak.rows[0]: leak for leak in here} | leaking
+        tested |= {row for row in crossing if parts[row] == "test"}
+        for pair in pairs:
+            if {pair.first, pair.second} <= crossing and parts[pair.first] != parts[pair.second]:
+                across.setdefault(pair, [parts[pair.first], parts[pair.second]])
     differing = set(torn)
     found: list[dict[str, Any]] = []
     for pair in pairs:
         a, b = rows[pair.first], rows[pair.second]
-        leaks_here = pair.first in crossing and a.part != b.part
         found.append(
             {
                 "ids": [a.id, b.id],
                 "labels": [a.label, b.label],
-                "parts": [a.part, b.part],
+                "parts": across.get(pair, [a.part, b.part]),
                 "kind": pair.kind,
                 "distance": pair.distance,
                 "different_labels": pair in differing,
-                "across_parts": leaks_here and {a.part, b.part} <= set(PARTS),
+                "across_parts": pair in across,
                 "one_group": a.group == b.group,
             }
         )
@@ -111,9 +124,9 @@ def duplicates(rows: Sequence[Row], alike: Sequence[Pair]) -> dict[str, Any]:
         "different_labels": len(torn),
         "leaks": [
             {"ids": [rows[row].id for row in leak.rows], "parts": list(leak.parts)}
-            for leak in leaking
+            for leak in sorted(leaking.values())
         ],
-        "leaking_test_images": sum(rows[row].part == "test" for row in crossing),
+        "leaking_test_images": len(tested),
         "pairs": found,
     }
 

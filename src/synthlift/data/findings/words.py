@@ -61,6 +61,7 @@ def warnings(facts: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         )
     if copies["leaks"]:
         lines.append(_leaking(len(copies["leaks"]), copies["leaking_test_images"]))
+    lines += copies.get("apart", ())
     if found["suspected_groups"]:
         lines.append(str(found["suspected_groups"]["warning"]))
     if copies["different_labels"]:

@@ -88,6 +88,8 @@ class FolderReader:
                 + _other_ways(where),
             )
         notes = [f"without images, so that they are no parts: {listed(besides)}"] if besides else []
+        if not parts:
+            notes += _parts_as_classes(folders)
         return _Folder(where, files, items, ignored, notes)
 
 
@@ -185,6 +187,18 @@ def _part_folders(
         return [], []
     ignored.update(others)
     return parts, besides
+
+
+def _parts_as_classes(folders: Sequence[str]) -> list[str]:
+    """What to say where folders called as parts are lie beside others that hold images."""
+    called = [name for name in folders if name.lower() in SPLIT_NAMES]
+    others = [name for name in folders if name.lower() not in SPLIT_NAMES]
+    said = (
+        f"taken for classes, not for parts of a split, since {listed(others)} beside "
+        f"{'it' if len(called) == 1 else 'them'} holds images too: {listed(called)}; if they are "
+        "parts, move the other folders elsewhere"
+    )
+    return [said] if called else []
 
 
 def _classes(where: Where, names: Sequence[str], files: list[File], ignored: Counter[str]) -> None:

@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -108,7 +109,8 @@ class _Hub:
 
     def load(self, path: str, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
         name, row = row_of(path)
-        return self._decode(name, row, self._columns[name].image, max_pixels, white)
+        image = self._columns[name].image
+        return self._decode(name, row, image, max_pixels=max_pixels, white=white)
 
     def file(self, path: str) -> Path | None:
         del path
@@ -118,18 +120,20 @@ class _Hub:
         name, row = row_of(mask)
         column = self._columns[name].mask
         assert column is not None
-        return as_mask(lambda limit, white: self._decode(name, row, column, limit, white))
+        return as_mask(partial(self._decode, name, row, column))
 
-    def _decode(self, name: str, row: int, column: str, max_pixels: int, white: int) -> Decoded:
+    def _decode(
+        self, name: str, row: int, column: str, *, max_pixels: int, white: int, mask: bool = False
+    ) -> Decoded:
         cell = self._tables[name].cell(column, row)
         found = cell if isinstance(cell, dict) else {"bytes": cell}
         data, path = found.get("bytes"), found.get("path") or ""
         if data is not None:
             stream = io.BytesIO(data)
-            return decode_stream(stream, name=path, max_pixels=max_pixels, white=white)
+            return decode_stream(stream, name=path, max_pixels=max_pixels, white=white, mask=mask)
         if not path:
             raise UnusableImageError("unreadable", "a row without a picture")
-        return decode_file(self._within(path), max_pixels=max_pixels, white=white)
+        return decode_file(self._within(path), max_pixels=max_pixels, white=white, mask=mask)
 
     def _within(self, path: str) -> Path:
         """A path that a table names; tables from elsewhere must not reach outside their folder."""

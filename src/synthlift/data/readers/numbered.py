@@ -31,6 +31,8 @@ def row_items(
 ) -> list[Item]:
     """Items of one part, called ``train/00012``, in row order.
 
+    Space around a word is none of it, as in tables: "P1 " and "P1" are one patient.
+
     Args:
         name: what the data set calls the part; "" where it has none.
         n: number of rows.
@@ -45,10 +47,10 @@ def row_items(
     return [
         Item(
             id=path,
-            label=labels[row] if labels is not None else UNLABELLED,
-            group=groups[row] if groups is not None and groups[row].strip() else path,
+            label=labels[row].strip() if labels is not None else UNLABELLED,
+            group=(groups[row].strip() if groups is not None else "") or path,
             path=path,
-            attributes={key: values[row] for key, values in (attributes or {}).items()},
+            attributes={key: values[row].strip() for key, values in (attributes or {}).items()},
             part=part_of(name),
             mask=path if masked else "",
         )

@@ -106,6 +106,8 @@ def adapt(
             files[f"{name}/{file}" if each else file] = content
         told.append(history_)
     adapter = Adapter(files)
+    if past is not None and past.warnings:
+        facts = {**facts, "warnings": [*facts.get("warnings", []), *past.warnings]}
     return _facts(adapter, told, facts=facts, settings=settings, vocabulary=vocabulary), adapter
 
 

@@ -15,7 +15,7 @@ from synthlift.generators.adapting.learner import Denoising
 from synthlift.generators.adapting.noise import noising_of
 from synthlift.generators.adapting.telling import Shape, Telling, denoiser
 from synthlift.generators.learning.drawing import deterministic_kernels
-from synthlift.generators.pipelines.adapter_settings import LoraAdaptation
+from synthlift.generators.pipelines.adapter_settings import LoraAdaptation, spelling
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.opening import open_pipeline
@@ -71,6 +71,7 @@ def open_bench(config: PipelineConfig, *, facts: Mapping[str, Any], run: RunCont
             size=None if config.size == "auto" else config.size,
             guidance_scale=config.guidance_scale,
             cached=cached,
+            spelled=spelling(settings, facts.get("words", {})),
         )
         latents = Latents(pipeline, shape=telling.shape, side=_side(pipeline, telling.shape))
     noising = noising_of(pipeline, min_snr=settings.min_snr)

@@ -8,8 +8,15 @@ from typing import Any
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.opening import Task, told_besides
-from synthlift.generators.pipelines.wishes import Settings, Wish
-from synthlift.types import Float32, SampleRequest
+from synthlift.generators.pipelines.wishes import (
+    Drawn,
+    Settings,
+    Sheet,
+    Wish,
+    drawn_anew,
+    is_black,
+)
+from synthlift.types import SampleRequest
 
 
 class PromptedDraws(PipelineFitted[PipelineConfig]):
@@ -44,11 +51,21 @@ class PromptedDraws(PipelineFitted[PipelineConfig]):
         further = told_besides(self._pipeline, asked=self._config.size)
         return self._pipeline(**told, **further).images
 
-    def images(self, prompts: Sequence[str], *, seeds: Sequence[int]) -> Float32:
-        """Images [n, H, W, 3] in [0, 1] at the pipeline's size, at most ``micro_batch``."""
+    def images(self, prompts: Sequence[str], *, seeds: Sequence[int]) -> list[Drawn]:
+        """Images [H, W, 3] in [0, 1] at the pipeline's size, at most ``micro_batch``.
+
+        What comes out black is drawn anew, as where images are sampled.
+        """
         config = self._config
         wishes = [
             Wish(SampleRequest(index=i, label=0, seed=seed), prompt, config.negative_prompt, seed)
             for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
         ]
-        return self._drawn(wishes, Settings(config.guidance_scale, config.sampler_steps, ""))
+        avoids = bool(config.negative_prompt)
+        settings = Settings(config.guidance_scale, config.sampler_steps, "", avoids)
+
+        def draw(some: Sequence[Wish]) -> Sheet:
+            drawn = self._drawn(some, settings)
+            return Sheet(drawn, is_black(drawn))
+
+        return drawn_anew(wishes, draw, origins=[""] * len(wishes))

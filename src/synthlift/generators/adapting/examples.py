@@ -80,8 +80,8 @@ def _source(latents: Half, weights: torch.Tensor, *, device: str) -> Examples:
         source=latents,
         pixels_nchw=in_memory(latents, bytes_each=latents[0].nbytes, device=device),
         # What is wanted of an example is said in its prompt.
-        wanted_nk=torch.zeros((len(latents), 1), dtype=torch.int64),
-        unsaid_k=torch.zeros(1, dtype=torch.int64),
+        wanted_nk=torch.zeros((len(latents), 1), dtype=torch.int64, device=device),
+        unsaid_k=torch.zeros(1, dtype=torch.int64, device=device),
         weights_n=weights,
         seen=torch.Tensor.float,
     )

@@ -160,7 +160,8 @@ class AdapterLearner(Learner[Batch]):
         examples, prompting = self._beside
         size = self._settings.batch_size
         rows = torch.multinomial(examples.weights_n, size, replacement=True, generator=stream)
-        return examples.images(rows).float(), [prompting(row, 0) for row in rows.tolist()]
+        images = examples.images(rows).to(examples.device).float()
+        return images, [prompting(row, 0) for row in rows.tolist()]
 
     def step(self, batch: Batch, *, step: int, memory: Mapping[str, float]) -> dict[str, Tensor]:
         """One step on the weighted mean squared error of what the scheduler has predicted."""

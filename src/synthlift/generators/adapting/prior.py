@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from synthlift.errors import InputError
 from synthlift.generators.adapting.drawing import PromptedDraws
 from synthlift.generators.adapting.latents import Half, Latents, as_half, keep
 from synthlift.generators.conditions import Vocabulary
@@ -20,10 +21,27 @@ from synthlift.types import RunContext
 
 @dataclass(frozen=True)
 class Preserved:
-    """Images that the pipeline drew, as latents float16 [N, h, w, c], and their prompts."""
+    """Images that the pipeline drew.
+
+    Attributes:
+        latents: float16 [N, h, w, c].
+        prompts: of each.
+        black: how many more there would be, had they not stayed black.
+    """
 
     latents: Half
     prompts: tuple[str, ...]
+    black: int
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be told of images that are not learnt."""
+        if not self.black:
+            return []
+        count = f"{self.black} of {self.black + len(self.prompts)} images of the prior"
+        return [
+            f"{count} stayed black, as a safety checker leaves what it objects to: none is learnt."
+        ]
 
 
 def preserved(
@@ -44,6 +62,9 @@ def preserved(
         config: how the pipeline draws, and its words for the classes.
         vocabulary: the classes.
         run: folder for what was drawn, seed, progress.
+
+    Raises:
+        InputError: all of them stay black.
     """
     prompts = _prompts(prior, config, vocabulary, seed=run.seed)
     found: list[Half] = []
@@ -54,11 +75,23 @@ def preserved(
         name = hashlib.sha256(repr((config.model_dump_json(), asked, seeds)).encode()).hexdigest()
         file = run.folder / "prior" / f"{start:08d}-{name[:24]}.npy"
         if not file.is_file():
-            images = draws.images(asked, seeds=seeds)
-            keep(file, as_half(latents.of_images(images)))
+            drawn = draws.images(asked, seeds=seeds)
+            rows = as_half(latents.of_images(np.stack([one.pixels for one in drawn])))
+            # Latents are finite, else they are refused: these rows stand for no image.
+            rows[[one.black for one in drawn]] = np.nan
+            keep(file, rows)
         found.append(np.load(file))
         run.progress(start + len(asked), prior.images, "prior")
-    return Preserved(np.concatenate(found), prompts)
+    every = np.concatenate(found)
+    seen = np.isfinite(every.reshape(len(every), -1)).all(1)
+    if not seen.any():
+        raise InputError(
+            f"all {len(every)} images of the prior stayed black",
+            rule="a safety checker blackens what it objects to; each image was drawn four times",
+            remedy="give other texts under adapt.prior.prompts, or leave 'prior' out",
+        )
+    kept = tuple(prompts[row] for row in np.flatnonzero(seen).tolist())
+    return Preserved(every[seen], kept, len(every) - len(kept))
 
 
 def _prompts(

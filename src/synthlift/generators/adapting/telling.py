@@ -58,15 +58,23 @@ class Telling:
         size: side in pixels; None = the pipeline's own.
         guidance_scale: of networks that are told it.
         cached: keep what is said; only while text encoders do not change.
+        spelled: a prompt as the pipeline is told it, see ``adapter_settings.spelling``.
 
     Raises:
         InputError: the pipeline has no such network, or tells it times that nothing is known of.
     """
 
     def __init__(
-        self, pipeline: Any, *, size: int | None, guidance_scale: float, cached: bool
+        self,
+        pipeline: Any,
+        *,
+        size: int | None,
+        guidance_scale: float,
+        cached: bool,
+        spelled: Callable[[str], str],
     ) -> None:
         self._pipeline, self._size, self._guidance = pipeline, size, guidance_scale
+        self._spelled = spelled
         self._network = denoiser(pipeline)
         self._cached, self._kept = cached, dict[str, Told]()
         one, two = self._ask([""]), self._ask(["", ""])
@@ -92,7 +100,8 @@ class Telling:
             self._kept[prompt] = told
 
     def _ask(self, prompts: Sequence[str]) -> Told:
-        told = _first_call(self._pipeline, self._network, prompts=prompts, size=self._size, steps=2)
+        spelled = [self._spelled(prompt) for prompt in prompts]
+        told = _first_call(self._pipeline, self._network, prompts=spelled, size=self._size, steps=2)
         if isinstance(guidance := told.get("guidance"), Tensor):
             told["guidance"] = torch.full_like(guidance, self._guidance)
         return told

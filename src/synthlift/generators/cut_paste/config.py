@@ -15,7 +15,9 @@ class CutPasteConfig(ComponentConfig):
     """Settings of kind ``cut_paste``; every range is drawn from evenly, for each image anew.
 
     Attributes:
-        backgrounds: classes whose images are pasted onto; none = all images without an object.
+        backgrounds: classes whose images are pasted onto; none = those of which no mask marks an
+            object; where there is no such class, all images whose masks mark nothing, and the
+            report warns of it.
         objects: how many objects of the wanted class an image gets, from and to.
         scale: of an object.
         rotation: in degrees.

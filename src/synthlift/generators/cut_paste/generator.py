@@ -21,6 +21,7 @@ from synthlift.types import (
     GuardedPixels,
     ImageBatch,
     InputsGenerator,
+    Int64,
     RunContext,
     SampleRequest,
 )
@@ -63,11 +64,16 @@ class CutPasteGenerator(InputsGenerator):
                 remedy="check data.masks: masks are found by the image's path or name",
             )
         wanted = [vocabulary.classes.index(name) for name in self.config.backgrounds]
-        grounds = np.isin(inputs.train.labels, wanted) if wanted else ~covered
+        labels, warnings = inputs.train.labels, list[str]()
+        if wanted:
+            grounds = np.isin(labels, wanted)
+        else:
+            grounds, warnings = _bare(labels, covered)
         if not grounds.any():
             raise InputError(
                 "there is no image to paste onto",
-                rule="backgrounds are images without an object, or the classes under 'backgrounds'",
+                rule="backgrounds are images whose masks mark nothing, or the classes under "
+                "'backgrounds'",
                 remedy="name classes under 'backgrounds', such as the one without flaws",
             )
         facts = {
@@ -75,6 +81,7 @@ class CutPasteGenerator(InputsGenerator):
             "config": self.config.model_dump(mode="json"),
             "objects": inputs.train.ids[objects].tolist(),
             "backgrounds": inputs.train.ids[np.flatnonzero(grounds)].tolist(),
+            **({"warnings": warnings} if warnings else {}),
         }
         return CutPasteFitted(inputs, facts)
 
@@ -193,3 +200,22 @@ def _covered(inputs: FitInputs) -> NDArray[np.bool_]:
         rows = np.arange(start, min(start + 512, count))
         found[rows] = masks.read(rows).any(axis=(1, 2, 3))
     return found
+
+
+def _bare(labels: Int64, covered: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], list[str]]:
+    """Images that show no object, as far as masks tell, and what is to be said of them.
+
+    A mask that is missing, or too thin for the study's size, marks nothing: its image may show an
+    object. So classes are preferred of which no image has one.
+    """
+    free = (labels >= 0) & ~np.isin(labels, labels[covered])
+    if free.any():
+        return free, []
+    bare = ~covered
+    warning = (
+        "In every class masks mark something, so objects were pasted onto all "
+        f"{bare.sum():,} images whose masks mark nothing: of one whose mask is missing, or too "
+        "thin for the study's size, nobody knows whether it shows an object. Name classes under "
+        "'backgrounds'."
+    )
+    return bare, [warning] if bare.any() else []

@@ -54,17 +54,22 @@ class Gaps:
             vocabulary: what they are indices of.
             transport: what is carried.
         """
+        columns = list(vocabulary.attributes.values())
         reached = {(one.column, one.before, one.after) for one in transport.carries}
         unseen, usual = {}, {}
         for column, size in enumerate(vocabulary.sizes[1:], start=1):
+            # A value that is not known is none that a class could meet.
+            said = np.array([value != "" for value in columns[column - 1]], np.bool_)
             for label in range(len(vocabulary.classes)):
                 values = wanted_nk[wanted_nk[:, 0] == label, column]
                 counts = np.bincount(values[values < size], minlength=size)
-                usual[label, column] = int(counts.argmax()) if counts.any() else size
-                seen = np.flatnonzero(counts).tolist()
+                known = np.where(said, counts, 0)
+                most = known if known.any() else counts
+                usual[label, column] = int(most.argmax()) if most.any() else size
+                seen = np.flatnonzero(known).tolist()
                 missing = frozenset(
                     value
-                    for value in np.flatnonzero(counts == 0).tolist()
+                    for value in np.flatnonzero(said & (counts == 0)).tolist()
                     if seen and not any((column, one, value) in reached for one in seen)
                 )
                 if missing:

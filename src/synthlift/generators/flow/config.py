@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from synthlift.generators.autoencoders.files import hash_autoencoder
 from synthlift.generators.sizes import FEW, tiny
+from synthlift.generators.unsaid import require_left_open
 from synthlift.registry import ComponentConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -51,10 +52,11 @@ class FlowConfig(ComponentConfig):
         attributes: names of attributes that images can be asked for by, beside their class.
         unlabelled_share: share of examples that are images without a class, where there are any;
             0 = they are not learnt from.
-        label_dropout: share of examples that train the unconditional model.
+        label_dropout: share of examples that train the unconditional model, which guidance needs.
         attribute_dropout: share of examples in which an attribute is not said, each by itself, so
-            that a class alone can be asked for; where classes lack values, the class is not said as
-            often, so that values can be put together with classes they were never seen with.
+            that a class alone can be asked for: above 0 where there are any; where classes lack
+            values, the class is not said as often, so that values can be put together with classes
+            they were never seen with.
         carry: learn from classes that were seen with two values of an attribute how images with
             one become images with the other, where that is a turn, a mirroring or a mapping of
             colours, and carry images of other classes to values that they were never seen with.
@@ -149,6 +151,17 @@ class FlowConfig(ComponentConfig):
         if value.get("autoencoder_sha256"):
             return value
         return {**value, "autoencoder_sha256": hash_autoencoder(Path(value["autoencoder"]))}
+
+    @model_validator(mode="after")
+    def _leaves_open_what_is_asked_for(self) -> Self:
+        require_left_open(self.attributes, attribute_dropout=self.attribute_dropout)
+        if self.guidance_scale != 1 and not self.label_dropout:
+            raise ValueError(
+                "label_dropout: 0 leaves nothing to guide by: guidance_scale "
+                f"{self.guidance_scale:g} compares with images of which nothing is said; raise it, "
+                "or set guidance_scale: 1"
+            )
+        return self
 
     def automatic_steps(self, *, examples: int, image_shape: tuple[int, int, int]) -> int | None:
         """Steps for this many images; what a planner cuts to a budget."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.flow.composing import Gaps
 from synthlift.generators.flow.config import FlowConfig, settle
@@ -208,11 +209,22 @@ class FlowFitted(FittedGenerator):
         for request in requests:
             self._vocabulary.require(request)
             check_params(request)
+            self._require_guidance(request)
         size = self.micro_batch
         for (scale, steps, _), group in groupby(requests, key=self._settings):
             members = list(group)
             for first in range(0, len(members), size):
                 yield self._chunk(members[first : first + size], scale, steps, start=start)
+
+    def _require_guidance(self, request: SampleRequest) -> None:
+        scale = self._settings(request)[0]
+        if scale != 1 and not self._config.label_dropout:
+            raise InputError(
+                f"request {request.index} sets 'guidance_scale' to {scale:g}",
+                rule="label_dropout: 0 leaves nothing to guide by: images of which nothing is said "
+                "were not learnt",
+                remedy="leave it at 1, or fit again with label_dropout above 0",
+            )
 
     @property
     def micro_batch(self) -> int:

@@ -111,6 +111,10 @@ class ImageToImageConfig(PipelineConfig):
         control = (locate(self.control_model),) if self.control_model else ()
         return (*super()._weights_beside(), *control)
 
+    def heeds_sources(self) -> bool:
+        """Between classes, images of other classes are started from."""
+        return self.method != "between_classes"
+
     def wants_masks(self) -> bool:
         """Inpainting needs masks, and so does drawing along them."""
         along_mask = self.method == "control" and self.control_image == "mask"

@@ -139,7 +139,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         steps = usual.sampler_steps
         if self._config.method != "control":  # which draws anew, in all steps
             steps = enough_steps(steps, strength=strength)
-        return ChangeSettings(usual.guidance_scale, steps, usual.adapter, strength)
+        return ChangeSettings(usual.guidance_scale, steps, usual.adapter, usual.avoids, strength)
 
     def _companions(self, request: SampleRequest) -> dict[str, str]:
         own = self._starting.attributes(self._row(request))
@@ -187,11 +187,17 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
             return self._pipeline(**told).images
         areas = [self._area(row) for row in rows]
         shown = [picture(area[:, :, None], (width, height)).convert("L") for area in areas]
-        drawn = self._pipeline(**told, mask_image=shown, height=height, width=width).images
-        # What is not repainted stays exactly as it was, whatever the pipeline makes of it.
-        kept = np.stack([np.asarray(image, np.float32) / 255 for image in images])
-        share = np.stack([np.asarray(area, np.float32)[:, :, None] / 255 for area in shown])
-        return share * drawn + (1 - share) * kept
+        return self._pipeline(**told, mask_image=shown, height=height, width=width).images
+
+    def _finished(self, pixels: UInt8, wish: Wish) -> UInt8:
+        """What is not repainted stays exactly as it was, whatever the pipeline makes of it.
+
+        That is said of the image at the study's size; the pipeline saw it at its own.
+        """
+        if self._config.method != "inpainting":
+            return pixels
+        row = self._row(wish.request)
+        return np.where(self._area(row)[:, :, None] > 0, pixels, self._starting.pixels(row))
 
     def _parts(self) -> dict[str, Any]:
         config = self._config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -165,6 +165,27 @@ def learnt_words(classes: Sequence[str], counts: Sequence[int]) -> dict[str, str
 def vectors_of(word: str, vectors: int) -> list[str]:
     """The tokens that stand for a learnt word together, the word itself first."""
     return [word, *(f"{word[:-1]}|{i}>" for i in range(1, vectors))]
+
+
+def spelling(adapt: AnyAdaptation | None, words: Mapping[str, str]) -> Callable[[str], str]:
+    """How prompts are told to a pipeline: each learnt word as all of its tokens.
+
+    Whoever tells a pipeline a prompt, to learn or to draw, spells it first: tokens that are not in
+    a prompt are neither learnt nor seen.
+
+    Args:
+        adapt: how the pipeline is adapted.
+        words: by class, those of :func:`learnt_words`.
+    """
+    vectors = adapt.vectors if isinstance(adapt, InversionAdaptation) else 1
+    tokens = {word: " ".join(vectors_of(word, vectors)) for word in words.values()}
+
+    def spelled(prompt: str) -> str:
+        for word, several in tokens.items():
+            prompt = prompt.replace(word, several)
+        return prompt
+
+    return spelled
 
 
 def lora_file(said: str) -> Path:

@@ -347,13 +347,6 @@ def add_words(pipeline: Any, files: Mapping[str, bytes], *, vectors: int) -> Non
             weight[list(room.ids)] = rows.to(weight)
 
 
-def expanded(prompt: str, words: Sequence[str], *, vectors: int) -> str:
-    """A prompt with all tokens of each learnt word."""
-    for word in words if vectors > 1 else ():
-        prompt = prompt.replace(word, " ".join(vectors_of(word, vectors)))
-    return prompt
-
-
 def dress(pipeline: Any, config: PipelineConfig, adapter: Adapter | None) -> None:
     """Put a pipeline's LoRA files, and what was learnt, into it; see :func:`activate`.
 

@@ -17,24 +17,38 @@ from torch import Generator as Noise
 
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.pipelines.adapter_settings import spelling
 from synthlift.generators.pipelines.adapters import (
     Adapter,
     acting,
     activate,
     dress,
-    expanded,
     given_weights,
 )
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import remarks_on, wording_of
-from synthlift.generators.pipelines.opening import Task, open_pipeline, sides, turned_to
+from synthlift.generators.pipelines.opening import (
+    NEGATIVE,
+    Task,
+    open_pipeline,
+    sides,
+    takes,
+    turned_to,
+)
 from synthlift.generators.pipelines.parameters import NUMBERS, check_params
 from synthlift.generators.pipelines.saving import place as placed
 from synthlift.generators.pipelines.saving import ways
 from synthlift.generators.pipelines.speeding import speed_up
 from synthlift.generators.pipelines.step_cache import StepCache
-from synthlift.generators.pipelines.wishes import Drawn, Settings, Wish, drawn_anew
+from synthlift.generators.pipelines.wishes import (
+    Drawn,
+    Settings,
+    Sheet,
+    Wish,
+    drawn_anew,
+    is_black,
+)
 from synthlift.seeds import generator_for
 from synthlift.spec.provenance import LICENCE
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
@@ -92,6 +106,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         # Shared with copies that compute fewer images together.
         self._pipelines: dict[tuple[Task, int], Opened] = {}
         self._vocabulary = Vocabulary.from_json(facts)
+        self._spelled = spelling(config.adapt, facts.get("words", {}))
         self._wording = wording_of(config, seed=facts["seed"], words=facts.get("words"))
 
     @property
@@ -156,12 +171,6 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         for start in range(0, len(requests), window):
             yield self._window(requests[start : start + window])
 
-    def at_own_size(self) -> Self:
-        """The same generator giving images in colour, at the size at which its pipeline draws."""
-        other = copy.copy(self)
-        other._facts = {**self._facts, "image_shape": [*self._native_size(), 3]}
-        return other
-
     def remarks(self, params: Mapping[str, Any]) -> list[str]:
         """See :class:`~synthlift.generators.prompts.Remarks`."""
         return remarks_on(self._config, params)
@@ -203,17 +212,21 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def _companions(self, request: SampleRequest) -> dict[str, str]:
         names = list(self._vocabulary.attributes)
-        rows = [
-            (row[1:], count)
-            for row, count in self._facts["together"]
-            if row[0] == request.label
-            and all(
+        own = [
+            (row[1:], count) for row, count in self._facts["together"] if row[0] == request.label
+        ]
+        if not names or not own:
+            return {}
+        fitting = [
+            (values, count)
+            for values, count in own
+            if all(
                 request.attributes.get(name, value) == value
-                for name, value in zip(names, row[1:], strict=True)
+                for name, value in zip(names, values, strict=True)
             )
         ]
-        if not names or not rows:
-            return {}
+        # A combination that was never seen leaves the other attributes to any image of the class.
+        rows = fitting or own
         weights = np.array([count for _, count in rows], dtype=np.float64)
         draw = generator_for(request.seed, "attributes")
         chosen = rows[int(draw.choice(len(rows), p=weights / weights.sum()))][0]
@@ -224,7 +237,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         config, params = self._config, request.params
         scale = float(params.get("guidance_scale", config.guidance_scale))
         steps = int(params.get("sampler_steps", config.sampler_steps))
-        return Settings(scale, steps, acting(config, request.label))
+        adapter, avoids = acting(config, request.label), bool(self._avoided(request))
+        return Settings(scale, steps, adapter, avoids)
 
     def _avoided(self, request: SampleRequest) -> str:
         config, label = self._config, self._vocabulary.classes[request.label]
@@ -255,7 +269,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             prompts=tuple(wish.prompt for wish in wishes),
             origins=origins if any(origins) else None,
             redrawn=sum(one.tries > 0 for one in drawn),
-            black=sum(one.tries > 0 and not one.pixels.any() for one in drawn),
+            black=sum(one.black for one in drawn),
         )
 
     def _chunk(self, members: Sequence[SampleRequest], settings: Settings) -> list[Drawn]:
@@ -321,21 +335,32 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         """Height and width in pixels at which the pipeline draws."""
         return sides(self._pipeline, asked=self._config.size)
 
-    def _draw(self, wishes: Sequence[Wish], settings: Settings) -> UInt8:
+    def _draw(self, wishes: Sequence[Wish], settings: Settings) -> Sheet:
         """Draw one chunk at the study's size, uint8 [n, H, W, C]."""
-        return np.stack([self._fitted(image) for image in self._drawn(wishes, settings)])
+        drawn = self._drawn(wishes, settings)
+        fitted, black = [self._fitted(image) for image in drawn], is_black(drawn)
+        # What stays black is handed on as it is, so that filters and people see it.
+        finished = [
+            image if dark else self._finished(image, wish)
+            for image, dark, wish in zip(fitted, black, wishes, strict=True)
+        ]
+        return Sheet(np.stack(finished), black)
+
+    def _finished(self, pixels: UInt8, wish: Wish) -> UInt8:
+        """What is made of an image that was drawn, uint8 [H, W, C] at the study's size."""
+        del wish
+        return pixels
 
     @torch.inference_mode()
     def _drawn(self, wishes: Sequence[Wish], settings: Settings) -> Float32:
         """One chunk at the pipeline's size, [n, h, w, 3]; always computed at its full size."""
         config = self._config
         padded = [*wishes, *[wishes[-1]] * (config.micro_batch - len(wishes))]
-        avoided = [wish.avoided for wish in padded]
         self._let_act(settings.adapter)
+        avoids = settings.avoids and takes(type(self._pipeline), NEGATIVE)
         told = {
-            "prompt": [self._in_tokens(wish.prompt) for wish in padded],
-            # Not every pipeline takes one; without any, none is told.
-            **({"negative_prompt": avoided} if any(avoided) else {}),
+            "prompt": [self._spelled(wish.prompt) for wish in padded],
+            **({NEGATIVE: [wish.avoided for wish in padded]} if avoids else {}),
             "guidance_scale": settings.guidance_scale,
             "num_inference_steps": settings.sampler_steps,
             # One stream an image, on the processor: the same pixels in any batch.
@@ -350,10 +375,6 @@ class PipelineFitted(FittedGenerator, Generic[C]):
                 remedy="set dtype: float32",
             )
         return drawn
-
-    def _in_tokens(self, prompt: str) -> str:
-        vectors = getattr(self._config.adapt, "vectors", 1)
-        return expanded(prompt, list(self._facts.get("words", {}).values()), vectors=vectors)
 
     def _fitted(self, image: np.ndarray) -> UInt8:
         height, width, channels = self.image_shape

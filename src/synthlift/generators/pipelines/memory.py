@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -41,6 +42,9 @@ class TextMemory:
 
     def __init__(self, forward: Callable[..., Any], *, most_bytes: int) -> None:
         self._forward, self._most, self.acting = forward, most_bytes, ""
+        # Decoders offer keys and values for words to come; here none do, and they are large.
+        takes = inspect.signature(forward).parameters
+        self._usual = {"use_cache": False} if "use_cache" in takes else {}
         self._known: OrderedDict[tuple[object, ...], Any] = OrderedDict()
         self._held = 0
 
@@ -48,6 +52,7 @@ class TextMemory:
         self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **further: Any
     ) -> Any:
         """What ``forward`` gives for token ids [n, L] and their mask [n, L], if there is one."""
+        further = {**self._usual, **further}
         if input_ids is None or any(isinstance(value, Tensor) for value in further.values()):
             return self._forward(input_ids, attention_mask=attention_mask, **further)
         said = repr(sorted(further.items()))

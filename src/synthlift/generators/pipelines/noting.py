@@ -8,12 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from synthlift.errors import needing_extra
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.adapter_settings import learnt_words
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.files import pipeline_files
-from synthlift.generators.pipelines.opening import open_pipeline
+from synthlift.generators.pipelines.files import INDEX, pipeline_files
+from synthlift.generators.pipelines.opening import NEGATIVE, open_pipeline, takes
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
@@ -22,6 +23,8 @@ from synthlift.weights.recognising import licence_text
 
 MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
+TRUE_GUIDANCE = "true_cfg_scale"
+"""Another guidance, which pipelines have whose networks are told the usual one."""
 TOLD_GUIDANCE = "FluxTransformer2DModel"
 """A network that is told the guidance, and computes once a step rather than twice."""
 
@@ -69,6 +72,7 @@ def warned(
         *_ambiguities(wording, vocabulary),
         *_too_long(config, prompts, words),
         *_nothing_avoided(config),
+        *_guided_in_vain(config, config.guidance_scale),
         *_partly_acting(config),
     ]
     return {**facts, **({"warnings": found} if found else {})}
@@ -90,6 +94,8 @@ def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
         for name, words in lost.items()
         if words
     ]
+    if "guidance_scale" in params:
+        found += _guided_in_vain(config, float(params["guidance_scale"]))
     if "negative_prompt" in texts:
         scale = float(params.get("guidance_scale", config.guidance_scale))
         found += _avoided_in_vain(folder, guidance_scale=scale)
@@ -138,7 +144,10 @@ def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
 
 def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
     transformer = read_json(folder / "transformer" / "config.json").get("_class_name", "")
-    if guidance_scale <= 1:
+    kind = _kind_of(folder)
+    if kind is not None and not takes(kind, NEGATIVE):
+        yield f"negative prompts have no effect on this pipeline: a {kind.__name__} takes none"
+    elif guidance_scale <= 1:
         yield (
             f"negative prompts have no effect at guidance_scale {guidance_scale:g}: what is "
             "not to be shown counts where the scale is above 1"
@@ -148,6 +157,26 @@ def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
             "negative prompts have no effect on this pipeline: its network is told how strictly it "
             "is to follow the prompt, and of nothing else"
         )
+
+
+def _guided_in_vain(config: PipelineConfig, guidance_scale: float) -> Iterator[str]:
+    """A warning where a pipeline would tell its network the guidance, which has no ear for it."""
+    folder = pipeline_files(config.model, config.config).folder
+    kind = _kind_of(folder)
+    if guidance_scale <= 1 or kind is None or not takes(kind, TRUE_GUIDANCE):
+        return
+    if not read_json(folder / "transformer" / "config.json").get("guidance_embeds"):
+        yield (
+            f"guidance_scale {guidance_scale:g} has no effect on this pipeline: its network is not "
+            "told how strictly it is to follow the prompt"
+        )
+
+
+def _kind_of(folder: Path) -> Any:
+    """The class of diffusers that a pipeline is of; None = another library's."""
+    with needing_extra("text-to-image", extra="text2image"):
+        import diffusers
+    return getattr(diffusers, str(read_json(folder / INDEX).get("_class_name", "")), None)
 
 
 def _partly_acting(config: PipelineConfig) -> list[str]:

@@ -30,7 +30,17 @@ UNREADABLE = (ValueError, OSError, RuntimeError, SafetensorError)
 """What the libraries raise for files that are not there, are cut off, or of another shape."""
 BINNING = "use_resolution_binning"
 """An argument of pipelines that draw at sizes that were published of their kind."""
+NEGATIVE = "negative_prompt"
+"""An argument that some pipelines lack."""
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
+TOLD = ("prompt", "guidance_scale", "num_inference_steps", "generator")
+"""Arguments by which every pipeline is told what to draw."""
+STARTS: dict[Task, tuple[str, ...]] = {
+    "text_to_image": (),
+    "image_to_image": ("image", "strength"),
+    "inpainting": ("image", "mask_image", "strength"),
+}
+"""Those by which it is told what to start from."""
 OPENERS: dict[Task, tuple[str, str]] = {
     "text_to_image": ("AutoPipelineForText2Image", "makes images from text"),
     "image_to_image": ("AutoPipelineForImage2Image", "changes images as a text says"),
@@ -93,6 +103,7 @@ def open_pipeline(
             else "give the folder with the settings of this very model: config: FOLDER",
         ) from None
     _require_weights(pipeline, files=files, model=config.model)
+    _require_told(pipeline, task=task, model=config.model)
     _require_start(pipeline, task=task, model=config.model)
     if config.scheduler:
         pipeline.scheduler = _scheduler(pipeline, config.scheduler)
@@ -168,9 +179,31 @@ def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:
             rule=f"diffusers has a pipeline for it that {does}",
             remedy="take a model of another family",
         ) from None
+    _require_told(turned, task=task, model=model)
     _require_start(turned, task=task, model=model)
     turned.set_progress_bar_config(disable=True)
     return turned
+
+
+def takes(kind: Any, argument: str) -> bool:
+    """Whether pipelines of this class can be told so."""
+    return argument in inspect.signature(kind.__call__).parameters
+
+
+def _require_told(pipeline: Any, *, task: Task, model: str) -> None:
+    """Refuse a pipeline that cannot be told what every other one is told.
+
+    Raises:
+        InputError: it cannot.
+    """
+    kind, wanted = type(pipeline), (*TOLD, *STARTS[task])
+    if missing := [name for name in wanted if not takes(kind, name)]:
+        raise InputError(
+            f"the text-to-image model '{model}' cannot be used: a {kind.__name__} takes no "
+            + " and no ".join(missing),
+            rule=f"a pipeline that {OPENERS[task][1]} is told: {', '.join(wanted)}",
+            remedy="take a model of another family",
+        )
 
 
 def _require_start(pipeline: Any, *, task: Task, model: str) -> None:

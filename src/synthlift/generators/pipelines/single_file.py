@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError, needing_extra
+from synthlift.generators.pipelines.suited import words_of
 from synthlift.weights.files import read_json, tensor_shapes
 
 LAYOUTS = Path(__file__).parent / "layouts"
@@ -25,7 +26,8 @@ TEXT_ENCODERS = {
     "cond_stage_model.transformer.": "sd1",
 }
 """Prefixes by which the original code names text encoders, and whose they are."""
-FEW_STEPS = ("turbo", "lightning")
+FEW_STEPS = {"turbo", "lightning"}
+CONSISTENT = "lcm"
 START, END = "<|startoftext|>", "<|endoftext|>"
 MERGES = 49_152 - 256 - 2
 """Lines of CLIP's vocabulary that are used, as its authors count them."""
@@ -34,9 +36,10 @@ MERGES = 49_152 - 256 - 2
 def layout_of(file: Path) -> Path:
     """The folder of settings that comes with the package for a pipeline in one file.
 
-    Tensors tell the architecture. What they do not tell goes by words in the file's name: "turbo"
+    Tensors tell the architecture. What they do not tell goes by words of the file's name: "turbo"
     and "lightning" for few steps, "base" and "512" for the Stable Diffusion 2.x that predicts
-    noise at 512 pixels rather than velocity at 768.
+    noise at 512 pixels rather than velocity at 768. With "lcm", it is refused: such models have a
+    scheduler of their own, which no settings in the package have.
 
     Raises:
         InputError: it holds no such pipeline, or none that draws from text alone.
@@ -44,18 +47,19 @@ def layout_of(file: Path) -> Path:
     shapes = tensor_shapes(file)
     kind = next((k for start, k in TEXT_ENCODERS.items() if _any(shapes, start)), "")
     inside = shapes.get(FIRST_LAYER, ())
-    if not kind or len(inside) != 4 or inside[1] != 4:
+    words = words_of(file)
+    if not kind or len(inside) != 4 or inside[1] != 4 or CONSISTENT in words:
         raise InputError(
             f"the settings of '{file.name}' are not known",
             rule="those of Stable Diffusion 1.x, 2.x and XL that draw from text come with the "
-            "package; a file in another layout does not say them itself",
+            "package; a file in another layout does not say them itself, and latent consistency "
+            "models (lcm) have a scheduler of their own",
             remedy="give a folder with model_index.json, the config.json of each part and the "
             "tokenizers, but no weights: config: FOLDER; or download the model as a folder",
         )
-    name = file.stem.lower()
-    if any(word in name for word in FEW_STEPS) and kind != "sd1":
+    if words & FEW_STEPS and kind != "sd1":
         return LAYOUTS / f"{kind}-turbo"
-    if kind == "sd2" and any(word in name for word in ("base", "512")):
+    if kind == "sd2" and words & {"base", "512"}:
         return LAYOUTS / "sd2-base"
     return LAYOUTS / kind
 

@@ -19,6 +19,16 @@ from synthlift.generators.pipelines.adapters import DENOISERS
 
 ROWS = ("transformer_blocks", "single_transformer_blocks")
 """Lists of blocks of transformers, in the order in which they compute."""
+TRANSFORMERS = frozenset(
+    {
+        "FluxTransformer2DModel",
+        "PixArtTransformer2DModel",
+        "SD3Transformer2DModel",
+        "SanaTransformer2DModel",
+    }
+)
+"""Those that are called once a step. Others have the same lists of blocks, but their pipelines call
+them twice, with and without the prompt: what one call remembers is not for the other."""
 FEWEST = 3
 """Blocks of a network, of which the first and the last are always computed."""
 STREAMS = ("encoder_hidden_states", "hidden_states")
@@ -140,5 +150,7 @@ def _blocks(network: Any) -> list[Any]:
     if hasattr(network, "down_blocks"):
         middle = getattr(network, "mid_block", None)
         return [*network.down_blocks, *([] if middle is None else [middle]), *network.up_blocks]
+    if type(network).__name__ not in TRANSFORMERS:
+        return []
     rows = [getattr(network, name, None) for name in ROWS]
     return [block for row in rows if isinstance(row, nn.ModuleList) for block in row]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from synthlift.weights.files import read_json
 
-PARTS_OF_NAME = 3
-"""Last parts of a path in which a name is looked for; the Hub's cache adds two below it."""
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+"""A word of a name: "SDXL-Lightning_4step" and "v21TurboDPM" have one for few steps."""
+SNAPSHOTS = "snapshots"
+"""Folder of the Hub's cache: models--OWNER--NAME/snapshots/COMMIT."""
 
 
 class Suited(NamedTuple):
@@ -25,7 +28,7 @@ NAMED = {
     "sprint": Suited(2, 4.5),
     "lcm": Suited(4, 1.5),
 }
-"""By a word in a model's name, as its makers advise."""
+"""By a word of a model's name, as its makers advise."""
 CHUNKS = ((64, 32), (256, 8), (float("inf"), 4))
 """Up to so many pixels a side, so many images."""
 SCHEDULED = {"LCMScheduler": Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
@@ -34,8 +37,8 @@ SCHEDULED = {"LCMScheduler": Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
 def suited(folder: Path, *, named: Path | None = None) -> Suited | None:
     """What a pipeline was distilled for; None where it needs the usual number of steps.
 
-    It goes by the scheduler, by whether a Flux model was trained to be guided, and by words in the
-    name of the folder, or of the one file that has the weights.
+    It goes by the scheduler, by whether a Flux model was trained to be guided, and by the words of
+    the model's own name, see :func:`words_of`.
     """
     scheduler = scheduler_of(folder)
     if scheduler in SCHEDULED:
@@ -44,8 +47,21 @@ def suited(folder: Path, *, named: Path | None = None) -> Suited | None:
     flux = transformer.get("_class_name") == "FluxTransformer2DModel"
     if flux and transformer.get("guidance_embeds") is False:
         return NAMED["schnell"]
-    name = "/".join((named or folder).absolute().parts[-PARTS_OF_NAME:]).lower()
-    return next((found for word, found in NAMED.items() if word in name), None)
+    words = words_of(named or folder)
+    return next((found for word, found in NAMED.items() if word in words), None)
+
+
+def words_of(place: Path) -> frozenset[str]:
+    """The words, in small letters, of a model's own name: of its folder or file.
+
+    In the Hub's cache the name stands two folders above. Folders around a model say nothing of it.
+    """
+    whole = place.absolute()
+    names = [whole.name]
+    for one in (whole, whole.parent):
+        if one.parent.name == SNAPSHOTS:
+            names.append(one.parent.parent.name.split("--")[-1])
+    return frozenset(word.lower() for name in names for word in WORD.findall(name))
 
 
 def scheduler_of(folder: Path) -> str:

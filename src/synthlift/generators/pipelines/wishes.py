@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from synthlift.seeds import seed_for
-from synthlift.types import SampleRequest, UInt8
+from synthlift.types import Float32, SampleRequest
 
 REDRAWN = 3
 """How often an image that comes out black is drawn anew."""
+
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,14 @@ class Settings:
         guidance_scale: see :class:`PipelineConfig`.
         sampler_steps: from noise to image.
         adapter: name of the learnt adapter that acts; "" = none.
+        avoids: whether it is said what images should not show. To say nothing of it is another
+            thing to some pipelines than to say nothing beside an image of which it is said.
     """
 
     guidance_scale: float
     sampler_steps: int
     adapter: str
+    avoids: bool
 
 
 class Wish(NamedTuple):
@@ -45,20 +53,40 @@ class Wish(NamedTuple):
     seed: int
 
 
+class Sheet(NamedTuple):
+    """What one call of the pipeline gave.
+
+    Attributes:
+        pixels: [n, H, W, C].
+        black: which of the images the pipeline left black, whatever was made of them since.
+    """
+
+    pixels: NDArray[Any]
+    black: Bools
+
+
 class Drawn(NamedTuple):
-    """An image uint8 [H, W, C], with what it was drawn for and where it comes from.
+    """An image, with what it was drawn for and where it comes from.
 
     Attributes:
         wish: as it was asked for.
-        pixels: uint8 [H, W, C].
+        pixels: [H, W, C].
+        black: whether the last try came out black, too.
         origin: in words, for its provenance.
         tries: how often it came out black and was drawn anew.
     """
 
     wish: Wish
-    pixels: UInt8
+    pixels: NDArray[Any]
+    black: bool
     origin: str
     tries: int
+
+
+def is_black(drawn: Float32) -> Bools:
+    """Which of the images [n, H, W, 3] in [0, 1] have no pixel that is not black."""
+    found: Bools = drawn.max(axis=(1, 2, 3), initial=0) <= 0.5 / 255
+    return found
 
 
 def enough_steps(steps: int, *, strength: float) -> int:
@@ -73,7 +101,7 @@ def enough_steps(steps: int, *, strength: float) -> int:
 
 def drawn_anew(
     wishes: Sequence[Wish],
-    draw: Callable[[Sequence[Wish]], UInt8],
+    draw: Callable[[Sequence[Wish]], Sheet],
     *,
     origins: Sequence[str],
 ) -> list[Drawn]:
@@ -83,21 +111,23 @@ def drawn_anew(
 
     Args:
         wishes: what is drawn.
-        draw: images uint8 [n, H, W, C] of some of them.
+        draw: images of some of them.
         origins: where images come from, in words; what was drawn anew says so besides.
     """
-    pixels, tries = draw(wishes), [0] * len(wishes)
+    (pixels, black), tries = draw(wishes), np.zeros(len(wishes), np.intp)
     for again in range(1, REDRAWN + 1):
-        black = [i for i, image in enumerate(pixels) if not image.any()]
-        if not black:
+        rows = np.flatnonzero(black).tolist()
+        if not rows:
             break
-        pixels[black] = draw(
-            [wishes[i]._replace(seed=seed_for(wishes[i].seed, "drawn again", again)) for i in black]
+        pixels[rows], black[rows] = draw(
+            [wishes[i]._replace(seed=seed_for(wishes[i].seed, "drawn again", again)) for i in rows]
         )
-        for i in black:
-            tries[i] = again
+        tries[rows] = again
     told = [
         "; ".join(filter(None, [origin, f"drawn anew, black before: {n}" if n else ""]))
         for origin, n in zip(origins, tries, strict=True)
     ]
-    return [Drawn(*one) for one in zip(wishes, pixels, told, tries, strict=True)]
+    return [
+        Drawn(*one)
+        for one in zip(wishes, pixels, black.tolist(), told, tries.tolist(), strict=True)
+    ]

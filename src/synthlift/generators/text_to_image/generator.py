@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from synthlift.generators.adapting import adapted
 from synthlift.generators.pipelines.adapters import Adapter
@@ -73,6 +74,12 @@ class TextToImageFitted(PipelineFitted[TextToImageConfig]):
     def task(self) -> Task:
         """What the pipeline is opened for."""
         return "text_to_image"
+
+    def at_own_size(self) -> Self:
+        """The same generator giving images in colour, at the size at which its pipeline draws."""
+        other = copy.copy(self)
+        other._facts = {**self._facts, "image_shape": [*self._native_size(), 3]}
+        return other
 
     def vary(
         self, start: UInt8, requests: Sequence[SampleRequest], *, strength: float

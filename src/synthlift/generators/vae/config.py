@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synthlift.generators.sizes import FEW, tiny
+from synthlift.generators.unsaid import require_left_open
 from synthlift.registry import ComponentConfig
 
 
@@ -27,7 +28,8 @@ class VAEConfig(ComponentConfig):
             proportional to n_k^(1 − class_balance).
         attributes: names of attributes that images can be asked for by, beside their class.
         attribute_dropout: share of examples in which an attribute is not said, each by itself, so
-            that a class alone can be asked for, and values meet classes they were not seen with.
+            that a class alone can be asked for, and values meet classes they were not seen with;
+            above 0 where there are any.
         augmentation: share of examples that are shifted, turned and scaled a little; the network
             is told, so that nothing of it leaks into samples (Karras 2022, §5); auto is 0.8 for few
             images, else 0.5.
@@ -55,6 +57,11 @@ class VAEConfig(ComponentConfig):
     readings: int = Field(default=8, ge=0)
     monitor_images: int = Field(default=256, ge=1)
     checkpoint_seconds: float = Field(default=20.0, gt=0)
+
+    @model_validator(mode="after")
+    def _leaves_open_what_is_asked_for(self) -> Self:
+        require_left_open(self.attributes, attribute_dropout=self.attribute_dropout)
+        return self
 
     def automatic_steps(self, *, examples: int, image_shape: tuple[int, int, int]) -> int | None:
         """Steps for this many images; what a planner cuts to a budget."""

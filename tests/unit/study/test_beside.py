@@ -1,0 +1,116 @@
+"""Images beside a data set are read as the data set is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from synthlift.data.contract import Where
+from synthlift.data.overlap import overlap_request
+from synthlift.data.sources import open_source
+from synthlift.store import StageRequest, Store
+from synthlift.store.images import usable_rows
+from synthlift.study.beside import Images, beyond_white, read_images
+from synthlift.study.executors.local import LocalExecutor
+from synthlift.study.layout import make_layout
+from synthlift.study.ledger import Ledger
+from synthlift.study.preparation import Prepared, design_for_fitting, open_data, prepare
+from synthlift.study.session import Session
+from tests.e2e.tiny import study_of
+
+SIDE = 16
+
+
+class Here(LocalExecutor):
+    """Computes in this process."""
+
+    def run(self, requests: Iterable[StageRequest]) -> None:
+        for request in requests:
+            self.store.compute(request)
+
+
+def draw(folder: Path, *, peak: int, seed: int) -> Path:
+    """Four 16-bit grey images of two classes each, values up to ``peak``; 8 bits up to 255."""
+    rng = np.random.default_rng(seed)
+    for label in "ab":
+        (folder / label).mkdir(parents=True)
+        for number in range(4):
+            values = rng.integers(0, peak, (SIDE, SIDE)).astype(np.uint16)
+            values[0, 0] = peak
+            kind = np.uint8 if peak < 256 else np.uint16
+            Image.fromarray(values.astype(kind)).save(folder / label / f"{number}.png")
+    return folder
+
+
+def prepared_of(folder: Path) -> tuple[Session, Prepared]:
+    store = Store(folder.parent / f"store of {folder.name}")
+    session = Session(
+        study=study_of(folder, data={"source": str(folder), "near_duplicates": "ignore"}),
+        store=store,
+        executor=Here(store, workers=1),
+        ledger=Ledger(folder.parent / "ledger"),
+        base=folder.parent,
+    )
+    opened = open_data(session)
+    return session, prepare(
+        session,
+        opened,
+        design=design_for_fitting(session, opened),
+        image_size=SIDE,
+        channels=1,
+        layout=make_layout("fixed", replicates=1, fits=1),
+    )
+
+
+def read(session: Session, prepared: Prepared, folder: Path) -> Images:
+    return read_images(session, prepared, open_source(Where(str(folder), "/"), strict=False))
+
+
+def test_one_16_bit_file_is_one_picture_in_the_data_and_beside_them(tmp_path: Path) -> None:
+    ours = draw(tmp_path / "ours", peak=4000, seed=0)
+    dark = np.random.default_rng(9).integers(0, 900, (SIDE, SIDE)).astype(np.uint16)
+    Image.fromarray(dark).save(ours / "a" / "dark.png")
+    pool = draw(tmp_path / "pool", peak=1000, seed=1)
+    (pool / "a" / "again.png").write_bytes((ours / "a" / "dark.png").read_bytes())
+    session, prepared = prepared_of(ours)
+    assert prepared.opened.white == 4095
+    images = read(session, prepared, pool)
+    assert (images.read.summary["white"], images.read.summary["clipped"]) == (4095, 0)
+    ours_by_id, theirs_by_id = (
+        dict(zip(rows["id"].tolist(), rows["sha256"].tolist(), strict=True))
+        for key in (prepared.data["inventory"], images.inventory)
+        for rows in [usable_rows(session.store, key)]
+    )
+    assert theirs_by_id["a/again.png"] == ours_by_id["a/dark.png"]
+    (overlap,) = session.ask(
+        [
+            overlap_request(
+                inventory=prepared.data["inventory"],
+                pixels=prepared.data["pixels"],
+                other=images.inventory,
+                other_pixels=images.pixels,
+            )
+        ]
+    )
+    assert overlap.summary["pairs"] == [["a/again.png", "a/dark.png"]]
+
+
+def test_what_is_brighter_than_the_data_can_be_is_said(tmp_path: Path) -> None:
+    session, prepared = prepared_of(draw(tmp_path / "ours", peak=4000, seed=0))
+    images = read(session, prepared, draw(tmp_path / "bright", peak=9000, seed=1))
+    (said,) = beyond_white(images, name="the external set 'B'")
+    assert said == (
+        "8 images of the external set 'B' hold 16-bit values above 4095, which is white in the "
+        "data set; these became white."
+    )
+    assert any("value 4095 became white (8 images" in n for n in images.read.summary["notes"])
+
+
+def test_data_of_8_bits_do_not_say_what_is_white_in_16(tmp_path: Path) -> None:
+    session, prepared = prepared_of(draw(tmp_path / "ours", peak=255, seed=0))
+    assert prepared.opened.white is None
+    images = read(session, prepared, draw(tmp_path / "pool", peak=1000, seed=1))
+    assert images.read.summary["white"] == 1023
