@@ -113,6 +113,7 @@ def run(
     out: str = "run",
     workers: int = 1,
     more: float | None = None,
+    replan: bool = False,
     preset: Mapping[str, Any] | None = None,
 ) -> Ran:
     """Run a study in this process, with store, ledger and run folder under ``home``."""
@@ -121,7 +122,7 @@ def run(
         folder = conduct(
             study,
             base=home,
-            options=Options(out=home / out, store=store, workers=workers, more=more),
+            options=Options(out=home / out, store=store, workers=workers, more=more, replan=replan),
             listener=Listener(on_event=lambda name, fields: heard.append((name, dict(fields)))),
             preset=preset,
         )

@@ -60,7 +60,7 @@ def fit_on(
             base=asked.base,
             device=choose_device(device),
         )
-        opened = open_data(session, few=True)
+        opened = open_data(session, few=True, beside=False)
         widths, heights, grey = original_sizes(opened)
         given = study.data.image_size
         layout = make_layout("fixed", replicates=1, fits=1)

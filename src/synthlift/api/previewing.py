@@ -105,6 +105,7 @@ def preview(
             base=asked.base,
             device=choose_device(device),
             preset=dict(asked.preset or {}),
+            preset_key=asked.preset_key,
         )
         plan, glimpses = preview_study(session, seconds=seconds, per_class=per_class, workers=count)
     sheets = [

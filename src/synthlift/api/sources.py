@@ -28,6 +28,7 @@ class Asked:
         out: the run folder.
         store: where results are shared, or None for the usual place.
         preset: decisions that came with a resolved study file.
+        preset_key: the identity of the study that they were taken for.
         base: folder that relative paths of the study start from.
         resumed: whether ``out`` was given as the source.
     """
@@ -36,6 +37,7 @@ class Asked:
     out: Path
     store: Path | None = None
     preset: Mapping[str, Any] | None = None
+    preset_key: str = ""
     base: Path = field(default_factory=Path.cwd)
     resumed: bool = False
 
@@ -247,7 +249,8 @@ def _from_mapping(content: Mapping[str, Any], changes: list[str]) -> Asked:
     # Recorded decisions belong to the study as it was; a changed one decides again.
     preset = facts.get("decisions") if not changes else None
     base = Path(facts["base"]) if facts.get("base") else Path.cwd()
-    return replace(_asked(study), store=store, preset=preset, base=base)
+    key = str(facts.get("key") or "")
+    return replace(_asked(study), store=store, preset=preset, preset_key=key, base=base)
 
 
 def _resolved(path: Path) -> dict[str, Any] | None:

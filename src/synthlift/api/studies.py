@@ -62,6 +62,7 @@ def run(
         ),
         listener=recording(listener or Listener(), asked.out),
         preset=None if replan else asked.preset,
+        preset_key=asked.preset_key,
     )
     return Run(Path(folder).absolute())
 

@@ -18,7 +18,13 @@ More = Annotated[
         help="Keep choices and finished work of a run and add replicates for this long.",
     ),
 ]
-Replan = Annotated[bool, typer.Option("--replan", help="Forget recorded choices, choose again.")]
+Replan = Annotated[
+    bool,
+    typer.Option(
+        "--replan",
+        help="Forget recorded choices, choose again; exploratory once the test set was opened.",
+    ),
+]
 
 
 @guarded

@@ -113,13 +113,17 @@ def study_facts(work: Work, *, command: str, complete: bool) -> StudyFacts:
 
 
 def live_arms(work: Work) -> list[ArmResult]:
-    """Validation figures while the study runs; the test is still locked."""
-    found = []
+    """Validation figures while the study runs; the test is still locked.
+
+    Replicates that were added after the opening take no part, as in all figures.
+    """
+    found, counted = [], {replicate.index for replicate in work.replicates}
     for arm in planned_arms(work):
         values = [
             model.summary["validation_accuracy"]
-            for (name, _), model in work.models.items()
-            if name == arm.name and model.summary["validation_accuracy"] is not None
+            for (name, index), model in work.models.items()
+            if name == arm.name and index in counted
+            if model.summary["validation_accuracy"] is not None
         ]
         estimate = Estimate(
             value=float(np.mean(values)) if values else 0.0,
@@ -168,7 +172,8 @@ def assemble(
     remarks = list(notes)
     if extended is not None:
         added = _added_interval(extended)
-        outcome["contrasts"].append(added)
+        if added is not None:
+            outcome["contrasts"].append(added)
         remarks.append(_added_words(work, added))
     arms = [ArmResult.model_validate(arm) for arm in outcome.pop("arms", [])] or live_arms(work)
     generators = {arm.name: arm.generator or "" for arm in planned_arms(work)}
@@ -255,14 +260,24 @@ def _choices_in_words(work: Work) -> list[str]:
     return said
 
 
-def _added_interval(extended: Artefact) -> dict[str, Any]:
-    """The primary contrast over all replicates, those added after the opening included."""
+def _added_interval(extended: Artefact) -> dict[str, Any] | None:
+    """The primary contrast over all replicates, those added after the opening included.
+
+    None where there is no arm with synthetic images.
+    """
+    if not extended.summary["evaluated"]:
+        return None
     outcome = json.loads(extended.path(OUTCOME).read_text(encoding="utf-8"))
     contrast: dict[str, Any] = outcome["contrasts"][0]
     return {**contrast, "family": ADDED_FAMILY}
 
 
-def _added_words(work: Work, contrast: Mapping[str, Any]) -> str:
+def _added_words(work: Work, contrast: Mapping[str, Any] | None) -> str:
+    if contrast is None:
+        return (
+            f"{len(work.added)} replicates were added after the test was opened; they count in no "
+            "figure, but stand in the table of predictions."
+        )
     difference = contrast["difference"]
     low, value, high = (100 * difference[name] for name in ("low", "value", "high"))
     return (

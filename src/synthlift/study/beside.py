@@ -12,15 +12,15 @@ from synthlift.errors import InputError, nearest_name
 from synthlift.registry import descriptor
 from synthlift.spec.data import Beside, Data, Pool
 from synthlift.spec.study import Component
-from synthlift.store import Artefact
+from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import usable_rows
 from synthlift.study.components import settings_of
 from synthlift.study.places import beside_of, pool_of, unlabelled_of
-from synthlift.study.preparation import Prepared
-from synthlift.study.session import Session
 
 if TYPE_CHECKING:
     from synthlift.data.contract import Source
+    from synthlift.study.preparation import Opened, Prepared
+    from synthlift.study.session import Session
 
 UNLABELLED = "unlabelled"
 
@@ -47,13 +47,9 @@ class Images:
 
 def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
     """Read a source as the data set was read, and bring it to the study's size."""
-    from synthlift.data.inventory import Asked
-    from synthlift.data.stages import inventory_request, pixels_request, read_request
+    from synthlift.data.stages import inventory_request, pixels_request
 
-    data = session.study.data
-    # One file is one picture wherever it lies: what is white is not told by each source anew.
-    asked = Asked(max_pixels=data.max_pixels, white=prepared.opened.white)
-    (read,) = session.ask([read_request(source, asked)])
+    (read,) = session.ask([_read_request(session, prepared.opened, source)])
     (inventory,) = session.ask([inventory_request(read)])
     (pixels,) = session.ask(
         [
@@ -62,7 +58,7 @@ def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
                 read=read,
                 source=source,
                 size=prepared.image_size,
-                fit=data.fit,
+                fit=session.study.data.fit,
                 channels=prepared.channels,
             )
         ]
@@ -70,29 +66,56 @@ def read_images(session: Session, prepared: Prepared, source: Source) -> Images:
     return Images(inventory.key, pixels.key, read)
 
 
-def check_beside(session: Session, classes: Sequence[str]) -> None:
-    """Refuse what cannot be used beside the data set, before anything is computed.
+def _read_request(session: Session, opened: Opened, source: Source) -> StageRequest:
+    from synthlift.data.inventory import Asked
+    from synthlift.data.stages import read_request
+
+    # One file is one picture wherever it lies: what is white is not told by each source anew.
+    asked = Asked(max_pixels=session.study.data.max_pixels, white=opened.white)
+    return read_request(source, asked)
+
+
+def digests_beside(session: Session, opened: Opened) -> dict[str, str]:
+    """What the images beside the data set are, by what they are for; none is read before all open.
 
     Raises:
         InputError: a source cannot be read, or has a class that the study does not know.
     """
-    opened_beside(session, classes)
+    sources = _sources(session, opened.classes)
+    read = session.ask(_read_request(session, opened, source) for source in sources.values())
+    return {name: one.summary["digest"] for name, one in zip(sources, read, strict=True)}
 
 
-def opened_beside(session: Session, classes: Sequence[str]) -> list[int]:
-    """Images of every source beside the data set; as :func:`check_beside`."""
-    sources = list(sources_beside(session.study.data, base=session.base, classes=classes).values())
+def counts_beside(session: Session, classes: Sequence[str]) -> list[int]:
+    """Images of every source beside the data set.
+
+    Raises:
+        InputError: as :func:`digests_beside`.
+    """
+    return [len(source.items) for source in _sources(session, classes).values()]
+
+
+def _sources(session: Session, classes: Sequence[str]) -> dict[str, Source]:
+    data, base = session.study.data, session.base
+    found = {
+        f"external {beside.name}": open_test_set(beside, base=base, classes=classes)
+        for beside in data.external
+    }
+    for number, name in enumerate(data.unlabelled):
+        found[f"{UNLABELLED} {number}"] = _open_unlabelled(name, base=base)
     for component in session.study.generators:
-        named = pools_of(component).values()
-        sources += [_open_pool(session, classes, component, pool) for pool in named]
-    return [len(source.items) for source in sources]
+        for name, pool in pools_of(component).items():
+            found[f"generator {component.title}/{name}"] = _open_pool(
+                session, classes, component, pool
+            )
+    return found
 
 
 def sources_beside(data: Data, *, base: Path, classes: Sequence[str]) -> dict[str, Source]:
     """What the part ``data:`` names beside the data set, opened but not read, by its name in words.
 
     Raises:
-        InputError: as :func:`check_beside`.
+        InputError: as :func:`digests_beside`.
     """
     found = {
         f"the external set '{beside.name}'": open_test_set(beside, base=base, classes=classes)

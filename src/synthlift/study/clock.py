@@ -16,6 +16,11 @@ FINISH_SHARE = 0.06
 """Share of the budget kept for test predictions, statistics and the report."""
 
 
+REPLANNED = "replanned_after_opening"
+"""Decision that choices were taken again with the test set known; the answer is then exploratory.
+"""
+
+
 class Clock:
     """Compares the time used and the next round's with a budget; without one, all rounds run.
 
@@ -35,14 +40,9 @@ class Clock:
         name = f"round_{number + 1}"
         return bool(work.session.decide(name, lambda: self._choose(work, replicates)))
 
-    def adds(self, work: Work, number: int, replicates: Sequence[Replicate]) -> bool:
-        """Whether round ``number`` is added after the opening (``--more``); recorded when it is."""
-        if has_added(work.session, number):
-            return True
-        if self._budget is None or not self._choose(work, replicates)[0]:
-            return False
-        reason = "asked for with --more"
-        return bool(work.session.decide(_added(number), lambda: (True, reason)))
+    def adds(self, work: Work, replicates: Sequence[Replicate]) -> bool:
+        """Whether one more round is added after the opening (``--more``)."""
+        return self._budget is not None and self._choose(work, replicates)[0]
 
     def _choose(self, work: Work, replicates: Sequence[Replicate]) -> tuple[bool, str]:
         assert self._budget is not None
@@ -86,7 +86,19 @@ def expected_refit(work: Work) -> float:
 
 def has_added(session: Session, number: int) -> bool:
     """Whether an earlier run added round ``number`` after the opening."""
-    return _added(number) in session.store.decisions(session.key)
+    return session.noted(_added(number))
+
+
+def note_added(session: Session, number: int) -> None:
+    """Record that round ``number`` was added; once it is trained, so that it can be published."""
+    session.decide(_added(number), lambda: (True, "asked for with --more"))
+
+
+def note_replanned(session: Session) -> None:
+    """Record that choices are taken again, where the study's test set is no secret any more."""
+    if session.ledger.knows(session.key):
+        why = "--replan was given after the study's test set had been opened"
+        session.decide(REPLANNED, lambda: (True, why))
 
 
 def _added(number: int) -> str:

@@ -111,6 +111,12 @@ def _inside(work: Work, request: StageRequest, draws: Sequence[int]) -> Work:
         pools={},
         stopped={},
         replicates=[],
+        added=[],
+        opened=False,
+        contrast=None,
+        tests={},
+        generated={},
+        outside={},
     )
 
 

@@ -99,7 +99,7 @@ def curate_pool(session: Session, pool: Pool, *, filters: Sequence[FilterCompone
     _refuse_same_place(session, pool)
     classes = _classes_of(session)
     source = _open(pool, base=session.base, classes=classes)
-    opened = open_data(session)
+    opened = open_data(session, beside=False)
     if set(opened.classes) != set(classes):
         # Classes without a usable image are gone now.
         _require_known(source, opened.classes)

@@ -16,11 +16,11 @@ from synthlift.errors import InputError
 from synthlift.registry import load_plugin
 from synthlift.spec.study import Study
 from synthlift.store import Store
-from synthlift.study.beside import check_beside, open_beside
+from synthlift.study.beside import open_beside
 from synthlift.study.budget import parse_budget
 from synthlift.study.census import aimed_at, count_cells
 from synthlift.study.choices import choose_selection, is_unbalanced
-from synthlift.study.clock import Clock, has_added
+from synthlift.study.clock import Clock, has_added, note_added, note_replanned
 from synthlift.study.components import makes_from_sources, resolve_component
 from synthlift.study.contrast import declare_contrast
 from synthlift.study.crossing import cross_select
@@ -30,7 +30,7 @@ from synthlift.study.executors.local import Listener, LocalExecutor, default_wor
 from synthlift.study.expecting import CHUNK
 from synthlift.study.external import open_external
 from synthlift.study.flips import settings_of_draws
-from synthlift.study.folder import REPORT, STUDY, TRAINING, RunFolder
+from synthlift.study.folder import REPORT, STUDY, TRAINING, RunFolder, run_facts
 from synthlift.study.forecast import forecast_study
 from synthlift.study.generation import GenerationPlan
 from synthlift.study.layout import Replicate
@@ -84,6 +84,7 @@ def conduct(
     options: Options,
     listener: Listener,
     preset: Mapping[str, Any] | None = None,
+    preset_key: str = "",
 ) -> Path:
     """Run or resume a study.
 
@@ -93,6 +94,8 @@ def conduct(
         options: see :class:`Options`.
         listener: hears events and progress.
         preset: decisions of an earlier run, by name, each ``{"value", "reason"}``.
+        preset_key: of the study that they were taken for; those of another one are not used. "" =
+            of any.
 
     Returns:
         The run folder.
@@ -106,12 +109,11 @@ def conduct(
     clock = Clock(parse_budget(study.budget) if study.budget else None, workers=workers)
     with (
         Spared(Store(options.store)) as spared,
-        _session(
-            study, base=base, options=options, pipe=pipe, spared=spared, preset=preset
-        ) as session,
+        _session(study, base=base, options=options, pipe=pipe, spared=spared) as session,
     ):
+        session.preset.update(preset or {})
+        session.preset_key = preset_key
         opened = open_data(session)
-        check_beside(session, opened.classes)
         folder = RunFolder(options.out or Path("runs") / study.name, key=session.key)
         fresh = not folder.file(STUDY).exists()
         if fresh:
@@ -124,6 +126,10 @@ def conduct(
         session.sheets = folder.file(TRAINING).absolute()
         if options.replan:
             session.store.forget_decisions(session.key)
+            note_replanned(session)
+        elif not fresh and not session.store.decisions(session.key):
+            # The store was cleared: what was chosen, and added, stands in the run folder, too.
+            session.preset = {**run_facts(folder.path)["decisions"], **session.preset}
         folder.status("running", command=options.command)
         pipe.log("started", device=session.device, workers=workers, store=str(session.store.root))
         try:
@@ -160,7 +166,6 @@ def _session(
     options: Options,
     pipe: _Pipe,
     spared: Spared,
-    preset: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
     store = Store(options.store)
     store.tidy()
@@ -176,7 +181,6 @@ def _session(
             ledger=Ledger(),
             base=base,
             device=choose_device(options.device),
-            preset=dict(preset or {}),
             log=pipe.log,
             spare=spared.add,
         )
@@ -202,14 +206,17 @@ def _conduct(
         _note(work, folder, options, workers)
     work.dropped = max(0, work.planned - len(work.replicates))
     work.contrast = declare_contrast(work)
+    work.opened = True
     predict_all(work)
     # Rounds that an earlier run added belong to what is published: a finished run stays as it is.
     while waiting and has_added(session, waiting[0][0]):
         _add(work, waiting.pop(0)[1])
     publish(work, folder, command=options.command, workers=workers)
     extra = Clock(options.more, workers=workers)
-    while waiting and extra.adds(work, *waiting[0]):
-        _add(work, waiting.pop(0)[1])
+    while waiting and extra.adds(work, waiting[0][1]):
+        number, replicates = waiting.pop(0)
+        _add(work, replicates)
+        note_added(session, number)
         publish(work, folder, command=options.command, workers=workers)
 
 

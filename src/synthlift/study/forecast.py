@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from synthlift.study.beside import check_beside
 from synthlift.study.environment import WATTS_PER_CORE
 from synthlift.study.expecting import Option, expected_seconds
 from synthlift.study.planning import Plan, describe_task, make_plan
@@ -33,7 +32,6 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     """
     session.open_decisions.add(TIMED)
     opened = open_data(session)
-    check_beside(session, opened.classes)
     plan = make_plan(session, opened, workers=workers)
     design = decide_design(session, opened)
     # With multiples as a budget cut them, and the generators as they were before it cut theirs.

@@ -93,6 +93,10 @@ class Ledger:
         """Whether ``model`` may read this test set."""
         return any(e["test"] == test_hash and e["model"] == model for e in self._entries())
 
+    def knows(self, study: str) -> bool:
+        """Whether a study has opened a test set."""
+        return any(e["study"] == study for e in self._entries())
+
     def tally(self, *, test_hash: str, study: str) -> Tally:
         """Count the openings of a test set."""
         entries = [e for e in self._entries() if e["test"] == test_hash]

@@ -14,6 +14,7 @@ from synthlift.spec.results import Results
 from synthlift.store import Artefact, digest
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 from synthlift.study.assembly import assemble, scope, warnings
+from synthlift.study.clock import REPLANNED
 from synthlift.study.components import resolve_component
 from synthlift.study.copying import copying_figures
 from synthlift.study.evidence import evaluate, pictures_of
@@ -88,6 +89,8 @@ def publish(work: Work, folder: RunFolder, *, command: str, workers: int) -> Non
             f"this test set was opened before, by {tally.earlier} differing "
             + ("study" if tally.earlier == 1 else "studies")
         )
+    if session.noted(REPLANNED):
+        exploratory.append("choices were taken again (--replan) after the test set was opened")
     missing = ""
     if work.contrast is None:
         stopped = "; ".join(f"{name}: {why}" for name, why in work.stopped.items())

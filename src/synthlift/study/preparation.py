@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthlift.errors import InputError
 from synthlift.seeds import seed_for
 from synthlift.store import Artefact
 from synthlift.store.images import DataKeys, attribute_columns, class_names, usable_rows
+from synthlift.study.identity import study_key
 from synthlift.study.layout import Layout
-from synthlift.study.session import Session, study_key
+from synthlift.study.session import Session
 
 if TYPE_CHECKING:
     from synthlift.data.contract import Source
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 
 SPARE_REPEATS = 20
 """Repeats that are laid out in design C, so that adding replicates changes no key."""
+
+_CHOSEN_FOR_ANOTHER = (
+    "the choices in the study file were taken for another study, or for other contents of what it "
+    "names; they are taken again"
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Opened:
         inventory: the usable ones, keyed by content.
         classes: class names in index order.
         counts: usable images by class name.
+        published: digest of the published split that the study follows, or None.
     """
 
     source: Source
@@ -38,6 +46,7 @@ class Opened:
     inventory: Artefact
     classes: tuple[str, ...]
     counts: Mapping[str, int]
+    published: str | None = None
 
     @property
     def usable(self) -> int:
@@ -93,13 +102,18 @@ class Prepared:
         return str(self.split.summary["test_hash"])
 
 
-def open_data(session: Session, *, few: bool = False) -> Opened:
+def open_data(session: Session, *, few: bool = False, beside: bool = True) -> Opened:
     """Read the source and give the session its identity.
 
     Args:
         session: what is studied.
         few: take classes that are too small to be tested, too.
+        beside: read what the study names beside its data set, too; see ``identity``.
+
+    Raises:
+        InputError: the data, or what is named beside them, cannot be used.
     """
+    from synthlift.data.given import split_digest
     from synthlift.data.labels import check_names
     from synthlift.data.sources import open_source
     from synthlift.data.stages import inventory_request, read_request
@@ -111,14 +125,21 @@ def open_data(session: Session, *, few: bool = False) -> Opened:
     asked = asked_of(data, base=session.base)
     (read,) = session.ask([read_request(source, asked)])
     (inventory,) = session.ask([inventory_request(read)])
-    session.key = study_key(session.study, read.summary["digest"], base=session.base)
-    return Opened(
+    opened = Opened(
         source=source,
         read=read,
         inventory=inventory,
         classes=class_names(session.store, inventory.key),
         counts=dict(inventory.summary["classes"]),
     )
+    published = _published(session, opened)
+    if published is not None:
+        opened = replace(opened, published=split_digest(published))
+    session.key = study_key(session, opened, beside=beside)
+    if session.preset and session.preset_key not in ("", session.key):
+        session.log("warning", text=_CHOSEN_FOR_ANOTHER)
+        session.preset.clear()
+    return opened
 
 
 def undeclared_groups(session: Session, opened: Opened) -> list[str]:
@@ -135,15 +156,28 @@ def undeclared_groups(session: Session, opened: Opened) -> list[str]:
 
 
 def decide_design(session: Session, opened: Opened) -> Design:
-    """Design A, B or C, as a recorded decision."""
+    """Design A, B or C, as a recorded decision.
+
+    Raises:
+        InputError: the recorded one follows another published split than the study does now.
+    """
     from synthlift.data.designs import Design, choose_design
 
     def choose() -> tuple[Any, str]:
         design = choose_design(session.study.data.split, **to_split(session, opened))
         return design.config(), design.reason
 
-    config = session.decide("design", choose)
-    return Design.from_config(dict(config))
+    design = Design.from_config(dict(session.decide("design", choose)))
+    if design.file != opened.published:
+        given = session.study.data.split.file
+        raise InputError(
+            "the recorded design follows a published split, and the study names none"
+            if given is None
+            else f"'{given}' is not the split that the recorded design follows",
+            rule="a published split is followed exactly; a design is recorded with what it said",
+            remedy="put the file back as it was, or choose again with --replan",
+        )
+    return design
 
 
 def design_for_fitting(session: Session, opened: Opened) -> Design:

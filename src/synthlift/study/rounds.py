@@ -53,7 +53,7 @@ def train_round(work: Work, replicates: Sequence[Replicate]) -> None:
     models = _requests(work, others)
     work.session.ask(models.values())
     _keep(work, others, models)
-    (work.added if work.contrast else work.replicates).extend(replicates)
+    (work.added if work.opened else work.replicates).extend(replicates)
 
 
 def add_round(work: Work, replicates: Sequence[Replicate]) -> None:

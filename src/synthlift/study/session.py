@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthlift.spec.arms import Arm, expand_arms
 from synthlift.spec.study import Study
-from synthlift.store import Artefact, StageRequest, Store, digest
-from synthlift.store.files import hash_file
+from synthlift.store import Artefact, StageRequest, Store
 from synthlift.store.images import DataKeys
 from synthlift.study.device_memory import holds, share_device
 from synthlift.study.executors.local import HOLDS, LocalExecutor
@@ -20,19 +19,6 @@ if TYPE_CHECKING:
     from synthlift.study.beside import Images
 
 NUMERICS = {"device": "cpu", "dtype": "float32", "threads": 1}
-
-
-def study_key(study: Study, content: str, *, base: Path) -> str:
-    """The identity of a study: what its file asks for, and the content of data and plug-ins.
-
-    Names, places and terms are left out, so that a folder that was moved is still the same study.
-    """
-    left_out = ("source", "metadata", "masks", "terms", "redistribute")
-    places: dict[str, Any] = dict.fromkeys(left_out, True)
-    places["external"] = {"__all__": {"source", "metadata"}}
-    asked = study.model_dump(mode="json", exclude={"name": True, "plugins": True, "data": places})
-    plugins = [hash_file(base / path) for path in study.plugins]
-    return digest({"study": asked, "plugins": plugins, "content": content})
 
 
 @dataclass
@@ -45,6 +31,7 @@ class Session:
         base: folder that relative paths of the study start from.
         device: where heavy stages run.
         preset: decisions brought along by a resolved study file.
+        preset_key: the identity of the study that they were taken for; "" = of any.
         log: ``log(event, **fields)``.
         key: the study's identity; known once the data are read.
         asked_study: the study as it was given, before a budget cut generators.
@@ -66,6 +53,7 @@ class Session:
     base: Path
     device: str = "cpu"
     preset: dict[str, Any] = field(default_factory=dict)
+    preset_key: str = ""
     log: Callable[..., None] = lambda *_a, **_k: None
     key: str = ""
     beside: dict[str, tuple[Images, ...]] = field(default_factory=dict)
@@ -128,6 +116,10 @@ class Session:
     def decided(self, name: str) -> bool:
         """Whether a decision was taken before, in this store or by the study file."""
         return name in self.preset or name in self.store.decisions(self.key)
+
+    def noted(self, name: str) -> bool:
+        """Whether something was recorded as done before; kept in this store from now on."""
+        return self.decided(name) and bool(self.decide(name, lambda: (False, "")))
 
     def remember(self, requests: Iterable[StageRequest]) -> None:
         """Count work behind a decision that was taken before, as far as the store still has it."""

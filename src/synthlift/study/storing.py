@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthlift.store import Artefact
-from synthlift.study.beside import opened_beside
+from synthlift.study.beside import counts_beside
 from synthlift.study.expecting import (
     CHOOSING_FOLDS,
     CHUNK,
@@ -45,7 +45,7 @@ def expected_bytes(
         task, option, speeds: as for the time.
     """
     image = plan.image_size**2 * plan.channels
-    beside = sum(opened_beside(session, opened.classes))
+    beside = sum(counts_beside(session, opened.classes))
     real = (opened.usable + beside) * image + _listed(opened, beside)
     if session.study.data.masks is not None:
         real += opened.usable * plan.image_size**2

@@ -43,6 +43,7 @@ class Work:
         stopped: generators that the memorisation gate stopped, with the reason.
         replicates: replicates of which every arm is trained and that the verdict rests on.
         added: replicates trained after the opening (``--more``).
+        opened: whether the test is open: what is trained from now on is added.
         dropped: planned replicates that the budget gave up.
         contrast: the declared pair, once known.
         tests, generated: test predictions, and predictions on reserved generated images, by
@@ -73,6 +74,7 @@ class Work:
     stopped: dict[str, str] = field(default_factory=dict)
     replicates: list[Replicate] = field(default_factory=list)
     added: list[Replicate] = field(default_factory=list)
+    opened: bool = False
     dropped: int = 0
     contrast: Contrast | None = None
     tests: dict[tuple[str, int], Artefact] = field(default_factory=dict)
