@@ -73,7 +73,8 @@ def test_training_images_are_those_of_the_data_set(
     with home_of(home):
         opened = api.load(folder)
         data = opened.dataset("real")
-        for image, (pixels, _) in zip(data.images, data, strict=True):
+        for row, image in enumerate(data.images):
+            pixels, _ = data[row]
             original = np.asarray(Image.open(source / image.id), np.float32) / 255
             assert np.allclose(pixels[0], original, atol=1e-6), image.id
         out = tmp_path / "out"
