@@ -81,8 +81,8 @@ def test_training_images_are_those_of_the_data_set(
         opened.export("real", out=out, form="csv")
     table = pd.read_csv(out / "metadata.csv", dtype=str)
     assert len(table) > 50
-    for row in table.to_dict("records"):
-        assert row["site"] == sites[Path(row["id"]).stem]
+    for one in table.to_dict("records"):
+        assert one["site"] == sites[Path(one["id"]).stem]
 
 
 def test_a_card_says_that_models_trained_on_class_probabilities(
