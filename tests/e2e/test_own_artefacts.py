@@ -73,15 +73,16 @@ def test_training_images_are_those_of_the_data_set(
     with home_of(home):
         opened = api.load(folder)
         data = opened.dataset("real")
-        for image, (pixels, _) in zip(data.images, data, strict=True):
+        for row, image in enumerate(data.images):
+            pixels, _ = data[row]
             original = np.asarray(Image.open(source / image.id), np.float32) / 255
             assert np.allclose(pixels[0], original, atol=1e-6), image.id
         out = tmp_path / "out"
         opened.export("real", out=out, form="csv")
     table = pd.read_csv(out / "metadata.csv", dtype=str)
     assert len(table) > 50
-    for row in table.to_dict("records"):
-        assert row["site"] == sites[Path(row["id"]).stem]
+    for one in table.to_dict("records"):
+        assert one["site"] == sites[Path(one["id"]).stem]
 
 
 def test_a_card_says_that_models_trained_on_class_probabilities(

@@ -75,8 +75,9 @@ class FittedMixing(FittedGenerator):
     def save(self, folder: Path) -> None:
         """Write everything needed to sample again."""
         folder.mkdir(parents=True, exist_ok=True)
-        kept = {"pixels": self.pixels, "labels": self.labels, "classes": self.classes}
-        np.savez_compressed(folder / "images.npz", **kept)
+        np.savez(
+            folder / "images.npz", pixels=self.pixels, labels=self.labels, classes=self.classes
+        )
 
 
 SYNTHLIFT = {

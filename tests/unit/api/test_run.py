@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -344,7 +345,7 @@ def test_evaluate_repeats_the_verdict(finished: api.Run, tmp_path: Path) -> None
     assert outcome.verdict.word == finished.verdict.word
     declared = set(outcome.verdict.exploratory_reasons)
     assert declared == set(finished.verdict.exploratory_reasons)
-    asked = {
+    asked: dict[str, dict[str, Any]] = {
         "margin": {"margin": 0.2},
         "metric": {"metric": "accuracy"},
         "arms": {"rival": "mixed@2", "generative": "real"},
