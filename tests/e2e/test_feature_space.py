@@ -12,7 +12,7 @@ from synthlift import api
 from synthlift.cli import app
 from synthlift.errors import InputError
 from synthlift.spec.study import Study
-from tests.e2e.tiny import Ran, comparable, home_of, run, study_of
+from tests.e2e.tiny import FLOW, Ran, comparable, home_of, run, study_of
 
 HEADLESS = """
 from torch import nn
@@ -52,7 +52,9 @@ def digits_study(**changes: Any) -> Study:
     }
     arms = ["real", "augmented", "feature_smote", "feature_mixup", MIXED]
     data = {"source": "sklearn:digits", "split": split}
-    return study_of("digits", **{"data": data, "arms": arms, "curation": [], **changes})
+    # Few steps teach a flow nothing that it could copy.
+    asked = {"data": data, "arms": arms, "generators": [FLOW], "curation": []}
+    return study_of("digits", **{**asked, **changes})
 
 
 @pytest.fixture(scope="module")
