@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener
 
 COPIES_AT_MOST, C_T_CLOSE = 0.1, -2.0
-"""More copies than this are called copying, a lower C_T close (METHOD §5)."""
+"""So many more copies than new real images are called copying, a lower C_T close (METHOD §5)."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def curate(
     from synthlift.study.executors.local import Listener, LocalExecutor, default_workers
     from synthlift.study.ledger import Ledger
     from synthlift.study.session import Session
+    from synthlift.study.sparing import Spared
 
     folder = None if out is None else _free(Path(out).expanduser().absolute())
     asked = ask_with_plugins(real, store=store, overrides=overrides)
@@ -107,7 +108,10 @@ def curate(
     chosen = _chosen(asked, filters, keep)
     opened = Store(asked.store)
     hearing = listener or Listener()
-    with LocalExecutor(opened, workers=default_workers(workers), listener=hearing) as executor:
+    with (
+        Spared(opened) as spared,
+        LocalExecutor(opened, workers=default_workers(workers), listener=hearing) as executor,
+    ):
         session = Session(
             study=asked.study,
             store=opened,
@@ -115,6 +119,7 @@ def curate(
             ledger=Ledger(),
             base=asked.base,
             device=choose_device(device),
+            spare=spared.add,
         )
         found = curate_pool(session, told, filters=chosen)
     settings = [
@@ -233,7 +238,7 @@ def copying_verdict(facts: Mapping[str, Any]) -> dict[str, str]:
     usual = f"{copies:.1%} look like copies, as {facts['held_out_copies']:.1%} of new real ones do"
     # NaN: no common class.
     near = "" if ratio != ratio else f"the copying ratio is {ratio:.2f}, C_T {c_t:.1f}; "
-    if copies > COPIES_AT_MOST:
+    if copies - facts["held_out_copies"] > COPIES_AT_MOST:
         return {"verdict": "copies", "words": f"images of the real data were copied: {near}{usual}"}
     if c_t < C_T_CLOSE:
         words = f"the images lie closer to the real ones than new real images do: {near}{usual}"

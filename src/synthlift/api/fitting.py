@@ -47,11 +47,15 @@ def fit_on(
         prepare,
     )
     from synthlift.study.session import Session
+    from synthlift.study.sparing import Spared
     from synthlift.study.stages.generation import SAVED
 
     study, store, component = asked.study, Store(asked.store), component_of(asked, name)
     hearing = listener or Listener()
-    with LocalExecutor(store, workers=default_workers(workers), listener=hearing) as executor:
+    with (
+        Spared(store) as spared,
+        LocalExecutor(store, workers=default_workers(workers), listener=hearing) as executor,
+    ):
         session = Session(
             study=study,
             store=store,
@@ -59,6 +63,7 @@ def fit_on(
             ledger=Ledger(),
             base=asked.base,
             device=choose_device(device),
+            spare=spared.add,
         )
         opened = open_data(session, few=True, beside=False)
         widths, heights, grey = original_sizes(opened)

@@ -77,6 +77,7 @@ def preview(
     from synthlift.study.ledger import Ledger
     from synthlift.study.previewing import preview_study
     from synthlift.study.session import Session
+    from synthlift.study.sparing import Spared
 
     began = time.perf_counter()
     seconds = parse_budget(within)
@@ -96,7 +97,10 @@ def preview(
         )
     opened = Store(asked.store)
     hearing, count = listener or Listener(), default_workers(workers)
-    with LocalExecutor(opened, workers=count, listener=hearing) as executor:
+    with (
+        Spared(opened) as spared,
+        LocalExecutor(opened, workers=count, listener=hearing) as executor,
+    ):
         session = Session(
             study=asked.study,
             store=opened,
@@ -106,6 +110,7 @@ def preview(
             device=choose_device(device),
             preset=dict(asked.preset or {}),
             preset_key=asked.preset_key,
+            spare=spared.add,
         )
         plan, glimpses = preview_study(session, seconds=seconds, per_class=per_class, workers=count)
     sheets = [
