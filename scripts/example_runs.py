@@ -16,7 +16,6 @@ import io
 import json
 import lzma
 import os
-import resource
 import subprocess
 import sys
 import tarfile
@@ -39,7 +38,7 @@ from synthlift.study.ledger import ledger_path
 from synthlift.web.examples import EXAMPLES
 from synthlift.web.shipped import FACTS, FILES, PLACE, RUN, STORE, STUDIES, TEXTS, Made
 
-TIMES, LEDGER = "time.json", "ledger"
+LEDGER = "ledger"
 LEFT_OUT = frozenset((REPORT, STATUS, PROGRESS, TRAINING))
 """Of the run folder: what is written anew, a process that ended, what the page of a job shows."""
 # Pictures are runs of bytes whose places count little and whose neighbours tell much.
@@ -66,11 +65,10 @@ def main() -> None:
 
 
 def compute(study: Path, place: Path) -> None:
-    """Run a study file in a folder, unless that was done; its time is kept beside the run."""
+    """Run a study file in a folder, unless that was done."""
     if (place / RUN / RESULTS).is_file():
         return
     place.mkdir(parents=True, exist_ok=True)
-    before = _children()
     words = ["run", str(study), "--out", str(place / RUN), "--store", str(place / STORE)]
     subprocess.run(
         [sys.executable, "-c", _PROGRAM, *words],
@@ -78,7 +76,6 @@ def compute(study: Path, place: Path) -> None:
         cwd=place,
         check=True,
     )
-    (place / TIMES).write_text(json.dumps({"cpu_seconds": _children() - before}))
 
 
 def pack(study: Path, place: Path, archive: Path) -> None:
@@ -110,7 +107,8 @@ def _facts(study: Path, place: Path) -> bytes:
         created=results.created,
         machine=f"{machine['processor']}, {machine['cores']} cores, {machine['system']}",
         study=hashlib.sha256(study.read_bytes()).hexdigest(),
-        **json.loads((place / TIMES).read_text()),
+        # By the run's own account: workers outlive the process that a shell would count.
+        cpu_seconds=sum(one.cpu_seconds for one in results.cost),
     )
     return made.model_dump_json(indent=1).encode()
 
@@ -154,12 +152,6 @@ def _artefacts(run: Path, store: Store) -> set[str]:
 
 PARTS = ("inventory", "pixels", "split", "masks")
 """Inputs of a model or a fit that are the data set."""
-
-
-def _children() -> float:
-    """Seconds of processor time of processes that were started and have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

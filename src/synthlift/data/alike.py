@@ -108,6 +108,9 @@ def same_pictures(
     count = len(pixels)
     threshold = few if count < CALIBRATED_FROM else None
     found = near_duplicates(pixels, hashes=hashes, threshold=threshold, sides=sides)
+    if threshold is not None:  # among so few, a kind of picture is not told from one picture
+        at_most = tuple(pair for pair in found.pairs if pair.distance <= threshold)
+        found = replace(found, pairs=at_most, families=())
     sure = tuple(pair for pair in found.pairs if pair.distance <= SURE or found.certain(pair))
     share = max(LARGEST_SHARE, FEW_IMAGES / count)
     pairs = tightened(replace(found, pairs=sure), count=count, share=share).pairs

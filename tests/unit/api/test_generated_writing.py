@@ -50,7 +50,8 @@ def test_a_column_called_like_one_of_ours_is_written_and_read_back(
     table = tmp_path / "theirs.csv"
     table.write_text("\n".join(["path,label,kind,file", *rows]))
     pool = {"kind": "pool", "source": str(table), "attributes": ["kind", "file"]}
-    study = {"data": {"source": str(table), "image_size": 8}, "generators": [pool]}
+    data = {"source": str(table), "image_size": 8, "near_duplicates": "ignore"}
+    study = {"data": data, "generators": [pool]}
     out = tmp_path / "out"
     asked = {"kind": values, "file": "m" * 150}
     api.generate(study, per_class=2, out=out, attributes=asked, store=tmp_path / "store")
