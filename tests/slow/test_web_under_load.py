@@ -115,6 +115,7 @@ def hammer(server: Server, run_id: str, picture: bytes, *, seconds: float) -> Co
 # ── two servers ───────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.usefixtures("finished")  # its pictures are what is looked at
 def test_two_servers_on_one_home_share_the_work_without_doing_any_twice(home: Path) -> None:
     words = ["--data", str(home / "data"), "--workers", "1"]
     with serving(home, words) as first, serving(home, words) as second:
