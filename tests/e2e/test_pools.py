@@ -254,8 +254,8 @@ def test_a_class_that_nothing_is_held_out_of_leaves_a_run_that_can_be_read(
             if (place.name, part) != ("disc", "val"):
                 (tmp_path / part / place.name).mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, tmp_path / part / place.name)
-    rare = {"kind": "pool", "source": str(elsewhere), "classes": {"round": "disc"}}
-    rare["classes"] |= {"stripes": "", "odd": ""}  # type: ignore[operator]
+    classes = {"round": "disc", "stripes": "", "odd": ""}
+    rare = {"kind": "pool", "source": str(elsewhere), "classes": classes}
     mixed = {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}
     study = study_of(tmp_path, generators=[rare], arms=["real", mixed], curation=[])
     ran = run(study, home=home, out="rare")

@@ -14,12 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
-from PIL import Image
 
 from synthlift.errors import InputError
-from synthlift.registry import descriptor
-from synthlift.vision.classifiers.base import ImageTask, build_network
-from synthlift.vision.prediction import ClassifierFacts, save_classifier
 from synthlift.web.archives import unpack
 from synthlift.web.context import Context
 from synthlift.web.endpoints import data as endpoints_data
@@ -59,26 +55,6 @@ def slow_jpeg(side: int, *, scans: int, components: int = 1) -> bytes:
 
 
 END = b"\xff\xd9"
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A classifier of two classes that has learnt nothing, and a red picture beside it."""
-    found = descriptor("classifiers", "small_cnn")
-    config, task = found.config(), ImageTask((8, 8, 3), 2, (0.5,) * 3, (0.25,) * 3)
-    facts = ClassifierFacts(
-        kind=found.kind,
-        config=config.model_dump(mode="json"),
-        identity=found.identity(),
-        classes=("a", "b"),
-        image_shape=task.image_shape,
-        mean=task.mean,
-        std=task.std,
-    )
-    network = build_network(found, config, task=task, seed=0, pretrained=False)
-    save_classifier(tmp_path / "model", network=network, facts=facts)
-    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
-    return tmp_path / "model"
 
 
 def question(model: Path, picture: str = "red.png") -> dict[str, Any]:

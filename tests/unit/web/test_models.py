@@ -11,13 +11,9 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from PIL import Image
 
 from synthlift.api.pretrained import open_pretrained
 from synthlift.errors import InputError
-from synthlift.registry import descriptor
-from synthlift.vision.classifiers.base import ImageTask, build_network
-from synthlift.vision.prediction import ClassifierFacts, save_classifier
 from synthlift.web import generations as module
 from synthlift.web.generations import Generation, Generations
 from synthlift.web.inference.client import Inference
@@ -112,27 +108,6 @@ def test_weights_that_lie_beside_a_generator_count_for_its_size(tmp_path: Path) 
 
 
 # ── the processes that draw and classify ──────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A classifier of two classes that has learnt nothing."""
-    found = descriptor("classifiers", "small_cnn")
-    config = found.config()
-    task = ImageTask((8, 8, 3), 2, (0.5,) * 3, (0.25,) * 3)
-    facts = ClassifierFacts(
-        kind=found.kind,
-        config=config.model_dump(mode="json"),
-        identity=found.identity(),
-        classes=("a", "b"),
-        image_shape=task.image_shape,
-        mean=task.mean,
-        std=task.std,
-    )
-    network = build_network(found, config, task=task, seed=0, pretrained=False)
-    save_classifier(tmp_path / "model", network=network, facts=facts)
-    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
-    return tmp_path / "model"
 
 
 def question(model: Path, **more: Any) -> dict[str, Any]:
