@@ -68,7 +68,7 @@ TEXT_TO_IMAGE = Descriptor(
 IMAGE_TO_IMAGE = Descriptor(
     kind="image_to_image",
     config=ImageToImageConfig,
-    version="3",
+    version="4",
     target="synthlift.generators.image_to_image.generator:ImageToImageGenerator",
     summary="training images changed by a pretrained pipeline: variations, translations between "
     "classes, repainted objects or backgrounds, images along edges or masks",

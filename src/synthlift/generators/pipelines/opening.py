@@ -295,6 +295,16 @@ def told_besides(pipeline: Any, *, asked: int | Literal["auto"]) -> dict[str, An
     return {**{name: value for name, value in told.items() if name in taken}, **size}
 
 
+def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:
+    """Height and width as arguments of a call, where a pipeline takes them.
+
+    Of those that start from an image, some go by that image; the others draw at a size of their
+    own, whatever the image's is, unless they are told.
+    """
+    told = dict(zip(("height", "width"), size, strict=True))
+    return {name: side for name, side in told.items() if takes(type(pipeline), name)}
+
+
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
     """Height and width in pixels at which a pipeline draws, its own where none is asked for."""
     if asked != "auto":
