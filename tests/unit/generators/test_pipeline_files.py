@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -22,6 +23,7 @@ from synthlift.types import SampleRequest
 from synthlift.weights.recognising import licence_of
 from tests.e2e.tiny import draw_folder
 from tests.pipelines import SIDE, tiny_sana
+from tests.qwen_pipelines import tiny_z_image
 from tests.unit.generators.test_text_to_image import draw, fitted
 
 
@@ -69,6 +71,31 @@ def test_only_words_of_a_models_own_name_say_that_few_steps_suit_it(
 ) -> None:
     found = suited(tmp_path, named=tmp_path / place)
     assert found == ((4, 0) if few else None)
+
+
+def test_a_number_of_steps_in_a_name_and_who_made_a_model_count(tmp_path: Path) -> None:
+    xl = {"cross_attention_dim": 2048, "sample_size": 128}
+    large, small = pipeline(tmp_path / "a", unet=xl), {**xl, "sample_size": 64}
+    turbo = pipeline(tmp_path / "b", unet=small)
+    named = {
+        (large, "SDXL-Lightning_8step"): (8, 0),
+        (large, "sdxl-lightning-2-steps"): (2, 0),
+        (large, "dreamshaper-xl-v2-turbo"): (6, 2),
+        (large, "juggernautXL_lightning_5steps"): (5, 2),
+        (turbo, "my-turbo"): (4, 0),
+        (large, "sdxl_20steps"): None,
+    }
+    for (folder, name), found in named.items():
+        assert suited(folder, named=tmp_path / name) == found, name
+    z_image = pipeline(tmp_path / "c", transformer={"_class_name": "ZImageTransformer2DModel"})
+    assert suited(z_image, named=tmp_path / "Z-Image-Turbo") == (8, 0)
+    assert suited(z_image, named=tmp_path / "Z-Image") is None
+
+
+def test_where_no_part_tells_a_size_it_is_that_of_the_call(tmp_path: Path) -> None:
+    generator = fitted(tiny_z_image(tmp_path / "z-image"), tmp_path / "fit")
+    assert generator._native_size() == (1024, 1024)
+    assert np.ptp(draw(fitted(tmp_path / "z-image", tmp_path / "small", size=16)).pixels) > 0
 
 
 def test_what_suits_is_the_default_and_what_is_said_goes_before_it(

@@ -21,6 +21,7 @@ from synthlift.generators.pipelines.files import (
     hash_pipeline,
     pipeline_files,
 )
+from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
 from synthlift.weights import locate
 from synthlift.weights.files import read_json
@@ -134,7 +135,10 @@ def _require_weights(pipeline: Any, *, files: PipelineFiles, model: str) -> None
 def _arrange(pipeline: Any) -> None:
     """Weights of convolutions in the order that convolutions are fastest in (by a fifth)."""
     for part in pipeline.components.values():
-        if isinstance(part, torch.nn.Module):
+        if not isinstance(part, torch.nn.Module):
+            continue
+        # Where time is a dimension, too, as in Qwen-Image's autoencoder, torch has no such order.
+        if all(one.dim() < 5 for one in part.parameters()):
             part.to(memory_format=torch.channels_last)
 
 
@@ -306,12 +310,17 @@ def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:
 
 
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
-    """Height and width in pixels at which a pipeline draws, its own where none is asked for."""
+    """Height and width in pixels at which a pipeline draws, its own where none is asked for.
+
+    Of some, as Z-Image, only the call knows their own, and draws 1024 pixels.
+    """
     if asked != "auto":
         return asked, asked
     core = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
     own = getattr(core.config, "sample_size", None) if core is not None else None
     own = own or getattr(pipeline, "default_sample_size", None)
+    if own is None:
+        return USUAL_SIDE, USUAL_SIDE
     height, width = own if isinstance(own, list | tuple) else (own, own)
     factor = getattr(pipeline, "vae_scale_factor", 1)
     return height * factor, width * factor
