@@ -98,6 +98,20 @@ def test_where_no_part_tells_a_size_it_is_that_of_the_call(tmp_path: Path) -> No
     assert np.ptp(draw(fitted(tmp_path / "z-image", tmp_path / "small", size=16)).pixels) > 0
 
 
+def test_what_z_image_is_to_avoid_counts_above_guidance_0(tmp_path: Path) -> None:
+    model = tiny_z_image(tmp_path / "z-image")
+    usual: dict[str, Any] = {"size": 16, "prompt": "{label}", "names": {"crane": "heron"}}
+    told, drawn = {}, {}
+    for scale in (0, 1):
+        avoiding = fitted(model, tmp_path, guidance_scale=scale, negative_prompt="snow", **usual)
+        told[scale] = avoiding.facts().get("warnings", [])
+        drawn[scale] = draw(avoiding).pixels, draw(avoiding, negative_prompt="").pixels
+    assert "have no effect at guidance_scale 0" in told[0][0]
+    assert np.array_equal(*drawn[0])
+    assert told[1] == []
+    assert not np.array_equal(*drawn[1])
+
+
 def test_what_suits_is_the_default_and_what_is_said_goes_before_it(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,12 @@ BINNING = "use_resolution_binning"
 """An argument of pipelines that draw at sizes that were published of their kind."""
 NEGATIVE = "negative_prompt"
 """An argument that some pipelines lack."""
+TRUE_GUIDANCE = "true_cfg_scale"
+"""Another guidance, which pipelines have whose networks can be told the usual one."""
+TOLD_GUIDANCE = "FluxTransformer2DModel"
+"""A network that is told the guidance, and computes once a step rather than twice."""
+BLANK = " "
+"""What such pipelines are told to avoid where nothing is said of it, so that they guide at all."""
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 TOLD = ("prompt", "guidance_scale", "num_inference_steps", "generator")
 """Arguments by which every pipeline is told what to draw."""
@@ -192,6 +198,36 @@ def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:
 def takes(kind: Any, argument: str) -> bool:
     """Whether pipelines of this class can be told so."""
     return argument in inspect.signature(kind.__call__).parameters
+
+
+def guides_truly(kind: Any, network: Mapping[str, Any]) -> bool:
+    """Whether the guidance of a pipeline goes by another name, as Qwen-Image's does.
+
+    Args:
+        kind: class of the pipeline.
+        network: settings of its transformer.
+    """
+    deaf = not network.get("guidance_embeds")
+    return takes(kind, TRUE_GUIDANCE) and deaf and network.get("_class_name") != TOLD_GUIDANCE
+
+
+def guidance(
+    pipeline: Any, *, scale: float, avoided: Sequence[str], avoids: bool
+) -> dict[str, Any]:
+    """Arguments of a call that say how strictly it follows prompts, and what it avoids.
+
+    Args:
+        pipeline: for any task.
+        scale: of classifier-free guidance.
+        avoided: what each image should not show.
+        avoids: whether anything is said of that.
+    """
+    told, kind = {"guidance_scale": scale}, type(pipeline)
+    network = getattr(pipeline, "transformer", None)
+    if network is not None and guides_truly(kind, network.config):
+        avoided = [text or BLANK for text in avoided]
+        told[TRUE_GUIDANCE], avoids = scale, scale > 1
+    return {**told, **({NEGATIVE: list(avoided)} if avoids and takes(kind, NEGATIVE) else {})}
 
 
 def _require_told(pipeline: Any, *, task: Task, model: str) -> None:
