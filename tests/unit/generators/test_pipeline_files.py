@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -90,6 +91,27 @@ def test_a_number_of_steps_in_a_name_and_who_made_a_model_count(tmp_path: Path) 
     z_image = pipeline(tmp_path / "c", transformer={"_class_name": "ZImageTransformer2DModel"})
     assert suited(z_image, named=tmp_path / "Z-Image-Turbo") == (8, 0)
     assert suited(z_image, named=tmp_path / "Z-Image") is None
+
+
+def test_a_scheduler_for_few_steps_and_a_lora_file_for_it_choose_few_steps(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    asked = fitted(tiny_pipeline, tmp_path, scheduler="LCMScheduler", sampler_steps=4)
+    assert asked._config.guidance_scale == 1.5
+    assert np.ptp(draw(asked).pixels) > 0
+    lora = tmp_path / "lcm-lora-sdv1-5"
+    lora.mkdir()
+    save_file({"a": torch.zeros(1)}, lora / "pytorch_lora_weights.safetensors")
+    for said in (str(lora), {"path": str(lora), "weight": 0.5}):
+        config = TextToImageConfig.model_validate({"model": str(tiny_pipeline), "loras": said})
+        found = (config.scheduler, config.sampler_steps, config.guidance_scale)
+        assert found == ("LCMScheduler", 4, 1.5)
+    usual = TextToImageConfig.model_validate(
+        {"model": str(tiny_pipeline), "loras": str(lora), "scheduler": "DDIMScheduler"}
+    )
+    assert (usual.scheduler, usual.sampler_steps) == ("DDIMScheduler", 30)
+    with pytest.raises(ValueError, match="loras"):
+        TextToImageConfig.model_validate({"model": str(tiny_pipeline), "loras": 3})
 
 
 def test_where_no_part_tells_a_size_it_is_that_of_the_call(tmp_path: Path) -> None:

@@ -225,6 +225,10 @@ def test_another_scheduler_draws_other_images(tiny_pipeline: Path, tmp_path: Pat
     assert not np.array_equal(usual.pixels, draw(other).pixels)
     with pytest.raises(InputError, match=r"EulerScheduler.*EulerDiscreteScheduler"):
         draw(fitted(tiny_pipeline, tmp_path, scheduler="EulerScheduler"))
+    # Its noise would not go by an image's seed.
+    with pytest.raises(InputError, match="'DPMSolverSDEScheduler'") as caught:
+        draw(fitted(tiny_pipeline, tmp_path, scheduler="DPMSolverSDEScheduler"))
+    assert "SDE" not in caught.value.rule
 
 
 def test_images_that_a_safety_checker_blackens_are_drawn_anew(

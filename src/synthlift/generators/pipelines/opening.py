@@ -23,6 +23,7 @@ from synthlift.generators.pipelines.files import (
 )
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
+from synthlift.generators.pipelines.suited import CONSISTENT
 from synthlift.weights import locate
 from synthlift.weights.files import read_json
 from synthlift.weights.missing import missing_weights
@@ -39,6 +40,8 @@ TOLD_GUIDANCE = "FluxTransformer2DModel"
 """A network that is told the guidance, and computes once a step rather than twice."""
 BLANK = " "
 """What such pipelines are told to avoid where nothing is said of it, so that they guide at all."""
+UNSEEDED = "DPMSolverSDEScheduler"
+"""A scheduler whose noise does not go by the seed of an image."""
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 TOLD = ("prompt", "guidance_scale", "num_inference_steps", "generator")
 """Arguments by which every pipeline is told what to draw."""
@@ -267,7 +270,13 @@ def _require_start(pipeline: Any, *, task: Task, model: str) -> None:
 
 def _scheduler(pipeline: Any, name: str) -> Any:
     """A scheduler of another class with the settings of the pipeline's own."""
+    from diffusers import DDIMScheduler, LCMScheduler
+
     kinds = {kind.__name__: kind for kind in pipeline.scheduler.compatibles}
+    kinds.pop(UNSEEDED, None)
+    # For LoRA files that make a consistency model of a pipeline; diffusers does not list it.
+    if DDIMScheduler in kinds.values():
+        kinds[CONSISTENT] = LCMScheduler
     if name not in kinds:
         raise InputError(
             f"the scheduler '{name}'{nearest_name(name, kinds)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,15 +45,27 @@ WIDTHS = {768: "sd1", 2048: "sdxl"}
 """Of the text embeddings that a UNet reads: Stable Diffusion 1, and XL."""
 CHUNKS = ((64, 32), (256, 8), (float("inf"), 4))
 """Up to so many pixels a side, so many images."""
-SCHEDULED = {"LCMScheduler": Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
+CONSISTENT = "LCMScheduler"
+SCHEDULED = {CONSISTENT: Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
+FLOW = "FlowMatch"
+"""How schedulers of flow matching begin."""
+UNNAMED = "pytorch_lora_weights"
+"""What diffusers calls a file of LoRA weights; the folder then says what it is."""
 
 
-def suited(folder: Path, *, named: Path | None = None) -> Suited | None:
+def suited(folder: Path, *, named: Path | None = None, scheduler: str = "") -> Suited | None:
     """What a pipeline was distilled for; None where it needs the usual number of steps.
 
     It goes by the scheduler, by whether a Flux model was trained to be guided, and by the words of
     the model's own name, see :func:`names_of`. A number of steps in that name counts.
+
+    Args:
+        folder: of the pipeline, or of its settings.
+        named: what the user named, if it is another place.
+        scheduler: that takes the place of the pipeline's own; "" = none does.
     """
+    if scheduler in SCHEDULED:
+        return SCHEDULED[scheduler]
     place = named or folder
     found, steps = _suited(folder, place), steps_of(place)
     return found if found is None or steps is None else found._replace(sampler_steps=steps)
@@ -84,6 +97,24 @@ def _merged(folder: Path, place: Path) -> bool:
 def is_official(place: Path) -> bool:
     """Whether a model is called as those that Turbo and Lightning were published as."""
     return any(OFFICIAL.match(name) for name in names_of(place))
+
+
+def asked_scheduler(folder: Path, *, said: str | None, loras: Sequence[Path]) -> str:
+    """The scheduler that takes the place of a pipeline's own; "" = none does.
+
+    A LoRA file that is called "lcm" makes a consistency model of a pipeline.
+
+    Args:
+        folder: of the pipeline.
+        said: by the user; None = nothing.
+        loras: files of weights.
+    """
+    if said is not None:
+        return said
+    places = [file.parent if file.stem == UNNAMED else file for file in loras]
+    words = {word for place in (*places, *loras) for word in words_of(place)}
+    fits = not scheduler_of(folder).startswith((FLOW, CONSISTENT))
+    return CONSISTENT if "lcm" in words and fits else ""
 
 
 def steps_of(place: Path) -> int | None:
