@@ -24,8 +24,8 @@ from synthlift.generators.image_to_image.generator import ImageToImageGenerator
 from synthlift.generators.pipelines.noting import noted
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
 from synthlift.types import RunContext, SampleRequest
+from tests.further_pipelines import tiny_qwen_image, tiny_z_image
 from tests.pipelines import tiny_flux, tiny_stable_diffusion_3, tiny_stable_diffusion_xl
-from tests.qwen_pipelines import tiny_qwen_image, tiny_z_image
 from tests.unit.generators.adapting import QUICK, draw, fit, inputs, settings
 
 

@@ -23,8 +23,8 @@ from synthlift.spec.loading import load_study
 from synthlift.types import SampleRequest
 from synthlift.weights.recognising import licence_of
 from tests.e2e.tiny import draw_folder
+from tests.further_pipelines import tiny_sana_sprint, tiny_z_image
 from tests.pipelines import SIDE, tiny_sana
-from tests.qwen_pipelines import tiny_z_image
 from tests.unit.generators.test_text_to_image import draw, fitted
 
 
@@ -168,6 +168,18 @@ def test_a_pipeline_draws_at_the_size_that_its_network_was_made_for(tmp_path: Pa
     pixels = generator._drawn([wish], Settings(2.0, 1, "", avoids=False))
     assert pixels.shape == (1, 2 * SIDE, 2 * SIDE, 3)
     assert generator._native_size() == (2 * SIDE, 2 * SIDE)
+
+
+def test_sana_sprint_draws_in_few_steps(tmp_path: Path) -> None:
+    model = tiny_sana_sprint(tmp_path / "Sana_Sprint_tiny")
+    config = TextToImageConfig(model=str(model))
+    assert (config.sampler_steps, config.guidance_scale) == (2, 4.5)
+    drawn = [
+        draw(fitted(model, tmp_path, sampler_steps=steps, **scale)).pixels
+        for steps, scale in ((1, {}), (2, {}), (3, {}), (2, {"guidance_scale": 1}))
+    ]
+    assert all(np.ptp(pixels) > 0 for pixels in drawn)
+    assert len({pixels.tobytes() for pixels in drawn}) == len(drawn)
 
 
 def test_licence_and_revision_are_noted(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_guidance_that_does_nothing_is_pointed_out(tmp_path: Path) -> None:
 
 
 def test_guidance_that_goes_by_another_name_is_told(tmp_path: Path) -> None:
-    from tests.qwen_pipelines import tiny_qwen_image
+    from tests.further_pipelines import tiny_qwen_image
 
     model = tiny_qwen_image(tmp_path / "qwen")
     usual: dict[str, Any] = {"size": 16, "prompt": "{label}", "names": {"crane": "heron"}}

@@ -45,6 +45,10 @@ UNSEEDED = "DPMSolverSDEScheduler"
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 TOLD = ("prompt", "guidance_scale", "num_inference_steps", "generator")
 """Arguments by which every pipeline is told what to draw."""
+BY_NAME = ("SanaSprintPipeline",)
+"""Pipelines that draw from text, and that the automatic opener of diffusers does not know."""
+BETWEEN = "intermediate_timesteps"
+"""An argument of pipelines that have a second step of its own, and take it in two steps alone."""
 STARTS: dict[Task, tuple[str, ...]] = {
     "text_to_image": (),
     "image_to_image": ("image", "strength"),
@@ -91,6 +95,9 @@ def open_pipeline(
             rule=f"its files must hash to {config.model_sha256}",
             remedy="put the former model back, or run the study anew with --replan",
         )
+    name = str(read_json(files.folder / INDEX).get("_class_name", ""))
+    if task == "text_to_image" and name in BY_NAME:
+        opener = name
     dtype, kind = getattr(torch, config.dtype), getattr(diffusers, opener)
     try:
         if files.single is not None:
@@ -328,7 +335,7 @@ def _broken(controlnet: str, what: str) -> InputError:
     )
 
 
-def told_besides(pipeline: Any, *, asked: int | Literal["auto"]) -> dict[str, Any]:
+def told_besides(pipeline: Any, *, asked: int | Literal["auto"], steps: int) -> dict[str, Any]:
     """Arguments of a call beside prompts and noise, as far as a pipeline takes them.
 
     Some pipelines draw at the nearest size that was published of their kind, and scale: at their
@@ -338,10 +345,11 @@ def told_besides(pipeline: Any, *, asked: int | Literal["auto"]) -> dict[str, An
     """
     taken = inspect.signature(type(pipeline).__call__).parameters
     told = {"clean_caption": False, BINNING: asked != "auto"}
+    between = {BETWEEN: None} if BETWEEN in taken and steps != 2 else {}
     fixed = BINNING in taken and taken["height"].default is not None
     height, width = sides(pipeline, asked=asked) if asked != "auto" or fixed else (None, None)
     size = {} if height is None else {"height": height, "width": width}
-    return {**{name: value for name, value in told.items() if name in taken}, **size}
+    return {**{name: value for name, value in told.items() if name in taken}, **between, **size}
 
 
 def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:

@@ -1,11 +1,11 @@
-"""Tiny pipelines whose text encoder is a Qwen, with random weights, in the real format."""
+"""Further tiny pipelines with random weights, in the real format: Qwen reads, or few steps do."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from tests.pipelines import _autoencoder, saved
+from tests.pipelines import _autoencoder, saved, tiny_sana
 
 ROLE = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
 WIDTH = 16
@@ -98,6 +98,20 @@ def tiny_z_image(folder: Path, *, seed: int = 0) -> Path:
             tokenizer=tokenizer,
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         )
+
+    return saved(folder, build, seed=seed)
+
+
+def tiny_sana_sprint(folder: Path, *, seed: int = 0) -> Path:
+    """A Sana that was distilled for few steps: its network is told the guidance."""
+    from diffusers import SanaPipeline, SanaSprintPipeline, SanaTransformer2DModel, SCMScheduler
+
+    def build(folder: Path) -> Any:
+        usual = SanaPipeline.from_pretrained(tiny_sana(folder.parent / f"{folder.name}-usual"))
+        settings: Any = {**usual.transformer.config, "guidance_embeds": True}
+        transformer = SanaTransformer2DModel.from_config(settings)
+        parts = {**usual.components, "transformer": transformer}
+        return SanaSprintPipeline(**{**parts, "scheduler": SCMScheduler()})
 
     return saved(folder, build, seed=seed)
 
