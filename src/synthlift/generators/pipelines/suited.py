@@ -41,7 +41,7 @@ different things, such as a scale of 2 with 4 to 8 steps or 3 to 6 (DreamShaper 
 0 would rob those of their guidance."""
 OFFICIAL = re.compile(r"sd[ _-]?(xl)?[ _-](turbo|lightning)(?![a-z])", re.IGNORECASE)
 """What the models that Turbo and Lightning were published as are called first."""
-WIDTHS = {768: "sd1", 2048: "sdxl"}
+WIDTHS = {"768": "sd1", "2048": "sdxl"}
 """Of the text embeddings that a UNet reads: Stable Diffusion 1, and XL."""
 CHUNKS = ((64, 32), (256, 8), (float("inf"), 4))
 """Up to so many pixels a side, so many images."""
@@ -89,7 +89,8 @@ def _suited(folder: Path, place: Path) -> Suited | None:
 def _merged(folder: Path, place: Path) -> bool:
     """Whether others than those who published Turbo and Lightning made a model of few steps."""
     unet = read_json(folder / "unet" / "config.json")
-    kind = WIDTHS.get(unet.get("cross_attention_dim", 0), "")
+    # A string: some networks have a list of widths.
+    kind = WIDTHS.get(str(unet.get("cross_attention_dim")), "")
     turbo = kind == "sdxl" and unet.get("sample_size") == 64
     return bool(kind) and not turbo and not is_official(place)
 
