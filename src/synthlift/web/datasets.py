@@ -133,11 +133,15 @@ class DataSets:
             raise MissingError(name)
         shutil.rmtree(self.settings.uploads / name)
 
-    def delete_older(self, than: float, *, spare: frozenset[str]) -> None:
+    def delete_older(self, than: float, *, spare: frozenset[str]) -> list[str]:
         """Delete uploads that were not used since ``than``, but those that a job needs.
 
         What a server began to unpack before it was stopped has no name, and goes, too.
+
+        Returns:
+            Ids of those that were deleted.
         """
+        deleted = []
         folder = self.settings.uploads
         spare |= self._unpacking
         for place in list(folder.iterdir()) if folder.is_dir() else ():
@@ -145,6 +149,8 @@ class DataSets:
             limit = than if whole else min(than, time.time() - _HALF_SECONDS)
             if place.name not in spare and place.stat().st_mtime < limit:
                 shutil.rmtree(place, ignore_errors=True)
+                deleted.append(place.name)
+        return deleted
 
     def _uploads(self) -> Iterator[DataSet]:
         folder = self.settings.uploads

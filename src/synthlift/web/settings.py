@@ -114,6 +114,11 @@ class Settings:
         return self.home / "generated"
 
     @property
+    def pools(self) -> Path:
+        """Pools, one folder each."""
+        return self.home / "pools"
+
+    @property
     def own_runs(self) -> Path:
         """Runs that were started here."""
         return self.home / "runs"

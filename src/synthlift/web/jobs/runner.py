@@ -19,6 +19,8 @@ from pathlib import Path
 import psutil
 
 from synthlift.errors import SynthliftError
+from synthlift.study.sparing import ASKED
+from synthlift.web.jobs.leavings import NOTE
 from synthlift.web.jobs.table import ATTEMPTS, Job, JobTable, Kind, State
 from synthlift.web.memory import kill_family, used_by, usual_limit
 
@@ -151,6 +153,7 @@ class Runner:
                 stdout=out,
                 stderr=err,
                 cwd=folder,
+                env={**os.environ, ASKED: str(folder / NOTE)},
                 start_new_session=True,
             )
         began = 0.0

@@ -32,7 +32,7 @@
     // What was given, the rule and the remedy, one a line.
     find("error").textContent = job.error.split("\n").map(sentence).join("\n");
     find("cancel").hidden = !["queued", "running"].includes(job.state);
-    find("resume").hidden = !["failed", "cancelled"].includes(job.state);
+    find("resume").hidden = !job.goes_on;
     find("delete").hidden = !ENDED.includes(job.state);
     find("open").hidden = !job.run;
     if (job.run) find("open").href = `/runs/${job.run}`;
