@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from synthlift.data.contract import Where
+from synthlift.data.sources import open_source
 from synthlift.spec.provenance import png_bytes
 from synthlift.study.stages.curves import CurveKeeper
-from synthlift.web.datasets import MOST_TABLES
+from synthlift.web.datasets import MOST_TABLES, DataSets
 from synthlift.web.endpoints import data as endpoints_data
 from synthlift.web.jobs.commands import share_of, shown
 from synthlift.web.jobs.live import MOST_POINTS, curves_of, sheets_of, stages_of
 from synthlift.web.questions import Choices, Seen, obstacle
+from synthlift.web.settings import Settings
 from tests.unit.web.conftest import OURS, Serve
 
 TABLE = "datei;patient;gerät;alter\n" + "".join(
@@ -154,6 +157,26 @@ def test_a_pool_that_is_gone_or_empty_is_refused(client: FlaskClient) -> None:
     pool = client.post("/api/v1/pools", json={"name": "none"}, headers=OURS).get_json()
     answer = client.post("/api/v1/studies", json={**body, "pool": pool["id"]}, headers=OURS)
     assert answer.status_code == 400
+
+
+def test_a_folder_that_is_divided_into_parts_is_offered_as_a_whole(tmp_path: Path) -> None:
+    root = tmp_path / "sets"
+    places = ["pets/train/cat", "pets/train/dog", "pets/test/cat", "pets/test/dog", "pets/notes"]
+    # Beside other pictures, train is a folder like any other.
+    places += ["trees/oak", "trees/ash", "trees/train", "odd/train/a", "odd/train/b", "odd/more"]
+    for place in places:
+        (root / place).mkdir(parents=True)
+        if place != "pets/notes":
+            (root / place / "1.png").write_bytes(png_bytes(np.zeros((8, 8, 1), np.uint8)))
+
+    def offered(place: Path) -> list[str]:
+        return [one.name for one in DataSets(Settings(tmp_path, data=(place,))).all()]
+
+    assert offered(root) == ["sets/odd/train", "sets/pets", "sets/trees"]
+    assert offered(root / "pets") == ["pets"]
+    where = Where(str(root / "pets"), "")
+    parts = [item.part for item in open_source(where, strict=False).items]
+    assert sorted(parts) == ["test", "test", "train", "train"]
 
 
 # ── questions ─────────────────────────────────────────────────────────────────────────────────
