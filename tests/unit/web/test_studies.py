@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from flask.testing import FlaskClient
 from synthlift.data.contract import Where
 from synthlift.data.sources import open_source
 from synthlift.spec.provenance import png_bytes
+from synthlift.spec.yaml12 import as_json
 from synthlift.study.stages.curves import CurveKeeper
 from synthlift.web.datasets import MOST_TABLES, DataSets
 from synthlift.web.endpoints import data as endpoints_data
@@ -207,12 +209,15 @@ def test_more_labels_or_generating_takes_two_studies_that_share_the_time(
     assert share_of("2h", 1) == "2h"
 
 
-def test_a_command_for_people_names_no_place_of_the_server() -> None:
-    sets = ("--set", 'data.metadata="/srv/web/uploads/x/table.csv"')
+@pytest.mark.parametrize("name", ["table.csv", 'a "1".csv', "1: 2?.csv"])
+def test_a_command_for_people_names_no_place_of_the_server(name: str) -> None:
+    sets = ("--set", f"data.metadata={as_json(f'/srv/web/uploads/x/{name}')}")
     told = shown(
         ("run", "/srv/pictures", *sets, "--out", "/srv/runs/x", "--json", "--workers", "2")
     )
-    assert told == "synthlift run PICTURES --set 'data.metadata=\"…/table.csv\"'"
+    said = f"data.metadata={as_json(f'…/{name}')}"
+    assert shlex.split(told) == ["synthlift", "run", "PICTURES", "--set", said]
+    assert "srv" not in told
 
 
 # ── while it runs, and after ──────────────────────────────────────────────────────────────────
