@@ -95,7 +95,12 @@ class Context:
             library=Library(settings),
             data=DataSets(settings),
             jobs=jobs,
-            runner=Runner(jobs, logs=settings.job_logs, memory_bytes=settings.memory_bytes),
+            runner=Runner(
+                jobs,
+                logs=settings.job_logs,
+                memory_bytes=settings.memory_bytes,
+                look_seconds=settings.look_seconds,
+            ),
             inference=inference,
             pipelines=pipelines,
             generations=Generations(
