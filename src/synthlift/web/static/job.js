@@ -25,7 +25,9 @@
       ? [`${progress.label}: ${progress.done} of ${progress.total}`,
         progress.seconds_left ? `about ${duration(progress.seconds_left)} left of this stage` : "",
         progress.seconds ? `running for ${duration(progress.seconds)}` : ""].filter(Boolean).join(" · ")
-      : job.state === "running" ? "Getting ready …" : "");
+      : job.state === "running" ? "Getting ready …"
+        : ["failed", "cancelled"].includes(job.state) && !job.goes_on
+          ? "Pictures that it reads were deleted, so that it cannot go on. Start a new one." : "");
     const tasks = (progress && progress.tasks) || [];
     find("tasks").replaceChildren(...tasks.map((task) => make("li", {}, `${task.label}: ${task.done} of ${task.total}`)));
     find("error").hidden = !job.error;
