@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -97,3 +98,34 @@ def test_predictions_of_ones_own_are_judged_as_documented(
     found = api.evaluate("predictions.parquet", rival="baseline", generative="ours").verdict
     assert found.contrast.difference.value == pytest.approx(20 / 120)
     assert not found.exploratory
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_recipes_say_where_their_images_go(path: Path) -> None:
+    page = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+    collections = page.partition("## Collections")[2]
+    assert f"`{path.name}`" in collections
+    for place in re.findall(r"(?:source|masks): \./([\w.-]+)", path.read_text()):
+        assert place in collections
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_compose_is_told_the_token_that_it_requires(page: Path) -> None:
+    for code in re.findall(r"`[^`\n]*docker compose[^`\n]*`", page.read_text(encoding="utf-8")):
+        assert "SYNTHLIFT_TOKEN=" in code
+
+
+def test_figures_of_the_generators_are_those_of_the_file() -> None:
+    text = (ROOT / "docs" / "howto" / "generators.md").read_text(encoding="utf-8")
+    results = json.loads((ROOT / "results" / "real" / "every-generator.json").read_text())
+    made = results["generators"]
+    rows = (
+        ("a fit, seconds of the clock", [f"{one['fit_seconds']:.1f}" for one in made]),
+        ("images per second of the clock", [f"{one['images_per_second']:,.0f}" for one in made]),
+        (
+            "a fit, its images drawn and judged, seconds of one core",
+            [f"{one['energy_kwh'] * 3.6e6 / 10 / one['fits']:.1f}" for one in made],
+        ),
+    )
+    for name, figures in rows:
+        assert f"| {name} | {' | '.join(figures)} | |" in text
