@@ -36,7 +36,7 @@ VAE = Descriptor(
 GAN = Descriptor(
     kind="gan",
     config=GANConfig,
-    version="1",
+    version="2",
     target="synthlift.generators.gan.generator:GANGenerator",
     summary="class-conditional adversarial network with a relativistic loss and gradient "
     "penalties, trained from scratch",
@@ -89,7 +89,7 @@ CUT_PASTE = Descriptor(
 TRANSLATION = Descriptor(
     kind="translation",
     config=TranslationConfig,
-    version="2",
+    version="3",
     target="synthlift.generators.translation.generator:TranslationGenerator",
     summary="images of another style or modality, or masks, translated into the look of the "
     "training images",
