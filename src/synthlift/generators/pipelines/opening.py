@@ -236,7 +236,8 @@ def guidance(
     network = getattr(pipeline, "transformer", None)
     if network is not None and guides_truly(kind, network.config):
         avoided = [text or BLANK for text in avoided]
-        told[TRUE_GUIDANCE], avoids = scale, scale > 1
+        # Of the usual one, which it has no ear for, it would complain at each call.
+        told, avoids = {TRUE_GUIDANCE: scale}, scale > 1
     return {**told, **({NEGATIVE: list(avoided)} if avoids and takes(kind, NEGATIVE) else {})}
 
 
