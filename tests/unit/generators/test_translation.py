@@ -213,7 +213,8 @@ def test_the_monitor_sees_what_would_be_sampled(tmp_path: Path) -> None:
 def test_a_class_of_one_source_image_hides_no_other_from_the_monitor(tmp_path: Path) -> None:
     seen: list[tuple[int, list[int]]] = []
 
-    def monitor(_: int, samples: Any) -> MonitorReading:
+    def monitor(step: int, samples: Any) -> MonitorReading:
+        del step
         seen.append((len(samples), np.bincount(samples.labels, minlength=10).tolist()))
         return MonitorReading(value=1.1, acceptable=True)
 
