@@ -89,6 +89,41 @@ def test_words_are_explained_by_hover_and_by_keyboard(browser: Any, server: Serv
         assert box["x"] + box["width"] <= 390
 
 
+# ── classifying ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_late_answer_is_shown_under_no_other_study_and_after_no_later_question(
+    browser: Any, server: Server, run_id: str, other: Path
+) -> None:
+    held: list[Any] = []
+    asked = "**/sample-classifications"
+
+    def answer_late(page: Any) -> None:
+        while not held:
+            page.wait_for_timeout(20)
+        with page.expect_response(asked):
+            held.pop().continue_()
+        page.wait_for_timeout(300)
+
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/classify?run={run_id}")
+        of = {name: f"Try a picture of class {name}" for name in ("bars", "disc")}
+        page.route(asked, held.append, times=1)
+        page.get_by_role("button", name=of["bars"]).first.click()
+        page.get_by_label("Study", exact=True).select_option(id_of(other.resolve()))
+        answer_late(page)
+        assert page.locator("#answers li").count() == 0
+        assert page.locator("#said").inner_text() == ""
+        page.route(asked, held.append, times=1)
+        page.get_by_role("button", name=of["bars"]).first.click()
+        page.get_by_role("button", name=of["disc"]).first.click()
+        shown = page.locator("#answers .frame img").first
+        shown.wait_for()
+        url = shown.get_attribute("src")
+        answer_late(page)
+        assert page.locator("#answers .frame img").first.get_attribute("src") == url
+
+
 # ── variations ────────────────────────────────────────────────────────────────────────────────
 
 

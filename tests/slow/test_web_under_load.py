@@ -17,8 +17,14 @@ import psutil
 import pytest
 
 from synthlift.web.jobs.table import Job, JobTable
-from synthlift.web.memory import kill_family
-from tests.e2e.serving import Server, finished_study, free_port, serving, until_it_answers
+from tests.e2e.serving import (
+    Server,
+    finished_study,
+    free_port,
+    serving,
+    serving_with,
+    until_it_answers,
+)
 from tests.e2e.tiny import PROGRAM, draw_folder, read_log
 
 pytestmark = pytest.mark.slow
@@ -44,7 +50,9 @@ def finished(home: Path) -> Path:
 def test_64_clients_for_a_minute_break_nothing_and_memory_stays_flat(
     home: Path, finished: Path
 ) -> None:
-    with unlimited(home, finished) as (server, process):
+    many = 10**9  # no client is ever told to wait
+    limits = {"per_minute": many, "costly_per_minute": many}
+    with serving_with(home, finished, **limits) as (server, process):
         (found,) = server.ask("GET", "/api/v1/runs")[1]["runs"]
         picture = next((home / "data" / "shapes" / "disc").iterdir()).read_bytes()
         server.send(f"/api/v1/runs/{found['id']}/classifications", "pictures", ("a.png", picture))
@@ -56,33 +64,6 @@ def test_64_clients_for_a_minute_break_nothing_and_memory_stays_flat(
     assert [status for status in counts if status >= 500] == []
     assert set(counts) == {200}
     assert grown < 24, "memory grows with requests"
-
-
-@contextmanager
-def unlimited(home: Path, finished: Path) -> Iterator[tuple[Server, psutil.Process]]:
-    """The application as ``serve`` runs it, but no client is ever told to wait."""
-    port, many = free_port(), 10**9
-    code = f"""
-from pathlib import Path
-from synthlift.web import Settings, create_app
-from synthlift.web.serving import listen
-settings = Settings(home=Path({str(home / "load")!r}), runs=(Path({str(finished)!r}),),
-    store=Path({str(home / "store")!r}), port={port}, per_minute={many}, costly_per_minute={many},
-    examples=False)
-app = create_app(settings)
-app.extensions["synthlift"].start()
-listen(app, settings).run()
-"""
-    said = home / "load.stderr"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=said.open("wb"))
-    server = Server(port, home / "load")
-    try:
-        until_it_answers(server, process, said)
-        yield server, psutil.Process(process.pid)
-        assert "Traceback" not in said.read_text()
-    finally:
-        kill_family(process.pid)
-        process.wait()
 
 
 def hammer(server: Server, run_id: str, picture: bytes, *, seconds: float) -> Counter[int]:

@@ -66,7 +66,7 @@ def generate() -> str:
     return render_template(
         "generate.html",
         limit=settings.images,
-        mib=settings.picture_bytes // 1024**2,
+        most=settings.picture_bytes,
         letters=LONGEST_WORDS,
     )
 
@@ -75,7 +75,10 @@ def classify() -> str:
     """Classify pictures."""
     settings = context().settings
     return render_template(
-        "classify.html", pictures=settings.pictures, mib=settings.picture_bytes // 1024**2
+        "classify.html",
+        pictures=settings.pictures,
+        mib=settings.picture_bytes // 1024**2,
+        most=settings.upload_bytes,
     )
 
 
@@ -87,7 +90,7 @@ def study() -> str:
         questions=QUESTIONS,
         derived=DERIVED,
         budgets=BUDGETS,
-        mib=settings.upload_bytes // 1024**2,
+        most=settings.upload_bytes,
         hours=round(settings.keep_seconds / 3600),
         folders=bool(settings.data),
     )

@@ -1,6 +1,9 @@
 "use strict";
 // What every page needs: asking the server, saying what went wrong, making elements.
 const Synthlift = (() => {
+  // What the server says before a word of the application is reached.
+  const BEFORE = { 413: { given: "That is too large for this server.", remedy: "Send smaller or fewer files." } };
+  const AROUND = 1024;  // bytes of a form beside those of a file
   const header = document.querySelector('meta[name="client-header"]').content;
 
   async function ask(method, path, body) {
@@ -19,7 +22,7 @@ const Synthlift = (() => {
     }
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) {
-      const wrong = answer.error || {};
+      const wrong = answer.error || BEFORE[response.status] || {};
       const rule = wrong.rule ? `The rule: ${wrong.rule}.` : "";
       const wait = response.headers.get("Retry-After");
       const later = wait ? `Try again in ${wait} seconds.` : wrong.remedy;
@@ -70,6 +73,9 @@ const Synthlift = (() => {
     if (remark) text.append("; ", make("span", { class: "other" }, remark));
     return make("p", { class: "near" }, make("img", { src: url, alt: "" }), text);
   }
+
+  // Whether files are more than one request may hold; the input that they come from says how much that is.
+  const tooLarge = (files, input) => [...files].reduce((sum, one) => sum + one.size + AROUND, 0) > Number(input.dataset.most);
 
   // Files that are chosen, or dropped on the area around the button.
   function takeFiles(area, input, take) {
@@ -198,5 +204,5 @@ const Synthlift = (() => {
     }
   }
 
-  return { ask, askAgain, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, takeFiles, offerSamples, keepFocus, renew, reveal, lock, locked };
+  return { ask, askAgain, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, tooLarge, takeFiles, offerSamples, keepFocus, renew, reveal, lock, locked };
 })();

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, nearest, percent, duration, wait, find, several, wanted, named, takeFiles, offerSamples, keepFocus, reveal, lock, locked } = Synthlift;
+  const { ask, askAgain, say, make, fill, nearest, percent, duration, wait, find, several, size, wanted, named, tooLarge, takeFiles, offerSamples, keepFocus, reveal, lock, locked } = Synthlift;
   const PAUSE = 400;
   const LOOK_AGAIN = 3000;
   const EXAMPLES = { embedded: "a thick red seven leaning left on a black background" };
@@ -31,6 +31,14 @@
     chosen = picture;
     find("chosen").replaceChildren(...(picture ? [thumbnail(picture), make("span", {}, `Chosen: ${picture.words}.`)] : []));
   };
+
+  function bring(file) {
+    if (tooLarge([file], find("picture"))) {
+      say(find("said"), `${file.name} is too large.\nThe rule: a picture has at most ${size(find("picture").dataset.most)}.\nChoose a smaller one.`, true);
+      return;
+    }
+    choose({ url: URL.createObjectURL(file), words: file.name, file });
+  }
 
   // A file that no browser can show may still be one that the server reads.
   function thumbnail(picture) {
@@ -255,9 +263,7 @@
     find("origin").addEventListener("change", showOrigin);
     find("prompt").addEventListener("input", showWords);
     find("strength").addEventListener("input", showStrength);
-    takeFiles(find("drop"), find("picture"), ([file]) => {
-      if (file) choose({ url: URL.createObjectURL(file), words: file.name, file });
-    });
+    takeFiles(find("drop"), find("picture"), ([file]) => { if (file) bring(file); });
     find("wish").addEventListener("submit", draw);
     find("cancel").addEventListener("click", () => {
       if (drawing) ask("DELETE", `generations/${drawing}`).catch((error) => say(find("said"), error.message, true));

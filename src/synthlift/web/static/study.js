@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, wait, duration, size, find, several, wanted, keepFocus, renew, lock } = Synthlift;
+  const { ask, askAgain, say, make, fill, wait, duration, size, tooLarge, find, several, wanted, keepFocus, renew, lock } = Synthlift;
   const STATES = { queued: "waiting", running: "running", cancelling: "stopping", done: "done", failed: "failed", cancelled: "stopped" };
   let data = [];
   let tables = [];
@@ -95,6 +95,9 @@
     const file = find("archive").files[0];
     if (!file) return;
     guarded(find("data-said"), async () => {
+      if (tooLarge([file], find("archive"))) {
+        throw new Error(`${file.name} is too large.\nThe rule: an upload has at most ${size(find("archive").dataset.most)}.\nUpload fewer or smaller pictures. A larger collection is served as a folder: synthlift serve --data FOLDER.`);
+      }
       say(find("data-said"), `${file.name} is being uploaded …`);
       const form = new FormData();
       form.append("archive", file);
