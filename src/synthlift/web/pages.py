@@ -20,7 +20,7 @@ from synthlift.api.run_folder import REPORT
 from synthlift.reporting.html import without_refresh
 from synthlift.reporting.pages import runs_known_scripts, tokens
 from synthlift.web.context import context
-from synthlift.web.endpoints.jobs import PAGE, job_facts
+from synthlift.web.endpoints.jobs import PAGE, answer_with_other, job_facts
 from synthlift.web.endpoints.runs import facts_of
 from synthlift.web.errors import MissingError
 from synthlift.web.examples import EXAMPLES, shipped_facts
@@ -120,7 +120,11 @@ def blind_test(run: str) -> str:
 
 def job(job: str) -> str:
     """A study or an inspection while it runs, and after."""
-    return render_template("job.html", job=job_facts(context().jobs.get(job)))
+    return render_template(
+        "job.html",
+        job=job_facts(context().jobs.get(job)),
+        question=QUESTIONS["label"].title,
+    )
 
 
 def run(run: str) -> str:
@@ -132,6 +136,8 @@ def run(run: str) -> str:
         "run.html",
         run=facts_of(found),
         made=shipped_facts(here, found.id),
+        answer=answer_with_other(found.path),
+        question=QUESTIONS["label"].title,
         still=file.is_file() and not runs_known_scripts(file.read_bytes()),
     )
 

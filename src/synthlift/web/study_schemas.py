@@ -170,6 +170,14 @@ class Forecast(BaseModel):
     reasons: list[str]
 
 
+class OtherStudy(BaseModel):
+    """The other one of two studies that answer a question together."""
+
+    id: str
+    part: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+
+
 class JobFacts(BaseModel):
     """A study, an inspection or a forecast.
 
@@ -178,6 +186,8 @@ class JobFacts(BaseModel):
         run: its finished run.
         command: what is run, as it may be typed where the pictures lie.
         part: what it is beside other studies of one question; "" = it is alone.
+        other: the other one of these, unless it was deleted.
+        answer: the page on which both answer the question; "" until both are done.
     """
 
     id: str
@@ -193,6 +203,8 @@ class JobFacts(BaseModel):
     progress: Progress | None
     page: str
     run: str
+    other: OtherStudy | None
+    answer: str
     found: Found | None
     forecast: Forecast | None
 

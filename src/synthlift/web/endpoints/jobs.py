@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 from flask import Response, send_file, url_for
@@ -16,6 +17,7 @@ from synthlift.web.context import Context, context
 from synthlift.web.errors import MissingError
 from synthlift.web.jobs.commands import shown
 from synthlift.web.jobs.live import curves_of, sheets_of, stages_of
+from synthlift.web.jobs.parts import BETWEEN, other_part
 from synthlift.web.jobs.table import Job
 from synthlift.web.library import id_of
 from synthlift.web.operations import Operation
@@ -28,6 +30,7 @@ from synthlift.web.study_schemas import (
     JobFacts,
     JobList,
     Live,
+    OtherStudy,
     Progress,
     Sheet,
     TaskFacts,
@@ -45,7 +48,8 @@ def job_facts(job: Job) -> JobFacts:
     cancelling = job.cancel and job.state == "running"
     here = context()
     said = _said(here, job) if done and not is_run else {}
-    title, _, part = job.title.partition(" · ")
+    title, _, part = job.title.partition(BETWEEN)
+    other = other_part(job, here.jobs.all()) if part else None
     return JobFacts(
         id=job.id,
         kind=job.kind,
@@ -60,9 +64,30 @@ def job_facts(job: Job) -> JobFacts:
         progress=_progress(job) if is_run and job.state == "running" else None,
         page=_page(job),
         run=id_of(job.folder.resolve()) if is_run and done else "",
+        other=other and OtherStudy(id=other.id, part=_part(other), state=other.state),
+        answer=_answer(job, other),
         found=_found(said) if job.kind == "inspect" else None,
         forecast=_forecast(said) if job.kind == "plan" else None,
     )
+
+
+def _part(job: Job) -> str:
+    return job.title.partition(BETWEEN)[2]
+
+
+def _answer(job: Job, other: Job | None) -> str:
+    """Where two studies of one question answer it together, "" until both are done."""
+    if other is None or (job.state, other.state) != ("done", "done"):
+        return ""
+    both = sorted((job, other), key=lambda one: one.created)
+    return url_for("pages.compare", run=[id_of(one.folder.resolve()) for one in both])
+
+
+def answer_with_other(folder: Path) -> str:
+    """Where a run answers a question together with another one, "" where it does not."""
+    jobs = context().jobs.all()
+    own = [one for one in jobs if one.kind == "study" and one.folder.resolve() == folder.resolve()]
+    return next((_answer(one, other_part(one, jobs)) for one in own), "")
 
 
 def _page(job: Job) -> str:

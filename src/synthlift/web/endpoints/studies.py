@@ -22,6 +22,7 @@ from synthlift.web.jobs.commands import (
     share_of,
     study_command,
 )
+from synthlift.web.jobs.parts import BETWEEN
 from synthlift.web.jobs.table import Job
 from synthlift.web.operations import Operation
 from synthlift.web.pools import IMAGES
@@ -74,7 +75,7 @@ def _start_part(data: DataSet, part: Part, budget: str) -> Job:
 
     job = here.jobs.add_new(
         kind="study",
-        title=" · ".join(words),
+        title=BETWEEN.join(words),
         place=_in_new_folder(here.settings.own_runs, " ".join(words)),
         command=command,
         data=data.id,
