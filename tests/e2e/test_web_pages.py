@@ -335,6 +335,23 @@ def test_a_question_is_asked_about_a_zip_with_a_table(
         watch_and_delete(page, server)
 
 
+def test_pictures_are_read_before_a_question_that_they_cannot_answer(
+    browser: Any, server: Server
+) -> None:
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/study")
+        page.get_by_role("option", name="shapes").first.wait_for(state="attached")
+        page.get_by_label("Which class needs help?").check()
+        page.get_by_role("button", name="Start the study").click()
+        page.get_by_text("The study was not started.").wait_for()
+        assert "nearly equal numbers" in page.locator("#obstacle-classes").inner_text()
+        assert page.get_by_role("button", name="Start the study").is_disabled()
+        data = page.get_by_label("Pictures", exact=True).input_value()
+    body = {"data": data, "question": "classes"}
+    code, said, _ = server.ask("POST", "/api/v1/studies", body)
+    assert (code, "nearly equal" in said["error"]["given"]) == (400, True)
+
+
 def watch_and_delete(page: Any, server: Server) -> None:
     """The page of a study: what is finished appears, it stops, and nothing of it is left."""
     page.locator("#stages li").first.wait_for(timeout=120_000)

@@ -156,7 +156,10 @@ class Found(BaseModel):
 
 
 class Forecast(BaseModel):
-    """What a study would do and take at most; nothing was trained to say so."""
+    """What a study would do and take at most; nothing was trained to say so.
+
+    ``obstacles`` are of questions that the pictures, as they were read for it, forbid.
+    """
 
     seconds: float | None
     disk_bytes: int | None
@@ -168,6 +171,7 @@ class Forecast(BaseModel):
     smallest_effect: float | None
     warnings: list[str]
     reasons: list[str]
+    obstacles: dict[str, str]
 
 
 class OtherStudy(BaseModel):
