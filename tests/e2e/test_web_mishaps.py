@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from synthlift.spec import people
 from synthlift.web.jobs.table import JobTable
-from tests.e2e.browsing import faults_of, page_of
+from tests.e2e.browsing import page_of
 from tests.e2e.serving import Server, serving_with
 
 LOST = "net::ERR_FAILED"
@@ -236,40 +235,3 @@ def test_a_study_is_begun_once_and_its_page_bears_a_lost_answer(
     assert [job["kind"] for job in jobs] == ["study", "inspect"]
     forecasts = [job for job in JobTable(server.home / "jobs.sqlite").all() if job.kind == "plan"]
     assert [job.state for job in forecasts] == ["done", "cancelled"], "nobody waits for the first"
-
-
-def halves(home: Path, finished: Path) -> tuple[JobTable, dict[str, str]]:
-    """The two studies of one question: one is done, and another server is at the other one."""
-    table, jobs = JobTable(home / "limited" / "jobs.sqlite"), {}
-    for title, share in (("half of the labels", "0.5"), ("all labels", "1.0")):
-        folder = home / "limited" / "runs" / share
-        shutil.copytree(finished, folder)
-        study = (folder / "study.yaml").read_text()
-        (folder / "study.yaml").write_text(study.replace("fraction: null", f"fraction: {share}"))
-        command = ["run", "trees", "--set", f"data.split.fraction={share}", "--out", str(folder)]
-        job = table.add(kind="study", title=f"trees · {title}", command=command, folder=folder)
-        table.claim("another server", ["study"])
-        jobs[title] = job.id
-    table.finish(jobs["half of the labels"], "done", owner="another server")
-    return table, jobs
-
-
-def test_two_studies_of_one_question_lead_to_the_answer_of_both(
-    browser: Any, tmp_path: Path, finished: Path
-) -> None:
-    table, jobs = halves(tmp_path, finished)
-    with serving_with(tmp_path, finished) as (server, _), page_of(browser) as page:
-        page.goto(f"{server.address}/jobs/{jobs['half of the labels']}")
-        page.get_by_text("The answer needs both.").wait_for()
-        assert page.get_by_role("link", name="See this study alone").is_visible()
-        both = page.get_by_role("link", name="See the answer of both studies")
-        assert both.is_hidden()
-        table.finish(jobs["all labels"], "done", owner="another server")
-        both.wait_for()
-        assert faults_of(page) == []
-        both.click()
-        page.get_by_text("Label more, or generate? With 50 % of the labels").wait_for()
-        page.goto(f"{server.address}/jobs/{jobs['all labels']}")
-        page.get_by_role("link", name="See this study alone").click()
-        page.get_by_role("link", name="See what both answer together").click()
-        page.get_by_text("100 % of the labels brought").wait_for()

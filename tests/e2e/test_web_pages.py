@@ -335,23 +335,6 @@ def test_a_question_is_asked_about_a_zip_with_a_table(
         watch_and_delete(page, server)
 
 
-def test_pictures_are_read_before_a_question_that_they_cannot_answer(
-    browser: Any, server: Server
-) -> None:
-    with page_of(browser) as page:
-        page.goto(f"{server.address}/study")
-        page.get_by_role("option", name="shapes").first.wait_for(state="attached")
-        page.get_by_label("Which class needs help?").check()
-        page.get_by_role("button", name="Start the study").click()
-        page.get_by_text("The study was not started.").wait_for()
-        assert "nearly equal numbers" in page.locator("#obstacle-classes").inner_text()
-        assert page.get_by_role("button", name="Start the study").is_disabled()
-        data = page.get_by_label("Pictures", exact=True).input_value()
-    body = {"data": data, "question": "classes"}
-    code, said, _ = server.ask("POST", "/api/v1/studies", body)
-    assert (code, "nearly equal" in said["error"]["given"]) == (400, True)
-
-
 def watch_and_delete(page: Any, server: Server) -> None:
     """The page of a study: what is finished appears, it stops, and nothing of it is left."""
     page.locator("#stages li").first.wait_for(timeout=120_000)
@@ -403,25 +386,3 @@ def test_two_studies_stand_side_by_side(
         page.goto(f"{server.address}/compare?run={run_id}&run={id_of(other.resolve())}")
         page.locator("#arms tbody tr").first.wait_for()
         assert faults_of(page) == []
-
-
-def test_an_uploaded_zip_is_inspected_by_a_command(server: Server, home: Path) -> None:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for file in (home / "data" / "shapes").rglob("*.png"):
-            archive.write(file, f"mine/{file.parent.name}/{file.name}")
-    code, data, _ = server.send("/api/v1/data", "archive", ("mine.zip", stream.getvalue()))
-    assert (code, data["kind"]) == (201, "upload")
-    code, job, _ = server.ask("POST", "/api/v1/inspections", {"data": data["id"]})
-    assert code == 202
-    ended = ("done", "failed", "cancelled")
-    job = server.until(f"/api/v1/jobs/{job['id']}", lambda one: one["state"] in ended)
-    assert job["state"] == "done", job["error"]
-    assert job["found"]["classes"] == {"bars": 36, "disc": 36, "ramp": 36}
-    code, page, headers = server.ask("GET", job["page"])
-    assert code == 200
-    assert b"What is in these images?" in page
-    assert b"Read from <code>mine/mine</code>" in page
-    assert str(server.home).encode() not in page
-    assert headers["Content-Security-Policy"].startswith("sandbox")
-    assert server.ask("DELETE", f"/api/v1/data/{data['id']}")[0] == 200

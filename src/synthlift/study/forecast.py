@@ -30,7 +30,8 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     Returns:
         JSON: classes (usable images of each), design, image_size, channels, arms, replicates,
         generator_fits, steps, seconds (upper bound), energy_kwh (estimated; None on a GPU),
-        disk_bytes, minimal_detectable_effect (None = a class is not tested), warnings and decisions.
+        disk_bytes, minimal_detectable_effect (None = a class is not tested), warnings and
+        decisions.
     """
     session.open_decisions.add(TIMED)
     opened = open_data(session)
