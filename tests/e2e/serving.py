@@ -35,6 +35,7 @@ def finished_study(
     steps: int = 6,
     curation: Sequence[str] = ("exact_duplicates",),
     generator: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
 ) -> Path:
     """The run folder of a study of drawn images with a generator, flow if left out; in seconds."""
     study = study_of(
@@ -43,7 +44,7 @@ def finished_study(
         curation=list(curation),
         arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
         generator_fits=1,
-        plugins=[],
+        plugins=list(plugins),
     )
     return run(study, home=home).folder
 

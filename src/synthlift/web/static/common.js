@@ -74,6 +74,13 @@ const Synthlift = (() => {
     return make("p", { class: "near" }, make("img", { src: url, alt: "" }), text);
   }
 
+  // What is odd about how like the nearest one a drawn picture is.
+  function unlike(near) {
+    if (near.near_copy) return "nearly a copy of it";
+    if (near.unusual >= 0.99) return "hardly any real picture is as unusual";
+    return near.unusual >= 0.9 ? `more unusual than ${Math.floor(100 * near.unusual)} % of real pictures` : "";
+  }
+
   // Whether files are more than one request may hold; the input that they come from says how much that is.
   const tooLarge = (files, input) => [...files].reduce((sum, one) => sum + one.size + AROUND, 0) > Number(input.dataset.most);
 
@@ -204,5 +211,5 @@ const Synthlift = (() => {
     }
   }
 
-  return { ask, askAgain, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, tooLarge, takeFiles, offerSamples, keepFocus, renew, reveal, lock, locked };
+  return { ask, askAgain, say, make, fill, pictureOf, nearest, unlike, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, tooLarge, takeFiles, offerSamples, keepFocus, renew, reveal, lock, locked };
 })();

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, nearest, percent, duration, wait, find, several, size, wanted, named, tooLarge, takeFiles, offerSamples, keepFocus, reveal, lock, locked } = Synthlift;
+  const { ask, askAgain, say, make, fill, nearest, unlike, percent, duration, wait, find, several, size, wanted, named, tooLarge, takeFiles, offerSamples, keepFocus, reveal, lock, locked } = Synthlift;
   const PAUSE = 400;
   const LOOK_AGAIN = 3000;
   const EXAMPLES = { embedded: "a thick red seven leaning left on a black background" };
@@ -136,12 +136,6 @@
     find("started").replaceChildren(...(asked.start ? [thumbnail(chosen), make("span", {}, words)] : []));
   }
 
-  function remark(near) {
-    if (near.near_copy) return "nearly a copy of it";
-    if (near.unusual >= 0.99) return "hardly any real picture is as unusual";
-    return near.unusual >= 0.9 ? `more unusual than ${Math.floor(100 * near.unusual)} % of real pictures` : "";
-  }
-
   function picture(image, asked) {
     const label = asked.label || asked.model;
     const facts = make("dl", { class: "facts" });
@@ -154,7 +148,7 @@
       caption.append(make("span", { class: same ? false : "other" },
         `seen as ${image.seen.label}, ${percent(image.seen.probability)}`));
     }
-    if (image.near) caption.append(nearest(image.near, image.near.url, remark(image.near)));
+    if (image.near) caption.append(nearest(image.near, image.near.url, unlike(image.near)));
     const save = make("a", { href: image.url, download: `synthetic-${label}-${image.index}.png` }, "Save the picture");
     caption.append(make("details", {}, make("summary", {}, "Where from"), facts, save));
     const alt = `Synthetic image ${image.index + 1} of ${subject(asked)}`;
