@@ -180,7 +180,7 @@ def sign_in() -> AnyResponse | str:
     """Ask for the token."""
     if may_enter(context().settings):
         return redirect(url_for("pages.home"))
-    return render_template("login.html", wrong=False)
+    return render_template("login.html", wrong=False, again="again" in request.args)
 
 
 def enter() -> AnyResponse | tuple[str, int]:

@@ -21,6 +21,10 @@ const Synthlift = (() => {
       throw new Error("The server does not answer. Is it still running?");
     }
     const answer = await response.json().catch(() => ({}));
+    if (response.status === 401) {  // it has another token since it was started anew, say
+      location.assign("/login?again=1");
+      throw Object.assign(new Error("The server asks for its token again."), { final: true });
+    }
     if (!response.ok) {
       const wrong = answer.error || BEFORE[response.status] || {};
       const rule = wrong.rule ? `The rule: ${wrong.rule}.` : "";
