@@ -249,6 +249,12 @@ def test_pictures_of_a_blind_test_do_not_say_what_they_are(server: Server, run_i
     code, said, _ = server.ask("POST", answers, {"who": "Eve", "answers": ["real"] * 11})
     assert code == 400
     assert "lucky" in said["error"]["rule"]
+    code, score, _ = server.ask("POST", answers, {"who": "Eve", "answers": ["real"] * 12})
+    assert code == 201
+    for one in score["pictures"]:
+        facts = provenance_in(server.ask("GET", one["url"])[1])
+        assert (facts is not None) == (one["was"] == "synthetic"), "now they all say"
+    assert {one["was"] for one in score["pictures"]} == {"real", "synthetic"}
 
 
 # ── chain ─────────────────────────────────────────────────────────────────────────────────────

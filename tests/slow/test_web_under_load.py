@@ -51,19 +51,27 @@ def test_64_clients_for_a_minute_break_nothing_and_memory_stays_flat(
     home: Path, finished: Path
 ) -> None:
     many = 10**9  # no client is ever told to wait
-    limits = {"per_minute": many, "costly_per_minute": many}
+    limits = {"per_minute": many, "costly_per_minute": many, "generations": 4 * CLIENTS}
     with serving_with(home, finished, **limits) as (server, process):
         (found,) = server.ask("GET", "/api/v1/runs")[1]["runs"]
         picture = next((home / "data" / "shapes" / "disc").iterdir()).read_bytes()
         server.send(f"/api/v1/runs/{found['id']}/classifications", "pictures", ("a.png", picture))
         hammer(server, found["id"], picture, seconds=SECONDS / 6)  # what is loaded once is loaded
-        before = process.memory_info().rss
+        before = resident(process)
         counts = hammer(server, found["id"], picture, seconds=SECONDS)
-        grown = (process.memory_info().rss - before) / MIB
-    print(f"{sum(counts.values())} answers in {SECONDS:g} s: {dict(counts)}; {grown:+.1f} MiB")
+        grown = [(now - then) / MIB for now, then in zip(resident(process), before, strict=True)]
+    said = f"web process {grown[0]:+.1f} MiB, those that compute {grown[1]:+.1f} MiB"
+    print(f"{sum(counts.values())} answers in {SECONDS:g} s: {dict(counts)}; {said}")
     assert [status for status in counts if status >= 500] == []
     assert set(counts) == {200}
-    assert grown < 24, "memory grows with requests"
+    assert grown[0] < 24, "memory grows with requests"
+    assert grown[1] < 48, "memory grows with pictures"
+
+
+def resident(process: psutil.Process) -> tuple[int, int]:
+    """Bytes of the web process, and of those that draw and classify."""
+    children = process.children(recursive=True)
+    return process.memory_info().rss, sum(one.memory_info().rss for one in children)
 
 
 def hammer(server: Server, run_id: str, picture: bytes, *, seconds: float) -> Counter[int]:
@@ -81,9 +89,14 @@ def hammer(server: Server, run_id: str, picture: bytes, *, seconds: float) -> Co
         turn = number
         while time.monotonic() < end:
             turn += 1
-            if turn % 16 == 0:
+            if number == 0:
+                status = read_events(server, run_id, seed=turn)
+            elif turn % 64 == 0:
+                status = 200 if server.draw(run_id, count=2, seed=turn)["done"] == 2 else 500
+            elif turn % 16 == 0:
                 path = f"/api/v1/runs/{run_id}/classifications"
-                status = server.send(path, "pictures", ("a.png", picture))[0]
+                explain = "true" if turn % 32 == 0 else "false"
+                status = server.send(path, "pictures", ("a.png", picture), explain=explain)[0]
             else:
                 status = server.ask("GET", reads[turn % len(reads)])[0]
             counts[status] += 1
@@ -91,6 +104,15 @@ def hammer(server: Server, run_id: str, picture: bytes, *, seconds: float) -> Co
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         return sum(pool.map(client, range(CLIENTS)), Counter())
+
+
+def read_events(server: Server, run_id: str, *, seed: int) -> int:
+    """Ask for images and hear of them as they come; the status of that answer."""
+    body = {"run": run_id, "generator": "flow", "label": "disc", "count": 4, "seed": seed}
+    made = server.ask("POST", "/api/v1/generations", body)[1]
+    status, told, _ = server.ask("GET", f"/api/v1/generations/{made['id']}/events")
+    assert b'"state":"done"' in told
+    return status
 
 
 # ── two servers ───────────────────────────────────────────────────────────────────────────────
