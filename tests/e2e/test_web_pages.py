@@ -98,6 +98,9 @@ def test_a_late_answer_is_shown_under_no_other_study_and_after_no_later_question
     held: list[Any] = []
     asked = "**/sample-classifications"
 
+    def hold(route: Any) -> None:
+        held.append(route)
+
     def answer_late(page: Any) -> None:
         while not held:
             page.wait_for_timeout(20)
@@ -108,13 +111,13 @@ def test_a_late_answer_is_shown_under_no_other_study_and_after_no_later_question
     with page_of(browser) as page:
         page.goto(f"{server.address}/classify?run={run_id}")
         of = {name: f"Try a picture of class {name}" for name in ("bars", "disc")}
-        page.route(asked, held.append, times=1)
+        page.route(asked, hold, times=1)
         page.get_by_role("button", name=of["bars"]).first.click()
         page.get_by_label("Study", exact=True).select_option(id_of(other.resolve()))
         answer_late(page)
         assert page.locator("#answers li").count() == 0
         assert page.locator("#said").inner_text() == ""
-        page.route(asked, held.append, times=1)
+        page.route(asked, hold, times=1)
         page.get_by_role("button", name=of["bars"]).first.click()
         page.get_by_role("button", name=of["disc"]).first.click()
         shown = page.locator("#answers .frame img").first
