@@ -32,12 +32,14 @@ def tiny_stable_diffusion(
     objecting: bool = False,
     objects_above: float = -2.0,
     few_steps: bool = False,
+    predicts: str = "epsilon",
 ) -> Path:
     """A Stable Diffusion pipeline of a few thousand weights.
 
     Its network sees ``seen`` channels: more than 4 where it was made to repaint what a mask marks.
     With ``objecting``, its safety checker blackens every image, or those with a likeness above
     ``objects_above``; with ``few_steps``, its scheduler is that of latent consistency models.
+    What it ``predicts`` is the noise, or the velocity, as Stable Diffusion 2.
     """
     from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
@@ -52,11 +54,16 @@ def tiny_stable_diffusion(
             tokenizer=tokenizer,
             scheduler=LCMScheduler()
             if few_steps
-            else DDIMScheduler(clip_sample=False, steps_offset=1),
+            else DDIMScheduler(clip_sample=False, steps_offset=1, prediction_type=predicts),
             **(objecting_checker(objects_above) if objecting else NO_CHECKER),
         )
 
     return saved(folder, build, seed=seed)
+
+
+def tiny_stable_diffusion_2(folder: Path, *, seed: int = 0) -> Path:
+    """A Stable Diffusion pipeline that predicts the velocity."""
+    return tiny_stable_diffusion(folder, seed=seed, predicts="v_prediction")
 
 
 def tiny_lcm(folder: Path, *, seed: int = 0) -> Path:
@@ -279,6 +286,7 @@ def tiny_sana(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
 
 FAMILIES: dict[str, Callable[..., Path]] = {
     "sd": tiny_stable_diffusion,
+    "sd2": tiny_stable_diffusion_2,
     "lcm": tiny_lcm,
     "sdxl": tiny_stable_diffusion_xl,
     "sd3": tiny_stable_diffusion_3,

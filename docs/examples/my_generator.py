@@ -1,4 +1,4 @@
-"""A generator in 30 lines: every class is a Gaussian in pixel space."""
+"""A generator in one short file: every class is a Gaussian in pixel space."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -45,6 +45,11 @@ def _rebuild_input_error(given: str, rule: str, remedy: str) -> InputError:
     return InputError(given, rule=rule, remedy=remedy)
 
 
+def installing(extra: str) -> str:
+    """How an extra is installed, for remedies; a clone's ``.venv`` has no pip."""
+    return f"pip install 'synthlift[{extra}]', or in a clone: make setup"
+
+
 @contextmanager
 def needing_extra(what: str, *, extra: str) -> Iterator[None]:
     """Say which extra an import within needs.
@@ -62,7 +67,7 @@ def needing_extra(what: str, *, extra: str) -> Iterator[None]:
         raise InputError(
             f"{what} needs a package that is not installed: {error.name}",
             rule=f"what {what} needs is installed with the extra '{extra}'",
-            remedy=f"pip install 'synthlift[{extra}]'",
+            remedy=installing(extra),
         ) from None
 
 

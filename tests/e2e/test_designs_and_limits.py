@@ -52,7 +52,7 @@ def decision(ran: Ran, name: str) -> dict[str, object]:
 def computed_as_documented(folder: Path) -> tuple[float, float]:
     """What the program in the documentation of the run folder prints, for another folder."""
     text = (DOCS / "run-folder.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    program = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]
     done = subprocess.run(
         [sys.executable, "-c", program.replace("runs/demo", folder.as_posix())],
         capture_output=True,

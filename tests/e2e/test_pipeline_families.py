@@ -14,21 +14,25 @@ from PIL import Image
 from synthlift import api
 from synthlift.testing.inputs import CLASSES
 from tests.e2e.tiny import draw_folder, home_of, run, study_of
+from tests.further_pipelines import tiny_qwen_image, tiny_z_image
 from tests.pipelines import FAMILIES, SIDE
 
+EVERY = {**FAMILIES, "qwen": tiny_qwen_image, "z-image": tiny_z_image}
+SIZELESS = ("flux", "qwen", "z-image")
+"""They do not say their size, and are then large."""
 DRAWN = [name for name in CLASSES if name != "never_seen"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY)
 def test_words_become_images_that_are_curated_and_studied(
     family: str, tiny_clip: Path, tmp_path: Path
 ) -> None:
     source = draw_folder(tmp_path / "real", per_class=30)
-    model = FAMILIES[family](tmp_path / "models" / family)
+    model = EVERY[family](tmp_path / "models" / family)
     few = family == "lcm"
     generator: dict[str, Any] = {"kind": "text_to_image", "model": str(model), "micro_batch": 16}
-    if family == "flux":  # does not say its size, and is then large
+    if family in SIZELESS:
         generator["size"] = SIDE
     study = study_of(
         source,

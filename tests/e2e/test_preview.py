@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from synthlift import api
 from synthlift.cli import app
 from synthlift.errors import InputError
+from synthlift.spec.provenance import provenance_of
 from tests.e2e.tiny import EXAMPLE, draw_folder, home_of
 
 DIGITS: dict[str, Any] = {
@@ -50,6 +51,7 @@ def test_every_generator_is_shown_with_how_far_it_was_trained(seen: api.Preview)
 
 
 def test_the_sheet_shows_both_generators(seen: api.Preview) -> None:
+    assert provenance_of(seen.sheet) is not None, "it says that it is synthetic"
     with Image.open(seen.sheet) as sheet:
         pixels = np.asarray(sheet)
     rows = 2 * 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from synthlift import api
+from synthlift.spec.provenance import provenance_in, provenance_of
 from synthlift.study.stages.sheets import MOST_SHEETS, SheetKeeper
 from synthlift.testing.inputs import CLASSES, draw_images
 from synthlift.types import ImageBatch, MonitorReading
@@ -49,6 +51,7 @@ def test_generate_shows_them_beside_the_images(tmp_path: Path) -> None:
     with home_of(tmp_path) as store:
         made = api.generate(file, per_class=2, out=tmp_path / "out", store=store)
     assert len(list((made.path / "training" / "flow").glob("step-*.png"))) == 3
+    assert provenance_of(made.sheet) is not None
     assert made.counts == {"bars": 2, "disc": 2, "ramp": 2}
 
 
@@ -67,6 +70,9 @@ def test_there_are_never_many_and_a_killed_fit_writes_the_same_again(tmp_path: P
     assert len(names) <= MOST_SHEETS
     assert names[-1] == "step-0001000.png"
     last = (places[0] / names[-1]).read_bytes()
+    said = provenance_in(last)
+    assert said is not None, "it says that it is synthetic"
+    assert said["version"] == version("synthlift")
     shutil.rmtree(places[1])
     keep(1000, batch)
     assert (places[1] / names[-1]).read_bytes() == last

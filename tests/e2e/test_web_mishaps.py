@@ -7,8 +7,9 @@ from typing import Any
 
 from synthlift.spec import people
 from synthlift.web.jobs.table import JobTable
-from tests.e2e.browsing import page_of
+from tests.e2e.browsing import faults_of, page_of
 from tests.e2e.serving import Server, serving_with
+from tests.e2e.tiny import zip_with_table
 
 LOST = "net::ERR_FAILED"
 
@@ -235,3 +236,21 @@ def test_a_study_is_begun_once_and_its_page_bears_a_lost_answer(
     assert [job["kind"] for job in jobs] == ["study", "inspect"]
     forecasts = [job for job in JobTable(server.home / "jobs.sqlite").all() if job.kind == "plan"]
     assert [job.state for job in forecasts] == ["done", "cancelled"], "nobody waits for the first"
+
+
+def test_a_stopped_study_whose_pictures_were_deleted_says_that_it_cannot_go_on(
+    browser: Any, server: Server, tmp_path: Path
+) -> None:
+    archive = zip_with_table(tmp_path)
+    data = server.send("/api/v1/data", "archive", (archive.name, archive.read_bytes()))[1]["id"]
+    job = server.ask("POST", "/api/v1/studies", {"data": data, "budget": "5m"})[1]["id"]
+    server.ask("POST", f"/api/v1/jobs/{job}/cancel")
+    server.until(f"/api/v1/jobs/{job}", lambda one: one["state"] == "cancelled")
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/jobs/{job}")
+        page.get_by_role("button", name="Go on").wait_for()
+        assert server.ask("DELETE", f"/api/v1/data/{data}")[0] == 200
+        page.reload()
+        page.get_by_text("Pictures that it reads were deleted, so that it cannot go on.").wait_for()
+        assert not page.locator("#resume").is_visible()
+        assert faults_of(page) == []

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from synthlift.errors import installing
+
 Level = Literal["ok", "warning", "problem"]
 GIB = 1024**3
 LEAST_FREE, LEAST_MEMORY = 2 * GIB, 3 * GIB
@@ -160,7 +162,7 @@ def _extras() -> Iterator[Check]:
     for extra, names in sorted(wanted.items()):
         missing = [name for name in names if not _installed(name)]
         words = f"not installed ({', '.join(missing)} missing)" if missing else "installed"
-        remedy = f"pip install 'synthlift[{extra}]' if you want it" if missing else ""
+        remedy = f"if you want it: {installing(extra)}" if missing else ""
         yield Check(f"extra {extra}", "ok", f"optional, {words}", remedy)
 
 

@@ -34,7 +34,7 @@ from synthlift.api.varying import (
 from synthlift.data.wording import listed
 from synthlift.errors import InputError
 from synthlift.store.files import write_json_atomic
-from synthlift.vision.sheets import contact_sheet
+from synthlift.vision.sheets import contact_sheet, synthetic_png
 
 if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener
@@ -191,7 +191,7 @@ def generate(
         copy_sheets(opened.sheets, folder / TRAINING / kept.name)
     counts, pictures = write_images(kept, parts, folder, progress, halved=halved, on_halved=note)
     sheet = folder / SHEET
-    contact_sheet(pictures).save(sheet)
+    sheet.write_bytes(synthetic_png(contact_sheet(pictures)))
     finish(folder)
     return Generated(folder, counts, sheet, opened.fitted_on, tuple(remarks_on(kept, params)))
 

@@ -274,6 +274,25 @@ def gc(store: Path | str | None = None, *, dry_run: bool = False) -> Collected:
     return Collected(results, freed, tuple(sorted(map(str, gone.values()))), dry_run)
 
 
+def forget(asked: Path) -> Collected:
+    """Delete what a command asked of its store, where no run refers to it and nobody holds it.
+
+    Args:
+        asked: what the command left there, see :data:`synthlift.study.sparing.ASKED`.
+    """
+    count = size = 0
+    lines = [line for line in _log(asked) if isinstance(line, dict) and "store" in line]
+    for root in dict.fromkeys(str(line["store"]) for line in lines if Path(line["store"]).is_dir()):
+        own = [line for line in lines if line["store"] == root]
+        store = _store(root)
+        results, freed = store.forget((), {key for line in own for key in line.get("keys", ())})
+        count, size = count + results, size + freed
+        rooted = {one.get("key") for one in store.roots().values()}
+        for study in {line["study"] for line in own if "study" in line} - rooted:
+            store.forget_decisions(study)
+    return Collected(count, size, (), dry_run=False)
+
+
 def _folder_of(name: str, facts: Mapping[str, Any]) -> Path:
     return Path(str(facts.get("folder", name)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from synthlift.api.sources import Source, ask_with_plugins
 from synthlift.errors import InputError
 from synthlift.store.files import write_bytes_atomic
-from synthlift.vision.sheets import contact_sheet, stacked
+from synthlift.vision.sheets import contact_sheet, stacked, synthetic_png
 
 if TYPE_CHECKING:
     from synthlift.study.executors.local import Listener
@@ -117,9 +116,7 @@ def preview(
         contact_sheet(one.pictures, title=f"{_called(one.name, one.kind)}, {one.label}")
         for one in glimpses
     ]
-    stream = io.BytesIO()
-    stacked(sheets).save(stream, format="PNG")
-    write_bytes_atomic(sheet, stream.getvalue())
+    write_bytes_atomic(sheet, synthetic_png(stacked(sheets)))
     return Preview(
         sheet=sheet,
         generators=[

@@ -51,7 +51,7 @@ Keep = Annotated[
     typer.Option(
         "--keep",
         metavar="SHARE",
-        help="Select so large a share of each class for diversity, 0.4 to 1.",
+        help="Select so large a share of each class for diversity, 0.1 to 1.",
     ),
 ]
 Metadata = Annotated[

@@ -66,7 +66,7 @@ SCHEMA = pa.schema(
 )
 TOLERANCE = 1e-3
 _AT_ONCE = 2**16
-_HOW = "see the table of columns in the documentation of synthlift.evaluation.predictions"
+_HOW = "see 'Predictions of your own' in docs/howto/run-folder.md"
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ VAE = Descriptor(
 GAN = Descriptor(
     kind="gan",
     config=GANConfig,
-    version="1",
+    version="2",
     target="synthlift.generators.gan.generator:GANGenerator",
     summary="class-conditional adversarial network with a relativistic loss and gradient "
     "penalties, trained from scratch",
@@ -68,7 +68,7 @@ TEXT_TO_IMAGE = Descriptor(
 IMAGE_TO_IMAGE = Descriptor(
     kind="image_to_image",
     config=ImageToImageConfig,
-    version="3",
+    version="4",
     target="synthlift.generators.image_to_image.generator:ImageToImageGenerator",
     summary="training images changed by a pretrained pipeline: variations, translations between "
     "classes, repainted objects or backgrounds, images along edges or masks",
@@ -89,7 +89,7 @@ CUT_PASTE = Descriptor(
 TRANSLATION = Descriptor(
     kind="translation",
     config=TranslationConfig,
-    version="2",
+    version="3",
     target="synthlift.generators.translation.generator:TranslationGenerator",
     summary="images of another style or modality, or masks, translated into the look of the "
     "training images",

@@ -101,8 +101,9 @@ class Training(Section):
         steps: optimiser steps; auto is chosen from the data's size and recorded.
         batch_size: images per step, real and synthetic together.
         optimizer: adam (AdamW) or sgd (Nesterov 0.9).
-        learning_rate: peak of the cosine schedule; auto = 4e-3 for adam, 0.05 for sgd, a
-            tenth of that for pretrained weights.
+        learning_rate: peak of the cosine schedule; auto = 4e-3 for adam, 0.05 for sgd, of which
+            pretrained weights of timm get a tenth, and clip a quarter (linear_probe), a tenth
+            (lora) or a hundredth (full).
         weight_decay: decoupled for adam.
         label_smoothing: in [0, 1).
         ema: decay of the averaged weights that are evaluated; 0 = off.

@@ -114,6 +114,7 @@ def conduct(
         session.preset.update(preset or {})
         session.preset_key = preset_key
         opened = open_data(session)
+        spared.of_study(session.key)
         folder = RunFolder(options.out or Path("runs") / study.name, key=session.key)
         fresh = not folder.file(STUDY).exists()
         if fresh:
@@ -155,7 +156,10 @@ def forecast(study: Study, *, base: Path, options: Options, listener: Listener) 
         Spared(Store(options.store)) as spared,
         _session(study, base=base, options=options, pipe=pipe, spared=spared) as session,
     ):
-        return forecast_study(session, workers=session.executor.workers)
+        try:
+            return forecast_study(session, workers=session.executor.workers)
+        finally:
+            spared.of_study(session.key)
 
 
 @contextlib.contextmanager

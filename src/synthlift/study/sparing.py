@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from synthlift.store import Store, digest
 from synthlift.study.folder import RunFolder
+
+ASKED = "SYNTHLIFT_ASKED"
+"""Names a file where whoever starts a command finds what it asked of the store, however it ended.
+
+Each line is JSON: the ``store`` with ``keys``, or with the key of the ``study``.
+"""
 
 
 class Spared:
     """Keys that ``gc`` must leave alone; a context manager.
 
     They are noted before they are computed: while no run folder is known, for as long as the
-    process goes on; then in the run's root, which outlives it.
+    process goes on; then in the run's root, which outlives it. See :data:`ASKED`, too.
 
     Args:
         store: where they are computed.
@@ -40,10 +49,16 @@ class Spared:
         if not fresh:
             return
         self._keys.update(dict.fromkeys(fresh))
+        self._tell(keys=fresh)
         if self._name:
             self._register(fresh)
         else:
             self._note(fresh)
+
+    def of_study(self, key: str) -> None:
+        """Tell whoever started this of which study decisions may have been recorded."""
+        if key:
+            self._tell(study=key)
 
     def attach(self, folder: RunFolder, *, study: str) -> None:
         """Register the run, with all that was asked so far.
@@ -71,6 +86,11 @@ class Spared:
     def detach(self) -> None:
         """Take the run's root away: nothing was computed for it."""
         self._store.drop_root(self._name)
+
+    def _tell(self, **asked: str | list[str]) -> None:
+        if place := os.environ.get(ASKED):
+            with Path(place).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"store": str(self._store.root), **asked}) + "\n")
 
     def _register(self, keys: list[str], *, state: str = "running") -> None:
         self._store.register_root(self._name, keys, **self._facts, state=state, at=time.time())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from synthlift.spec.provenance import ORIGIN, SYNTHETIC, png_bytes
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -43,6 +46,14 @@ def contact_sheet(pictures: Mapping[str, Sequence[UInt8]], *, title: str = "") -
             picture = picture.convert("RGB").resize((SHEET_SIDE, SHEET_SIDE), how)
             sheet.paste(picture, (margin + x * cell, above))
     return sheet
+
+
+def synthetic_png(sheet: PIL.Image.Image) -> bytes:
+    """PNG of a sheet of generated images, which says that it is synthetic, as each of them does."""
+    import numpy as np
+
+    facts = {ORIGIN: SYNTHETIC, "version": importlib.metadata.version("synthlift")}
+    return png_bytes(np.asarray(sheet), facts=facts)
 
 
 def stacked(sheets: Sequence[PIL.Image.Image]) -> PIL.Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import stat
@@ -17,10 +18,14 @@ from synthlift.errors import InputError
 from synthlift.web.zip_directory import ENTRY_BYTES, count_entries, find_directory
 
 TABLES = frozenset((".csv", ".tsv", ".json", ".jsonl"))
-DEPTH, NAME_LENGTH = 8, 200
+DEPTH, NAME_LENGTH, NAME_BYTES = 8, 200, 255
 _BLOCK = 1024 * 1024
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
+_SHOWN = 100
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_FORBIDDEN = re.compile(r'[<>:"|?*\\]')
+"""On Windows alone, as are the reserved ones. Elsewhere names stay: a table may say them."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_WINDOWS = os.name == "nt"
 _METHODS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 """Others let the sender say how much memory unpacking takes."""
 
@@ -138,6 +143,8 @@ def _write(
         target = into / name
         assert target.resolve().is_relative_to(home), "names were checked"
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():  # after normalisation, or where upper and lower case are alike
+            raise _refused(f"'{_shown(str(name))}' is in the zip twice", "names differ")
         with archive.open(entry) as source, target.open("xb") as sink:
             while block := source.read(_BLOCK):
                 limits.take(len(block))
@@ -152,41 +159,50 @@ def _place(entry: zipfile.ZipInfo) -> PurePosixPath | None:
     """
     if entry.flag_bits & 0x1:
         raise _refused("the zip is encrypted", "its files can be read without a password")
+    told = f"'{_shown(entry.filename)}' in the zip"
     mode = entry.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise _refused("a link is in the zip", "it holds plain files only")
+        raise _refused(f"{told} is a link", "a zip holds plain files only")
     raw = unicodedata.normalize("NFC", entry.filename).replace("\\", "/")
     path = PurePosixPath(raw)
-    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", raw):
-        raise _refused(
-            "a name in the zip leads out of its folder", "names are relative, without '..'"
-        )
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:/", raw):
+        raise _refused(f"{told} leads out of its folder", "names are relative, without '..'")
     if entry.compress_type not in _METHODS:
         raise _refused(
-            "a file in the zip is packed in an unusual way",
+            f"{told} is packed in an unusual way",
             "files in it are packed by the method 'deflate', or not at all",
         )
     parts = path.parts
-    if parts and (parts[0] == "__MACOSX" or parts[-1].startswith(".")):
+    if parts and (parts[0] == "__MACOSX" or any(part.startswith(".") for part in parts)):
         return None
     if path.suffix.lower() not in EXTENSIONS | TABLES:
         return None
     wrong = len(parts) > DEPTH or any(_is_wrong(part) for part in parts)
     if wrong:
         raise _refused(
-            "a name in the zip cannot be used",
-            f"names have at most {NAME_LENGTH} characters, {DEPTH} folders, and no special ones",
+            f"the name of {told} cannot be used",
+            f"names have at most {NAME_LENGTH} characters ({NAME_BYTES} bytes), {DEPTH} folders, "
+            "and no control characters" + (", nor what Windows forbids" if _WINDOWS else ""),
         )
     return path
 
 
 def _is_wrong(part: str) -> bool:
-    return (
-        len(part) > NAME_LENGTH
-        or _FORBIDDEN.search(part) is not None
+    if len(part) > NAME_LENGTH or len(part.encode("utf-8", "surrogatepass")) > NAME_BYTES:
+        return True
+    if _CONTROL.search(part):
+        return True
+    return _WINDOWS and (
+        _FORBIDDEN.search(part) is not None
         or _RESERVED.fullmatch(part) is not None
         or part != part.strip(" .")
     )
+
+
+def _shown(name: str) -> str:
+    """A name for people, without what would disturb the line."""
+    plain = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in name)
+    return plain if len(plain) <= _SHOWN else f"{plain[:_SHOWN]}…"
 
 
 def _too_large(limit: int) -> InputError:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from flask import current_app
@@ -16,8 +16,15 @@ from synthlift.web.datasets import DataSets
 from synthlift.web.galleries import Galleries
 from synthlift.web.generations import Generations
 from synthlift.web.inference.client import Inference
+from synthlift.web.jobs.leavings import (
+    LOOKS,
+    UNFINISHED,
+    delete_files,
+    forget_results,
+    needed_uploads,
+)
 from synthlift.web.jobs.runner import Runner
-from synthlift.web.jobs.table import JobTable
+from synthlift.web.jobs.table import Job, JobTable
 from synthlift.web.library import Library
 from synthlift.web.memory import SharedLimit
 from synthlift.web.places import Places
@@ -88,7 +95,12 @@ class Context:
             library=Library(settings),
             data=DataSets(settings),
             jobs=jobs,
-            runner=Runner(jobs, logs=settings.job_logs, memory_bytes=settings.memory_bytes),
+            runner=Runner(
+                jobs,
+                logs=settings.job_logs,
+                memory_bytes=settings.memory_bytes,
+                look_seconds=settings.look_seconds,
+            ),
             inference=inference,
             pipelines=pipelines,
             generations=Generations(
@@ -96,7 +108,7 @@ class Context:
             ),
             galleries=Galleries(),
             blind=BlindTests(settings.home / "blind-tests", most=settings.blind_tests),
-            pools=Pools(settings.home / "pools"),
+            pools=Pools(settings.pools),
             streams=Streams(settings.streams),
             places=Places(settings),
         )
@@ -120,23 +132,39 @@ class Context:
     def tidy(self) -> None:
         """Delete uploads and generated images that were not used for long."""
         than = time.time() - self.settings.keep_seconds
-        needed = {job.data for job in self.jobs.all() if job.state in ("queued", "running")}
-        self.data.delete_older(than, spare=frozenset(needed))
+        for upload in self.data.delete_older(than, spare=needed_uploads(self.jobs.all())):
+            self._forget_upload(upload)
         self.generations.delete_older(than)
         self.blind.delete_older(than)
-        self._delete_looks(than)
+        self._delete_looks(
+            job for job in self.jobs.all() if job.ended is not None and job.ended < than
+        )
         folder = self.settings.pictures_folder
         for file in folder.iterdir() if folder.is_dir() else ():
             if file.stat().st_mtime < than:
                 file.unlink(missing_ok=True)
 
-    def _delete_looks(self, than: float) -> None:
-        """Inspections and forecasts: their pages may show pictures of uploads that are gone."""
-        for job in self.jobs.all():
-            old = job.ended is not None and job.ended < than
-            if job.kind in ("inspect", "plan") and old and self.jobs.delete(job.id):
-                for folder in (job.folder, self.settings.job_logs / job.id):
-                    shutil.rmtree(folder, ignore_errors=True)
+    def delete_upload(self, name: str) -> None:
+        """Delete an upload, and what was found in looks at it.
+
+        Raises:
+            MissingError: there is none of that id; folders are never deleted.
+        """
+        self.data.delete(name)
+        self._forget_upload(name)
+
+    def _forget_upload(self, name: str) -> None:
+        own = [job for job in self.jobs.all() if job.data == name]
+        self._delete_looks(own)
+        for job in own:  # studies that failed before they had a folder; others protect their own
+            forget_results(self.settings, job)
+
+    def _delete_looks(self, jobs: Iterable[Job]) -> None:
+        """Inspections and forecasts: their pages, or the store, have pictures of uploads."""
+        busy = {job.data for job in self.jobs.all() if job.state in UNFINISHED}
+        for job in jobs:
+            if job.kind in LOOKS and job.data not in busy and self.jobs.delete(job.id):
+                delete_files(self.settings, job)
 
     def _prepare(self) -> None:
         try:

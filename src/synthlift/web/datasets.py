@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from synthlift.data.decode import EXTENSIONS
+from synthlift.data.readers.folder import SPLIT_NAMES
 from synthlift.store.files import write_bytes_atomic
 from synthlift.web.archives import unpack
 from synthlift.web.errors import MissingError
@@ -133,11 +134,15 @@ class DataSets:
             raise MissingError(name)
         shutil.rmtree(self.settings.uploads / name)
 
-    def delete_older(self, than: float, *, spare: frozenset[str]) -> None:
+    def delete_older(self, than: float, *, spare: frozenset[str]) -> list[str]:
         """Delete uploads that were not used since ``than``, but those that a job needs.
 
         What a server began to unpack before it was stopped has no name, and goes, too.
+
+        Returns:
+            Ids of those that were deleted.
         """
+        deleted = []
         folder = self.settings.uploads
         spare |= self._unpacking
         for place in list(folder.iterdir()) if folder.is_dir() else ():
@@ -145,6 +150,8 @@ class DataSets:
             limit = than if whole else min(than, time.time() - _HALF_SECONDS)
             if place.name not in spare and place.stat().st_mtime < limit:
                 shutil.rmtree(place, ignore_errors=True)
+                deleted.append(place.name)
+        return deleted
 
     def _uploads(self) -> Iterator[DataSet]:
         folder = self.settings.uploads
@@ -160,8 +167,13 @@ class DataSets:
     def _folders(self) -> Iterator[DataSet]:
         for given in self.settings.data:
             root = given.expanduser().resolve()
+            wholes: list[Path] = []
             for path in [root, *_below(root, depth=2)]:
-                if _has_classes(path):
+                if any(path.is_relative_to(whole) for whole in wholes):
+                    continue
+                if parted := _has_parts(path):
+                    wholes.append(path)
+                if parted or _has_classes(path):
                     name = root.name if path == root else str(path.relative_to(root.parent))
                     yield DataSet(id_of(path), name, path, "folder")
 
@@ -192,6 +204,23 @@ def _has_classes(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def _has_parts(path: Path) -> bool:
+    """Whether a study would take its folders for parts such as train and test, not for classes."""
+    try:
+        folders = [one for one in path.iterdir() if one.is_dir() and not one.name.startswith(".")]
+        named = [one for one in folders if one.name.lower() in SPLIT_NAMES]
+        besides = (one for one in folders if one not in named)
+        return any(map(_has_classes, named)) and not any(map(_has_images, besides))
+    except OSError:
+        return False
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether an image lies in it, or one folder below."""
+    places = (folder, *(one for one in folder.iterdir() if one.is_dir()))
+    return any(_is_image(file) for place in places for file in place.iterdir())
 
 
 def _is_image(file: Path) -> bool:

@@ -9,11 +9,9 @@ from typing import Any
 from synthlift.web.context import Context
 from synthlift.web.datasets import DataSet
 from synthlift.web.jobs.commands import table_of, table_setting
+from synthlift.web.jobs.leavings import LOOKS
 from synthlift.web.jobs.table import Job
 from synthlift.web.questions import Choices, Seen
-
-LOOKS = ("inspect", "plan")
-"""Kinds of jobs that leave no run."""
 
 
 def said_by(here: Context, job: Job) -> dict[str, Any]:

@@ -63,6 +63,10 @@ class Pool:
         last = {one["source"]: one for one in self.judged}
         return [one for one in last.values() if one["verdict"] == "keep"]
 
+    def holds(self, source: str) -> bool:
+        """Whether a picture is in the pool."""
+        return any(one["source"] == source for one in self.images)
+
     @property
     def classes(self) -> dict[str, int]:
         """Pictures of each class."""

@@ -42,6 +42,7 @@ class Settings:
             with all that they start; None = 80 % of the machine's.
         blind_tests: that may be open; more are refused.
         decode_seconds: after which that process is replaced when it still reads the same picture.
+        look_seconds: in which a look at pictures, or a forecast, is done.
         unpack_seconds: in which an uploaded zip is unpacked.
         answer_seconds: after which the process that draws and classifies counts as stuck.
         pipelines_unused_seconds: after which the process that draws with pipelines is ended when
@@ -76,6 +77,7 @@ class Settings:
     memory_bytes: int | None = None
     blind_tests: int = 200
     decode_seconds: float = 30.0
+    look_seconds: float = 3600.0
     unpack_seconds: float = 300.0
     answer_seconds: float = 120.0
     pipelines_unused_seconds: float = 600.0
@@ -128,6 +130,11 @@ class Settings:
     def generated(self) -> Path:
         """What was generated, one folder a request."""
         return self.home / "generated"
+
+    @property
+    def pools(self) -> Path:
+        """Pools, one folder each."""
+        return self.home / "pools"
 
     @property
     def own_runs(self) -> Path:

@@ -186,6 +186,7 @@ class JobFacts(BaseModel):
     """A study, an inspection or a forecast.
 
     Attributes:
+        goes_on: whether it ended before it was done, and its pictures are still there.
         page: what it shows so far.
         run: its finished run.
         command: what is run, as it may be typed where the pictures lie.
@@ -202,6 +203,7 @@ class JobFacts(BaseModel):
     created: float
     started: float | None
     ended: float | None
+    goes_on: bool
     error: str
     command: str
     progress: Progress | None

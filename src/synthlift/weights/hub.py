@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthlift.errors import InputError
+from synthlift.errors import InputError, installing
 
 PREFIX = "hf:"
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -52,7 +52,7 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
         raise InputError(
             f"'{said}' needs a package that is not installed: huggingface_hub",
             rule="models of the Hub are fetched by huggingface_hub",
-            remedy="pip install 'synthlift[text2image]', or give the path of a local folder",
+            remedy=f"{installing('text2image')}; or give the path of a local folder",
         ) from None
     asked: dict[str, Any] = {
         "repo_id": name,

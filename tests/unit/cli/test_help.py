@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from synthlift.cli import COMMANDS, app
+from synthlift.curation.config import DiversityConfig
 
 HEAVY = (
     "torch",
@@ -87,3 +88,9 @@ def test_the_package_can_be_executed() -> None:
 
 def test_an_unknown_option_is_the_users_mistake() -> None:
     assert CliRunner().invoke(app, ["run", "x", "--bugdet", "3m"]).exit_code == 2
+
+
+def test_curate_says_which_shares_it_keeps() -> None:
+    shares = {type(one).__name__: one for one in DiversityConfig.model_fields["keep"].metadata}
+    said = f"{shares['Ge'].ge:g} to {shares['Le'].le:g}"
+    assert said in " ".join(CliRunner().invoke(app, ["curate", "--help"]).output.split())

@@ -263,7 +263,7 @@ def test_the_package_is_named_where_it_is_missing(scans: Path, without_pydicom: 
     with pytest.raises(InputError) as caught:
         open_source(Where("scans", str(scans.parent)))
     assert caught.value.given == "4 DICOM files, and the package 'pydicom' is not installed"
-    assert caught.value.remedy == "pip install 'synthlift[dicom]'"
+    assert caught.value.remedy == "pip install 'synthlift[dicom]', or in a clone: make setup"
     with pytest.raises(UnusableImageError, match=r"pip install 'synthlift\[dicom\]'"):
         decode_file(scans / "benign" / "IM0001", max_pixels=LIMIT)
 

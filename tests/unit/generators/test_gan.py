@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,18 @@ from synthlift.generators.gan.augmentation import (
     apply_changes,
     draw_changes,
 )
-from synthlift.generators.gan.collapse import diversity_judge, spread
+from synthlift.generators.gan.collapse import FEWEST_COMPARED, diversity_judge, spread
 from synthlift.generators.gan.generator import GANFitted
+from synthlift.generators.learning.looking import looks_at_samples
 from synthlift.testing.inputs import drawn_inputs
-from synthlift.types import ImageBatch, ImageSet, MonitorReading
+from synthlift.types import (
+    FittedGenerator,
+    ImageBatch,
+    ImageSet,
+    MonitorReading,
+    RunContext,
+    SampleRequest,
+)
 from tests.unit.generators.one_pass import DIGITS, digits, fit, inputs_of, recognised
 
 
@@ -96,6 +105,53 @@ def test_real_images_are_diverse_and_copies_of_one_are_not() -> None:
     assert not seen.acceptable
     assert seen.curves["diversity_of_the_lowest_class"] == 0
     assert "its images of '4' were nearly alike (down to 0% of" in seen.problem
+
+
+@pytest.mark.parametrize("classes", [10, 60])
+def test_a_collapsed_class_is_seen_however_many_classes_there_are(
+    classes: int, tmp_path: Path
+) -> None:
+    """All classes but one are drawn as they are, that one always as the same image."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(classes * 20) % classes
+    pixels = rng.integers(0, 256, (len(labels), 8, 8, 1), np.uint8)
+    train = ImageSet.from_arrays(pixels, labels, [f"class {k:02}" for k in range(classes)])
+
+    def collapsed(_: dict[str, torch.Tensor]) -> FittedGenerator:
+        return Drawing(train, collapsed=7)
+
+    look = looks_at_samples(
+        collapsed,
+        vocabulary=Vocabulary.of(train),
+        images=256,
+        run=RunContext(folder=tmp_path, seed=1),
+        judge=diversity_judge(train, least=0.3, seed=0),
+        each=FEWEST_COMPARED,
+    )
+    assert look is not None
+    seen = look(1, {})
+    assert not seen.acceptable
+    assert "its images of 'class 07' were nearly alike" in seen.problem
+
+
+class Drawing(FittedGenerator):
+    """Draws random images, those of one class always alike."""
+
+    def __init__(self, like: ImageSet, *, collapsed: int) -> None:
+        self._shape, self._collapsed = like.image_shape, collapsed
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self._shape
+
+    def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
+        for request in requests:
+            seed = 0 if request.label == self._collapsed else request.seed % 2**32
+            pixels = np.random.default_rng(seed).integers(0, 256, (1, *self._shape), np.uint8)
+            yield ImageBatch(pixels=pixels, labels=np.array([request.label]))
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
 
 
 def test_a_class_of_one_or_of_equal_images_is_not_judged() -> None:

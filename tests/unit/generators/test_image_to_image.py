@@ -20,7 +20,8 @@ from synthlift.generators.image_to_image.generator import (
     ImageToImageFitted,
     ImageToImageGenerator,
 )
-from synthlift.generators.pipelines.wishes import enough_steps
+from synthlift.generators.pipelines.varying import Variations
+from synthlift.generators.pipelines.wishes import Wish, enough_steps
 from synthlift.types import (
     FitInputs,
     GuardedPixels,
@@ -238,6 +239,23 @@ def test_edges_are_thin_and_lie_on_the_border() -> None:
     assert inside.max() < 10
     assert (found[16] > 0).sum() <= 4, "an edge is one or two pixels wide"
     assert not edges(np.full((8, 8, 1), 7, np.uint8)).any()
+
+
+@pytest.mark.parametrize("method", ["variation", "inpainting", "vary"])
+def test_a_pipeline_draws_at_the_size_that_is_asked_for(tmp_path: Path, method: str) -> None:
+    from tests.pipelines import tiny_flux
+
+    # Left to itself, this one draws 256 pixels, whatever the image's size.
+    model = tiny_flux(tmp_path / "flux")
+    usual = "variation" if method == "vary" else method
+    generator = fitted(model, tmp_path, method=usual, size=SIDE, sampler_steps=1, strength=1)
+    if method == "vary":
+        start = inputs().train.pixels(np.array([0]))[0]
+        generator = Variations(generator, start, strength=1)
+    request = SampleRequest(index=0, label=0, seed=0)
+    wish = Wish(request, "a crane", "", 0)
+    pixels = generator._drawn([wish], generator._settings(request))
+    assert pixels.shape == (1, SIDE, SIDE, 3)
 
 
 def test_a_pipeline_that_knows_no_strength_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
+from torch import Tensor, nn
 
 from synthlift.generators.translation.config import TranslationConfig
 from synthlift.generators.translation.fitted import TranslationFitted
@@ -100,6 +102,24 @@ def test_provenance_says_both_and_new_masks_do_not_run_out(chained: TranslationF
     masks = chained.facts()["config"]["masks"]
     assert masks["steps"] == 40
     assert masks["identity"] == descriptor("generators", "vae").identity()
+
+
+def test_where_memory_is_short_masks_are_drawn_in_smaller_chunks_too(
+    chained: TranslationFitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at a time is all that this memory holds, of either network."""
+    run = nn.Module.__call__
+
+    def small(module: nn.Module, *given: Any, **named: Any) -> Any:
+        if any(isinstance(one, Tensor) and one.ndim > 1 and len(one) > 2 for one in given):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(module, *given, **named)
+
+    monkeypatch.setattr(nn.Module, "__call__", small)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(chained.sample(requests_of(0, 4)))
+    batches = list(chained.with_micro_batch(2).sample(requests_of(0, 4)))
+    assert [len(batch) for batch in batches] == [2, 2]
 
 
 def test_a_request_gives_the_same_image_and_mask_in_any_batch(

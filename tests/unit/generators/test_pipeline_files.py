@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -21,6 +23,7 @@ from synthlift.spec.loading import load_study
 from synthlift.types import SampleRequest
 from synthlift.weights.recognising import licence_of
 from tests.e2e.tiny import draw_folder
+from tests.further_pipelines import tiny_sana_sprint, tiny_z_image
 from tests.pipelines import SIDE, tiny_sana
 from tests.unit.generators.test_text_to_image import draw, fitted
 
@@ -71,6 +74,66 @@ def test_only_words_of_a_models_own_name_say_that_few_steps_suit_it(
     assert found == ((4, 0) if few else None)
 
 
+def test_a_number_of_steps_in_a_name_and_who_made_a_model_count(tmp_path: Path) -> None:
+    xl = {"cross_attention_dim": 2048, "sample_size": 128}
+    large, small = pipeline(tmp_path / "a", unet=xl), {**xl, "sample_size": 64}
+    turbo = pipeline(tmp_path / "b", unet=small)
+    named = {
+        (large, "SDXL-Lightning_8step"): (8, 0),
+        (large, "sdxl-lightning-2-steps"): (2, 0),
+        (large, "dreamshaper-xl-v2-turbo"): (6, 2),
+        (large, "juggernautXL_lightning_5steps"): (5, 2),
+        (turbo, "my-turbo"): (4, 0),
+        (large, "sdxl_20steps"): None,
+    }
+    for (folder, name), found in named.items():
+        assert suited(folder, named=tmp_path / name) == found, name
+    z_image = pipeline(tmp_path / "c", transformer={"_class_name": "ZImageTransformer2DModel"})
+    assert suited(z_image, named=tmp_path / "Z-Image-Turbo") == (8, 0)
+    assert suited(z_image, named=tmp_path / "Z-Image") is None
+
+
+def test_a_scheduler_for_few_steps_and_a_lora_file_for_it_choose_few_steps(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    asked = fitted(tiny_pipeline, tmp_path, scheduler="LCMScheduler", sampler_steps=4)
+    assert asked._config.guidance_scale == 1.5
+    assert np.ptp(draw(asked).pixels) > 0
+    lora = tmp_path / "lcm-lora-sdv1-5"
+    lora.mkdir()
+    save_file({"a": torch.zeros(1)}, lora / "pytorch_lora_weights.safetensors")
+    for said in (str(lora), {"path": str(lora), "weight": 0.5}):
+        config = TextToImageConfig.model_validate({"model": str(tiny_pipeline), "loras": said})
+        found = (config.scheduler, config.sampler_steps, config.guidance_scale)
+        assert found == ("LCMScheduler", 4, 1.5)
+    usual = TextToImageConfig.model_validate(
+        {"model": str(tiny_pipeline), "loras": str(lora), "scheduler": "DDIMScheduler"}
+    )
+    assert (usual.scheduler, usual.sampler_steps) == ("DDIMScheduler", 30)
+    with pytest.raises(ValueError, match="loras"):
+        TextToImageConfig.model_validate({"model": str(tiny_pipeline), "loras": 3})
+
+
+def test_where_no_part_tells_a_size_it_is_that_of_the_call(tmp_path: Path) -> None:
+    generator = fitted(tiny_z_image(tmp_path / "z-image"), tmp_path / "fit")
+    assert generator._native_size() == (1024, 1024)
+    assert np.ptp(draw(fitted(tmp_path / "z-image", tmp_path / "small", size=16)).pixels) > 0
+
+
+def test_what_z_image_is_to_avoid_counts_above_guidance_0(tmp_path: Path) -> None:
+    model = tiny_z_image(tmp_path / "z-image")
+    usual: dict[str, Any] = {"size": 16, "prompt": "{label}", "names": {"crane": "heron"}}
+    told, drawn = {}, {}
+    for scale in (0, 1):
+        avoiding = fitted(model, tmp_path, guidance_scale=scale, negative_prompt="snow", **usual)
+        told[scale] = avoiding.facts().get("warnings", [])
+        drawn[scale] = draw(avoiding).pixels, draw(avoiding, negative_prompt="").pixels
+    assert "have no effect at guidance_scale 0" in told[0][0]
+    assert np.array_equal(*drawn[0])
+    assert told[1] == []
+    assert not np.array_equal(*drawn[1])
+
+
 def test_what_suits_is_the_default_and_what_is_said_goes_before_it(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:
@@ -105,6 +168,18 @@ def test_a_pipeline_draws_at_the_size_that_its_network_was_made_for(tmp_path: Pa
     pixels = generator._drawn([wish], Settings(2.0, 1, "", avoids=False))
     assert pixels.shape == (1, 2 * SIDE, 2 * SIDE, 3)
     assert generator._native_size() == (2 * SIDE, 2 * SIDE)
+
+
+def test_sana_sprint_draws_in_few_steps(tmp_path: Path) -> None:
+    model = tiny_sana_sprint(tmp_path / "Sana_Sprint_tiny")
+    config = TextToImageConfig(model=str(model))
+    assert (config.sampler_steps, config.guidance_scale) == (2, 4.5)
+    drawn = [
+        draw(fitted(model, tmp_path, sampler_steps=steps, **scale)).pixels
+        for steps, scale in ((1, {}), (2, {}), (3, {}), (2, {"guidance_scale": 1}))
+    ]
+    assert all(np.ptp(pixels) > 0 for pixels in drawn)
+    assert len({pixels.tobytes() for pixels in drawn}) == len(drawn)
 
 
 def test_licence_and_revision_are_noted(tiny_pipeline: Path, tmp_path: Path) -> None:

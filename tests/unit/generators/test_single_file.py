@@ -18,6 +18,7 @@ from synthlift.generators.pipelines.single_file import (
     clip_tokenizer,
     layout_of,
 )
+from synthlift.generators.pipelines.suited import native_side
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.weights.recognising import recognise
@@ -30,6 +31,7 @@ MILLIONS = {
     "sd2-base": {"unet": 865.9, "vae": 83.7, "text_encoder": 340.4},
     "sd2-turbo": {"unet": 865.9, "vae": 83.7, "text_encoder": 340.4},
     "sdxl": {"unet": 2567.5, "vae": 83.7, "text_encoder": 123.1, "text_encoder_2": 694.7},
+    "sdxl-lightning": {"unet": 2567.5, "vae": 83.7, "text_encoder": 123.1, "text_encoder_2": 694.7},
     "sdxl-turbo": {"unet": 2567.5, "vae": 83.7, "text_encoder": 123.1, "text_encoder_2": 694.7},
 }
 """Published numbers of weights."""
@@ -74,26 +76,39 @@ def test_settings_of_another_model_are_refused(
         TextToImageConfig(model=str(tiny_pipeline), config=str(settings))
 
 
+SD1 = "cond_stage_model.transformer.text_model.final_layer_norm.bias"
+SD2 = "cond_stage_model.model.ln_final.bias"
+SDXL = "conditioner.embedders.1.model.ln_final.bias"
+
+
 @pytest.mark.parametrize(
-    ("file", "tensor", "layout"),
+    ("file", "tensor", "layout", "suits", "side"),
     [
-        ("v1-5-pruned", "cond_stage_model.transformer.text_model.final_layer_norm.bias", "sd1"),
-        ("v2-1_768-ema", "cond_stage_model.model.ln_final.bias", "sd2"),
-        ("v2-1_512-ema", "cond_stage_model.model.ln_final.bias", "sd2-base"),
-        ("sd_turbo", "cond_stage_model.model.ln_final.bias", "sd2-turbo"),
-        ("sd_xl_base_1.0", "conditioner.embedders.1.model.ln_final.bias", "sdxl"),
-        ("sd_xl_turbo_1.0", "conditioner.embedders.1.model.ln_final.bias", "sdxl-turbo"),
+        ("v1-5-pruned", SD1, "sd1", (30, 2), 512),
+        ("dreamshaper_8_turbo", SD1, "sd1", (6, 2), 512),
+        ("v2-1_768-ema", SD2, "sd2", (30, 2), 768),
+        ("v2-1_512-ema", SD2, "sd2-base", (30, 2), 512),
+        ("sd_turbo", SD2, "sd2-turbo", (4, 0), 512),
+        ("sd_xl_base_1.0", SDXL, "sdxl", (30, 2), 1024),
+        ("sd_xl_turbo_1.0_fp16", SDXL, "sdxl-turbo", (4, 0), 512),
+        ("sdxl_lightning_4step", SDXL, "sdxl-lightning", (4, 0), 1024),
+        ("sdxl_lightning_8step", SDXL, "sdxl-lightning", (8, 0), 1024),
+        ("dreamshaperXL_v21TurboDPMSDE", SDXL, "sdxl-lightning", (6, 2), 1024),
+        ("RealVisXL_V5_Lightning_5-steps", SDXL, "sdxl-lightning", (5, 2), 1024),
     ],
 )
 def test_known_models_bring_no_settings(
-    tmp_path: Path, file: str, tensor: str, layout: str
+    tmp_path: Path, file: str, tensor: str, layout: str, suits: tuple[int, float], side: int
 ) -> None:
     path = tmp_path / f"{file}.safetensors"
     save_file({tensor: torch.zeros(1), FIRST_LAYER: torch.zeros(1, 4, 3, 3)}, path)
-    assert layout_of(path) == LAYOUTS / layout
+    found = layout_of(path)
+    assert (found, native_side(found)) == (LAYOUTS / layout, side)
     config = TextToImageConfig(model=str(path))
-    few = "turbo" in layout
-    assert (config.sampler_steps, config.guidance_scale) == ((4, 0) if few else (30, 2))
+    assert (config.sampler_steps, config.guidance_scale) == suits
+    scheduler = json.loads((found / "scheduler" / "scheduler_config.json").read_text())
+    few = scheduler.get("timestep_spacing") == "trailing"
+    assert few == (layout in ("sd2-turbo", "sdxl-turbo", "sdxl-lightning"))
 
 
 def test_words_of_a_file_name_are_whole_words(tmp_path: Path) -> None:
@@ -106,13 +121,14 @@ def test_words_of_a_file_name_are_whole_words(tmp_path: Path) -> None:
     assert layout_of(path) == LAYOUTS / "sdxl"
 
 
-def test_a_consistency_model_in_one_file_asks_for_its_scheduler(tmp_path: Path) -> None:
-    tensors = {
-        "cond_stage_model.transformer.text_model.final_layer_norm.bias": torch.zeros(1),
-        FIRST_LAYER: torch.zeros(1, 4, 3, 3),
-    }
-    path = tmp_path / "LCM_Dreamshaper_v7.safetensors"
-    save_file(tensors, path)
+@pytest.mark.parametrize(
+    ("file", "tensor"), [("LCM_Dreamshaper_v7", SD1), ("sdxl_lightning_1step_x0", SDXL)]
+)
+def test_a_model_with_a_scheduler_of_its_own_in_one_file_asks_for_it(
+    tmp_path: Path, file: str, tensor: str
+) -> None:
+    path = tmp_path / f"{file}.safetensors"
+    save_file({tensor: torch.zeros(1), FIRST_LAYER: torch.zeros(1, 4, 3, 3)}, path)
     with pytest.raises(InputError, match="are not known") as caught:
         TextToImageConfig(model=str(path))
     assert "scheduler of their own" in caught.value.rule
@@ -147,6 +163,7 @@ def test_other_models_ask_for_a_folder_of_settings(tmp_path: Path) -> None:
         pytest.param("sd2-base", marks=pytest.mark.slow),
         pytest.param("sd2-turbo", marks=pytest.mark.slow),
         pytest.param("sdxl", marks=pytest.mark.slow),
+        pytest.param("sdxl-lightning", marks=pytest.mark.slow),
         pytest.param("sdxl-turbo", marks=pytest.mark.slow),
     ],
 )

@@ -74,7 +74,7 @@ def test_inner_blocks_are_computed_in_every_second_step(family: str, tmp_path: P
     cache = StepCache(pipeline, interval=2)
     pipeline.set_progress_bar_config(disable=True)
     asked: Any = SIDE if family == "flux" else "auto"
-    told = {**told_besides(pipeline, asked=asked), "output_type": "latent"}
+    told = {**told_besides(pipeline, asked=asked, steps=4), "output_type": "latent"}
     for _ in range(2):
         cache.begin()
         calls.clear()

@@ -129,6 +129,22 @@ def test_words_that_the_encoder_does_not_read_are_named(
     assert any("'a photo of the crane' is longer" in words for words in told)
 
 
+def test_words_that_the_pipeline_cuts_off_are_lost_too(tmp_path: Path) -> None:
+    from tests.pipelines import tiny_pixart, tiny_sana, tiny_stable_diffusion_3
+
+    pixart, sd3 = tiny_pixart(tmp_path / "pixart"), tiny_stable_diffusion_3(tmp_path / "sd3")
+    alpha = shutil.copytree(pixart, tmp_path / "alpha")
+    index = alpha / "model_index.json"
+    index.write_text(index.read_text().replace("PixArtSigmaPipeline", "PixArtAlphaPipeline"))
+    # One token a word, and one that ends the text.
+    for model, most in ((pixart, 299), (alpha, 119), (sd3, 255)):
+        assert lost_words(model, "a " * most) == ""
+        assert lost_words(model, "a " * (most + 1)) == "a"
+    sana = tiny_sana(tmp_path / "sana")
+    assert lost_words(sana, "a" * 290) == ""
+    assert lost_words(sana, "a" * 310) != ""
+
+
 def test_a_class_name_of_two_meanings_is_pointed_out(tiny_pipeline: Path, tmp_path: Path) -> None:
     told = fitted(tiny_pipeline, tmp_path, prompt="{label}").facts()["warnings"]
     assert [words for words in told if "'crane' means a bird as well as a machine" in words]
@@ -181,6 +197,26 @@ def test_guidance_that_does_nothing_is_pointed_out(tmp_path: Path) -> None:
     assert np.array_equal(draw(guided).pixels, draw(unguided).pixels)
 
 
+def test_guidance_that_goes_by_another_name_is_told(tmp_path: Path) -> None:
+    from tests.further_pipelines import tiny_qwen_image
+
+    model = tiny_qwen_image(tmp_path / "qwen")
+    usual: dict[str, Any] = {"size": 16, "prompt": "{label}", "names": {"crane": "heron"}}
+    drawn = {}
+    for scale in (1, 4):
+        for avoided in ("", "machine"):
+            generator = fitted(
+                model, tmp_path, guidance_scale=scale, negative_prompt=avoided, **usual
+            )
+            told = " ".join(generator.facts().get("warnings", ()))
+            assert ("negative prompts have no effect at" in told) == (avoided != "" and scale == 1)
+            assert "guidance_scale 4 has no effect" not in told
+            drawn[scale, avoided] = draw(generator).pixels
+    assert np.array_equal(drawn[1, ""], drawn[1, "machine"])
+    assert not np.array_equal(drawn[1, ""], drawn[4, ""])
+    assert not np.array_equal(drawn[4, ""], drawn[4, "machine"])
+
+
 def test_another_scheduler_draws_other_images(tiny_pipeline: Path, tmp_path: Path) -> None:
     usual = draw(fitted(tiny_pipeline, tmp_path, sampler_steps=2))
     other = fitted(
@@ -189,6 +225,10 @@ def test_another_scheduler_draws_other_images(tiny_pipeline: Path, tmp_path: Pat
     assert not np.array_equal(usual.pixels, draw(other).pixels)
     with pytest.raises(InputError, match=r"EulerScheduler.*EulerDiscreteScheduler"):
         draw(fitted(tiny_pipeline, tmp_path, scheduler="EulerScheduler"))
+    # Its noise would not go by an image's seed.
+    with pytest.raises(InputError, match="'DPMSolverSDEScheduler'") as caught:
+        draw(fitted(tiny_pipeline, tmp_path, scheduler="DPMSolverSDEScheduler"))
+    assert "SDE" not in caught.value.rule
 
 
 def test_images_that_a_safety_checker_blackens_are_drawn_anew(

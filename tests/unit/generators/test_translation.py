@@ -210,6 +210,29 @@ def test_the_monitor_sees_what_would_be_sampled(tmp_path: Path) -> None:
     assert facts["copying_acceptable"]
 
 
+def test_a_class_of_one_source_image_hides_no_other_from_the_monitor(tmp_path: Path) -> None:
+    seen: list[tuple[int, list[int]]] = []
+
+    def monitor(step: int, samples: Any) -> MonitorReading:
+        del step
+        seen.append((len(samples), np.bincount(samples.labels, minlength=10).tolist()))
+        return MonitorReading(value=1.1, acceptable=True)
+
+    source = digit_set(0, 400, "negatives", inverted)
+    fours = np.flatnonzero(source.labels == 4)
+    source = source.subset(np.setdiff1d(np.arange(400), fours[1:]))
+    inputs = replace(inputs_of(digit_set(400, 800, "train")), sources={"source": source})
+    settings = {**TINY, **MODES["unpaired"], "variations": 1, "reserved": 0, "readings": 1}
+    config = TranslationConfig.model_validate({**settings, "change": 0.5})
+    run = RunContext(folder=tmp_path, seed=1, monitor=monitor)
+    facts = available("generators")["translation"].build(config).fit(inputs, run=run).facts()
+    ((count, by_class),) = seen
+    assert count == 128
+    assert by_class[4] == 1
+    assert min(by_class[:4] + by_class[5:]) == 14
+    assert len(facts["curves"]["diversity"]) == 1
+
+
 # ── the same again ────────────────────────────────────────────────────────────────────────────
 
 

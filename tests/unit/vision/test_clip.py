@@ -298,7 +298,7 @@ def test_without_its_packages_it_is_said_how_to_get_them(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=f"not installed: {package}") as caught:
         build_network(CLIP, config, task=TASK, seed=0)
-    assert caught.value.remedy == "pip install 'synthlift[clip]'"
+    assert caught.value.remedy == "pip install 'synthlift[clip]', or in a clone: make setup"
 
 
 @pytest.mark.parametrize("package", ["sentencepiece", "google.protobuf"])
@@ -308,7 +308,7 @@ def test_without_what_siglip_reads_texts_with_it_is_said_how_to_get_it(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=f"not installed: {package}") as caught:
         network(tiny_clips["siglip"], tuning="zero_shot")
-    assert caught.value.remedy == "pip install 'synthlift[siglip]'"
+    assert caught.value.remedy == "pip install 'synthlift[siglip]', or in a clone: make setup"
 
 
 def test_low_rank_matrices_need_attention() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import os
 import stat
 import struct
 import tracemalloc
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from synthlift.data.contract import Where
+from synthlift.data.sources import open_source
 from synthlift.errors import InputError
 from synthlift.web.archives import unpack
 
@@ -29,6 +33,7 @@ def zipped(*names: str, content: bytes = b"x") -> io.BytesIO:
 def test_images_and_tables_are_unpacked_and_nothing_else(tmp_path: Path) -> None:
     names = ["oak/1.png", "buche rot/ä.JPG", "labels.csv"]
     left_out = ["run.sh", "oak/.hidden.png", "__MACOSX/oak/1.png", "oak/notes.html"]
+    left_out += [".ipynb_checkpoints/1.png"]
     assert unpack(zipped(*names, *left_out), tmp_path / "new", **LIMITS) == len(names)
     found = {p.relative_to(tmp_path / "new").as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert found == set(names)
@@ -39,15 +44,53 @@ def test_images_and_tables_are_unpacked_and_nothing_else(tmp_path: Path) -> None
     ["../1.png", "oak/../../1.png", "/1.png", "..\\1.png", "C:\\1.png", "C:/1.png"],
 )
 def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="leads out"):
+    with pytest.raises(InputError, match="leads out") as refused:
         unpack(zipped("oak/1.png", name), tmp_path / "new", **LIMITS)
+    assert name.replace("\\", "/") in refused.value.given.replace("\\", "/")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["oak/a\x01.png", "con/1.png", "oak./1.png", "a/" * 9 + "1.png"])
-def test_names_that_some_systems_cannot_have_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="cannot be used"):
-        unpack(zipped(name), tmp_path / "new", **LIMITS)
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("oak/a\x01.png", "oak/a\\x01.png"),
+        ("a/" * 9 + "1.png", "a/a/"),
+        ("木" * 90 + ".png", "木木木"),
+        ("oak/a" + "a" * 200 + ".png", "aaa…"),
+    ],
+    ids=["control", "deep", "bytes", "long"],
+)
+def test_names_that_systems_cannot_have_are_refused_and_told(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    with pytest.raises(InputError, match="cannot be used") as refused:
+        unpack(zipped("oak/1.png", name), tmp_path / "new", **LIMITS)
+    assert told in refused.value.given
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot have such names")
+def test_ordinary_names_stay_as_a_table_beside_them_says(tmp_path: Path) -> None:
+    names = [
+        *("Quercus sp./IMG 12:30:11.png", "Quercus sp./what?.png", "Quercus sp./ 1.png"),
+        *("con/B:2.png", 'con/"a" <b>.png', "con/1*.png"),
+    ]
+    rows = [[name, f"P{number}"] for number, name in enumerate(names)]
+    table = io.StringIO()
+    csv.writer(table).writerows([["file", "patient"], *rows])
+    stream = zipped(*names)
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.writestr("patients.csv", table.getvalue())
+    assert unpack(stream, tmp_path / "new", **LIMITS) == len(names) + 1
+    beside = tmp_path / "new" / "patients.csv"
+    where = Where(str(tmp_path / "new"), "", metadata=str(beside), group="patient")
+    found = {item.id: (item.label, item.group) for item in open_source(where).items}
+    assert found == {name: (name.split("/")[0], patient) for name, patient in rows}
+
+
+def test_names_that_fall_together_are_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'oak/ä\.png' is in the zip twice"):
+        unpack(zipped("oak/ä.png", "oak/a\u0308.png"), tmp_path / "new", **LIMITS)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -21,7 +21,9 @@ from synthlift.web.context import Context
 from synthlift.web.endpoints import data as endpoints_data
 from synthlift.web.errors import StuckError
 from synthlift.web.inference.client import Inference
-from synthlift.web.memory import SharedLimit, used_by
+from synthlift.web.jobs.runner import Runner
+from synthlift.web.jobs.table import JobTable
+from synthlift.web.memory import SharedLimit, kill_family, used_by
 from tests.unit.web.conftest import OURS, Serve
 
 MIB = 1024**2
@@ -122,6 +124,33 @@ def test_a_worker_that_takes_too_long_or_too_much_is_replaced_and_who_waited_is_
 def until_it_has_begun(inference: Inference) -> None:
     """Until a worker has loaded what it loads at once: it answers then."""
     assert inference.classify({"models": [], "files": []})["event"] == "done"
+
+
+# ── looks ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_look_at_a_picture_that_takes_hours_is_ended_and_studies_have_no_such_clock(
+    tmp_path: Path,
+) -> None:
+    for place in ("oak/1.jpg", "oak/2.jpg", "oak/3.jpg", "ash/1.jpg", "ash/2.jpg", "ash/3.jpg"):
+        (tmp_path / "trees" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "trees" / place).write_bytes(slow_jpeg(SIDE, scans=60_000))
+    table = JobTable(tmp_path / "jobs.sqlite")
+    runner = Runner(table, logs=tmp_path / "logs", look_seconds=3.0)
+    command = ["inspect", str(tmp_path / "trees"), "--json", "--quiet"]
+    study = table.add(kind="study", title="", command=command, folder=tmp_path / "a")
+    look = table.add(kind="inspect", title="", command=command, folder=tmp_path / "b")
+    runner.step()
+    process = psutil.Process(table.get(look.id).pid)
+    end = time.monotonic() + 60
+    while table.get(look.id).state != "failed":
+        assert time.monotonic() < end
+        runner.step()
+        time.sleep(0.05)
+    assert [bool(line) for line in table.get(look.id).error.split("\n")] == [True] * 3
+    assert not process.is_running()
+    assert table.get(study.id).state == "running"
+    kill_family(table.get(study.id).pid or 0)
 
 
 # ── a picture to start from ───────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
+import shlex
 import time
 import zipfile
 from pathlib import Path
@@ -13,14 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
-from PIL import Image
 
+from synthlift.data.contract import Where
+from synthlift.data.sources import open_source
+from synthlift.spec.provenance import png_bytes
+from synthlift.spec.yaml12 import as_json
 from synthlift.study.stages.curves import CurveKeeper
-from synthlift.web.datasets import MOST_TABLES
+from synthlift.web.datasets import MOST_TABLES, DataSets
 from synthlift.web.endpoints import data as endpoints_data
 from synthlift.web.jobs.commands import share_of, shown
 from synthlift.web.jobs.live import MOST_POINTS, curves_of, sheets_of, stages_of
 from synthlift.web.questions import Choices, Seen, obstacle
+from synthlift.web.settings import Settings
 from tests.unit.web.conftest import OURS, Serve
 
 TABLE = "datei;patient;gerät;alter\n" + "".join(
@@ -30,14 +34,22 @@ TABLE = "datei;patient;gerät;alter\n" + "".join(
 )
 
 
-def upload(client: FlaskClient, *, table: str = TABLE, inner: str = "trees/pictures/") -> Any:
-    """Two classes below a folder of their own, and a table beside it."""
-    stream, image = io.BytesIO(), io.BytesIO()
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(image, format="PNG")
+def upload(
+    client: FlaskClient,
+    *,
+    table: str = TABLE,
+    inner: str = "trees/pictures/",
+    drawn: bool = False,
+) -> Any:
+    """Two classes below a folder of their own, and a table beside it; all alike if not drawn."""
+    stream, rng = io.BytesIO(), np.random.default_rng(0)
+    blank = png_bytes(np.zeros((8, 8, 1), np.uint8))
     with zipfile.ZipFile(stream, "w") as archive:
         for name in ("oak", "beech"):
             for n in range(12):
-                archive.writestr(f"{inner}{name}/{n}.png", image.getvalue())
+                pixels = rng.integers(0, 256, (8, 8, 1), np.uint8)
+                picture = png_bytes(pixels) if drawn else blank
+                archive.writestr(f"{inner}{name}/{n}.png", picture)
         archive.writestr("trees/patients.csv", table.encode("cp1252"))
     stream.seek(0)
     form = {"archive": (stream, "trees.zip")}
@@ -150,6 +162,26 @@ def test_a_pool_that_is_gone_or_empty_is_refused(client: FlaskClient) -> None:
     assert answer.status_code == 400
 
 
+def test_a_folder_that_is_divided_into_parts_is_offered_as_a_whole(tmp_path: Path) -> None:
+    root = tmp_path / "sets"
+    places = ["pets/train/cat", "pets/train/dog", "pets/test/cat", "pets/test/dog", "pets/notes"]
+    # Beside other pictures, train is a folder like any other.
+    places += ["trees/oak", "trees/ash", "trees/train", "odd/train/a", "odd/train/b", "odd/more"]
+    for place in places:
+        (root / place).mkdir(parents=True)
+        if place != "pets/notes":
+            (root / place / "1.png").write_bytes(png_bytes(np.zeros((8, 8, 1), np.uint8)))
+
+    def offered(place: Path) -> list[str]:
+        return [one.name for one in DataSets(Settings(tmp_path, data=(place,))).all()]
+
+    assert offered(root) == ["sets/odd/train", "sets/pets", "sets/trees"]
+    assert offered(root / "pets") == ["pets"]
+    where = Where(str(root / "pets"), "")
+    parts = [item.part for item in open_source(where, strict=False).items]
+    assert sorted(parts) == ["test", "test", "train", "train"]
+
+
 # ── questions ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -223,12 +255,15 @@ def test_more_labels_or_generating_takes_two_studies_that_share_the_time(
     assert share_of("2h", 1) == "2h"
 
 
-def test_a_command_for_people_names_no_place_of_the_server() -> None:
-    sets = ("--set", 'data.metadata="/srv/web/uploads/x/table.csv"')
+@pytest.mark.parametrize("name", ["table.csv", 'a "1".csv', "1: 2?.csv"])
+def test_a_command_for_people_names_no_place_of_the_server(name: str) -> None:
+    sets = ("--set", f"data.metadata={as_json(f'/srv/web/uploads/x/{name}')}")
     told = shown(
         ("run", "/srv/pictures", *sets, "--out", "/srv/runs/x", "--json", "--workers", "2")
     )
-    assert told == "synthlift run PICTURES --set 'data.metadata=\"…/table.csv\"'"
+    said = f"data.metadata={as_json(f'…/{name}')}"
+    assert shlex.split(told) == ["synthlift", "run", "PICTURES", "--set", said]
+    assert "srv" not in told
 
 
 # ── while it runs, and after ──────────────────────────────────────────────────────────────────
@@ -312,20 +347,3 @@ def test_nothing_is_deleted_while_a_study_runs(client: FlaskClient) -> None:
     assert here.jobs.claim("me", ["study"]).id == first
     for job in (first, second):
         assert client.delete(f"/api/v1/jobs/{job}", headers=OURS).status_code == 400
-
-
-def test_looks_at_pictures_are_deleted_when_they_are_old(serve: Serve) -> None:
-    client = serve(keep_seconds=0.0)
-    body = {"data": upload(client)["id"]}
-    look = client.post("/api/v1/inspections", json=body, headers=OURS).get_json()["id"]
-    study = client.post("/api/v1/studies", json=body, headers=OURS).get_json()["id"]
-    here = client.application.extensions["synthlift"]
-    folder = here.jobs.get(look).folder
-    (folder / "inspect.html").write_text("with pictures of the upload")
-    for job in (look, study):
-        here.jobs.ask_to_end(job)
-    time.sleep(0.01)
-    here.tidy()
-    assert not folder.exists()
-    assert [job.id for job in here.jobs.all()] == [study]
-    shutil.rmtree(here.settings.home, ignore_errors=True)

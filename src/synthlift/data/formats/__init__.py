@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from synthlift.errors import InputError
+from synthlift.errors import InputError, installing
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def require_packages(names: Iterable[str]) -> None:
             raise InputError(
                 f"{count:,} {other.name} files, and the package '{other.package}' is not installed",
                 rule=f"{other.name} files are read by '{other.package}', which is optional",
-                remedy=f"pip install 'synthlift[{other.extra}]'",
+                remedy=installing(other.extra),
             )
 
 

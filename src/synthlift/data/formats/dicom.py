@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from synthlift.data.decode import WHITE_16_BIT, Decoded, UnusableImageError, finish
+from synthlift.errors import installing
 from synthlift.types import Float64, UInt8
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _header(stream: BinaryIO) -> Dataset:
         from pydicom import dcmread
     except ImportError:
         raise UnusableImageError(
-            "unsupported", "DICOM needs a further package: pip install 'synthlift[dicom]'"
+            "unsupported", f"DICOM needs a further package: {installing('dicom')}"
         ) from None
     stream.seek(0)
     found = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=_NEEDED)

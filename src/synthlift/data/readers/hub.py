@@ -40,7 +40,7 @@ from synthlift.data.readers.numbered import (
     row_of,
     told,
 )
-from synthlift.errors import InputError, nearest_name
+from synthlift.errors import InputError, installing, nearest_name
 from synthlift.registry import ComponentConfig
 from synthlift.spec.provenance import column_of
 from synthlift.store import digest
@@ -221,7 +221,7 @@ def _open_name(name: str, options: Mapping[str, str], where: Where) -> _Opened:
             "the Hub, is not installed",
             rule="data sets of the Hub are read by 'datasets', which is optional; local folders "
             "need no further package",
-            remedy="pip install 'synthlift[hub]', or correct the path; it was looked for at "
+            remedy=f"{installing('hub')}; or correct the path, which was looked for at "
             f"{where.beside(name)}",
         ) from None
     try:

@@ -47,8 +47,9 @@ class PromptedDraws(PipelineFitted[PipelineConfig]):
         del adapter
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
-        del wishes, settings
-        further = told_besides(self._pipeline, asked=self._config.size)
+        del wishes
+        steps = settings.sampler_steps
+        further = told_besides(self._pipeline, asked=self._config.size, steps=steps)
         return self._pipeline(**told, **further).images
 
     def images(self, prompts: Sequence[str], *, seeds: Sequence[int]) -> list[Drawn]:

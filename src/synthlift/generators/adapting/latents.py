@@ -37,13 +37,29 @@ class Latents:
     def __init__(self, pipeline: Any, *, shape: Shape, side: tuple[int, int]) -> None:
         self._pipeline, self._side = pipeline, side
         self._vae = getattr(pipeline, "vae", None)
-        blank = np.zeros((1, *side, 3), np.float32)
-        self.size = self._encode(blank).shape[1:]
-        packed = self.packed(torch.zeros(1, *self.size)).shape[1:]
+        self.size, packed = self._tried()
         if tuple(packed) != shape.size:
             raise cannot_adapt(
                 pipeline, f"its network takes {shape.size}, its latents are {tuple(packed)}"
             )
+
+    def _tried(self) -> tuple[torch.Size, torch.Size]:
+        """The size of a blank image's latents, and of what is made of them for the network.
+
+        Raises:
+            InputError: the autoencoder takes no plain images, as Qwen-Image's, or they are packed
+                in a way that is not known, as those of Flux.2.
+        """
+        try:
+            size = self._encode(np.zeros((1, *self._side, 3), np.float32)).shape[1:]
+            return size, self.packed(torch.zeros(1, *size)).shape[1:]
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, ValueError) as error:
+            words = (str(error).splitlines() or [type(error).__name__])[0]
+            raise cannot_adapt(
+                self._pipeline, f"how an image becomes its latents is not known ({words})"
+            ) from None
 
     def of_pixels(self, pixels_nhwc: UInt8) -> Tensor:
         """Latents [n, c, h, w] of images uint8 [n, H, W, 1 or 3] of any size.

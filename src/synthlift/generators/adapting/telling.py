@@ -159,7 +159,7 @@ def _first_call(
             num_inference_steps=steps,
             generator=[torch.Generator().manual_seed(0) for _ in prompts],
             output_type="latent",
-            **told_besides(pipeline, asked="auto" if size is None else size),
+            **told_besides(pipeline, asked="auto" if size is None else size, steps=steps),
         )
     except _ReachedError as end:
         return end.told

@@ -42,7 +42,8 @@ class GANConfig(ComponentConfig):
             on how requests are batched.
         readings: how often samples are looked at, for diversity and by the training monitor; 0 =
             never.
-        monitor_images: samples per reading.
+        monitor_images: samples per reading; more where classes are so many that each would have
+            fewer than 8, which its diversity takes.
         checkpoint_seconds: time between check-points from which a killed fit goes on.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.gan.collapse import diversity_judge
+from synthlift.generators.gan.collapse import FEWEST_COMPARED, diversity_judge
 from synthlift.generators.gan.config import GANConfig, settle
 from synthlift.generators.gan.networks import build_discriminator, build_generator, plan_network
 from synthlift.generators.gan.training import GANLearner
@@ -60,6 +60,7 @@ class GANGenerator(Generator):
             images=config.monitor_images,
             run=run,
             judge=diversity_judge(data, least=config.least_diversity, seed=run.seed),
+            each=FEWEST_COMPARED,
         )
         learner = GANLearner(
             build_generator(plan, seed=seed_for(run.seed, "network")).to(run.device),

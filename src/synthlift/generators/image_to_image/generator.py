@@ -20,7 +20,7 @@ from synthlift.generators.image_to_image.starting import StartingImages
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import noted, warned
-from synthlift.generators.pipelines.opening import Task, open_controlnet
+from synthlift.generators.pipelines.opening import Task, open_controlnet, sized
 from synthlift.generators.pipelines.parameters import NUMBERS
 from synthlift.generators.pipelines.varying import picture, variations
 from synthlift.generators.pipelines.wishes import Settings, Wish, enough_steps
@@ -174,20 +174,19 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
         assert isinstance(settings, ChangeSettings)
         config, (height, width) = self._config, self._native_size()
+        told = {**told, **sized(self._pipeline, (height, width))}
         rows = [self._row(wish.request) for wish in wishes]
         images = [picture(self._starting.pixels(row), (width, height)) for row in rows]
         if config.method == "control":
             along = [self._control(row, (width, height)) for row in rows]
             scale = {"controlnet_conditioning_scale": config.control_scale}
-            return self._pipeline(
-                **told, **self._control_inputs(along), height=height, width=width, **scale
-            ).images
+            return self._pipeline(**told, **self._control_inputs(along), **scale).images
         told = {**told, "image": images, "strength": settings.strength}
         if config.method != "inpainting":
             return self._pipeline(**told).images
         areas = [self._area(row) for row in rows]
         shown = [picture(area[:, :, None], (width, height)).convert("L") for area in areas]
-        return self._pipeline(**told, mask_image=shown, height=height, width=width).images
+        return self._pipeline(**told, mask_image=shown).images
 
     def _finished(self, pixels: UInt8, wish: Wish) -> UInt8:
         """What is not repainted stays exactly as it was, whatever the pipeline makes of it.

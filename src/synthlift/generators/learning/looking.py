@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -22,15 +23,20 @@ def looks_at_samples(
     images: int,
     run: RunContext,
     judge: Judge | None = None,
+    each: int = 0,
+    stock: Sequence[int] | None = None,
 ) -> Look | None:
     """How samples are seen: the classes evenly, the same seeds at each look.
 
     Args:
         fitted: the generator that weights by name make.
         vocabulary: classes with their numbers of training images.
-        images: how many are drawn.
+        images: how many are drawn, or more where the classes are so many that each would have
+            fewer than ``each``.
         run: with the copying monitor, if there is one.
         judge: a second opinion on the same samples; both must accept them.
+        each: images of a class that the judge needs.
+        stock: images of each class that the generator has; without end if left out.
 
     Returns:
         None where nobody would judge.
@@ -39,10 +45,17 @@ def looks_at_samples(
     if monitor is None and judge is None:
         return None
     present = [label for label, count in enumerate(vocabulary.counts) if count]
-    labels = np.array([present[i % len(present)] for i in range(images)], np.int64)
+    in_turn = (
+        (turn, label)
+        for turn in (itertools.count() if stock is None else range(max(stock)))
+        for label in present
+        if stock is None or turn < stock[label]
+    )
+    asked = list(itertools.islice(in_turn, max(images, each * len(present))))
+    labels = np.array([label for _, label in asked], np.int64)
     requests = [
-        SampleRequest(index=i // len(present), label=label, seed=seed_for(run.seed, "monitor", i))
-        for i, label in enumerate(labels.tolist())
+        SampleRequest(index=turn, label=label, seed=seed_for(run.seed, "monitor", i))
+        for i, (turn, label) in enumerate(asked)
     ]
 
     def look(step: int, weights: dict[str, Tensor]) -> Seen:

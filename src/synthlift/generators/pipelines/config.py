@@ -13,7 +13,7 @@ from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraF
 from synthlift.generators.pipelines.files import hash_part, hash_pipeline, pipeline_files
 from synthlift.generators.pipelines.footprint import pipeline_bytes
 from synthlift.generators.pipelines.prompt_table import read_prompts
-from synthlift.generators.pipelines.suited import chunk, scheduler_of, suited
+from synthlift.generators.pipelines.suited import asked_scheduler, chunk, scheduler_of, suited
 from synthlift.generators.prompts import LABEL, placeholders
 from synthlift.registry import ComponentConfig, OnePool
 from synthlift.weights import locate
@@ -27,6 +27,15 @@ def _several(value: Any) -> Any:
 
 def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str | dict) else value
+
+
+def _paths(loras: Any) -> list[str]:
+    """Of LoRA files, however they are said; what is no such file is found wanting later."""
+    listed = _listed(loras)
+    said = listed if isinstance(listed, list | tuple) else ()
+    found = [one.get("path") if isinstance(one, dict) else one for one in said]
+    found = [one.path if isinstance(one, LoraFile) else one for one in found]
+    return [one for one in found if isinstance(one, str) and one]
 
 
 def _written(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -76,7 +85,8 @@ class PipelineConfig(ComponentConfig):
         guidance_scale: classifier-free guidance; near 2 trains better classifiers than 7.5. Where a
             pipeline was distilled for few steps, what its makers advise is the default.
         sampler_steps: steps from noise to image; likewise.
-        scheduler: class of diffusers that takes the place of the pipeline's own scheduler.
+        scheduler: class of diffusers that takes the place of the pipeline's own scheduler;
+            LCMScheduler by default where a LoRA file is called so (lcm).
         size: side in pixels at which the pipeline draws; auto = its own. Images are then brought
             to the study's size.
         dtype: number format of the network.
@@ -182,8 +192,12 @@ class PipelineConfig(ComponentConfig):
         if not isinstance(value, dict) or not value.get("model") or value.get("model_sha256"):
             return value
         files = pipeline_files(value["model"], value.get("config", ""))
-        own, together = suited(files.folder, named=files.named), chunk(files.folder)
+        loras = [lora_file(path) for path in _paths(value.get("loras", ()))]
+        scheduler = asked_scheduler(files.folder, said=value.get("scheduler"), loras=loras)
+        own = suited(files.folder, named=files.named, scheduler=scheduler)
+        together = chunk(files.folder)
         return {
+            **({"scheduler": scheduler} if scheduler else {}),
             **({} if own is None else own._asdict()),
             **({} if together is None else {"micro_batch": together}),
             "licence": licence_of(files.named),

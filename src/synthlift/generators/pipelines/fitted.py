@@ -29,11 +29,10 @@ from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import remarks_on, wording_of
 from synthlift.generators.pipelines.opening import (
-    NEGATIVE,
     Task,
+    guidance,
     open_pipeline,
     sides,
-    takes,
     turned_to,
 )
 from synthlift.generators.pipelines.parameters import NUMBERS, check_params
@@ -357,11 +356,14 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         config = self._config
         padded = [*wishes, *[wishes[-1]] * (config.micro_batch - len(wishes))]
         self._let_act(settings.adapter)
-        avoids = settings.avoids and takes(type(self._pipeline), NEGATIVE)
         told = {
             "prompt": [self._spelled(wish.prompt) for wish in padded],
-            **({NEGATIVE: [wish.avoided for wish in padded]} if avoids else {}),
-            "guidance_scale": settings.guidance_scale,
+            **guidance(
+                self._pipeline,
+                scale=settings.guidance_scale,
+                avoided=[wish.avoided for wish in padded],
+                avoids=settings.avoids,
+            ),
             "num_inference_steps": settings.sampler_steps,
             # One stream an image, on the processor: the same pixels in any batch.
             "generator": [Noise("cpu").manual_seed(wish.seed % 2**63) for wish in padded],

@@ -14,7 +14,14 @@ from synthlift.generators.pipelines.adapter_settings import learnt_words
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import INDEX, pipeline_files
-from synthlift.generators.pipelines.opening import NEGATIVE, open_pipeline, takes
+from synthlift.generators.pipelines.opening import (
+    NEGATIVE,
+    TOLD_GUIDANCE,
+    TRUE_GUIDANCE,
+    guides_truly,
+    open_pipeline,
+    takes,
+)
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
@@ -23,10 +30,8 @@ from synthlift.weights.recognising import licence_text
 
 MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
-TRUE_GUIDANCE = "true_cfg_scale"
-"""Another guidance, which pipelines have whose networks are told the usual one."""
-TOLD_GUIDANCE = "FluxTransformer2DModel"
-"""A network that is told the guidance, and computes once a step rather than twice."""
+GUIDED_FROM = {"ZImagePipeline": 0}
+"""The guidance above which a pipeline looks at what it is to avoid, where that is not 1."""
 
 
 def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, Any]:
@@ -145,12 +150,13 @@ def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
 def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
     transformer = read_json(folder / "transformer" / "config.json").get("_class_name", "")
     kind = _kind_of(folder)
+    least = GUIDED_FROM.get(getattr(kind, "__name__", ""), 1)
     if kind is not None and not takes(kind, NEGATIVE):
         yield f"negative prompts have no effect on this pipeline: a {kind.__name__} takes none"
-    elif guidance_scale <= 1:
+    elif guidance_scale <= least:
         yield (
             f"negative prompts have no effect at guidance_scale {guidance_scale:g}: what is "
-            "not to be shown counts where the scale is above 1"
+            f"not to be shown counts where the scale is above {least}"
         )
     elif transformer == TOLD_GUIDANCE:
         yield (
@@ -165,7 +171,8 @@ def _guided_in_vain(config: PipelineConfig, guidance_scale: float) -> Iterator[s
     kind = _kind_of(folder)
     if guidance_scale <= 1 or kind is None or not takes(kind, TRUE_GUIDANCE):
         return
-    if not read_json(folder / "transformer" / "config.json").get("guidance_embeds"):
+    network = read_json(folder / "transformer" / "config.json")
+    if not network.get("guidance_embeds") and not guides_truly(kind, network):
         yield (
             f"guidance_scale {guidance_scale:g} has no effect on this pipeline: its network is not "
             "told how strictly it is to follow the prompt"

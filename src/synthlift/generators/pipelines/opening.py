@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,9 @@ from synthlift.generators.pipelines.files import (
     hash_pipeline,
     pipeline_files,
 )
+from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
+from synthlift.generators.pipelines.suited import CONSISTENT
 from synthlift.weights import locate
 from synthlift.weights.files import read_json
 from synthlift.weights.missing import missing_weights
@@ -32,9 +34,21 @@ BINNING = "use_resolution_binning"
 """An argument of pipelines that draw at sizes that were published of their kind."""
 NEGATIVE = "negative_prompt"
 """An argument that some pipelines lack."""
+TRUE_GUIDANCE = "true_cfg_scale"
+"""Another guidance, which pipelines have whose networks can be told the usual one."""
+TOLD_GUIDANCE = "FluxTransformer2DModel"
+"""A network that is told the guidance, and computes once a step rather than twice."""
+BLANK = " "
+"""What such pipelines are told to avoid where nothing is said of it, so that they guide at all."""
+UNSEEDED = "DPMSolverSDEScheduler"
+"""A scheduler whose noise does not go by the seed of an image."""
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 TOLD = ("prompt", "guidance_scale", "num_inference_steps", "generator")
 """Arguments by which every pipeline is told what to draw."""
+BY_NAME = ("SanaSprintPipeline",)
+"""Pipelines that draw from text, and that the automatic opener of diffusers does not know."""
+BETWEEN = "intermediate_timesteps"
+"""An argument of pipelines that have a second step of its own, and take it in two steps alone."""
 STARTS: dict[Task, tuple[str, ...]] = {
     "text_to_image": (),
     "image_to_image": ("image", "strength"),
@@ -81,6 +95,9 @@ def open_pipeline(
             rule=f"its files must hash to {config.model_sha256}",
             remedy="put the former model back, or run the study anew with --replan",
         )
+    name = str(read_json(files.folder / INDEX).get("_class_name", ""))
+    if task == "text_to_image" and name in BY_NAME:
+        opener = name
     dtype, kind = getattr(torch, config.dtype), getattr(diffusers, opener)
     try:
         if files.single is not None:
@@ -134,7 +151,10 @@ def _require_weights(pipeline: Any, *, files: PipelineFiles, model: str) -> None
 def _arrange(pipeline: Any) -> None:
     """Weights of convolutions in the order that convolutions are fastest in (by a fifth)."""
     for part in pipeline.components.values():
-        if isinstance(part, torch.nn.Module):
+        if not isinstance(part, torch.nn.Module):
+            continue
+        # Where time is a dimension, too, as in Qwen-Image's autoencoder, torch has no such order.
+        if all(one.dim() < 5 for one in part.parameters()):
             part.to(memory_format=torch.channels_last)
 
 
@@ -190,6 +210,37 @@ def takes(kind: Any, argument: str) -> bool:
     return argument in inspect.signature(kind.__call__).parameters
 
 
+def guides_truly(kind: Any, network: Mapping[str, Any]) -> bool:
+    """Whether the guidance of a pipeline goes by another name, as Qwen-Image's does.
+
+    Args:
+        kind: class of the pipeline.
+        network: settings of its transformer.
+    """
+    deaf = not network.get("guidance_embeds")
+    return takes(kind, TRUE_GUIDANCE) and deaf and network.get("_class_name") != TOLD_GUIDANCE
+
+
+def guidance(
+    pipeline: Any, *, scale: float, avoided: Sequence[str], avoids: bool
+) -> dict[str, Any]:
+    """Arguments of a call that say how strictly it follows prompts, and what it avoids.
+
+    Args:
+        pipeline: for any task.
+        scale: of classifier-free guidance.
+        avoided: what each image should not show.
+        avoids: whether anything is said of that.
+    """
+    told, kind = {"guidance_scale": scale}, type(pipeline)
+    network = getattr(pipeline, "transformer", None)
+    if network is not None and guides_truly(kind, network.config):
+        avoided = [text or BLANK for text in avoided]
+        # Of the usual one, which it has no ear for, it would complain at each call.
+        told, avoids = {TRUE_GUIDANCE: scale}, scale > 1
+    return {**told, **({NEGATIVE: list(avoided)} if avoids and takes(kind, NEGATIVE) else {})}
+
+
 def _require_told(pipeline: Any, *, task: Task, model: str) -> None:
     """Refuse a pipeline that cannot be told what every other one is told.
 
@@ -227,7 +278,13 @@ def _require_start(pipeline: Any, *, task: Task, model: str) -> None:
 
 def _scheduler(pipeline: Any, name: str) -> Any:
     """A scheduler of another class with the settings of the pipeline's own."""
+    from diffusers import DDIMScheduler, LCMScheduler
+
     kinds = {kind.__name__: kind for kind in pipeline.scheduler.compatibles}
+    kinds.pop(UNSEEDED, None)
+    # For LoRA files that make a consistency model of a pipeline; diffusers does not list it.
+    if DDIMScheduler in kinds.values():
+        kinds[CONSISTENT] = LCMScheduler
     if name not in kinds:
         raise InputError(
             f"the scheduler '{name}'{nearest_name(name, kinds)}",
@@ -279,7 +336,7 @@ def _broken(controlnet: str, what: str) -> InputError:
     )
 
 
-def told_besides(pipeline: Any, *, asked: int | Literal["auto"]) -> dict[str, Any]:
+def told_besides(pipeline: Any, *, asked: int | Literal["auto"], steps: int) -> dict[str, Any]:
     """Arguments of a call beside prompts and noise, as far as a pipeline takes them.
 
     Some pipelines draw at the nearest size that was published of their kind, and scale: at their
@@ -289,19 +346,35 @@ def told_besides(pipeline: Any, *, asked: int | Literal["auto"]) -> dict[str, An
     """
     taken = inspect.signature(type(pipeline).__call__).parameters
     told = {"clean_caption": False, BINNING: asked != "auto"}
+    between = {BETWEEN: None} if BETWEEN in taken and steps != 2 else {}
     fixed = BINNING in taken and taken["height"].default is not None
     height, width = sides(pipeline, asked=asked) if asked != "auto" or fixed else (None, None)
     size = {} if height is None else {"height": height, "width": width}
-    return {**{name: value for name, value in told.items() if name in taken}, **size}
+    return {**{name: value for name, value in told.items() if name in taken}, **between, **size}
+
+
+def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:
+    """Height and width as arguments of a call, where a pipeline takes them.
+
+    Of those that start from an image, some go by that image; the others draw at a size of their
+    own, whatever the image's is, unless they are told.
+    """
+    told = dict(zip(("height", "width"), size, strict=True))
+    return {name: side for name, side in told.items() if takes(type(pipeline), name)}
 
 
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
-    """Height and width in pixels at which a pipeline draws, its own where none is asked for."""
+    """Height and width in pixels at which a pipeline draws, its own where none is asked for.
+
+    Of some, as Z-Image, only the call knows their own, and draws 1024 pixels.
+    """
     if asked != "auto":
         return asked, asked
     core = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
     own = getattr(core.config, "sample_size", None) if core is not None else None
     own = own or getattr(pipeline, "default_sample_size", None)
+    if own is None:
+        return USUAL_SIDE, USUAL_SIDE
     height, width = own if isinstance(own, list | tuple) else (own, own)
     factor = getattr(pipeline, "vae_scale_factor", 1)
     return height * factor, width * factor

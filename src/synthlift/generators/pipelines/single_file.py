@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 import gzip
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError, needing_extra
-from synthlift.generators.pipelines.suited import words_of
+from synthlift.generators.pipelines.suited import is_official, names_of, words_of
 from synthlift.weights.files import read_json, tensor_shapes
 
 LAYOUTS = Path(__file__).parent / "layouts"
@@ -28,6 +29,8 @@ TEXT_ENCODERS = {
 """Prefixes by which the original code names text encoders, and whose they are."""
 FEW_STEPS = {"turbo", "lightning"}
 CONSISTENT = "lcm"
+PREDICTS_IMAGE = re.compile(r"(?<![a-z0-9])x0(?![a-z0-9])", re.IGNORECASE)
+"""In names of models that predict the image rather than its noise."""
 START, END = "<|startoftext|>", "<|endoftext|>"
 MERGES = 49_152 - 256 - 2
 """Lines of CLIP's vocabulary that are used, as its authors count them."""
@@ -38,7 +41,8 @@ def layout_of(file: Path) -> Path:
 
     Tensors tell the architecture. What they do not tell goes by words of the file's name: "turbo"
     and "lightning" for few steps, "base" and "512" for the Stable Diffusion 2.x that predicts
-    noise at 512 pixels rather than velocity at 768. With "lcm", it is refused: such models have a
+    noise at 512 pixels rather than velocity at 768. Of XL, only what has the name of the Turbo that
+    was published draws 512 pixels. With "lcm" or "x0", a file is refused: such models have a
     scheduler of their own, which no settings in the package have.
 
     Raises:
@@ -48,17 +52,21 @@ def layout_of(file: Path) -> Path:
     kind = next((k for start, k in TEXT_ENCODERS.items() if _any(shapes, start)), "")
     inside = shapes.get(FIRST_LAYER, ())
     words = words_of(file)
-    if not kind or len(inside) != 4 or inside[1] != 4 or CONSISTENT in words:
+    apart = CONSISTENT in words or any(PREDICTS_IMAGE.search(name) for name in names_of(file))
+    if not kind or len(inside) != 4 or inside[1] != 4 or apart:
         raise InputError(
             f"the settings of '{file.name}' are not known",
             rule="those of Stable Diffusion 1.x, 2.x and XL that draw from text come with the "
             "package; a file in another layout does not say them itself, and latent consistency "
-            "models (lcm) have a scheduler of their own",
+            "models (lcm) and those that predict the image (x0) have a scheduler of their own",
             remedy="give a folder with model_index.json, the config.json of each part and the "
             "tokenizers, but no weights: config: FOLDER; or download the model as a folder",
         )
-    if words & FEW_STEPS and kind != "sd1":
-        return LAYOUTS / f"{kind}-turbo"
+    if kind == "sdxl" and words & FEW_STEPS:
+        turbo = "turbo" in words and is_official(file)
+        return LAYOUTS / ("sdxl-turbo" if turbo else "sdxl-lightning")
+    if kind == "sd2" and words & FEW_STEPS:
+        return LAYOUTS / "sd2-turbo"
     if kind == "sd2" and words & {"base", "512"}:
         return LAYOUTS / "sd2-base"
     return LAYOUTS / kind

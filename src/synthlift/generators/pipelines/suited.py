@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ class Suited(NamedTuple):
     guidance_scale: float
 
 
+STEPS = re.compile(r"(?<![a-z0-9])([1-9][0-9]?)[ _-]?steps?(?![a-z])", re.IGNORECASE)
+"""In names such as "sdxl_lightning_8step": for how many steps a model was distilled."""
 NAMED = {
     "turbo": Suited(4, 0.0),
     "lightning": Suited(4, 0.0),
@@ -29,30 +32,100 @@ NAMED = {
     "lcm": Suited(4, 1.5),
 }
 """By a word of a model's name, as its makers advise."""
+Z_IMAGE_TURBO = Suited(8, 0.0)
+"""Eight evaluations of the network, as its makers advise; older versions of diffusers took nine
+steps for them."""
+MERGED = Suited(6, 2.0)
+"""Of Turbo and Lightning models that others made for Stable Diffusion 1 and XL. Their makers advise
+different things, such as a scale of 2 with 4 to 8 steps or 3 to 6 (DreamShaper XL), and a scale of
+0 would rob those of their guidance."""
+OFFICIAL = re.compile(r"sd[ _-]?(xl)?[ _-](turbo|lightning)(?![a-z])", re.IGNORECASE)
+"""What the models that Turbo and Lightning were published as are called first."""
+WIDTHS = {"768": "sd1", "2048": "sdxl"}
+"""Of the text embeddings that a UNet reads: Stable Diffusion 1, and XL."""
 CHUNKS = ((64, 32), (256, 8), (float("inf"), 4))
 """Up to so many pixels a side, so many images."""
-SCHEDULED = {"LCMScheduler": Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
+CONSISTENT = "LCMScheduler"
+SCHEDULED = {CONSISTENT: Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
+FLOW = "FlowMatch"
+"""How schedulers of flow matching begin."""
+UNNAMED = "pytorch_lora_weights"
+"""What diffusers calls a file of LoRA weights; the folder then says what it is."""
 
 
-def suited(folder: Path, *, named: Path | None = None) -> Suited | None:
+def suited(folder: Path, *, named: Path | None = None, scheduler: str = "") -> Suited | None:
     """What a pipeline was distilled for; None where it needs the usual number of steps.
 
     It goes by the scheduler, by whether a Flux model was trained to be guided, and by the words of
-    the model's own name, see :func:`words_of`.
+    the model's own name, see :func:`names_of`. A number of steps in that name counts.
+
+    Args:
+        folder: of the pipeline, or of its settings.
+        named: what the user named, if it is another place.
+        scheduler: that takes the place of the pipeline's own; "" = none does.
     """
+    if scheduler in SCHEDULED:
+        return SCHEDULED[scheduler]
+    place = named or folder
+    found, steps = _suited(folder, place), steps_of(place)
+    return found if found is None or steps is None else found._replace(sampler_steps=steps)
+
+
+def _suited(folder: Path, place: Path) -> Suited | None:
     scheduler = scheduler_of(folder)
     if scheduler in SCHEDULED:
         return SCHEDULED[scheduler]
     transformer = read_json(folder / "transformer" / "config.json")
-    flux = transformer.get("_class_name") == "FluxTransformer2DModel"
-    if flux and transformer.get("guidance_embeds") is False:
+    kind = transformer.get("_class_name")
+    if kind == "FluxTransformer2DModel" and transformer.get("guidance_embeds") is False:
         return NAMED["schnell"]
-    words = words_of(named or folder)
-    return next((found for word, found in NAMED.items() if word in words), None)
+    words = words_of(place)
+    word = next((word for word in NAMED if word in words), "")
+    if word == "turbo" and kind == "ZImageTransformer2DModel":
+        return Z_IMAGE_TURBO
+    return MERGED if word in ("turbo", "lightning") and _merged(folder, place) else NAMED.get(word)
 
 
-def words_of(place: Path) -> frozenset[str]:
-    """The words, in small letters, of a model's own name: of its folder or file.
+def _merged(folder: Path, place: Path) -> bool:
+    """Whether others than those who published Turbo and Lightning made a model of few steps."""
+    unet = read_json(folder / "unet" / "config.json")
+    # A string: some networks have a list of widths.
+    kind = WIDTHS.get(str(unet.get("cross_attention_dim")), "")
+    turbo = kind == "sdxl" and unet.get("sample_size") == 64
+    return bool(kind) and not turbo and not is_official(place)
+
+
+def is_official(place: Path) -> bool:
+    """Whether a model is called as those that Turbo and Lightning were published as."""
+    return any(OFFICIAL.match(name) for name in names_of(place))
+
+
+def asked_scheduler(folder: Path, *, said: str | None, loras: Sequence[Path]) -> str:
+    """The scheduler that takes the place of a pipeline's own; "" = none does.
+
+    A LoRA file that is called "lcm" makes a consistency model of a pipeline.
+
+    Args:
+        folder: of the pipeline.
+        said: by the user; None = nothing.
+        loras: files of weights.
+    """
+    if said is not None:
+        return said
+    places = [file.parent if file.stem == UNNAMED else file for file in loras]
+    words = {word for place in (*places, *loras) for word in words_of(place)}
+    fits = not scheduler_of(folder).startswith((FLOW, CONSISTENT))
+    return CONSISTENT if "lcm" in words and fits else ""
+
+
+def steps_of(place: Path) -> int | None:
+    """The number of steps in a model's own name, if there is one."""
+    found = next((match for name in names_of(place) if (match := STEPS.search(name))), None)
+    return None if found is None else int(found[1])
+
+
+def names_of(place: Path) -> tuple[str, ...]:
+    """A model's own name, of its folder or file.
 
     In the Hub's cache the name stands two folders above. Folders around a model say nothing of it.
     """
@@ -61,7 +134,12 @@ def words_of(place: Path) -> frozenset[str]:
     for one in (whole, whole.parent):
         if one.parent.name == SNAPSHOTS:
             names.append(one.parent.parent.name.split("--")[-1])
-    return frozenset(word.lower() for name in names for word in WORD.findall(name))
+    return tuple(names)
+
+
+def words_of(place: Path) -> frozenset[str]:
+    """The words, in small letters, of a model's own name, see :func:`names_of`."""
+    return frozenset(word.lower() for name in names_of(place) for word in WORD.findall(name))
 
 
 def scheduler_of(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_voc
 
 UNLIMITED = 100_000
 """Tokenizers without a limit give a huge number."""
+CUT_BY_CALL = ("T5", "Gemma")
+"""Tokenizers that pipelines tell where to end, whatever limit the tokenizers have themselves."""
 
 
 def lost_words(model: Path, prompt: str) -> str:
@@ -23,12 +26,11 @@ def lost_words(model: Path, prompt: str) -> str:
         model: folder of the pipeline.
         prompt: of any length.
     """
-    kept = [_lost(tokenizer, prompt) for tokenizer in _tokenizers(model)]
+    kept = [_lost(tokenizer, prompt, most=most) for tokenizer, most in _tokenizers(model)]
     return min(kept, key=len, default="")
 
 
-def _lost(tokenizer: Any, prompt: str) -> str:
-    most = int(tokenizer.model_max_length)
+def _lost(tokenizer: Any, prompt: str, *, most: int) -> str:
     if most > UNLIMITED:
         return ""
     added = tokenizer.num_special_tokens_to_add()
@@ -37,7 +39,8 @@ def _lost(tokenizer: Any, prompt: str) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _tokenizers(model: Path) -> tuple[Any, ...]:
+def _tokenizers(model: Path) -> tuple[tuple[Any, int], ...]:
+    """Each with the number of tokens that is read of it, special ones included."""
     index = json.loads((model / "model_index.json").read_text("utf-8"))
     parts = [
         name
@@ -48,11 +51,24 @@ def _tokenizers(model: Path) -> tuple[Any, ...]:
         return ()
 
     with needing_extra("text-to-image", extra="text2image"):
+        import diffusers
         import transformers
     kinds = [getattr(transformers, index[name][1]) for name in parts]
-    return tuple(
+    opened = [
         clip_tokenizer(model / name)
         if lacks_vocabulary(model / name)
         else kind.from_pretrained(model / name, local_files_only=True)
         for kind, name in zip(kinds, parts, strict=True)
+    ]
+    told = _told_length(getattr(diffusers, str(index.get("_class_name")), None))
+    return tuple(
+        (one, told if told and index[name][1].startswith(CUT_BY_CALL) else one.model_max_length)
+        for one, name in zip(opened, parts, strict=True)
     )
+
+
+def _told_length(kind: Any) -> int | None:
+    """Tokens that a pipeline of a class reads by itself; None = it does not say."""
+    taken = {} if kind is None else inspect.signature(kind.__call__).parameters
+    told = taken["max_sequence_length"].default if "max_sequence_length" in taken else None
+    return told if isinstance(told, int) else None

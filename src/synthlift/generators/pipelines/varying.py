@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from synthlift.generators.pipelines.fitted import C, PipelineFitted
-from synthlift.generators.pipelines.opening import Task
+from synthlift.generators.pipelines.opening import Task, sized
 from synthlift.generators.pipelines.wishes import Settings, Wish, enough_steps
 from synthlift.types import ImageBatch, SampleRequest, UInt8
 
@@ -61,8 +61,9 @@ class Variations(PipelineFitted[C]):
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
         del settings
-        height, width = self._native_size()
+        height, width = size = self._native_size()
         images = [picture(self._start, (width, height))] * len(wishes)
+        told = {**told, **sized(self._pipeline, size)}
         return self._pipeline(**told, image=images, strength=self._strength).images
 
 

@@ -88,6 +88,7 @@ class TextToImageFitted(PipelineFitted[TextToImageConfig]):
         yield from variations(self, start, requests, strength=strength)
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
-        del wishes, settings
-        further = told_besides(self._pipeline, asked=self._config.size)
+        del wishes
+        steps = settings.sampler_steps
+        further = told_besides(self._pipeline, asked=self._config.size, steps=steps)
         return self._pipeline(**told, **further).images

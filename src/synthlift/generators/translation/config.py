@@ -68,7 +68,8 @@ class TranslationConfig(ComponentConfig):
             on how requests are batched.
         readings: how often translated images are looked at, by the training monitor and against
             validation pairs; 0 = never.
-        monitor_images: images per reading.
+        monitor_images: images per reading; without pairs more where classes are many, as in kind
+            ``gan``.
         checkpoint_seconds: time between check-points from which a killed fit goes on.
         terms: what the source allows, such as CC BY 4.0; for the data card of an export.
         redistribute: whether what is made of it may be passed on.

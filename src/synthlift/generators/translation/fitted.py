@@ -129,9 +129,11 @@ class TranslationFitted(FittedGenerator):
         return self._config.micro_batch
 
     def with_micro_batch(self, micro_batch: int) -> TranslationFitted:
-        """The same generator computing so many images together."""
+        """The same generator, and what draws its masks, computing so many images together."""
         other = copy.copy(self)
         other._config = self._config.model_copy(update={"micro_batch": micro_batch})
+        if self._new_masks is not None:
+            other._new_masks = self._new_masks.in_chunks_of(micro_batch)
         return other
 
     def save(self, folder: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.gan.collapse import diversity_judge
+from synthlift.generators.gan.collapse import FEWEST_COMPARED, diversity_judge
 from synthlift.generators.learning.drawing import deterministic_kernels
 from synthlift.generators.learning.examples import Examples, load_examples
 from synthlift.generators.learning.folders import read_network
@@ -178,14 +178,15 @@ def _look(
 
     def look(step: int, weights: dict[str, Tensor]) -> Seen:
         found = fitted(weights)
-        counts = tuple(found.stock().values())
-        present = [count for count in counts if count]
+        stock = tuple(found.stock().values())
         watch = looks_at_samples(
             lambda _: found,
-            vocabulary=replace(vocabulary, counts=counts),
-            images=min(config.monitor_images, len(present) * min(present)),
+            vocabulary=replace(vocabulary, counts=stock),
+            images=config.monitor_images,
             run=run,
             judge=judge,
+            each=0 if judge is None else FEWEST_COMPARED,
+            stock=stock,
         )
         seen = watch(step, weights) if watch else Seen(acceptable=True)
         if compared is None:

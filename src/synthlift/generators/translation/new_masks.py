@@ -25,6 +25,7 @@ from synthlift.types import (
     ImageSet,
     RunContext,
     SampleRequest,
+    SamplesInChunks,
     UInt8,
 )
 
@@ -52,6 +53,13 @@ class NewMasks:
     def has(self, label: int) -> bool:
         """Whether there were masks of a class to learn from."""
         return len(self.areas[label]) > 0
+
+    def in_chunks_of(self, most: int) -> NewMasks:
+        """The same masks, at most so many drawn together, where their generator has chunks."""
+        fitted = self.fitted
+        if not isinstance(fitted, SamplesInChunks) or fitted.micro_batch <= most:
+            return self
+        return replace(self, fitted=fitted.with_micro_batch(most))
 
     def draw(self, requests: Sequence[SampleRequest]) -> UInt8:
         """One mask for each request, uint8 [n, H, W, 1] of 0 and 255.

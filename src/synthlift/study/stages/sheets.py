@@ -6,14 +6,13 @@ change nothing that is learnt.
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from synthlift.store.files import write_bytes_atomic
 from synthlift.types import ImageBatch, Monitor, MonitorReading, UInt8
-from synthlift.vision.sheets import SHEET_COLUMNS, contact_sheet
+from synthlift.vision.sheets import SHEET_COLUMNS, contact_sheet, synthetic_png
 
 MOST_SHEETS = 12
 """Of one fit; of more looks every second one is kept, and so on."""
@@ -51,9 +50,7 @@ def sheet_of(samples: ImageBatch, classes: Sequence[str], *, title: str) -> byte
             row = shown.setdefault(classes[label], [])
             if len(row) < SHEET_COLUMNS:
                 row.append(image)
-    stream = io.BytesIO()
-    contact_sheet(dict(sorted(shown.items())), title=title).save(stream, format="PNG")
-    return stream.getvalue()
+    return synthetic_png(contact_sheet(dict(sorted(shown.items())), title=title))
 
 
 def copy_sheets(source: Path, target: Path) -> None:

@@ -16,6 +16,7 @@ from synthlift.data.tables import read_table
 from synthlift.errors import InputError
 from synthlift.web.context import context
 from synthlift.web.datasets import DataSet
+from synthlift.web.jobs.leavings import UNFINISHED
 from synthlift.web.operations import Operation
 from synthlift.web.questions import Choices
 from synthlift.web.study_schemas import (
@@ -59,13 +60,13 @@ def upload_data() -> DataFacts:
 def delete_data(data: str) -> DataList:
     """Delete an upload."""
     here = context()
-    if any(job.data == data and job.state in ("queued", "running") for job in here.jobs.all()):
+    if any(job.data == data and job.state in UNFINISHED for job in here.jobs.all()):
         raise InputError(
             "a study is reading this upload",
             rule="what a running study needs is kept",
             remedy="cancel the study first",
         )
-    here.data.delete(data)
+    here.delete_upload(data)
     return list_data()
 
 

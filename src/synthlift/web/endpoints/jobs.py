@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from synthlift.study.folder import STUDY, TRAINING
 from synthlift.web.context import Context, context
 from synthlift.web.errors import MissingError
 from synthlift.web.jobs.commands import shown
+from synthlift.web.jobs.leavings import LOOKS, delete_files, require_pictures
 from synthlift.web.jobs.live import curves_of, sheets_of, stages_of
 from synthlift.web.jobs.parts import BETWEEN, other_part
 from synthlift.web.jobs.table import Job
 from synthlift.web.library import id_of
-from synthlift.web.looks import LOOKS, said_by, seen_in
+from synthlift.web.looks import said_by, seen_in
 from synthlift.web.operations import Operation
 from synthlift.web.questions import QUESTIONS, Choices, Seen, obstacle
 from synthlift.web.queues import client, require_place
@@ -57,6 +57,7 @@ def job_facts(job: Job) -> JobFacts:
         created=job.created,
         started=job.started,
         ended=job.ended,
+        goes_on=_goes_on(here, job),
         error=here.places.hidden(job.error),
         command=shown(job.command),
         progress=_progress(job) if is_run and job.state == "running" else None,
@@ -88,6 +89,16 @@ def answer_with_other(folder: Path) -> str:
     jobs = context().jobs.all()
     own = [one for one in jobs if one.kind == "study" and one.folder.resolve() == folder.resolve()]
     return next((_answer(one, other_part(one, jobs)) for one in own), "")
+
+
+def _goes_on(here: Context, job: Job) -> bool:
+    if job.state not in ("failed", "cancelled"):
+        return False
+    try:
+        require_pictures(job, here.settings)
+    except InputError:
+        return False
+    return True
 
 
 def _page(job: Job) -> str:
@@ -225,7 +236,8 @@ def resume_job(job: str) -> JobFacts:
     """Go on with a cancelled or failed job."""
     here = context()
     require_room(here)
-    here.jobs.resume(here.jobs.get(job).id)
+    require_pictures(found := here.jobs.get(job), here.settings)
+    here.jobs.resume(found.id)
     return job_facts(asked_now(here, here.jobs.get(job)))
 
 
@@ -241,13 +253,10 @@ def delete_job(job: str) -> Deleted:
         )
     if not here.jobs.delete(found.id):
         raise InputError("this runs", rule="what runs is not deleted", remedy="stop it first")
-    results = size = 0
-    if (found.folder / STUDY).is_file():
-        gone = delete(found.folder)
-        results, size = gone.results, gone.bytes
-    shutil.rmtree(found.folder, ignore_errors=True)
-    shutil.rmtree(here.settings.job_logs / found.id, ignore_errors=True)
+    run = [delete(found.folder)] if (found.folder / STUDY).is_file() else []
+    gone = [*run, delete_files(here.settings, found)]
     here.library.forget()
+    results, size = sum(one.results for one in gone), sum(one.bytes for one in gone)
     return Deleted(id=found.id, results=results, bytes=size)
 
 

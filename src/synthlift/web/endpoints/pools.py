@@ -11,6 +11,7 @@ from synthlift.errors import InputError
 from synthlift.web.context import context
 from synthlift.web.errors import MissingError
 from synthlift.web.generations import IMAGES
+from synthlift.web.jobs.leavings import require_unread
 from synthlift.web.operations import Operation
 from synthlift.web.people_schemas import (
     JudgeRequest,
@@ -81,11 +82,14 @@ def judge_for_pool(pool: str, body: JudgeRequest) -> PoolFacts:
             rule="a pool has pictures of the classes of a study, drawn by one of its generators",
             remedy="draw pictures with a generator of a run",
         )
+    source = f"{made.id}/{body.index}"
+    if body.verdict != "keep" and here.pools.get(pool).holds(source):
+        require_unread(pool, here.jobs.all(), here.settings)
     run = here.library.get(str(made.request["run"]))
     caution = copying_finding(run.results, str(made.request["generator"]))
     judged = here.pools.judge(
         pool,
-        source=f"{made.id}/{body.index}",
+        source=source,
         label=str(made.request["label"]),
         verdict=body.verdict,
         who=body.who,
@@ -112,12 +116,16 @@ def pool_image(pool: str, name: str) -> Response:
 def take_out_of_pool(pool: str, name: str) -> PoolFacts:
     """Take a picture out again."""
     who = request.args.get("who", "")[:80].strip() or "somebody"
-    return _pool_facts(context().pools.take_out(pool, name, who=who))
+    here = context()
+    require_unread(pool, here.jobs.all(), here.settings)
+    return _pool_facts(here.pools.take_out(pool, name, who=who))
 
 
 def delete_pool(pool: str) -> PoolList:
     """Delete a pool with its pictures."""
-    context().pools.delete(pool)
+    here = context()
+    require_unread(pool, here.jobs.all(), here.settings)
+    here.pools.delete(pool)
     return list_pools()
 
 

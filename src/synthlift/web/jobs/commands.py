@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ WITH_VALUE = frozenset(("--out", "--store", "--device", "--workers"))
 ALONE = frozenset(("--json", "--quiet"))
 """Options that say nothing of a study, or too much of the server."""
 _TABLE = "data.metadata="
+_PLACE = re.compile(r'"(?:/|[A-Za-z]:\\\\)(?:[^"\\]|\\.)*[/\\](?:[^"\\/]|\\.)+"')
+"""A JSON string with a path that names more than the top."""
 
 
 def study_file_command(settings: Settings, *, file: Path, out: Path) -> list[str]:
@@ -86,7 +89,7 @@ def shown(command: Sequence[str]) -> str:
 
 
 def _without_places(word: str) -> str:
-    return re.sub(r'"(?:/|[A-Za-z]:\\\\)[^"]*[/\\]([^"/\\]+)"', r'"…/\1"', word)
+    return _PLACE.sub(lambda found: as_json(f"…/{Path(json.loads(found[0])).name}"), word)
 
 
 def _asked(source: Path, part: Part, budget: str) -> list[str]:

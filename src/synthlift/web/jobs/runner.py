@@ -13,12 +13,14 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from synthlift.errors import SynthliftError
+from synthlift.study.sparing import ASKED
+from synthlift.web.jobs.leavings import LOOKS, NOTE
 from synthlift.web.jobs.table import ATTEMPTS, Job, JobTable, Kind, State
 from synthlift.web.memory import kill_family, used_by, usual_limit
 
@@ -38,8 +40,10 @@ _LOG = logging.getLogger("synthlift.web")
 class _Running:
     job: Job
     process: subprocess.Popen[bytes]
+    began: float = field(default_factory=time.monotonic)
     asked: float | None = None
     too_large: bool = False
+    too_slow: bool = False
 
 
 class Runner:
@@ -49,6 +53,8 @@ class Runner:
         table: the jobs.
         logs: folder for what the commands print.
         memory_bytes: that a command and its workers may use; beyond it they are ended.
+        look_seconds: that a look at pictures, or a forecast, may take: one small picture can be
+            made to take a decoder hours, and whatever waits for that lane would wait for it.
         pause: seconds between two looks at the table.
     """
 
@@ -58,9 +64,11 @@ class Runner:
         *,
         logs: Path,
         memory_bytes: int | None = None,
+        look_seconds: float = 3600.0,
         pause: float = 0.5,
     ) -> None:
         self.table, self.logs, self.pause = table, logs, pause
+        self.look_seconds = look_seconds
         self.memory_bytes = usual_limit() if memory_bytes is None else memory_bytes
         self.name = secrets.token_hex(8)
         self._running: dict[tuple[Kind, ...], _Running] = {}
@@ -151,6 +159,7 @@ class Runner:
                 stdout=out,
                 stderr=err,
                 cwd=folder,
+                env={**os.environ, ASKED: str(folder / NOTE)},
                 start_new_session=True,
             )
         began = 0.0
@@ -185,6 +194,9 @@ class Runner:
         elif used_by(running.process.pid) > self.memory_bytes:
             running.too_large = True
             kill_family(running.process.pid)
+        elif job.kind in LOOKS and time.monotonic() - running.began > self.look_seconds:
+            running.too_slow = True
+            kill_family(running.process.pid)
 
     def _conclude(self, running: _Running, code: int) -> None:
         job = running.job
@@ -194,6 +206,13 @@ class Runner:
             limit = f"{self.memory_bytes / 1024**3:.1f} GiB"
             said = (
                 f"it needed more memory than this server allows ({limit})\nWhat is finished is kept"
+            )
+            self.table.finish(job.id, "failed", owner=self.name, error=said)
+        elif running.too_slow:
+            said = (
+                "reading these pictures took too long\n"
+                f"a look or a forecast is ended after {self.look_seconds / 60:g} minutes\n"
+                "leave out pictures that take long to open, or take fewer of them"
             )
             self.table.finish(job.id, "failed", owner=self.name, error=said)
         elif running.asked is not None or code == 130:

@@ -26,14 +26,16 @@
       ? [`${progress.label}: ${progress.done} of ${progress.total}`,
         progress.seconds_left ? `about ${duration(progress.seconds_left)} left of this stage` : "",
         progress.seconds ? `running for ${duration(progress.seconds)}` : ""].filter(Boolean).join(" · ")
-      : job.state === "running" ? "Getting ready …" : "");
+      : job.state === "running" ? "Getting ready …"
+        : ["failed", "cancelled"].includes(job.state) && !job.goes_on
+          ? "Pictures that it reads were deleted, so that it cannot go on. Start a new one." : "");
     const tasks = (progress && progress.tasks) || [];
     find("tasks").replaceChildren(...tasks.map((task) => make("li", {}, `${task.label}: ${task.done} of ${task.total}`)));
     find("error").hidden = !job.error;
     // What was given, the rule and the remedy, one a line.
     find("error").textContent = job.error.split("\n").map(sentence).join("\n");
     find("cancel").hidden = !["queued", "running"].includes(job.state);
-    find("resume").hidden = !["failed", "cancelled"].includes(job.state);
+    find("resume").hidden = !job.goes_on;
     find("delete").hidden = !ENDED.includes(job.state);
     find("open").hidden = !job.run;
     if (job.run) find("open").href = `/runs/${job.run}`;

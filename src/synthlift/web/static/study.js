@@ -317,7 +317,7 @@
   find("delete").addEventListener("click", () => guarded(find("data-said"), async () => {
     const name = chosen().name;
     await ask("DELETE", `data/${chosen().id}`);
-    await showData();
+    await Promise.all([showData(), showJobs()]);
     say(find("data-said"), `${name} was deleted.`);
   }));
   guarded(find("data-said"), showData);

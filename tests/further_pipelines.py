@@ -1,0 +1,141 @@
+"""Further tiny pipelines with random weights, in the real format: Qwen reads, or few steps do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.pipelines import _autoencoder, saved, tiny_sana
+
+ROLE = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
+WIDTH = 16
+"""Of what the text encoders give."""
+
+
+def tiny_qwen_image(folder: Path, *, seed: int = 0) -> Path:
+    """A Qwen-Image pipeline: patches in a row, latents of a film's autoencoder, true guidance.
+
+    Its network is told no guidance, and its files do not say its size, which is then large.
+    """
+    from diffusers import (
+        AutoencoderKLQwenImage,
+        FlowMatchEulerDiscreteScheduler,
+        QwenImagePipeline,
+        QwenImageTransformer2DModel,
+    )
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    def build(_folder: Path) -> Any:
+        tokenizer = _tokenizer()
+        text = {
+            **_text(len(tokenizer)),
+            "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]},
+        }
+        return QwenImagePipeline(
+            transformer=QwenImageTransformer2DModel(
+                patch_size=2,
+                in_channels=16,
+                out_channels=4,
+                num_layers=1,
+                attention_head_dim=16,
+                num_attention_heads=2,
+                joint_attention_dim=WIDTH,
+                axes_dims_rope=(4, 6, 6),
+            ),
+            vae=AutoencoderKLQwenImage(
+                base_dim=8,
+                z_dim=4,
+                dim_mult=[1, 2],
+                num_res_blocks=1,
+                temperal_downsample=[False],
+                latents_mean=[0.0] * 4,
+                latents_std=[1.0] * 4,
+            ),
+            text_encoder=Qwen2_5_VLForConditionalGeneration(
+                Qwen2_5_VLConfig(
+                    text_config=text,
+                    vision_config={
+                        "depth": 1,
+                        "hidden_size": 16,
+                        "intermediate_size": 16,
+                        "num_heads": 2,
+                        "out_hidden_size": WIDTH,
+                    },
+                )
+            ),
+            tokenizer=tokenizer,
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        )
+
+    return saved(folder, build, seed=seed)
+
+
+def tiny_z_image(folder: Path, *, seed: int = 0) -> Path:
+    """A Z-Image pipeline: one row of tokens for text and image; no part of it tells a size."""
+    from diffusers import (
+        FlowMatchEulerDiscreteScheduler,
+        ZImagePipeline,
+        ZImageTransformer2DModel,
+    )
+    from transformers import Qwen3Config, Qwen3Model
+
+    def build(_folder: Path) -> Any:
+        tokenizer = _tokenizer()
+        return ZImagePipeline(
+            transformer=ZImageTransformer2DModel(
+                in_channels=4,
+                dim=32,
+                n_layers=1,
+                n_refiner_layers=1,
+                n_heads=2,
+                n_kv_heads=2,
+                cap_feat_dim=WIDTH,
+                axes_dims=[4, 6, 6],
+                axes_lens=[1024, 128, 128],
+            ),
+            vae=_autoencoder(shift=0.1),
+            text_encoder=Qwen3Model(Qwen3Config(**_text(len(tokenizer)), head_dim=8)),
+            tokenizer=tokenizer,
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        )
+
+    return saved(folder, build, seed=seed)
+
+
+def tiny_sana_sprint(folder: Path, *, seed: int = 0) -> Path:
+    """A Sana that was distilled for few steps: its network is told the guidance."""
+    from diffusers import SanaPipeline, SanaSprintPipeline, SanaTransformer2DModel, SCMScheduler
+
+    def build(folder: Path) -> Any:
+        usual = SanaPipeline.from_pretrained(tiny_sana(folder.parent / f"{folder.name}-usual"))
+        settings: Any = {**usual.transformer.config, "guidance_embeds": True}
+        transformer = SanaTransformer2DModel.from_config(settings)
+        parts = {**usual.components, "transformer": transformer}
+        return SanaSprintPipeline(**{**parts, "scheduler": SCMScheduler()})
+
+    return saved(folder, build, seed=seed)
+
+
+def _text(words: int) -> dict[str, Any]:
+    return {
+        "vocab_size": words,
+        "hidden_size": WIDTH,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    }
+
+
+def _tokenizer() -> Any:
+    """A tokenizer of Qwen that knows bytes only."""
+    from open_clip.tokenizer import bytes_to_unicode
+    from transformers import Qwen2Tokenizer
+
+    words = [*bytes_to_unicode().values(), "<|endoftext|>"]
+    return Qwen2Tokenizer(
+        vocab={word: index for index, word in enumerate(words)},
+        merges=[],
+        model_max_length=131_072,
+        chat_template=ROLE,
+    )
