@@ -18,6 +18,7 @@ runs in, with the best of several numbers of threads, of the server and of torch
 limits, the token and the origin of a request, and hands pictures to another process. Requests come
 over loopback from one process.
 
+The page asks for explanations, too; ``one_client_explained_ms`` is what one client then waits.
 Beside the throughput stands the processor time of a server and its children for a picture: it says
 what can be expected where other programs use the machine, too, which then changes the throughput.
 """
@@ -25,7 +26,6 @@ what can be expected where other programs use the machine, too, which then chang
 from __future__ import annotations
 
 import argparse
-import asyncio
 import io
 import json
 import logging
@@ -38,7 +38,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,11 +48,11 @@ import psutil
 import torch
 from PIL import Image
 
+from benchmarks.clients import ask, get, grid_seconds
 from synthlift.api.classifying import kept_models
 from synthlift.registry import descriptor
 from synthlift.vision.classifiers.base import build_network
 from synthlift.vision.prediction import read_facts, save_classifier
-from synthlift.web.security import CLIENT_HEADER
 
 CLIENTS, PICTURES = 32, 64
 OURS, FLASK, TUNED = "ours", "flask", "tuned"
@@ -85,10 +84,10 @@ def first_steps(run: Path, home: Path, rounds: int) -> dict[str, Any]:
     """Start-up, the first page and a grid of images."""
     starts = [_start_up(run, home / f"start{i}") for i in range(rounds)]
     with _process(_ours(run, home / "steps")) as (port, _):
-        facts = json.loads(_get(port, "/api/v1/runs"))["runs"][0]
-        _get(port, "/")
-        pages = [_timed(lambda: _get(port, "/")) for _ in range(30)]
-        grids = [_grid(port, facts, seed) for seed in range(rounds + 1)][1:]
+        facts = json.loads(get(port, "/api/v1/runs"))["runs"][0]
+        get(port, "/")
+        pages = [_timed(lambda: get(port, "/")) for _ in range(30)]
+        grids = [grid_seconds(port, facts, seed) for seed in range(rounds + 1)][1:]
     return {
         "start_up_seconds": [round(one, 2) for one in starts],
         "first_page_ms": _spread([1000 * one for one in pages]),
@@ -134,26 +133,29 @@ def classifying(run: Path, home: Path, given: argparse.Namespace) -> dict[str, A
             port, process = open_.enter_context(_process(call))
             path = "/"
             if name == OURS:
-                id_ = json.loads(_get(port, "/api/v1/runs"))["runs"][0]["id"]
+                id_ = json.loads(get(port, "/api/v1/runs"))["runs"][0]["id"]
                 path = f"/api/v1/runs/{id_}/classifications"
             sides[name] = (port, path, process)
-            _ask(port, path, pictures, clients=1, seconds=1.0)  # models are loaded
+            ask(port, path, pictures, clients=1, seconds=1.0)  # models are loaded
         for _ in range(given.rounds):
             for name, (port, path, process) in sides.items():
                 alone.setdefault(name, []).extend(
-                    _ask(port, path, pictures, clients=1, seconds=given.seconds / 2)
+                    ask(port, path, pictures, clients=1, seconds=given.seconds / 2)
                 )
                 used = _processor_seconds(process)
-                times = _ask(port, path, pictures, clients=CLIENTS, seconds=given.seconds)
+                times = ask(port, path, pictures, clients=CLIENTS, seconds=given.seconds)
                 used = _processor_seconds(process) - used
                 crowd.setdefault(name, []).append(len(times) / given.seconds)
                 taken.setdefault(name, []).append(1000 * used / len(times))
+        port, path, _ = sides[OURS]
+        explained = explained_ms(port, path, pictures, seconds=given.seconds)
     rates = {name: statistics.median(found) for name, found in crowd.items()}
     best = max((name for name in rates if name.startswith(TUNED)), key=lambda name: rates[name])
     facts = read_facts(kept_models(run)[0].folder)
     return {
         "models": f"2 × {facts.kind}, {facts.image_shape[0]} × {facts.image_shape[1]} pixels",
         "one_client_ms": {n: _spread([1000 * one for one in times]) for n, times in alone.items()},
+        "one_client_explained_ms": explained,
         "clients": CLIENTS,
         "pictures_per_second": {n: [round(v, 1) for v in found] for n, found in crowd.items()},
         "processor_ms_per_picture": {n: [round(v, 2) for v in v2] for n, v2 in taken.items()},
@@ -163,6 +165,15 @@ def classifying(run: Path, home: Path, given: argparse.Namespace) -> dict[str, A
         },
         "load_before_and_after": [round(before, 1), round(os.getloadavg()[0], 1)],
     }
+
+
+def explained_ms(
+    port: int, path: str, pictures: list[bytes], *, seconds: float
+) -> dict[str, float]:
+    """One client as the page asks: also where the models looked, and how unusual a picture is."""
+    ask(port, path, pictures, clients=1, seconds=seconds / 4, explain=True)  # all is loaded
+    times = ask(port, path, pictures, clients=1, seconds=seconds, explain=True)
+    return _spread([1000 * one for one in times])
 
 
 def _processor_seconds(process: subprocess.Popen[bytes]) -> float:
@@ -282,7 +293,7 @@ def _start_up(run: Path, home: Path) -> float:
     process = subprocess.Popen([*program, *words, *options], stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, process)
-        _get(port, "/")
+        get(port, "/")
         return time.monotonic() - began
     finally:
         process.send_signal(signal.SIGINT)
@@ -299,9 +310,6 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.01)
 
 
-# ── asking ────────────────────────────────────────────────────────────────────────────────────
-
-
 def _pictures(run: Path) -> list[bytes]:
     """Pictures as large as the models take them, as PNG files."""
     size = read_facts(kept_models(run)[0].folder).image_shape[0]
@@ -312,76 +320,6 @@ def _pictures(run: Path) -> list[bytes]:
         Image.fromarray(small).resize((size, size)).save(stream, "PNG")
         made.append(stream.getvalue())
     return made
-
-
-def _request(path: str, picture: bytes) -> bytes:
-    mark = "-----------------------------synthlift"
-    body = (
-        f'--{mark}\r\nContent-Disposition: form-data; name="pictures"; filename="a.png"\r\n'
-        "Content-Type: image/png\r\n\r\n"
-    ).encode()
-    body += picture + f"\r\n--{mark}--\r\n".encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{CLIENT_HEADER}: benchmark\r\n"
-        f"Content-Type: multipart/form-data; boundary={mark}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-def _ask(
-    port: int, path: str, pictures: list[bytes], *, clients: int, seconds: float
-) -> list[float]:
-    """Seconds that each answer took; every client waits for its answer before it asks again."""
-    requests = [_request(path, picture) for picture in pictures]
-    times: list[float] = []
-
-    async def client(number: int, end: float) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        turn = number
-        while time.monotonic() < end:
-            began = time.monotonic()
-            writer.write(requests[turn % len(requests)])
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-            assert head.startswith("http/1.1 200"), head
-            length = int(head.split("content-length:")[1].split("\r\n")[0])
-            await reader.readexactly(length)
-            times.append(time.monotonic() - began)
-            turn += 1
-            if "connection: close" in head:  # Flask's own server keeps none
-                writer.close()
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
-
-    async def all_clients() -> None:
-        end = time.monotonic() + seconds
-        await asyncio.gather(*(client(number, end) for number in range(clients)))
-
-    asyncio.run(all_clients())
-    return times
-
-
-def _grid(port: int, facts: dict[str, Any], seed: int) -> float:
-    """Seconds from asking for 16 images to having seen the last of them."""
-    generator = facts["generators"][0]
-    body = {"run": facts["id"], "generator": generator["name"], "seed": seed, "count": 16}
-    body["label"] = facts["classes"][0]
-    began = time.monotonic()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/api/v1/generations",
-        data=json.dumps(body).encode(),
-        headers={CLIENT_HEADER: "benchmark", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as answer:
-        made = json.loads(answer.read())
-    events = _get(port, f"/api/v1/generations/{made['id']}/events").decode()
-    assert '"state":"done"' in events
-    return time.monotonic() - began
-
-
-def _get(port: int, path: str) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-        content: bytes = answer.read()
-    return content
 
 
 def _timed(action: Any) -> float:

@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from synthlift.web.memory import kill_family
 from synthlift.web.security import CLIENT_HEADER
 from tests.e2e.tiny import FLOW, PROGRAM, draw_folder, run, study_of
 
@@ -32,6 +35,7 @@ def finished_study(
     steps: int = 6,
     curation: Sequence[str] = ("exact_duplicates",),
     generator: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
 ) -> Path:
     """The run folder of a study of drawn images with a generator, flow if left out; in seconds."""
     study = study_of(
@@ -40,7 +44,7 @@ def finished_study(
         curation=list(curation),
         arms=["real", {"kind": "mixed", "multiples": [0.5], "recipes": ["plain"]}],
         generator_fits=1,
-        plugins=[],
+        plugins=list(plugins),
     )
     return run(study, home=home).folder
 
@@ -185,6 +189,34 @@ def serving(
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert "Traceback" not in said.read_text()
+
+
+@contextmanager
+def serving_with(
+    home: Path, finished: Path, **limits: int
+) -> Iterator[tuple[Server, psutil.Process]]:
+    """The application as ``serve`` runs it, with a run and limits of its own, and its process."""
+    port = free_port()
+    code = f"""
+from pathlib import Path
+from synthlift.web import Settings, create_app
+from synthlift.web.serving import listen
+settings = Settings(home=Path({str(home / "limited")!r}), runs=(Path({str(finished)!r}),),
+    store=Path({str(home / "store")!r}), port={port}, examples=False, **{limits!r})
+app = create_app(settings)
+app.extensions["synthlift"].start()
+listen(app, settings).run()
+"""
+    said = home / f"limited-{port}.stderr"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=said.open("wb"))
+    server = Server(port, home / "limited")
+    try:
+        until_it_answers(server, process, said)
+        yield server, psutil.Process(process.pid)
+        assert "Traceback" not in said.read_text()
+    finally:
+        kill_family(process.pid)
+        process.wait()
 
 
 def bomb(side: int) -> bytes:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.serving import explained_ms
 from synthlift import api
 from synthlift.spec.provenance import provenance_in
 from synthlift.web.errors import BusyError
@@ -253,6 +254,16 @@ def test_an_answer_says_where_the_models_looked_and_how_unusual_the_picture_is(
     plain = server.ask("POST", path, {"samples": [0]})[1]["pictures"][0]
     assert (plain["near"], plain["answers"][0]["map"]) == (None, "")
     assert plain["answers"][0]["probabilities"] == one["answers"][0]["probabilities"]
+
+
+def test_the_benchmark_measures_what_the_page_asks_for(
+    server: Server, run_id: str, home: Path
+) -> None:
+    picture = next((home / "data" / "shapes" / "disc").iterdir()).read_bytes()
+    path = f"/api/v1/runs/{run_id}/classifications"
+    found = explained_ms(server.port, path, [picture], seconds=0.2)
+    assert found["n"] >= 1
+    assert 0 < found["p5"] <= found["p50"] <= found["p95"]
 
 
 def test_samples_can_be_tried(server: Server, run_id: str) -> None:

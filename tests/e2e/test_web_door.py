@@ -49,6 +49,27 @@ def sign_in(page: Any) -> None:
     page.get_by_role("link", name="Study", exact=True).first.wait_for()
 
 
+def test_an_open_page_leads_to_the_door_when_its_token_counts_no_more(
+    browser: Any, tmp_path: Path
+) -> None:
+    with (
+        serving(tmp_path, ["--token", TOKEN]) as server,
+        page_of(browser, may_say="401 (UNAUTHORIZED)") as page,
+    ):
+        page.goto(f"{server.address}/generate")
+        page.get_by_label("Token").fill(TOKEN)
+        assert page.get_by_text("signed in no longer").count() == 0
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("link", name="Study", exact=True).first.wait_for()
+        page.goto(f"{server.address}/generate")
+        page.get_by_label("In words of your own").fill("a red fox")
+        page.context.clear_cookies()  # as after a start with another token
+        page.get_by_role("button", name="Generate", exact=True).click()
+        page.get_by_text("signed in no longer").wait_for()
+        assert faults_of(page) == []
+        assert page.get_by_label("Token").is_visible()
+
+
 def write_report(folder: Path, words: str) -> None:
     """A report that would reload itself, as a live one does."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 from synthlift.spec import people
 from synthlift.web.jobs.table import JobTable
 from tests.e2e.browsing import faults_of, page_of
-from tests.e2e.serving import Server
+from tests.e2e.serving import Server, serving_with
 from tests.e2e.tiny import zip_with_table
 
 LOST = "net::ERR_FAILED"
@@ -64,6 +64,45 @@ def test_a_drawing_is_stopped_and_its_images_stay(
         assert 1 <= page.locator("#images li").count() < 200
         assert page.get_by_role("link", name="Download all").is_visible()
         assert page.get_by_role("button", name="Generate").is_enabled()
+
+
+# ── what is too large ─────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_too_large_is_said_before_it_is_sent_and_by_the_server(
+    browser: Any, home: Path, finished: Path, run_id: str, tmp_path: Path
+) -> None:
+    large, small = tmp_path / "trees.zip", tmp_path / "oak.png"
+    large.write_bytes(bytes(80 * 1024))
+    small.write_bytes(bytes(30 * 1024))
+    limits = {"upload_bytes": 64 * 1024, "picture_bytes": 20 * 1024}
+    with (
+        serving_with(home, finished, **limits) as (server, _),
+        page_of(browser, may_say="413") as page,
+    ):
+        sent: list[str] = []
+        page.on("request", lambda one: sent.append(one.url) if one.method == "POST" else None)
+        page.goto(f"{server.address}/study")
+        page.set_input_files("#archive", large)
+        page.get_by_text("trees.zip is too large").wait_for()
+        said = page.locator("#data-said").inner_text()
+        assert "at most 64 KiB" in said
+        assert "synthlift serve --data FOLDER" in said
+        page.goto(f"{server.address}/classify?run={run_id}")
+        page.get_by_role("button", name="Try a picture of class bars").first.wait_for()
+        page.set_input_files("#pictures", [small] * 3)
+        page.get_by_text("at once have at most 64 KiB").wait_for()
+        page.goto(f"{server.address}/generate?run={run_id}")
+        page.get_by_label("Start from").select_option("picture")
+        page.set_input_files("#picture", small)
+        page.get_by_text("a picture has at most 20 KiB").wait_for()
+        assert page.locator("#chosen").inner_text() == ""
+        assert sent == []
+        page.goto(f"{server.address}/study")
+        page.locator("#archive").evaluate("one => { one.dataset.most = 1e9; }")
+        page.set_input_files("#archive", large)
+        page.get_by_text("That is too large for this server.").wait_for()
+        assert len(sent) == 1
 
 
 # ── a blind test ──────────────────────────────────────────────────────────────────────────────

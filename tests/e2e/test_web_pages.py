@@ -89,6 +89,44 @@ def test_words_are_explained_by_hover_and_by_keyboard(browser: Any, server: Serv
         assert box["x"] + box["width"] <= 390
 
 
+# ── classifying ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_late_answer_is_shown_under_no_other_study_and_after_no_later_question(
+    browser: Any, server: Server, run_id: str, other: Path
+) -> None:
+    held: list[Any] = []
+    asked = "**/sample-classifications"
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    def answer_late(page: Any) -> None:
+        while not held:
+            page.wait_for_timeout(20)
+        with page.expect_response(asked):
+            held.pop().continue_()
+        page.wait_for_timeout(300)
+
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/classify?run={run_id}")
+        of = {name: f"Try a picture of class {name}" for name in ("bars", "disc")}
+        page.route(asked, hold, times=1)
+        page.get_by_role("button", name=of["bars"]).first.click()
+        page.get_by_label("Study", exact=True).select_option(id_of(other.resolve()))
+        answer_late(page)
+        assert page.locator("#answers li").count() == 0
+        assert page.locator("#said").inner_text() == ""
+        page.route(asked, hold, times=1)
+        page.get_by_role("button", name=of["bars"]).first.click()
+        page.get_by_role("button", name=of["disc"]).first.click()
+        shown = page.locator("#answers .frame img").first
+        shown.wait_for()
+        url = shown.get_attribute("src")
+        answer_late(page)
+        assert page.locator("#answers .frame img").first.get_attribute("src") == url
+
+
 # ── variations ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -214,6 +252,12 @@ def test_pictures_of_a_blind_test_do_not_say_what_they_are(server: Server, run_i
     code, said, _ = server.ask("POST", answers, {"who": "Eve", "answers": ["real"] * 11})
     assert code == 400
     assert "lucky" in said["error"]["rule"]
+    code, score, _ = server.ask("POST", answers, {"who": "Eve", "answers": ["real"] * 12})
+    assert code == 201
+    for one in score["pictures"]:
+        facts = provenance_in(server.ask("GET", one["url"])[1])
+        assert (facts is not None) == (one["was"] == "synthetic"), "now they all say"
+    assert {one["was"] for one in score["pictures"]} == {"real", "synthetic"}
 
 
 # ── chain ─────────────────────────────────────────────────────────────────────────────────────
@@ -351,25 +395,3 @@ def test_two_studies_stand_side_by_side(
         page.goto(f"{server.address}/compare?run={run_id}&run={id_of(other.resolve())}")
         page.locator("#arms tbody tr").first.wait_for()
         assert faults_of(page) == []
-
-
-def test_an_uploaded_zip_is_inspected_by_a_command(server: Server, home: Path) -> None:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for file in (home / "data" / "shapes").rglob("*.png"):
-            archive.write(file, f"mine/{file.parent.name}/{file.name}")
-    code, data, _ = server.send("/api/v1/data", "archive", ("mine.zip", stream.getvalue()))
-    assert (code, data["kind"]) == (201, "upload")
-    code, job, _ = server.ask("POST", "/api/v1/inspections", {"data": data["id"]})
-    assert code == 202
-    ended = ("done", "failed", "cancelled")
-    job = server.until(f"/api/v1/jobs/{job['id']}", lambda one: one["state"] in ended)
-    assert job["state"] == "done", job["error"]
-    assert job["found"]["classes"] == {"bars": 36, "disc": 36, "ramp": 36}
-    code, page, headers = server.ask("GET", job["page"])
-    assert code == 200
-    assert b"What is in these images?" in page
-    assert b"Read from <code>mine/mine</code>" in page
-    assert str(server.home).encode() not in page
-    assert headers["Content-Security-Policy"].startswith("sandbox")
-    assert server.ask("DELETE", f"/api/v1/data/{data['id']}")[0] == 200

@@ -17,8 +17,14 @@ import psutil
 import pytest
 
 from synthlift.web.jobs.table import Job, JobTable
-from synthlift.web.memory import kill_family
-from tests.e2e.serving import Server, finished_study, free_port, serving, until_it_answers
+from tests.e2e.serving import (
+    Server,
+    finished_study,
+    free_port,
+    serving,
+    serving_with,
+    until_it_answers,
+)
 from tests.e2e.tiny import PROGRAM, draw_folder, read_log
 
 pytestmark = pytest.mark.slow
@@ -44,45 +50,28 @@ def finished(home: Path) -> Path:
 def test_64_clients_for_a_minute_break_nothing_and_memory_stays_flat(
     home: Path, finished: Path
 ) -> None:
-    with unlimited(home, finished) as (server, process):
+    many = 10**9  # no client is ever told to wait
+    limits = {"per_minute": many, "costly_per_minute": many, "generations": 4 * CLIENTS}
+    with serving_with(home, finished, **limits) as (server, process):
         (found,) = server.ask("GET", "/api/v1/runs")[1]["runs"]
         picture = next((home / "data" / "shapes" / "disc").iterdir()).read_bytes()
         server.send(f"/api/v1/runs/{found['id']}/classifications", "pictures", ("a.png", picture))
         hammer(server, found["id"], picture, seconds=SECONDS / 6)  # what is loaded once is loaded
-        before = process.memory_info().rss
+        before = resident(process)
         counts = hammer(server, found["id"], picture, seconds=SECONDS)
-        grown = (process.memory_info().rss - before) / MIB
-    print(f"{sum(counts.values())} answers in {SECONDS:g} s: {dict(counts)}; {grown:+.1f} MiB")
+        grown = [(now - then) / MIB for now, then in zip(resident(process), before, strict=True)]
+    said = f"web process {grown[0]:+.1f} MiB, those that compute {grown[1]:+.1f} MiB"
+    print(f"{sum(counts.values())} answers in {SECONDS:g} s: {dict(counts)}; {said}")
     assert [status for status in counts if status >= 500] == []
     assert set(counts) == {200}
-    assert grown < 24, "memory grows with requests"
+    assert grown[0] < 24, "memory grows with requests"
+    assert grown[1] < 48, "memory grows with pictures"
 
 
-@contextmanager
-def unlimited(home: Path, finished: Path) -> Iterator[tuple[Server, psutil.Process]]:
-    """The application as ``serve`` runs it, but no client is ever told to wait."""
-    port, many = free_port(), 10**9
-    code = f"""
-from pathlib import Path
-from synthlift.web import Settings, create_app
-from synthlift.web.serving import listen
-settings = Settings(home=Path({str(home / "load")!r}), runs=(Path({str(finished)!r}),),
-    store=Path({str(home / "store")!r}), port={port}, per_minute={many}, costly_per_minute={many},
-    examples=False)
-app = create_app(settings)
-app.extensions["synthlift"].start()
-listen(app, settings).run()
-"""
-    said = home / "load.stderr"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=said.open("wb"))
-    server = Server(port, home / "load")
-    try:
-        until_it_answers(server, process, said)
-        yield server, psutil.Process(process.pid)
-        assert "Traceback" not in said.read_text()
-    finally:
-        kill_family(process.pid)
-        process.wait()
+def resident(process: psutil.Process) -> tuple[int, int]:
+    """Bytes of the web process, and of those that draw and classify."""
+    children = process.children(recursive=True)
+    return process.memory_info().rss, sum(one.memory_info().rss for one in children)
 
 
 def hammer(server: Server, run_id: str, picture: bytes, *, seconds: float) -> Counter[int]:
@@ -100,9 +89,14 @@ def hammer(server: Server, run_id: str, picture: bytes, *, seconds: float) -> Co
         turn = number
         while time.monotonic() < end:
             turn += 1
-            if turn % 16 == 0:
+            if number == 0:
+                status = read_events(server, run_id, seed=turn)
+            elif turn % 64 == 0:
+                status = 200 if server.draw(run_id, count=2, seed=turn)["done"] == 2 else 500
+            elif turn % 16 == 0:
                 path = f"/api/v1/runs/{run_id}/classifications"
-                status = server.send(path, "pictures", ("a.png", picture))[0]
+                explain = "true" if turn % 32 == 0 else "false"
+                status = server.send(path, "pictures", ("a.png", picture), explain=explain)[0]
             else:
                 status = server.ask("GET", reads[turn % len(reads)])[0]
             counts[status] += 1
@@ -110,6 +104,15 @@ def hammer(server: Server, run_id: str, picture: bytes, *, seconds: float) -> Co
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         return sum(pool.map(client, range(CLIENTS)), Counter())
+
+
+def read_events(server: Server, run_id: str, *, seed: int) -> int:
+    """Ask for images and hear of them as they come; the status of that answer."""
+    body = {"run": run_id, "generator": "flow", "label": "disc", "count": 4, "seed": seed}
+    made = server.ask("POST", "/api/v1/generations", body)[1]
+    status, told, _ = server.ask("GET", f"/api/v1/generations/{made['id']}/events")
+    assert b'"state":"done"' in told
+    return status
 
 
 # ── two servers ───────────────────────────────────────────────────────────────────────────────

@@ -82,9 +82,9 @@ def plan(
     """Say what a run would do and take at most, without training anything.
 
     Returns:
-        design, image_size, channels, arms, replicates, generator_fits, steps, seconds (upper
-        bound), energy_kwh (estimated), disk_bytes, minimal_detectable_effect, warnings and
-        decisions with their reasons.
+        classes (usable images of each), design, image_size, channels, arms, replicates,
+        generator_fits, steps, seconds (upper bound), energy_kwh (estimated), disk_bytes,
+        minimal_detectable_effect, warnings and decisions with their reasons.
     """
     from synthlift.study.driver import forecast
     from synthlift.study.executors.local import Listener

@@ -128,9 +128,7 @@ def _run(settings: Settings, *, made_up: str, browser: bool, quiet: bool) -> Non
     app = create_app(settings)
     here = app.extensions["synthlift"]
     server = listen(app, settings)
-    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{shown}:{settings.port}/"
-    output.note(f"Synthlift is at {address} – stop it with Ctrl-C", quiet=quiet)
+    output.note(f"Synthlift is at {settings.address} – stop it with Ctrl-C", quiet=quiet)
     if made_up and "SYNTHLIFT_TOKEN" not in os.environ:
         output.note(f"Token to sign in with: {made_up}", quiet=False)
     # A supervisor's way to end a server; both keep unfinished jobs for the next start.
@@ -138,7 +136,7 @@ def _run(settings: Settings, *, made_up: str, browser: bool, quiet: bool) -> Non
     signal.signal(signal.SIGINT, signal.default_int_handler)
     here.start()
     if browser and settings.loopback:
-        threading.Timer(0.5, webbrowser.open, [address]).start()
+        threading.Timer(0.5, webbrowser.open, [settings.address]).start()
     try:
         server.run()
     except KeyboardInterrupt:

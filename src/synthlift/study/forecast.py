@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+from synthlift.store.images import usable_rows
 from synthlift.study.environment import WATTS_PER_CORE
 from synthlift.study.expecting import Option, expected_seconds
 from synthlift.study.planning import Plan, describe_task, make_plan
@@ -26,9 +28,10 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     """Read the data, take the planning decisions, measure speed, and add it all up.
 
     Returns:
-        JSON: design, image_size, channels, arms, replicates, generator_fits, steps, seconds
-        (upper bound), energy_kwh (estimated; None on a GPU), disk_bytes,
-        minimal_detectable_effect (None = a class is not tested), warnings and decisions.
+        JSON: classes (usable images of each), design, image_size, channels, arms, replicates,
+        generator_fits, steps, seconds (upper bound), energy_kwh (estimated; None on a GPU),
+        disk_bytes, minimal_detectable_effect (None = a class is not tested), warnings and
+        decisions.
     """
     session.open_decisions.add(TIMED)
     opened = open_data(session)
@@ -48,7 +51,9 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     )
     effect = detectable(opened, session, plan)
     seconds = expected_seconds(task, option, speeds) * UPPER
+    labels = usable_rows(session.store, opened.inventory.key)["label"].tolist()
     return {
+        "classes": dict(sorted(Counter(labels).items())),
         "design": design.kind,
         "image_size": plan.image_size,
         "channels": plan.channels,
@@ -92,7 +97,6 @@ def detectable(opened: Opened, session: Session, plan: Plan) -> float:
     """The minimal detectable effect to expect, assuming 10 % discordant pairs."""
     from synthlift.data.designs import groups_per_class, test_groups_per_class
     from synthlift.data.inspection import minimal_detectable_effect
-    from synthlift.store.images import usable_rows
 
     design = decide_design(session, opened)
     rows = usable_rows(session.store, opened.inventory.key)

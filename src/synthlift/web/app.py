@@ -18,8 +18,6 @@ from synthlift.web.security import CLIENT_HEADER, protect, require_own_name, sec
 from synthlift.web.sessions import QuickSessions
 from synthlift.web.settings import Settings
 
-LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
-
 
 def create_app(settings: Settings) -> Flask:
     """The application; ``app.extensions["synthlift"]`` is its :class:`Context`.
@@ -41,11 +39,9 @@ def create_app(settings: Settings) -> Flask:
         SESSION_COOKIE_SAMESITE="Strict",
         PERMANENT_SESSION_LIFETIME=timedelta(days=7),
         WTF_CSRF_TIME_LIMIT=None,
-        # A page elsewhere could point a name of its own at this machine.
-        TRUSTED_HOSTS=list(LOCAL_NAMES) if settings.loopback else None,
     )
     offered = all_operations()
-    require_own_name(app)
+    require_own_name(app, settings)
     limit_rates(app, settings, costly=operations.costly(offered))
     api = operations.blueprint(offered)
     forms = CSRFProtect(app)

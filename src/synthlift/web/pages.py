@@ -20,7 +20,7 @@ from synthlift.api.run_folder import REPORT
 from synthlift.reporting.html import without_refresh
 from synthlift.reporting.pages import runs_known_scripts, tokens
 from synthlift.web.context import context
-from synthlift.web.endpoints.jobs import PAGE, job_facts
+from synthlift.web.endpoints.jobs import PAGE, answer_with_other, job_facts
 from synthlift.web.endpoints.runs import facts_of
 from synthlift.web.errors import MissingError
 from synthlift.web.examples import EXAMPLES, shipped_facts
@@ -66,7 +66,7 @@ def generate() -> str:
     return render_template(
         "generate.html",
         limit=settings.images,
-        mib=settings.picture_bytes // 1024**2,
+        most=settings.picture_bytes,
         letters=LONGEST_WORDS,
     )
 
@@ -75,7 +75,10 @@ def classify() -> str:
     """Classify pictures."""
     settings = context().settings
     return render_template(
-        "classify.html", pictures=settings.pictures, mib=settings.picture_bytes // 1024**2
+        "classify.html",
+        pictures=settings.pictures,
+        mib=settings.picture_bytes // 1024**2,
+        most=settings.upload_bytes,
     )
 
 
@@ -87,7 +90,7 @@ def study() -> str:
         questions=QUESTIONS,
         derived=DERIVED,
         budgets=BUDGETS,
-        mib=settings.upload_bytes // 1024**2,
+        most=settings.upload_bytes,
         hours=round(settings.keep_seconds / 3600),
         folders=bool(settings.data),
     )
@@ -117,7 +120,11 @@ def blind_test(run: str) -> str:
 
 def job(job: str) -> str:
     """A study or an inspection while it runs, and after."""
-    return render_template("job.html", job=job_facts(context().jobs.get(job)))
+    return render_template(
+        "job.html",
+        job=job_facts(context().jobs.get(job)),
+        question=QUESTIONS["label"].title,
+    )
 
 
 def run(run: str) -> str:
@@ -129,6 +136,8 @@ def run(run: str) -> str:
         "run.html",
         run=facts_of(found),
         made=shipped_facts(here, found.id),
+        answer=answer_with_other(found.path),
+        question=QUESTIONS["label"].title,
         still=file.is_file() and not runs_known_scripts(file.read_bytes()),
     )
 
@@ -171,7 +180,7 @@ def sign_in() -> AnyResponse | str:
     """Ask for the token."""
     if may_enter(context().settings):
         return redirect(url_for("pages.home"))
-    return render_template("login.html", wrong=False)
+    return render_template("login.html", wrong=False, again="again" in request.args)
 
 
 def enter() -> AnyResponse | tuple[str, int]:

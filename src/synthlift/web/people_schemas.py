@@ -159,7 +159,7 @@ class PoolList(BaseModel):
 
 
 class PoolImage(BaseModel):
-    """A picture of a pool."""
+    """A picture of a pool; ``near_copy`` says whether it is nearly a training picture."""
 
     name: str
     url: str
@@ -168,6 +168,7 @@ class PoolImage(BaseModel):
     at: str
     facts: dict[str, str]
     seen: Seen | None
+    near_copy: bool | None
 
 
 class PoolContent(BaseModel):

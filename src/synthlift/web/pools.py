@@ -48,7 +48,8 @@ class Pool:
         id: random.
         name: for people.
         path: its folder.
-        judged: every verdict, in order: verdict, who, at, label, file, source, facts, seen.
+        judged: every verdict, in order: verdict, who, at, label, file, source, facts, seen,
+            near_copy.
     """
 
     id: str
@@ -162,6 +163,7 @@ class Pools:
         png: bytes,
         facts: Mapping[str, str],
         seen: Mapping[str, Any] | None,
+        near_copy: bool | None = None,
         caution: str = "",
     ) -> Pool:
         """Record a verdict on a drawn picture; a kept one is put into the pool, once.
@@ -175,6 +177,7 @@ class Pools:
             png: the file.
             facts: what made it.
             seen: what a classifier takes it for.
+            near_copy: whether it is nearly a copy of a training picture; None = not known.
             caution: what speaks against its generator, in words.
         """
         with self._lock:
@@ -195,6 +198,7 @@ class Pools:
                 "source": source,
                 "facts": dict(facts),
                 "seen": dict(seen) if seen else None,
+                "near_copy": near_copy,
                 "caution": caution,
             }
             target = pool.path / IMAGES / file
@@ -244,11 +248,11 @@ def _folder_of(label: str, pool: Pool) -> str:
 
 
 def _table(images: Sequence[Mapping[str, Any]]) -> str:
-    """One row a picture: its file, class, what made it, who kept it, what a classifier sees."""
+    """One row a picture: its file, class, what made it, who kept it, how it is seen."""
     keys = sorted({key for one in images for key in one["facts"]})
     stream = io.StringIO()
     writer = csv.writer(stream)
-    said = ("kept_by", "kept_at", "seen_as", "seen_probability")
+    said = ("kept_by", "kept_at", "seen_as", "seen_probability", "near_copy")
     writer.writerow(["file_name", "label", *keys, *said])
     for one in images:
         seen = one["seen"] or {"label": "", "probability": ""}
@@ -256,5 +260,6 @@ def _table(images: Sequence[Mapping[str, Any]]) -> str:
         words = [harmless(str(one[key])) for key in ("who", "at")]
         # What is read back as a data set stays as it is: a class may be called -1.
         row = [f"{IMAGES}/{one['file']}", str(one["label"]), *facts, *words]
-        writer.writerow([*row, harmless(str(seen["label"])), seen["probability"]])
+        views = [harmless(str(seen["label"])), seen["probability"], one.get("near_copy")]
+        writer.writerow([*row, *views])
     return stream.getvalue()

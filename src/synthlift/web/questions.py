@@ -92,12 +92,14 @@ class Asked:
         meaning: what is compared to answer it, and what the answer does not say.
         parts: the studies.
         obstacle: why it cannot be answered with what was seen; "" = it can.
+        looks: whether the pictures must have been looked at to know that.
     """
 
     title: str
     meaning: str
     parts: Callable[[Choices], list[Part]]
     obstacle: Callable[[Choices, Seen | None], str]
+    looks: bool = False
 
 
 def _usual(_choices: Choices) -> list[Part]:
@@ -208,6 +210,7 @@ QUESTIONS: dict[Question, Asked] = {
         "class what that changes.",
         _classes,
         _no_rare_class,
+        looks=True,
     ),
     "group": Asked(
         "Does my model fail on a group?",
@@ -225,6 +228,7 @@ QUESTIONS: dict[Question, Asked] = {
         "second study counts as exploratory, since the first has opened the test set.",
         _label,
         _too_few_labels,
+        looks=True,
     ),
     "pool": Asked(
         "Do the pictures of my pool help?",

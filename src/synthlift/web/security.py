@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from synthlift.web.settings import Settings
 
 CLIENT_HEADER = "X-Synthlift-Client"
 """Any value; a page of another site cannot send it without asking first, which is never allowed."""
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+"""Of this machine, in addresses."""
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 OPEN = frozenset(("static", "pages.tokens", "pages.login", "pages.enter", "pages.health"))
 """End points that need no token."""
@@ -59,16 +62,20 @@ def secret_key(home: Path) -> bytes:
     return path.read_bytes()
 
 
-def require_own_name(app: Flask) -> None:
+def require_own_name(app: Flask, settings: Settings) -> None:
     """Refuse what was sent to another name for this server, before anything else looks at it.
 
-    No address of ours can be built for such a request, and so no page of any other error.
+    A page elsewhere could point a name of its own at this machine. Flask's own ``TRUSTED_HOSTS``
+    knows no IPv6 addresses.
     """
+    if not settings.loopback:
+        return
+    names = (*LOCAL_NAMES, settings.own_name)
 
     @app.before_request
     def name() -> None:
-        if isinstance(request.routing_exception, SecurityError):
-            raise request.routing_exception
+        if re.sub(r":\d*$", "", request.host) not in names:
+            raise SecurityError
 
 
 def protect(app: Flask, settings: Settings) -> None:

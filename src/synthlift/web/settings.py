@@ -101,6 +101,22 @@ class Settings:
             return False
 
     @property
+    def own_name(self) -> str:
+        """How this machine calls the server in addresses, also where it listens everywhere."""
+        try:
+            place = ipaddress.ip_address(self.host)
+        except ValueError:
+            return self.host
+        if place.is_unspecified:
+            return "127.0.0.1" if place.version == 4 else "[::1]"
+        return f"[{place}]" if place.version == 6 else str(place)
+
+    @property
+    def address(self) -> str:
+        """Of its first page, for this machine."""
+        return f"http://{self.own_name}:{self.port}/"
+
+    @property
     def uploads(self) -> Path:
         """Unpacked archives, one folder each."""
         return self.home / "uploads"

@@ -156,7 +156,10 @@ class Found(BaseModel):
 
 
 class Forecast(BaseModel):
-    """What a study would do and take at most; nothing was trained to say so."""
+    """What a study would do and take at most; nothing was trained to say so.
+
+    ``obstacles`` are of questions that the pictures, as they were read for it, forbid.
+    """
 
     seconds: float | None
     disk_bytes: int | None
@@ -168,6 +171,15 @@ class Forecast(BaseModel):
     smallest_effect: float | None
     warnings: list[str]
     reasons: list[str]
+    obstacles: dict[str, str]
+
+
+class OtherStudy(BaseModel):
+    """The other one of two studies that answer a question together."""
+
+    id: str
+    part: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class JobFacts(BaseModel):
@@ -179,6 +191,8 @@ class JobFacts(BaseModel):
         run: its finished run.
         command: what is run, as it may be typed where the pictures lie.
         part: what it is beside other studies of one question; "" = it is alone.
+        other: the other one of these, unless it was deleted.
+        answer: the page on which both answer the question; "" until both are done.
     """
 
     id: str
@@ -195,6 +209,8 @@ class JobFacts(BaseModel):
     progress: Progress | None
     page: str
     run: str
+    other: OtherStudy | None
+    answer: str
     found: Found | None
     forecast: Forecast | None
 

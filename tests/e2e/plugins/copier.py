@@ -20,21 +20,27 @@ from synthlift.types import (
 )
 
 
+class CopierConfig(ComponentConfig):
+    """Of ``one_in`` images one is a copy, and the others are noise."""
+
+    one_in: int = 1
+
+
 class Copier(Generator):
-    def __init__(self, config: ComponentConfig) -> None:
+    def __init__(self, config: CopierConfig) -> None:
         self.config = config
 
     def fit(self, inputs: FitInputs, *, run: RunContext) -> FittedCopier:
-        return FittedCopier(inputs.train.pixels(), inputs.train.labels)
+        return FittedCopier(inputs.train.pixels(), inputs.train.labels, self.config.one_in)
 
     def load(self, folder: Path, *, device: str = "cpu") -> FittedCopier:
         with np.load(folder / "images.npz") as saved:
-            return FittedCopier(saved["pixels"], saved["labels"])
+            return FittedCopier(saved["pixels"], saved["labels"], self.config.one_in)
 
 
 class FittedCopier(FittedGenerator):
-    def __init__(self, pixels: UInt8, labels: Int64) -> None:
-        self.pixels, self.labels = pixels, labels
+    def __init__(self, pixels: UInt8, labels: Int64, one_in: int) -> None:
+        self.pixels, self.labels, self.one_in = pixels, labels, one_in
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -45,7 +51,10 @@ class FittedCopier(FittedGenerator):
         for request in requests:
             members = np.flatnonzero(self.labels == request.label)
             chosen = members[request.seed % len(members)]
-            yield ImageBatch(self.pixels[[chosen]], np.array([request.label]))
+            image = self.pixels[[chosen]]
+            if request.seed % self.one_in:
+                image = np.random.default_rng(request.seed).integers(0, 256, image.shape, np.uint8)
+            yield ImageBatch(image, np.array([request.label]))
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +63,6 @@ class FittedCopier(FittedGenerator):
 
 SYNTHLIFT = {
     "generators": [
-        Descriptor(kind="copier", config=ComponentConfig, version="1", target=f"{__name__}:Copier")
+        Descriptor(kind="copier", config=CopierConfig, version="1", target=f"{__name__}:Copier")
     ]
 }

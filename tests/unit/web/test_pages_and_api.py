@@ -249,7 +249,7 @@ def test_questions_are_valid_studies(question: Any, tmp_path: Path) -> None:
 def test_a_study_is_a_command_that_can_be_typed(serve: Serve, tmp_path: Path) -> None:
     client = serve(data=(folder_of_images(tmp_path / "trees"),))
     (data,) = client.get("/api/v1/data").get_json()["data"]
-    body = {"data": data["id"], "question": "classes", "budget": "5m"}
+    body = {"data": data["id"], "question": "help", "budget": "5m"}
     facts = client.post("/api/v1/studies", json=body, headers=OURS).get_json()
     assert facts["state"] == "queued"
     job = client.application.extensions["synthlift"].jobs.get(facts["id"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,10 @@ def test_the_table_of_a_pool_names_its_classes_as_they_are(tmp_path: Path) -> No
             png=png_bytes(np.full((8, 8, 1), number, np.uint8)),
             facts={"generator": "flow"},
             seen=None,
+            near_copy=None if number < 4 else number < 8,
         )
+    rows = list(csv.DictReader((pool.path / TABLE).read_text().splitlines()))
+    assert Counter(row["near_copy"] for row in rows) == {"": 4, "True": 4, "False": 4}
     where = Where(str(pool.path / IMAGES), "", metadata=str(pool.path / TABLE), label="label")
     found = open_source(where)
     assert sorted({item.label for item in found.items}) == sorted(classes)

@@ -81,6 +81,25 @@ def test_other_machines_need_a_token() -> None:
     assert Settings(home=Path("unused"), host="::1").loopback
 
 
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8000/"),
+        ("::", "http://[::1]:8000/"),
+        ("::1", "http://[::1]:8000/"),
+        ("127.0.0.2", "http://127.0.0.2:8000/"),
+        ("localhost", "http://localhost:8000/"),
+    ],
+)
+def test_the_address_that_is_told_is_one_that_opens(host: str, address: str, serve: Serve) -> None:
+    settings = Settings(home=Path("unused"), host=host, token="x")
+    assert settings.address == address
+    client = serve(host=host, **({} if settings.loopback else {"token": "x"}))
+    assert client.get("/healthz", base_url=address).status_code == 200
+    elsewhere = client.get("/healthz", base_url="http://evil.example/").status_code
+    assert elsewhere == (400 if settings.loopback else 200)
+
+
 def test_without_the_token_there_is_only_the_door(serve: Serve) -> None:
     client = serve(**ELSEWHERE)
     for page in PAGES:

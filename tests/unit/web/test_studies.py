@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -196,15 +197,60 @@ def test_questions_that_cannot_be_answered_say_why() -> None:
     assert obstacle("help", plain, Seen({}, problem="one class only")) == "one class only"
 
 
+def look_at(client: FlaskClient, data: str, **classes: int) -> None:
+    """What a look that found so many pictures leaves behind."""
+    look = client.post("/api/v1/inspections", json={"data": data}, headers=OURS).get_json()["id"]
+    here = client.application.extensions["synthlift"]
+    counts = [{"name": name, "images": n} for name, n in classes.items()]
+    said: dict[str, Any] = {
+        "classes": counts,
+        "minimal_detectable_effect": None,
+        "problem": None,
+        "read": sum(classes.values()),
+        "usable": sum(classes.values()),
+        "findings": {"warnings": []},
+    }
+    (here.settings.job_logs / look).mkdir(parents=True)
+    (here.settings.job_logs / look / "stdout").write_text(json.dumps(said))
+    assert here.jobs.claim("me", ["inspect"]).id == look
+    here.jobs.finish(look, "done", owner="me")
+
+
+def test_no_study_is_started_that_the_pictures_cannot_answer(client: FlaskClient) -> None:
+    data = upload(client)["id"]
+
+    def refused(question: str, **more: str) -> str:
+        body = {"data": data, "question": question, **more}
+        answer = client.post("/api/v1/studies", json=body, headers=OURS)
+        return "" if answer.status_code == 202 else str(answer.get_json()["error"]["given"])
+
+    assert refused("help") == "", "that can be asked of all pictures"
+    for question in ("classes", "label"):
+        assert "nobody has looked" in refused(question)
+    look_at(client, data, oak=12, beech=12)
+    assert "nearly equal" in refused("classes")
+    assert refused("label") == "Class oak has 12 pictures"
+    look_at(client, data, oak=100, beech=25)
+    assert refused("classes") == refused("label") == "", "the last look counts"
+    assert "nobody has looked" in refused("classes", table="patients.csv"), "it may drop pictures"
+    time.sleep(0.05)
+    folder = client.application.extensions["synthlift"].data.get(data).path
+    (folder / "oak" / "0.png").unlink()
+    assert "as they are now" in refused("classes")
+
+
 def test_more_labels_or_generating_takes_two_studies_that_share_the_time(
     client: FlaskClient,
 ) -> None:
     body = {"data": upload(client)["id"], "question": "label", "budget": "1h"}
+    look_at(client, body["data"], oak=25, beech=25)
     facts = client.post("/api/v1/studies", json=body, headers=OURS).get_json()
     jobs = client.get("/api/v1/jobs").get_json()["jobs"]
-    assert {job["part"] for job in jobs} == {"half of the labels", "all labels"}
+    studies = [job for job in jobs if job["kind"] == "study"]
+    assert {job["part"] for job in studies} == {"half of the labels", "all labels"}
+    assert facts["other"]["part"] == "all labels"
     assert facts["part"] == "half of the labels"
-    assert all("--budget 1800s" in job["command"] for job in jobs)
+    assert all("--budget 1800s" in job["command"] for job in studies)
     assert share_of("5m", 2) == "150s"
     assert share_of("2h", 1) == "2h"
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 
 from flask import Response, send_file, url_for
 
 from synthlift.api.blind_tests import draw_blind_test, record_blind_test
+from synthlift.api.generated_images import Wanted
 from synthlift.api.keeping import report
 from synthlift.api.run_folder import Run
+from synthlift.errors import InputError
+from synthlift.store.files import write_bytes_atomic
+from synthlift.web.blind import Waiting
 from synthlift.web.context import context
+from synthlift.web.library import Finished
 from synthlift.web.operations import Operation
 from synthlift.web.people_schemas import (
     AnswerRequest,
@@ -62,6 +68,9 @@ def answer_blind_test(test: str, body: AnswerRequest) -> BlindResult:
         said=body.answers,
     )
     report(run.path)
+    # The score stands, also where the pixels went meanwhile.
+    with suppress(InputError, OSError):
+        _mark_synthetic(waiting, run)
     return BlindResult(
         id=scored.id,
         who=scored.who,
@@ -80,6 +89,16 @@ def answer_blind_test(test: str, body: AnswerRequest) -> BlindResult:
     )
 
 
+def _mark_synthetic(test: Waiting, run: Finished) -> None:
+    """Put into the synthetic pictures what made them, as in every other one: all is told now."""
+    images = context().galleries.of(run)
+    shown = {one[0]: index for index, one in enumerate(test.shown) if one[2] == "synthetic"}
+    for row in images.find(Wanted()):
+        one = images.get(row)
+        if one.image.id in shown:
+            write_bytes_atomic(test.picture(shown[one.image.id]), images.png(one), durable=False)
+
+
 OPERATIONS = [
     Operation(
         "POST",
@@ -95,7 +114,7 @@ OPERATIONS = [
         "GET",
         "/blind-tests/<test>/pictures/<int:index>",
         blind_picture,
-        "Get a picture of a blind test; the only one that does not say whether it is synthetic.",
+        "Get a picture of a blind test; until all are answered it does not say what it is.",
         answer="image/png",
     ),
     Operation(

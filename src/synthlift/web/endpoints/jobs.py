@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import Any
 
 from flask import Response, send_file, url_for
@@ -16,8 +16,10 @@ from synthlift.web.errors import MissingError
 from synthlift.web.jobs.commands import shown
 from synthlift.web.jobs.leavings import LOOKS, delete_files, require_pictures
 from synthlift.web.jobs.live import curves_of, sheets_of, stages_of
+from synthlift.web.jobs.parts import BETWEEN, other_part
 from synthlift.web.jobs.table import Job
 from synthlift.web.library import id_of
+from synthlift.web.looks import said_by, seen_in
 from synthlift.web.operations import Operation
 from synthlift.web.questions import QUESTIONS, Choices, Seen, obstacle
 from synthlift.web.queues import client, require_place
@@ -28,6 +30,7 @@ from synthlift.web.study_schemas import (
     JobFacts,
     JobList,
     Live,
+    OtherStudy,
     Progress,
     Sheet,
     TaskFacts,
@@ -42,8 +45,9 @@ def job_facts(job: Job) -> JobFacts:
     done = job.state == "done"
     cancelling = job.cancel and job.state == "running"
     here = context()
-    said = _said(here, job) if done and not is_run else {}
-    title, _, part = job.title.partition(" · ")
+    said = said_by(here, job) if done and not is_run else {}
+    title, _, part = job.title.partition(BETWEEN)
+    other = other_part(job, here.jobs.all()) if part else None
     return JobFacts(
         id=job.id,
         kind=job.kind,
@@ -59,9 +63,32 @@ def job_facts(job: Job) -> JobFacts:
         progress=_progress(job) if is_run and job.state == "running" else None,
         page=_page(job),
         run=id_of(job.folder.resolve()) if is_run and done else "",
+        other=None
+        if other is None
+        else OtherStudy(id=other.id, part=_part(other), state=other.state),
+        answer=_answer(job, other),
         found=_found(said) if job.kind == "inspect" else None,
         forecast=_forecast(said) if job.kind == "plan" else None,
     )
+
+
+def _part(job: Job) -> str:
+    return job.title.partition(BETWEEN)[2]
+
+
+def _answer(job: Job, other: Job | None) -> str:
+    """Where two studies of one question answer it together, "" until both are done."""
+    if other is None or (job.state, other.state) != ("done", "done"):
+        return ""
+    both = sorted((job, other), key=lambda one: one.created)
+    return url_for("pages.compare", run=[id_of(one.folder.resolve()) for one in both])
+
+
+def answer_with_other(folder: Path) -> str:
+    """Where a run answers a question together with another one, "" where it does not."""
+    jobs = context().jobs.all()
+    own = [one for one in jobs if one.kind == "study" and one.folder.resolve() == folder.resolve()]
+    return next((_answer(one, other_part(one, jobs)) for one in own), "")
 
 
 def _goes_on(here: Context, job: Job) -> bool:
@@ -101,28 +128,6 @@ def _progress(job: Job) -> Progress:
     )
 
 
-def _said(here: Context, job: Job) -> dict[str, Any]:
-    try:
-        printed = (here.settings.job_logs / job.id / "stdout").read_text(encoding="utf-8")
-        content = json.loads(here.places.hidden(printed))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def seen_in(said: dict[str, Any]) -> Seen | None:
-    """What an inspection said, as far as questions depend on it."""
-    try:
-        effect = said["minimal_detectable_effect"]
-        return Seen(
-            classes={one["name"]: one["images"] for one in said["classes"]},
-            smallest_effect=effect["value"] if effect else None,
-            problem=str(said["problem"] or ""),
-        )
-    except (KeyError, TypeError):
-        return None
-
-
 def _found(said: dict[str, Any]) -> Found | None:
     seen = seen_in(said)
     if seen is None:
@@ -133,16 +138,20 @@ def _found(said: dict[str, Any]) -> Found | None:
         classes=dict(seen.classes),
         warnings=list(said["findings"]["warnings"]),
         smallest_effect=seen.smallest_effect,
-        obstacles={
-            name: why
-            for name in QUESTIONS
-            # What is chosen beside the pictures is seen on the page, not by a look at them.
-            if name not in ("group", "pool") and (why := obstacle(name, Choices(), seen))
-        },
+        obstacles=_obstacles(seen),
     )
 
 
+def _obstacles(seen: Seen) -> dict[str, str]:
+    """Questions that what was seen forbids; what is chosen beside it is seen on the page."""
+    asked = (name for name in QUESTIONS if name not in ("group", "pool"))
+    return {name: why for name in asked if (why := obstacle(name, Choices(), seen))}
+
+
 def _forecast(said: dict[str, Any]) -> Forecast | None:
+    seen = seen_in(said)
+    if seen is None:
+        return None
     try:
         return Forecast(
             seconds=said["seconds"],
@@ -155,6 +164,7 @@ def _forecast(said: dict[str, Any]) -> Forecast | None:
             smallest_effect=said["minimal_detectable_effect"],
             warnings=said["warnings"],
             reasons=[one["reason"] for one in said["decisions"].values() if one["reason"]],
+            obstacles=_obstacles(seen),
         )
     except (KeyError, TypeError, AttributeError):
         return None

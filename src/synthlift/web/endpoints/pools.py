@@ -62,6 +62,7 @@ def get_pool(pool: str) -> PoolContent:
             at=one["at"],
             facts=one["facts"],
             seen=None if one["seen"] is None else Seen.model_validate(one["seen"]),
+            near_copy=one.get("near_copy"),
         )
         for one in list(reversed(found.images))[:SHOWN]
     ]
@@ -95,6 +96,7 @@ def judge_for_pool(pool: str, body: JudgeRequest) -> PoolFacts:
         png=(made.folder / IMAGES / one["file"]).read_bytes(),
         facts={**one["facts"], "run": run.results.study.name},
         seen=one["seen"],
+        near_copy=(one.get("near") or {}).get("near_copy"),
         caution=f"{made.request['generator']} of {run.results.study.name}: {caution}"
         if caution
         else "",

@@ -22,10 +22,12 @@ from synthlift.web.jobs.commands import (
     share_of,
     study_command,
 )
+from synthlift.web.jobs.parts import BETWEEN
 from synthlift.web.jobs.table import Job
+from synthlift.web.looks import last_look
 from synthlift.web.operations import Operation
 from synthlift.web.pools import IMAGES
-from synthlift.web.questions import DERIVED, Choices, Part, obstacle
+from synthlift.web.questions import DERIVED, QUESTIONS, Choices, Part, obstacle
 from synthlift.web.study_schemas import InspectRequest, JobFacts, StudyRequest
 
 
@@ -60,8 +62,12 @@ def start_forecast(body: StudyRequest) -> JobFacts:
 
 
 def start_study(body: StudyRequest) -> JobFacts:
-    """Study a data set; where a question takes several studies, the first is told."""
-    data, parts, budget = _asked(body)
+    """Study a data set; where a question takes several studies, the first is told.
+
+    Raises:
+        InputError: the pictures cannot answer the question, or nobody knows yet whether they can.
+    """
+    data, parts, budget = _asked(body, looked=QUESTIONS[body.question].looks)
     started = [_start_part(data, part, budget) for part in parts]
     return job_facts(started[0])
 
@@ -74,7 +80,7 @@ def _start_part(data: DataSet, part: Part, budget: str) -> Job:
 
     job = here.jobs.add_new(
         kind="study",
-        title=" · ".join(words),
+        title=BETWEEN.join(words),
         place=_in_new_folder(here.settings.own_runs, " ".join(words)),
         command=command,
         data=data.id,
@@ -82,7 +88,7 @@ def _start_part(data: DataSet, part: Part, budget: str) -> Job:
     return asked_now(here, job)
 
 
-def _asked(body: StudyRequest) -> tuple[DataSet, list[Part], str]:
+def _asked(body: StudyRequest, *, looked: bool = False) -> tuple[DataSet, list[Part], str]:
     """The data set, the studies that answer the question, and the time for each.
 
     Raises:
@@ -91,15 +97,21 @@ def _asked(body: StudyRequest) -> tuple[DataSet, list[Part], str]:
     """
     here = context()
     require_room(here)
-    parts = parts_of(body.question, _all_choices(body))
-    return here.data.get(body.data), parts, share_of(body.budget, len(parts))
+    data = here.data.get(body.data)
+    parts = parts_of(body.question, _all_choices(body, data, looked=looked))
+    return data, parts, share_of(body.budget, len(parts))
 
 
-def _all_choices(body: StudyRequest) -> Choices:
-    """Everything that was chosen, checked as far as it can be without reading pictures.
+def _all_choices(body: StudyRequest, data: DataSet, *, looked: bool) -> Choices:
+    """Everything that was chosen, checked against what was seen of the pictures.
+
+    Args:
+        body: what is asked.
+        data: of what.
+        looked: whether somebody must have looked at the pictures.
 
     Raises:
-        InputError: something that the question needs was not chosen, or is not there.
+        InputError: something that the question needs was not chosen, is not there or not seen yet.
     """
     if body.derived and body.attribute not in DERIVED:
         raise InputError(
@@ -121,7 +133,14 @@ def _all_choices(body: StudyRequest) -> Choices:
                 "the pool is empty", rule="a pool holds pictures", remedy="keep some first"
             )
         choices = replace(choices, pool=pool.path / IMAGES, pool_classes=dict(pool.folder_classes))
-    why = obstacle(body.question, choices, None)
+    seen = last_look(context(), data, choices)
+    if looked and seen is None:
+        raise InputError(
+            "nobody has looked at these pictures, as they are now",
+            rule="whether they can answer this question is known when they were looked at",
+            remedy="look at them first, or ask what the study would take",
+        )
+    why = obstacle(body.question, choices, seen)
     if why:
         raise InputError(
             why.split(". ")[0].rstrip("."),

@@ -17,6 +17,7 @@ from synthlift.web.settings import Settings
 WITH_VALUE = frozenset(("--out", "--store", "--device", "--workers"))
 ALONE = frozenset(("--json", "--quiet"))
 """Options that say nothing of a study, or too much of the server."""
+_TABLE = "data.metadata="
 _PLACE = re.compile(r'"(?:/|[A-Za-z]:\\\\)(?:[^"\\]|\\.)*[/\\](?:[^"\\/]|\\.)+"')
 """A JSON string with a path that names more than the top."""
 
@@ -53,6 +54,16 @@ def inspect_command(source: Path, page: Path, choices: Choices) -> list[str]:
     """A look at a folder, with a page."""
     sets = _sets(_data_settings(choices))
     return ["inspect", str(source), *sets, "--out", str(page), "--json", "--quiet"]
+
+
+def table_setting(choices: Choices) -> str:
+    """The word of a command that joins the chosen table; "" = there is none."""
+    return f"{_TABLE}{as_json(str(choices.table))}" if choices.table else ""
+
+
+def table_of(command: Sequence[str]) -> str:
+    """That word of a command."""
+    return next((word for word in command if word.startswith(_TABLE)), "")
 
 
 def share_of(budget: Budget, parts: int) -> str:

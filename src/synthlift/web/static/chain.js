@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, percent, duration, wait, who, find, several, wanted, offerRuns, keepFocus, renew, lock, locked } = Synthlift;
+  const { ask, askAgain, say, make, fill, nearest, unlike, percent, duration, wait, who, find, several, wanted, offerRuns, keepFocus, renew, lock, locked } = Synthlift;
   const PAUSE = 400;
   let runs = [];
   let pools = [];
@@ -95,6 +95,7 @@
       caption.append(make("span", { class: image.seen.label === label ? "seen" : "seen other" },
         `seen as ${image.seen.label}, ${percent(image.seen.probability)}`));
     }
+    if (image.near) caption.append(nearest(image.near, image.near.url, unlike(image.near)));
     item.append(make("figure", {}, make("div", { class: "frame" }, make("img", { src: image.url, alt: "" })), caption,
       make("p", { class: "buttons small" }, keep, reject)));
     return item;
@@ -165,7 +166,8 @@
       say(find("pool-said"), "It is out again.");
     }));
     return make("li", {}, make("figure", {}, make("div", { class: "frame" }, make("img", { src: image.url, alt: `Synthetic picture of class ${image.label}` })),
-      make("figcaption", {}, make("span", { class: "mark" }, "synthetic"), ` ${image.label}, kept by ${image.who}`),
+      make("figcaption", {}, make("span", { class: "mark" }, "synthetic"), ` ${image.label}, kept by ${image.who}`,
+        ...(image.near_copy ? [make("span", { class: "seen other" }, "nearly a copy of a training picture")] : [])),
       make("p", { class: "buttons small" }, out)));
   }
 

@@ -1,12 +1,14 @@
 "use strict";
 (() => {
-  const { ask, say, make, pictureOf, nearest, percent, find, several, offerRuns, takeFiles, offerSamples, reveal } = Synthlift;
+  const { ask, say, make, pictureOf, nearest, percent, find, several, offerRuns, size, tooLarge, takeFiles, offerSamples, reveal } = Synthlift;
   const SHOWN = 5;
   let runs = [];
+  let latest = 0;  // the question that counts
 
   const run = () => runs.find((one) => one.id === find("run").value);
 
   function showRun() {
+    latest += 1;
     find("classes").textContent = `It knows: ${run().classes.join(", ")}.`;
     offerSamples(run().samples, "Try a picture of class", trySample);
     find("answers").replaceChildren();
@@ -61,11 +63,15 @@
     reveal(find("answers"));
   }
 
+  // An answer about another study, or to an earlier question, is no answer to what is asked now.
   async function classify(request, urls) {
+    const mine = latest += 1;
     say(find("said"), "Looking …");
     try {
-      show(await request(), urls);
+      const found = await request();
+      if (mine === latest) show(found, urls);
     } catch (error) {
+      if (mine !== latest) return;
       find("answers").replaceChildren();
       say(find("said"), error.message, true);
     }
@@ -77,6 +83,12 @@
 
   function tryFiles(files) {
     if (!files.length) return;
+    if (tooLarge(files, find("pictures"))) {
+      latest += 1;
+      find("answers").replaceChildren();
+      say(find("said"), `Together these are too large.\nThe rule: pictures that are sent at once have at most ${size(find("pictures").dataset.most)}.\nSend fewer of them.`, true);
+      return;
+    }
     const form = new FormData();
     form.append("explain", "true");
     for (const file of files) form.append("pictures", file);

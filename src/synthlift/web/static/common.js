@@ -1,6 +1,9 @@
 "use strict";
 // What every page needs: asking the server, saying what went wrong, making elements.
 const Synthlift = (() => {
+  // What the server says before a word of the application is reached.
+  const BEFORE = { 413: { given: "That is too large for this server.", remedy: "Send smaller or fewer files." } };
+  const AROUND = 1024;  // bytes of a form beside those of a file
   const header = document.querySelector('meta[name="client-header"]').content;
 
   async function ask(method, path, body) {
@@ -18,8 +21,12 @@ const Synthlift = (() => {
       throw new Error("The server does not answer. Is it still running?");
     }
     const answer = await response.json().catch(() => ({}));
+    if (response.status === 401) {  // it has another token since it was started anew, say
+      location.assign("/login?again=1");
+      throw Object.assign(new Error("The server asks for its token again."), { final: true });
+    }
     if (!response.ok) {
-      const wrong = answer.error || {};
+      const wrong = answer.error || BEFORE[response.status] || {};
       const rule = wrong.rule ? `The rule: ${wrong.rule}.` : "";
       const wait = response.headers.get("Retry-After");
       const later = wait ? `Try again in ${wait} seconds.` : wrong.remedy;
@@ -70,6 +77,16 @@ const Synthlift = (() => {
     if (remark) text.append("; ", make("span", { class: "other" }, remark));
     return make("p", { class: "near" }, make("img", { src: url, alt: "" }), text);
   }
+
+  // What is odd about how like the nearest one a drawn picture is.
+  function unlike(near) {
+    if (near.near_copy) return "nearly a copy of it";
+    if (near.unusual >= 0.99) return "hardly any real picture is as unusual";
+    return near.unusual >= 0.9 ? `more unusual than ${Math.floor(100 * near.unusual)} % of real pictures` : "";
+  }
+
+  // Whether files are more than one request may hold; the input that they come from says how much that is.
+  const tooLarge = (files, input) => [...files].reduce((sum, one) => sum + one.size + AROUND, 0) > Number(input.dataset.most);
 
   // Files that are chosen, or dropped on the area around the button.
   function takeFiles(area, input, take) {
@@ -198,5 +215,5 @@ const Synthlift = (() => {
     }
   }
 
-  return { ask, askAgain, say, make, fill, pictureOf, nearest, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, takeFiles, offerSamples, keepFocus, renew, reveal, lock, locked };
+  return { ask, askAgain, say, make, fill, pictureOf, nearest, unlike, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, tooLarge, takeFiles, offerSamples, keepFocus, renew, reveal, lock, locked };
 })();

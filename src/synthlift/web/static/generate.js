@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, nearest, percent, duration, wait, find, several, wanted, named, takeFiles, offerSamples, keepFocus, reveal, lock, locked } = Synthlift;
+  const { ask, askAgain, say, make, fill, nearest, unlike, percent, duration, wait, find, several, size, wanted, named, tooLarge, takeFiles, offerSamples, keepFocus, reveal, lock, locked } = Synthlift;
   const PAUSE = 400;
   const LOOK_AGAIN = 3000;
   const EXAMPLES = { embedded: "a thick red seven leaning left on a black background" };
@@ -31,6 +31,14 @@
     chosen = picture;
     find("chosen").replaceChildren(...(picture ? [thumbnail(picture), make("span", {}, `Chosen: ${picture.words}.`)] : []));
   };
+
+  function bring(file) {
+    if (tooLarge([file], find("picture"))) {
+      say(find("said"), `${file.name} is too large.\nThe rule: a picture has at most ${size(find("picture").dataset.most)}.\nChoose a smaller one.`, true);
+      return;
+    }
+    choose({ url: URL.createObjectURL(file), words: file.name, file });
+  }
 
   // A file that no browser can show may still be one that the server reads.
   function thumbnail(picture) {
@@ -128,12 +136,6 @@
     find("started").replaceChildren(...(asked.start ? [thumbnail(chosen), make("span", {}, words)] : []));
   }
 
-  function remark(near) {
-    if (near.near_copy) return "nearly a copy of it";
-    if (near.unusual >= 0.99) return "hardly any real picture is as unusual";
-    return near.unusual >= 0.9 ? `more unusual than ${Math.floor(100 * near.unusual)} % of real pictures` : "";
-  }
-
   function picture(image, asked) {
     const label = asked.label || asked.model;
     const facts = make("dl", { class: "facts" });
@@ -146,7 +148,7 @@
       caption.append(make("span", { class: same ? false : "other" },
         `seen as ${image.seen.label}, ${percent(image.seen.probability)}`));
     }
-    if (image.near) caption.append(nearest(image.near, image.near.url, remark(image.near)));
+    if (image.near) caption.append(nearest(image.near, image.near.url, unlike(image.near)));
     const save = make("a", { href: image.url, download: `synthetic-${label}-${image.index}.png` }, "Save the picture");
     caption.append(make("details", {}, make("summary", {}, "Where from"), facts, save));
     const alt = `Synthetic image ${image.index + 1} of ${subject(asked)}`;
@@ -255,9 +257,7 @@
     find("origin").addEventListener("change", showOrigin);
     find("prompt").addEventListener("input", showWords);
     find("strength").addEventListener("input", showStrength);
-    takeFiles(find("drop"), find("picture"), ([file]) => {
-      if (file) choose({ url: URL.createObjectURL(file), words: file.name, file });
-    });
+    takeFiles(find("drop"), find("picture"), ([file]) => { if (file) bring(file); });
     find("wish").addEventListener("submit", draw);
     find("cancel").addEventListener("click", () => {
       if (drawing) ask("DELETE", `generations/${drawing}`).catch((error) => say(find("said"), error.message, true));

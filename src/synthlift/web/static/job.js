@@ -5,6 +5,7 @@
   const ENDED = ["done", "failed", "cancelled"];
   const WORDS = { queued: "Waiting for its turn", running: "Running", cancelling: "Stopping; what is finished is kept",
     done: "Done", failed: "It failed", cancelled: "Stopped; what is finished is kept" };
+  const OTHER = { queued: "it waits for its turn", running: "it runs", done: "it is done", failed: "it failed", cancelled: "it was stopped" };
   const sentence = (line) => `${line.slice(0, 1).toUpperCase()}${line.slice(1)}${/[.!?:]$/.test(line) || !line ? "" : "."}`;
   let live = { stages: [], sheets: [], curves: [] };
   let followed = true;
@@ -38,7 +39,19 @@
     find("delete").hidden = !ENDED.includes(job.state);
     find("open").hidden = !job.run;
     if (job.run) find("open").href = `/runs/${job.run}`;
+    if (find("both")) showBoth(job);
     showPage(job);
+  }
+
+  // One of two studies: what was asked is answered by both together.
+  function showBoth(job) {
+    find("both").hidden = !job.other;
+    find("answer").hidden = !job.answer;
+    if (job.answer) find("answer").href = job.answer;
+    if (!job.other) return;
+    find("other").href = `/jobs/${job.other.id}`;
+    find("other").textContent = `The other one, with ${job.other.part}:`;
+    find("other-words").textContent = `${OTHER[job.other.state]}.${job.answer ? "" : " The answer needs both."}`;
   }
 
   // The page in the frame has no origin, so that it could not show that somebody has signed in: it
@@ -137,7 +150,7 @@
           keepFocus(showLive, () => find("fit"));
         }
         show(job);
-        if (ENDED.includes(job.state)) return;
+        if ([job, job.other].every((one) => !one || ENDED.includes(one.state))) return;
       } catch (error) {
         say(find("stage"), error.message, true);
       }

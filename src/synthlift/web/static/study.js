@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, askAgain, say, make, fill, wait, duration, size, find, several, wanted, keepFocus, renew, lock } = Synthlift;
+  const { ask, askAgain, say, make, fill, wait, duration, size, tooLarge, find, several, wanted, keepFocus, renew, lock } = Synthlift;
   const STATES = { queued: "waiting", running: "running", cancelling: "stopping", done: "done", failed: "failed", cancelled: "stopped" };
   let data = [];
   let tables = [];
@@ -95,6 +95,9 @@
     const file = find("archive").files[0];
     if (!file) return;
     guarded(find("data-said"), async () => {
+      if (tooLarge([file], find("archive"))) {
+        throw new Error(`${file.name} is too large.\nThe rule: an upload has at most ${size(find("archive").dataset.most)}.\nUpload fewer or smaller pictures. A larger collection is served as a folder: synthlift serve --data FOLDER.`);
+      }
       say(find("data-said"), `${file.name} is being uploaded …`);
       const form = new FormData();
       form.append("archive", file);
@@ -240,8 +243,26 @@
     if (waiting.plan) return;
     guarded(find("said"), async () => {
       const job = await finished("plan", "forecasts", wish(), "Reading the pictures and reckoning; nothing is trained …");
-      if (job) showPlan(job);
+      if (!job) return;
+      learn(job);
+      if (!obstacleOf(question())) showPlan(job);
     });
+  }
+
+  // A forecast has read the pictures, too: questions that they cannot answer are known from then on.
+  function learn(job) {
+    found = found || { obstacles: job.forecast.obstacles };
+    showObstacles();
+  }
+
+  // Whether the question can be asked of these pictures, which are read first where that is not known.
+  async function mayAsk() {
+    if (!("looks" in picked().dataset) || found) return true;
+    const job = await finished("plan", "forecasts", wish(), "The pictures are read first, to see whether they can answer that …");
+    if (!job) return false;
+    learn(job);
+    if (!obstacleOf(question())) return true;
+    throw new Error(`The study was not started. ${obstacleOf(question())}`);
   }
 
   async function begin(event) {
@@ -250,8 +271,13 @@
     starting = true;
     showObstacles();
     giveUp("plan");
-    say(find("said"), "The study is being queued …");
     try {
+      if (!await mayAsk()) {
+        starting = false;
+        showObstacles();
+        return;
+      }
+      say(find("said"), "The study is being queued …");
       const job = await ask("POST", "studies", wish());
       say(find("said"), "");
       location.assign(`/jobs/${job.id}`);
@@ -259,7 +285,7 @@
       say(find("said"), error.message, true);
       starting = false;
       showObstacles();
-      find("go").focus();
+      (find("go").disabled ? picked() : find("go")).focus();
     }
   }
 
