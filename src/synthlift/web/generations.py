@@ -29,6 +29,8 @@ REQUEST, IMAGES, LIST = "request.json", "images", "images.jsonl"
 _NEAR = {"label": "nearest_class", "unusual": "unusual", "near_copy": "near_copy"}
 """What is known of the nearest training image, and what the table calls it."""
 _ID = re.compile(r"[0-9a-f]{16}")
+REMEMBERED = 100
+"""Requests that have ended and are held in memory; what older ones drew is read again."""
 PATIENCE_SECONDS = 2.0
 """Between two looks whether a pipeline that was asked to stop has done so."""
 _LOG = logging.getLogger("synthlift.web")
@@ -144,6 +146,12 @@ class Generation:
 
         with self.news:
             return self.news.wait_for(is_new, timeout=seconds)
+
+    @property
+    def is_told_by_its_folder(self) -> bool:
+        """Whether it can be read again as it is."""
+        whole = self.state == "done" and len(self.images) == self.request["count"]
+        return (whole or self.state == "cancelled") and not (self.error or self.remarks)
 
     @property
     def seconds_left(self) -> float | None:
@@ -279,6 +287,9 @@ class Generations:
                 own=open_.count(client),
                 most=self.open_at_once,
             )
+            told = [key for key, one in self._known.items() if one.is_told_by_its_folder]
+            for key in told[: max(0, len(told) - REMEMBERED)]:
+                del self._known[key]
             self._known[name] = made
         return made
 

@@ -198,6 +198,22 @@ def test_a_pipeline_that_does_not_listen_is_stopped_and_classifying_goes_on(
     assert (waiting.state, len(waiting.images)) == ("done", 1)
 
 
+def test_what_was_drawn_long_ago_is_read_again(
+    generations: Generations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    short = {"params": {"prompt": "a red seven", "sampler_steps": 1}}
+    made = []
+    for seed in range(4):
+        made.append(generations.start({**WISH, "count": 1, "seed": seed}, short, by_pipeline=True))
+        assert made[-1].wait(images=1, seconds=150)
+    assert [one.state for one in made] == ["done"] * 4
+    again = [generations.get(one.id) for one in made]
+    assert [a is b for a, b in zip(again, made, strict=True)] == [False, True, True, True]
+    assert (again[0].state, again[0].images) == ("done", made[0].images)
+    assert again[0].request == made[0].request
+
+
 def test_what_a_pipeline_drew_for_another_is_not_lost_when_somebody_stops(
     generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
