@@ -38,9 +38,14 @@ class RandomConvolutions:
         members: networks, each with its own weights.
         channels: channels of the first layer, doubled once.
         seed: of the weights.
+        chunk: images computed together; a small one answers single images sooner, with other
+            last bits.
     """
 
-    def __init__(self, *, members: int = 3, channels: int = 24, seed: int = 0) -> None:
+    def __init__(
+        self, *, members: int = 3, channels: int = 24, seed: int = 0, chunk: int = CHUNK
+    ) -> None:
+        self._together = chunk
         self.name = f"random_convolutions_{members}x{channels}_{seed}"
         self._layers = [
             [
@@ -53,9 +58,9 @@ class RandomConvolutions:
     def __call__(self, pixels: UInt8) -> Float32:
         """Features float32 [n, D] of uint8 [n, H, W, C]; each image's depend on it alone."""
         out = []
-        for start in range(0, len(pixels), CHUNK):
-            part = pixels[start : start + CHUNK]
-            padded = np.zeros((CHUNK, *pixels.shape[1:]), dtype=np.uint8)
+        for start in range(0, len(pixels), self._together):
+            part = pixels[start : start + self._together]
+            padded = np.zeros((self._together, *pixels.shape[1:]), dtype=np.uint8)
             padded[: len(part)] = part
             out.append(self._chunk(padded)[: len(part)])
         assert out, "no images to encode"

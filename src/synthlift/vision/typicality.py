@@ -19,6 +19,8 @@ from synthlift.vision.features import encode
 from synthlift.vision.neighbours import nearest
 
 NEIGHBOURS = 5
+TOGETHER = 2
+"""Pictures encoded together: who asks about one should not wait for the time of 32."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Typical:
             held_out: real images that were not trained on, at least 1.
             trained: features of a classifier, beside which random convolutions are used.
         """
-        encoder, references = joined_features([RandomConvolutions(), trained], pixels=train)
+        untrained = RandomConvolutions(chunk=TOGETHER)
+        encoder, references = joined_features([untrained, trained], pixels=train)
         distances = _distances(encode(encoder, held_out), references)[0]
         return cls(encoder, references, np.sort(distances.mean(axis=1)), np.sort(distances[:, 0]))
 

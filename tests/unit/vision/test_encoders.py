@@ -37,6 +37,13 @@ def test_the_same_seed_gives_the_same_encoder_and_another_seed_another() -> None
     assert not np.array_equal(other(pixels), first(pixels))
 
 
+def test_few_images_at_a_time_change_last_bits_alone() -> None:
+    pixels = draw_images(9, seed=1)[0]
+    few = RandomConvolutions(chunk=2)
+    np.testing.assert_array_equal(few(pixels)[4:5], few(pixels[4:5]))
+    np.testing.assert_allclose(few(pixels), RandomConvolutions()(pixels), rtol=1e-4, atol=1e-6)
+
+
 def test_features_do_not_depend_on_the_batch() -> None:
     pixels, _ = draw_images(70, seed=1, size=28)
     encoder = RandomConvolutions()

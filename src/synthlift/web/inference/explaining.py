@@ -52,7 +52,8 @@ def png(pixels: UInt8) -> bytes:
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(stream, "PNG")
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.save(stream, "PNG", compress_level=1)  # seen once: who asks waits for it
     return stream.getvalue()
 
 
