@@ -218,9 +218,8 @@ def _has_parts(path: Path) -> bool:
 
 
 def _has_images(folder: Path) -> bool:
-    """Whether an image lies in it, or one folder below."""
-    places = (folder, *(one for one in folder.iterdir() if one.is_dir()))
-    return any(_is_image(file) for place in places for file in place.iterdir())
+    """Whether an image lies in it, however deep."""
+    return any(_is_image(Path(name)) for _, _, names in os.walk(folder) for name in names)
 
 
 def _is_image(file: Path) -> bool:

@@ -303,8 +303,8 @@ class Generations:
         Raises:
             MissingError: there is none, or it was deleted.
         """
-        if name in self._known:
-            return self._known[name]
+        if (known := self._known.get(name)) is not None:
+            return known
         folder = self.folder / name
         if not _ID.fullmatch(name) or not (folder / REQUEST).is_file():
             raise MissingError(name)

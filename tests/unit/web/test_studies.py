@@ -177,6 +177,12 @@ def test_a_folder_that_is_divided_into_parts_is_offered_as_a_whole(tmp_path: Pat
 
     assert offered(root) == ["sets/odd/train", "sets/pets", "sets/trees"]
     assert offered(root / "pets") == ["pets"]
+    # Its name alone makes no part of a folder beside whole data sets.
+    scratch = tmp_path / "pictures"
+    for place in ("test/a", "test/b", "flowers/train/rose", "flowers/train/tulip"):
+        (scratch / place).mkdir(parents=True)
+        (scratch / place / "1.png").write_bytes(png_bytes(np.zeros((8, 8, 1), np.uint8)))
+    assert offered(scratch) == ["pictures/flowers", "pictures/test"]
     where = Where(str(root / "pets"), "")
     parts = [item.part for item in open_source(where, strict=False).items]
     assert sorted(parts) == ["test", "test", "train", "train"]
@@ -197,15 +203,15 @@ def test_questions_that_cannot_be_answered_say_why() -> None:
     assert obstacle("help", plain, Seen({}, problem="one class only")) == "one class only"
 
 
-def look_at(client: FlaskClient, data: str, **classes: int) -> None:
-    """What a look that found so many pictures leaves behind."""
+def look_at(client: FlaskClient, data: str, problem: str = "", **classes: int) -> None:
+    """What a look that found so many pictures, or a problem, leaves behind."""
     look = client.post("/api/v1/inspections", json={"data": data}, headers=OURS).get_json()["id"]
     here = client.application.extensions["synthlift"]
     counts = [{"name": name, "images": n} for name, n in classes.items()]
     said: dict[str, Any] = {
         "classes": counts,
         "minimal_detectable_effect": None,
-        "problem": None,
+        "problem": problem or None,
         "read": sum(classes.values()),
         "usable": sum(classes.values()),
         "findings": {"warnings": []},
@@ -237,6 +243,14 @@ def test_no_study_is_started_that_the_pictures_cannot_answer(client: FlaskClient
     folder = client.application.extensions["synthlift"].data.get(data).path
     (folder / "oak" / "0.png").unlink()
     assert "as they are now" in refused("classes")
+
+
+def test_a_problem_of_the_groups_of_a_look_keeps_no_study_from_others(client: FlaskClient) -> None:
+    data = upload(client)["id"]
+    look_at(client, data, problem="class 'oak' has 1 groups", oak=100, beech=25)
+    for question in ("help", "classes"):
+        body = {"data": data, "question": question}
+        assert client.post("/api/v1/studies", json=body, headers=OURS).status_code == 202
 
 
 def test_more_labels_or_generating_takes_two_studies_that_share_the_time(

@@ -140,7 +140,8 @@ def _all_choices(body: StudyRequest, data: DataSet, *, looked: bool) -> Choices:
             rule="whether they can answer this question is known when they were looked at",
             remedy="look at them first, or ask what the study would take",
         )
-    why = obstacle(body.question, choices, seen)
+    # A problem goes by what belonged together in that look; if it still holds, the study says so.
+    why = obstacle(body.question, choices, seen and replace(seen, problem=""))
     if why:
         raise InputError(
             why.split(". ")[0].rstrip("."),
