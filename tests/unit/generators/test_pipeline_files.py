@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from synthlift import api
 from synthlift.cli import app
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.suited import chunk, native_side, suited
+from synthlift.generators.pipelines.suited import asked_scheduler, chunk, native_side, suited
 from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.spec.loading import load_study
@@ -81,6 +81,9 @@ def test_a_number_of_steps_in_a_name_and_who_made_a_model_count(tmp_path: Path) 
     named = {
         (large, "SDXL-Lightning_8step"): (8, 0),
         (large, "sdxl-lightning-2-steps"): (2, 0),
+        (large, "ByteDance_SDXL-Lightning"): (4, 0),
+        (large, "ByteDance-SDXL-Lightning-4step"): (4, 0),
+        (large, "stable-diffusion-xl-lightning"): (4, 0),
         (large, "dreamshaper-xl-v2-turbo"): (6, 2),
         (large, "juggernautXL_lightning_5steps"): (5, 2),
         (turbo, "my-turbo"): (4, 0),
@@ -112,6 +115,19 @@ def test_a_scheduler_for_few_steps_and_a_lora_file_for_it_choose_few_steps(
     assert (usual.scheduler, usual.sampler_steps) == ("DDIMScheduler", 30)
     with pytest.raises(ValueError, match="loras"):
         TextToImageConfig.model_validate({"model": str(tiny_pipeline), "loras": 3})
+    # Nobody knows before the call that this scheduler takes 50 steps at most.
+    many = fitted(tiny_pipeline, tmp_path, scheduler="LCMScheduler", sampler_steps=60)
+    with pytest.raises(InputError, match="these were 60 steps"):
+        draw(many)
+
+
+def test_no_consistency_model_is_made_of_flow_matching(tmp_path: Path) -> None:
+    sana = {"_class_name": "DPMSolverMultistepScheduler", "prediction_type": "flow_prediction"}
+    place = pipeline(tmp_path / "sana", scheduler=sana)
+    assert asked_scheduler(place, said=None, loras=[tmp_path / "my-lcm.safetensors"]) == ""
+    usual = pipeline(tmp_path / "usual", scheduler={"_class_name": "DDIMScheduler"})
+    lora = [tmp_path / "my-lcm.safetensors"]
+    assert asked_scheduler(usual, said=None, loras=lora) == "LCMScheduler"
 
 
 def test_where_no_part_tells_a_size_it_is_that_of_the_call(tmp_path: Path) -> None:

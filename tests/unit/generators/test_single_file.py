@@ -91,6 +91,7 @@ SDXL = "conditioner.embedders.1.model.ln_final.bias"
         ("sd_turbo", SD2, "sd2-turbo", (4, 0), 512),
         ("sd_xl_base_1.0", SDXL, "sdxl", (30, 2), 1024),
         ("sd_xl_turbo_1.0_fp16", SDXL, "sdxl-turbo", (4, 0), 512),
+        ("stabilityai_sd_xl_turbo_1.0", SDXL, "sdxl-turbo", (4, 0), 512),
         ("sdxl_lightning_4step", SDXL, "sdxl-lightning", (4, 0), 1024),
         ("sdxl_lightning_8step", SDXL, "sdxl-lightning", (8, 0), 1024),
         ("dreamshaperXL_v21TurboDPMSDE", SDXL, "sdxl-lightning", (6, 2), 1024),

@@ -369,7 +369,16 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             "generator": [Noise("cpu").manual_seed(wish.seed % 2**63) for wish in padded],
             "output_type": "np",
         }
-        drawn: Float32 = self._call(padded, settings, told)[: len(wishes)]
+        try:
+            drawn: Float32 = self._call(padded, settings, told)[: len(wishes)]
+        except ValueError as error:
+            raise InputError(
+                f"the text-to-image model '{config.model}' cannot draw so: "
+                + str(error).partition("\n")[0],
+                rule="a pipeline takes the sizes and numbers of steps that its network and its "
+                f"scheduler were made for; these were {settings.sampler_steps} steps",
+                remedy="set 'size', 'sampler_steps' or 'scheduler' otherwise",
+            ) from error
         if not np.isfinite(drawn).all():
             raise InputError(
                 f"the text-to-image model '{config.model}' drew numbers that are no colours",

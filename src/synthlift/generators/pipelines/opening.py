@@ -23,7 +23,7 @@ from synthlift.generators.pipelines.files import (
 )
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
-from synthlift.generators.pipelines.suited import CONSISTENT
+from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF
 from synthlift.weights import locate
 from synthlift.weights.files import read_json
 from synthlift.weights.missing import missing_weights
@@ -283,7 +283,8 @@ def _scheduler(pipeline: Any, name: str) -> Any:
     kinds = {kind.__name__: kind for kind in pipeline.scheduler.compatibles}
     kinds.pop(UNSEEDED, None)
     # For LoRA files that make a consistency model of a pipeline; diffusers does not list it.
-    if DDIMScheduler in kinds.values():
+    predicted = pipeline.scheduler.config.get("prediction_type", "epsilon")
+    if DDIMScheduler in kinds.values() and predicted in CONSISTENT_OF:
         kinds[CONSISTENT] = LCMScheduler
     if name not in kinds:
         raise InputError(
@@ -357,10 +358,14 @@ def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:
     """Height and width as arguments of a call, where a pipeline takes them.
 
     Of those that start from an image, some go by that image; the others draw at a size of their
-    own, whatever the image's is, unless they are told.
+    own, whatever the image's is, unless they are told. Some state that size in their call: nothing
+    else does.
     """
+    taken = inspect.signature(type(pipeline).__call__).parameters
     told = dict(zip(("height", "width"), size, strict=True))
-    return {name: side for name, side in told.items() if takes(type(pipeline), name)}
+    return {
+        name: side for name, side in told.items() if name in taken and taken[name].default is None
+    }
 
 
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:

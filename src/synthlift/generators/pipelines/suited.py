@@ -39,8 +39,13 @@ MERGED = Suited(6, 2.0)
 """Of Turbo and Lightning models that others made for Stable Diffusion 1 and XL. Their makers advise
 different things, such as a scale of 2 with 4 to 8 steps or 3 to 6 (DreamShaper XL), and a scale of
 0 would rob those of their guidance."""
-OFFICIAL = re.compile(r"sd[ _-]?(xl)?[ _-](turbo|lightning)(?![a-z])", re.IGNORECASE)
-"""What the models that Turbo and Lightning were published as are called first."""
+OFFICIAL = re.compile(
+    r"((stabilityai|bytedance)[ _-]+)?(sd[ _-]?(xl)?|stable[ _-]diffusion([ _-]xl)?)[ _-]"
+    r"(turbo|lightning)(?![a-z])",
+    re.IGNORECASE,
+)
+"""What the models that Turbo and Lightning were published as are called first, after the owner's
+name in some folders."""
 WIDTHS = {"768": "sd1", "2048": "sdxl"}
 """Of the text embeddings that a UNet reads: Stable Diffusion 1, and XL."""
 CHUNKS = ((64, 32), (256, 8), (float("inf"), 4))
@@ -49,6 +54,9 @@ CONSISTENT = "LCMScheduler"
 SCHEDULED = {CONSISTENT: Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
 FLOW = "FlowMatch"
 """How schedulers of flow matching begin."""
+CONSISTENT_OF = ("epsilon", "sample", "v_prediction")
+"""What a network may predict that a consistency model is made of."""
+SCHEDULER = Path("scheduler", "scheduler_config.json")
 UNNAMED = "pytorch_lora_weights"
 """What diffusers calls a file of LoRA weights; the folder then says what it is."""
 
@@ -114,7 +122,9 @@ def asked_scheduler(folder: Path, *, said: str | None, loras: Sequence[Path]) ->
         return said
     places = [file.parent if file.stem == UNNAMED else file for file in loras]
     words = {word for place in (*places, *loras) for word in words_of(place)}
-    fits = not scheduler_of(folder).startswith((FLOW, CONSISTENT))
+    own = read_json(folder / SCHEDULER)
+    fits = not str(own.get("_class_name", "")).startswith((FLOW, CONSISTENT))
+    fits = fits and own.get("prediction_type", "epsilon") in CONSISTENT_OF
     return CONSISTENT if "lcm" in words and fits else ""
 
 
@@ -144,7 +154,7 @@ def words_of(place: Path) -> frozenset[str]:
 
 def scheduler_of(folder: Path) -> str:
     """Class of diffusers that leads from noise to image; "" where the files do not tell."""
-    config = read_json(folder / "scheduler" / "scheduler_config.json")
+    config = read_json(folder / SCHEDULER)
     return str(config.get("_class_name", ""))
 
 
