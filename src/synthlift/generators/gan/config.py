@@ -76,7 +76,7 @@ class GANConfig(ComponentConfig):
         return None if steps == "auto" else steps
 
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
-        """Images sampled while training, for the monitor; of more than 32 classes, fewer than are."""
+        """Images sampled while training, for the monitor; too few of more than 32 classes."""
         del examples, image_shape
         return self.readings * self.monitor_images
 

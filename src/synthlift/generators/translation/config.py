@@ -165,7 +165,7 @@ class TranslationConfig(ComponentConfig):
         return None if steps == "auto" else steps
 
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
-        """Images translated while training, for the monitor; of more than 16 classes, fewer than are."""
+        """Images translated while training, for the monitor; too few of more than 16 classes."""
         del examples, image_shape
         return self.readings * self.monitor_images
 
