@@ -24,10 +24,12 @@ def listen(app: Flask, settings: Settings) -> BaseWSGIServer:
     """
     import waitress
 
+    from synthlift.web.together import TogetherChannel
+
     # It warns of every request that waits for a moment.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
-        return waitress.create_server(
+        server = waitress.create_server(
             app,
             host=settings.host,
             port=settings.port,
@@ -36,6 +38,8 @@ def listen(app: Flask, settings: Settings) -> BaseWSGIServer:
             max_request_body_size=settings.upload_bytes,
             clear_untrusted_proxy_headers=True,
         )
+        server.channel_class = TogetherChannel
+        return server
     except OSError as error:
         raise InputError(
             f"{settings.host}:{settings.port} cannot be listened on ({error.strerror or error})",
