@@ -16,9 +16,10 @@ from synthlift.generators.flow.config import FlowConfig, settle
 from synthlift.generators.flow.generator import FlowFitted, FlowGenerator
 from synthlift.generators.flow.network import build_network, plan_network
 from synthlift.generators.flow.space import PixelSpace
-from synthlift.generators.flow.tuning import CHUNKS, FILE, Worth, tuned
+from synthlift.generators.flow.tuning import Worth, tuned
 from synthlift.generators.learning import compiling
 from synthlift.generators.learning.examples import load_examples
+from synthlift.generators.learning.timing import CHUNKS, FILE
 from synthlift.testing.inputs import drawn_inputs
 from synthlift.types import RunContext, SampleRequest, UInt8
 

@@ -1,25 +1,15 @@
-"""What settings leave to be measured: speed, and with it the last digits, on this machine.
-
-Everything is timed once. What was found is kept in the fit's folder, so that a killed fit goes on
-as it began, and for the machine, so that a later fit of such a network there gives the same bits.
-"""
+"""What a flow's settings leave to be measured: the form of its steps, and how many are drawn."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from synthlift.generators.flow.composing import Gaps
 from synthlift.generators.flow.config import FlowConfig
@@ -27,20 +17,18 @@ from synthlift.generators.flow.network import FlowNetwork
 from synthlift.generators.flow.sampling import draw_images
 from synthlift.generators.flow.space import Space
 from synthlift.generators.flow.training import FlowLearner
-from synthlift.generators.learning.compiling import can_compile, machine_folder
-from synthlift.generators.learning.drawing import deterministic_kernels
+from synthlift.generators.learning.compiling import can_compile
 from synthlift.generators.learning.examples import Examples
-from synthlift.store.files import write_json_atomic
+from synthlift.generators.learning.timing import (
+    CALLS,
+    HOPELESS,
+    MEASURED,
+    fastest_chunk,
+    left_open,
+    median_seconds,
+    once,
+)
 from synthlift.types import RunContext
-
-FILE = "measured.json"
-MEASURED = "measured"
-CHUNKS = (16, 32, 64, 128, 256, 512, 1024)
-STEPS, SECONDS = 8, 3.0
-"""At most so many steps, or draws, of each form are timed, in about so many seconds."""
-SLACK = 1.05
-HOPELESS = 3.0
-"""A first try that takes so many times as long as the best ends the search."""
 
 
 @dataclass(frozen=True)
@@ -75,48 +63,11 @@ def tuned(
     Returns:
         The settings, and what was found, JSON-able; nothing if nothing was left open.
     """
-    left = [name for name in ("precision", "compile", "micro_batch") if _open(config, name)]
-    if not left:
+    if not (left := left_open(config, ("precision", "compile", "micro_batch"))):
         return config, {}
-    place = run.folder / FILE
-    known = machine_folder("measured") / f"{_key(config, plan, run.device)}.json"
-    found = _read(place, left) or _read(known, left)
-    if found is None:
-        found = _Bench(config, network, examples, space, run).found(worth)
-        run.log("flow.measured", **found)
-        if not known.is_file():
-            write_json_atomic(known, found, durable=False)
-        # Of two fits that measured at a time, both take what was written first.
-        found = _read(known, left) or found
-    write_json_atomic(place, found)
+    bench = _Bench(config, network, examples, space, run)
+    found = once(lambda: bench.found(worth), left=left, config=config, plan=plan, run=run)
     return config.model_copy(update={name: found[name] for name in left}), found
-
-
-def _open(config: FlowConfig, name: str) -> bool:
-    return bool(getattr(config, name) == MEASURED)
-
-
-def _read(path: Path, left: Sequence[str]) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    complete = isinstance(found, dict) and all(name in found for name in left)
-    return found if complete else None
-
-
-def _key(config: FlowConfig, plan: Mapping[str, Any], device: str) -> str:
-    """Of everything that the times depend on, but for what else the machine is doing."""
-    on_gpu = torch.device(device).type == "cuda"
-    parts = {
-        "plan": dict(plan),
-        "config": config.model_dump(mode="json"),
-        "device": torch.cuda.get_device_name(device) if on_gpu else platform.machine(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -130,11 +81,11 @@ class _Bench:
     def found(self, worth: Worth) -> dict[str, Any]:
         """A value for each setting that is left open, and the seconds behind it."""
         found: dict[str, Any] = {}
-        with deterministic_kernels():
-            if _open(self.config, "precision") or _open(self.config, "compile"):
-                found.update(self._forms(worth))
-            if _open(self.config, "micro_batch"):
-                found.update(self._chunks())
+        if left_open(self.config, ("precision", "compile")):
+            found.update(self._forms(worth))
+        if left_open(self.config, ("micro_batch",)):
+            network = copy.deepcopy(self.network).eval().requires_grad_(False)
+            found.update(fastest_chunk(partial(self._draw, network), device=self.run.device))
         return found
 
     def _forms(self, worth: Worth) -> dict[str, Any]:
@@ -163,38 +114,15 @@ class _Bench:
         learner = FlowLearner(
             copy.deepcopy(self.network), examples=self.examples, config=config, seed=0
         )
-        with closing(learner.batches(range(STEPS + 1))) as batches:
+        with closing(learner.batches(range(CALLS + 1))) as batches:
 
             def step() -> None:
                 learner.step(next(batches), step=0, memory={})
 
             # The first step of a compiled network compiles it.
-            return _median_seconds(
+            return median_seconds(
                 step, device=self.run.device, give_up=float("inf") if compile_ else HOPELESS * best
             )
-
-    def _chunks(self) -> dict[str, Any]:
-        """The smallest chunk of which an image takes little longer than of the best one."""
-        network = copy.deepcopy(self.network).eval().requires_grad_(False)
-        times: dict[int, float] = {}
-        for size in CHUNKS:
-            best = min(times.values(), default=float("inf"))
-            try:
-                seconds = _median_seconds(
-                    partial(self._draw, network, size),
-                    device=self.run.device,
-                    give_up=HOPELESS * best * size,
-                )
-            except torch.OutOfMemoryError:
-                break
-            times[size] = seconds / size
-            # Larger ones only take more memory, and longer until the first image is there.
-            if times[size] > 1.5 * best or seconds > SECONDS:
-                break
-        best = min(times.values(), default=0.0)
-        chosen = next((size for size in times if times[size] <= SLACK * best), CHUNKS[0])
-        per_image = {str(size): round(value, 8) for size, value in times.items()}
-        return {"micro_batch": chosen, "seconds_per_image": per_image}
 
     def _draw(self, network: FlowNetwork, size: int) -> None:
         config, examples = self.config, self.examples
@@ -223,22 +151,3 @@ def _choices(config: FlowConfig) -> tuple[list[str], list[bool]]:
 
 def _words(precision: str, compile_: bool) -> str:
     return f"{precision}, compiled" if compile_ else precision
-
-
-def _median_seconds(work: Callable[[], object], *, device: str, give_up: float) -> float:
-    """Of some calls after a first one, or of the first one if it takes longer than ``give_up``."""
-
-    def timed() -> float:
-        began = time.perf_counter()
-        work()
-        if torch.device(device).type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - began
-
-    first = timed()
-    if first > give_up:
-        return first
-    times = [timed()]
-    while len(times) < STEPS and sum(times) < SECONDS:
-        times.append(timed())
-    return float(np.median(times))

@@ -39,7 +39,7 @@ class GANConfig(ComponentConfig):
             training images, below which the generator has collapsed; 0 = not watched.
         ema: horizon of the averaged weights as a share of all steps.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
-            on how requests are batched.
+            on how requests are batched. ``measured`` as in kind ``flow``.
         readings: how often samples are looked at, for diversity and by the training monitor; 0 =
             never.
         monitor_images: samples per reading; more where classes are so many that each would have
@@ -60,7 +60,7 @@ class GANConfig(ComponentConfig):
     augmentation: float = Field(default=0.8, ge=0, le=0.95)
     least_diversity: float = Field(default=0.3, ge=0, lt=1)
     ema: float = Field(default=0.1, gt=0, le=1)
-    micro_batch: int = Field(default=64, ge=1, le=1024)
+    micro_batch: Annotated[int, Field(ge=1, le=1024)] | Literal["measured"] = 64
     readings: int = Field(default=10, ge=0)
     monitor_images: int = Field(default=256, ge=1)
     checkpoint_seconds: float = Field(default=20.0, gt=0)

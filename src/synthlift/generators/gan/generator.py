@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from synthlift.generators.learning.examples import load_examples
 from synthlift.generators.learning.folders import read_network
 from synthlift.generators.learning.looking import looks_at_samples
 from synthlift.generators.learning.loop import history, train
-from synthlift.generators.learning.onepass import OnePassFitted
+from synthlift.generators.learning.onepass import OnePassFitted, drawing
+from synthlift.generators.learning.timing import with_chunk
 from synthlift.seeds import seed_for
 from synthlift.types import FitInputs, Generator, RunContext
 
@@ -42,6 +44,8 @@ class GANGenerator(Generator):
         vocabulary = Vocabulary.of(data, self.config.attributes)
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
         plan = plan_network(config, image_shape=data.image_shape, conditions=vocabulary.sizes)
+        trial = drawing(partial(build_generator, plan, seed=0), plan, device=run.device)
+        config, timed = with_chunk(config, trial, plan=plan, run=run)
         examples = load_examples(
             data, vocabulary, class_balance=config.class_balance, device=run.device
         )
@@ -50,6 +54,8 @@ class GANGenerator(Generator):
             "config": config.model_dump(mode="json"),
             **vocabulary.as_json(),
         }
+        if timed:
+            facts["measured"] = timed
 
         def fitted(weights: Mapping[str, Tensor]) -> GANFitted:
             return GANFitted(plan=plan, weights=weights, history=facts, device=run.device)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,20 @@ class OnePassNetwork(nn.Module):
             noise_nd: standard normal [N, latent].
             wanted_nk: indices of class and attribute values, int64 [N, 1 + attributes].
         """
+
+
+def drawing(
+    build: Callable[[], OnePassNetwork], plan: Mapping[str, Any], *, device: str
+) -> Callable[[int], object]:
+    """What draws so many images of nothing in particular, to be timed."""
+    network = cache(lambda: build().to(device).eval())
+    shapes = (plan["latent"], len(plan["conditions"]))
+
+    def draw(size: int) -> object:
+        noise, wanted = (torch.zeros(size, one, device=device) for one in shapes)
+        return to_pixels(network().draw(noise, wanted.long())).cpu()
+
+    return draw
 
 
 class OnePassFitted(FittedGenerator):

@@ -65,7 +65,7 @@ class TranslationConfig(ComponentConfig):
         least_diversity: without pairs, as in kind ``gan``: below it images have become alike.
         ema: horizon of the averaged weights as a share of all steps.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
-            on how requests are batched.
+            on how requests are batched. ``measured`` as in kind ``flow``.
         readings: how often translated images are looked at, by the training monitor and against
             validation pairs; 0 = never.
         monitor_images: images per reading; without pairs more where classes are many, as in kind
@@ -97,7 +97,7 @@ class TranslationConfig(ComponentConfig):
     augmentation: float = Field(default=0.8, ge=0, le=0.95)
     least_diversity: float = Field(default=0.3, ge=0, lt=1)
     ema: float = Field(default=0.1, gt=0, le=1)
-    micro_batch: int = Field(default=32, ge=1, le=1024)
+    micro_batch: Annotated[int, Field(ge=1, le=1024)] | Literal["measured"] = 32
     readings: int = Field(default=10, ge=0)
     monitor_images: int = Field(default=128, ge=1)
     checkpoint_seconds: float = Field(default=20.0, gt=0)

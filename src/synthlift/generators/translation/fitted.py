@@ -100,8 +100,8 @@ class TranslationFitted(FittedGenerator):
             self._require(request)
         found = [self._take(request) for request in requests]
         taken = [one for one in found[: (*found, None).index(None)] if one is not None]
-        for start in range(0, len(taken), self._config.micro_batch):
-            yield self._chunk(taken[start : start + self._config.micro_batch])
+        for start in range(0, len(taken), self.micro_batch):
+            yield self._chunk(taken[start : start + self.micro_batch])
 
     def translate(self, pixels: UInt8, labels: Int64) -> UInt8:
         """Translate source images as they are.
@@ -111,8 +111,8 @@ class TranslationFitted(FittedGenerator):
             labels: class indices [n].
         """
         made = []
-        for start in range(0, len(pixels), self._config.micro_batch):
-            part = slice(start, start + self._config.micro_batch)
+        for start in range(0, len(pixels), self.micro_batch):
+            part = slice(start, start + self.micro_batch)
             seeds = [seed_for("as_it_is", row) for row in range(len(pixels))[part]]
             unit = to_unit(as_nchw(torch.from_numpy(pixels[part])))
             made.append(self._run(unit, labels[part], seeds))
@@ -126,7 +126,9 @@ class TranslationFitted(FittedGenerator):
     @property
     def micro_batch(self) -> int:
         """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
-        return self._config.micro_batch
+        found = self._config.micro_batch
+        assert isinstance(found, int), "measured when it was fitted"
+        return found
 
     def with_micro_batch(self, micro_batch: int) -> TranslationFitted:
         """The same generator, and what draws its masks, computing so many images together."""
@@ -237,7 +239,7 @@ class TranslationFitted(FittedGenerator):
     @torch.inference_mode()
     def _run(self, unit: Tensor, labels: Int64, seeds: Sequence[int]) -> UInt8:
         """Translate a chunk of one fixed size: kernels round differently at other batch shapes."""
-        count, size = len(unit), self._config.micro_batch
+        count, size = len(unit), self.micro_batch
         images = torch.zeros(size, *unit.shape[1:])
         images[:count] = unit
         if self._plan["noise_channels"]:

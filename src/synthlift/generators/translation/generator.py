@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.gan.collapse import FEWEST_COMPARED, diversity_judge
 from synthlift.generators.learning.drawing import deterministic_kernels
-from synthlift.generators.learning.examples import Examples, load_examples
+from synthlift.generators.learning.examples import Examples, load_examples, to_pixels
 from synthlift.generators.learning.folders import read_network
 from synthlift.generators.learning.looking import looks_at_samples
 from synthlift.generators.learning.loop import Look, Seen, history, train
+from synthlift.generators.learning.timing import with_chunk
 from synthlift.generators.translation.config import TranslationConfig, settle
 from synthlift.generators.translation.fitted import TranslationFitted
 from synthlift.generators.translation.likeness import signal_to_noise, similarity
@@ -63,6 +66,7 @@ class TranslationGenerator(InputsGenerator):
         vocabulary = Vocabulary.of(inputs.train)
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
         plan = plan_network(config, image_shape=data.image_shape, conditions=vocabulary.sizes)
+        config, timed = with_chunk(config, _drawing(plan, device=run.device), plan=plan, run=run)
         lesson = _lesson(config, sources, data, vocabulary, device=run.device)
         facts: dict[str, Any] = {
             "kind": "translation",
@@ -70,6 +74,8 @@ class TranslationGenerator(InputsGenerator):
             "seed": run.seed,
             **vocabulary.as_json(),
         }
+        if timed:
+            facts["measured"] = timed
 
         new = fit_masks(config.masks, sources, inputs, run=run) if config.masks else None
 
@@ -116,6 +122,20 @@ class TranslationGenerator(InputsGenerator):
         return TranslationFitted(
             sources, plan=plan, weights=weights, history=facts, new_masks=new, device=device
         )
+
+
+def _drawing(plan: Mapping[str, Any], *, device: str) -> Callable[[int], object]:
+    """What translates so many images of nothing in particular, to be timed."""
+    network = cache(lambda: build_translator(plan, seed=0).to(device).eval())
+    height, width, _ = plan["image_shape"]
+    channels = plan["source_channels"] + plan["noise_channels"]
+
+    def draw(size: int) -> object:
+        images = torch.zeros(size, channels, height, width, device=device)
+        wanted = torch.zeros(size, 1, dtype=torch.int64, device=device)
+        return to_pixels(network()(images, wanted)).cpu()
+
+    return draw
 
 
 def _lesson(

@@ -35,7 +35,7 @@ class VAEConfig(ComponentConfig):
             images, else 0.5.
         ema: horizon of the averaged weights as a share of all steps.
         micro_batch: images computed together when sampling; fixed, so that pixels never depend
-            on how requests are batched.
+            on how requests are batched. ``measured`` as in kind ``flow``.
         readings: how often the training monitor looks at samples; 0 = never.
         monitor_images: samples per reading.
         checkpoint_seconds: time between check-points from which a killed fit goes on.
@@ -53,7 +53,7 @@ class VAEConfig(ComponentConfig):
     attribute_dropout: float = Field(default=0.15, ge=0, le=1)
     augmentation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     ema: float = Field(default=0.1, gt=0, le=1)
-    micro_batch: int = Field(default=64, ge=1, le=1024)
+    micro_batch: Annotated[int, Field(ge=1, le=1024)] | Literal["measured"] = 64
     readings: int = Field(default=8, ge=0)
     monitor_images: int = Field(default=256, ge=1)
     checkpoint_seconds: float = Field(default=20.0, gt=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from synthlift.generators.learning.examples import load_examples, to_unit
 from synthlift.generators.learning.folders import read_network
 from synthlift.generators.learning.looking import looks_at_samples
 from synthlift.generators.learning.loop import history, train
-from synthlift.generators.learning.onepass import OnePassFitted
+from synthlift.generators.learning.onepass import OnePassFitted, drawing
+from synthlift.generators.learning.timing import with_chunk
 from synthlift.generators.vae.config import VAEConfig, settle
 from synthlift.generators.vae.network import ConditionalVAE, build_network, plan_network
 from synthlift.generators.vae.training import VAELearner
@@ -44,6 +46,8 @@ class VAEGenerator(Generator):
         config = settle(self.config, examples=len(data), image_shape=data.image_shape)
         plan = plan_network(config, image_shape=data.image_shape, conditions=vocabulary.sizes)
         network = build_network(plan, seed=seed_for(run.seed, "network")).to(run.device)
+        trial = drawing(partial(build_network, plan, seed=0), plan, device=run.device)
+        config, timed = with_chunk(config, trial, plan=plan, run=run)
         examples = load_examples(
             data, vocabulary, class_balance=config.class_balance, device=run.device
         )
@@ -52,6 +56,8 @@ class VAEGenerator(Generator):
             "config": config.model_dump(mode="json"),
             **vocabulary.as_json(),
         }
+        if timed:
+            facts["measured"] = timed
 
         def fitted(weights: Mapping[str, Tensor]) -> VAEFitted:
             return VAEFitted(plan=plan, weights=weights, history=facts, device=run.device)

@@ -1,0 +1,127 @@
+"""How many images generators from scratch should draw at once, and what their constants lose.
+
+Each kind is fitted for two steps on noise of each size, as large as it makes itself for 500
+images, and draws in chunks of 4 to 256. What is told is the time of an image with the constant
+that is the default, divided by that with the best number.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.chunks --json chunks.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from synthlift.registry import available
+from synthlift.study.environment import describe_environment
+from synthlift.types import (
+    FitInputs,
+    GuardedPixels,
+    ImageSet,
+    LockedTest,
+    RunContext,
+    SampleRequest,
+)
+
+KINDS: dict[str, dict[str, Any]] = {
+    "flow": {},
+    "gan": {},
+    "vae": {},
+    "translation": {"source": "masks"},
+}
+SHAPES = ((8, 8, 1), (32, 32, 3), (64, 64, 3))
+IMAGES, CLASSES = 500, ("a", "b")
+CHUNKS = (4, 16, 32, 64, 128, 256)
+DRAWN = 256
+"""Images of a reading: every chunk divides it."""
+
+
+def noise(shape: tuple[int, int, int]) -> FitInputs:
+    """Images and masks of a square without any meaning; their values change no time."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (IMAGES, *shape), dtype=np.uint8)
+    train = ImageSet.from_arrays(pixels, np.arange(IMAGES) % 2, CLASSES)
+    masks = np.zeros((IMAGES, *shape[:2], 1), np.uint8)
+    masks[:, 2:6, 2:6] = 255
+    none = train.ids[:0]
+    return FitInputs(
+        train=train,
+        validation=train.subset(np.arange(0)),
+        test=LockedTest(ids=none, groups=none, hashes=none),
+        masks=GuardedPixels(masks, np.arange(IMAGES)),
+    )
+
+
+def fitted(kind: str, inputs: FitInputs) -> Any:
+    """A generator that is hardly trained: that changes no time."""
+    descriptor = available("generators")[kind]
+    config = descriptor.config.model_validate({"steps": 2, "readings": 0, **KINDS[kind]})
+    with tempfile.TemporaryDirectory() as folder:
+        return descriptor.build(config).fit(inputs, run=RunContext(folder=Path(folder), seed=0))
+
+
+def seconds_per_image(generator: Any, size: int) -> float:
+    requests = [SampleRequest(index=i, label=i % 2, seed=i) for i in range(DRAWN)]
+    chunked = generator.with_micro_batch(size)
+    began = time.perf_counter()
+    drawn = sum(len(batch.pixels) for batch in chunked.sample(requests))
+    assert drawn == DRAWN
+    return (time.perf_counter() - began) / DRAWN
+
+
+def measure(*, rounds: int) -> list[dict[str, Any]]:
+    """One row for each kind and size of image; chunks take turns."""
+    found = []
+    for shape in SHAPES:
+        inputs = noise(shape)
+        for kind in KINDS:
+            generator = fitted(kind, inputs)
+            readings: dict[int, list[float]] = {size: [] for size in CHUNKS}
+            seconds_per_image(generator, CHUNKS[0])
+            for _ in range(rounds):
+                for size in CHUNKS:
+                    readings[size].append(seconds_per_image(generator, size))
+            told = {size: statistics.median(times) for size, times in readings.items()}
+            default, best = generator.micro_batch, min(told, key=lambda size: told[size])
+            ratio = told[default] / told[best]
+            found.append(
+                {
+                    "kind": kind,
+                    "image_shape": shape,
+                    "default": default,
+                    "best": best,
+                    "default_to_best": ratio,
+                    "seconds_per_image": readings,
+                }
+            )
+            print(f"{kind} {shape}: {default} takes {ratio:.3f} × {best}, the best", flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    before = os.getloadavg()[0]
+    found = {
+        "chunks": measure(rounds=given.rounds),
+        "load_before_and_after": [before, os.getloadavg()[0]],
+        "environment": describe_environment(device="cpu", workers=1),
+    }
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
