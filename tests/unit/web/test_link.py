@@ -21,7 +21,7 @@ NOTHING = {"do": "classify", "models": [], "files": []}
 
 @pytest.fixture
 def link() -> Iterator[Link]:
-    made = Link("cpu")
+    made = Link("cpu", memory_bytes=2**33)
     yield made
     made.end()
 
@@ -81,10 +81,14 @@ def test_a_worker_retires_only_when_nobody_waits_for_it(link: Link) -> None:
     assert not link.retire(unused_since=time.monotonic())
     link.end()
     assert answer.get(timeout=60)["event"] == "failed"
-    inference = Inference(device="cpu", answer_seconds=60, waiting=1, unused_seconds=3.0)
+    shared = SharedLimit(2**33)
+    inference = Inference(
+        device="cpu", answer_seconds=60, waiting=1, memory=shared, unused_seconds=3.0
+    )
     try:
         inference.warm_up()
         (first,) = workers()
+        assert first.cmdline()[-1] == str(2**33), "by it the models that it keeps are limited"
         asked = time.monotonic()
         assert inference.classify(NOTHING)["event"] == "done"
         psutil.wait_procs([first], timeout=60)

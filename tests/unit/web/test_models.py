@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from safetensors.torch import load_file, save_file
 
-from synthlift.api.pretrained import open_pretrained
+from synthlift.api.pretrained import facts_of, find_pretrained, open_pretrained
 from synthlift.errors import InputError
+from synthlift.vision.holding import held_bytes
+from synthlift.vision.prediction import WEIGHTS, Classifier, load_classifier
 from synthlift.web import generations as module
 from synthlift.web.generations import Generation, Generations
 from synthlift.web.inference.client import Inference
@@ -105,6 +111,71 @@ def test_weights_that_lie_beside_a_generator_count_for_its_size(tmp_path: Path) 
     assert len(kept) == 3
     kept.get(tmp_path / "c", lambda: "c", beside=[tmp_path / "large.safetensors"])
     assert len(kept) == 1, "two such models are more than may be kept"
+
+
+def test_models_are_given_up_by_the_memory_that_they_take_least_recently_used_first(
+    model: Path, tmp_path: Path
+) -> None:
+    weights = load_file(model / WEIGHTS)
+    save_file({name: value.half() for name, value in weights.items()}, model / WEIGHTS)
+    on_disk = sum(file.stat().st_size for file in model.iterdir())
+    held = held_bytes(load_classifier(model))
+    assert held > 1.5 * on_disk, "half of the bytes of each number lie on the disk"
+    kept, loads = Loaded(limit_bytes=2 * held, look_again=0), list[str]()
+    assert 3 * on_disk < kept.limit_bytes, "by their files, three models would be kept"
+
+    def load(place: Path) -> Classifier:
+        loads.append(place.name)
+        return load_classifier(place)
+
+    for name in "abacaab":
+        place = tmp_path / name
+        if not place.exists():
+            shutil.copytree(model, place)
+        assert held_bytes(kept.get(place, partial(load, place))) == held
+    assert loads == list("abcb"), "b was given up for c, since a had been used after it"
+    assert len(kept) == 2
+
+
+def test_what_is_given_up_is_gone_before_another_is_loaded(model: Path) -> None:
+    kept = Loaded(limit_bytes=1, look_again=0)
+    place = find_pretrained("embedded").place
+    opened: Any = kept.get(place, lambda: open_pretrained("embedded")).fitted
+    encoder = weakref.ref(opened._pipeline.text_encoder)
+    del opened
+
+    def load() -> Classifier:
+        assert encoder() is None, "its parts refer to each other"
+        return load_classifier(model)
+
+    gc.disable()  # it could come by chance
+    try:
+        kept.get(model, load)
+    finally:
+        gc.enable()
+    assert len(kept) == 1, "what is larger alone is kept alone"
+
+
+def test_a_pipeline_that_is_opened_to_draw_counts_from_then_on(model: Path, tmp_path: Path) -> None:
+    generator = open_pretrained("embedded", classes=("seven",))
+    held = held_bytes(generator)
+    place = tmp_path / "run" / "generators" / "words"
+    generator.fitted.save(place)
+    (place / "component.json").write_text(json.dumps(facts_of(generator)))
+    said: list[dict[str, Any]] = []
+    worker = Worker(lambda event: said.append(dict(event)), device="cpu", memory_bytes=3 * held)
+    worker.take([{"id": "a", "do": "classify", **question(model)}])
+    drawn = {"run": str(tmp_path / "run"), "generator": "words", "label": "seven", "judge": ""}
+    more = {"attributes": {}, "seed": 0, "count": 1, "params": {"sampler_steps": 1}}
+    request = {"id": "b", "do": "generate", **drawn, **more, "out": str(tmp_path)}
+    kept = worker.drawer._of_run(request).kept
+    assert (held_bytes(kept), len(worker.loaded)) == (0, 2), "its files take half of the memory"
+    worker.take([request])
+    while worker.busy:
+        worker.go_on()
+    assert [event["event"] for event in said[-2:]] == ["image", "done"]
+    assert held_bytes(kept) >= held
+    assert len(worker.loaded) == 1, "the classifier was given up"
 
 
 # ── the processes that draw and classify ──────────────────────────────────────────────────────

@@ -124,7 +124,7 @@ class Inference:
             return link
         with self._lock:
             if self._link is None or self._link.gone:
-                self._link = Link(self.device)
+                self._link = Link(self.device, memory_bytes=self.memory.limit_bytes)
                 watch = threading.Thread(target=self._watch, args=(self._link,), daemon=True)
                 watch.start()
             return self._link

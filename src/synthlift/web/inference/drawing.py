@@ -109,7 +109,9 @@ class Drawer:
             request["params"],
             start,
         )
-        for block in _blocks(drawn(kept, wanted, halved=[])):
+        for number, block in enumerate(_blocks(drawn(kept, wanted, halved=[]))):
+            if not number:
+                self.loaded.weigh(kept)  # a pipeline is opened by the first image
             seen = _seen(judge, [image[0] for _, image in block])
             near = _near(means, block, out.parent / NEAREST)
             for (one, image), view, like in zip(block, seen, near, strict=True):

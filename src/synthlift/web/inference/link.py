@@ -48,11 +48,13 @@ class Link:
 
     Args:
         device: torch device of the worker.
+        memory_bytes: that it and its like may use together.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, memory_bytes: int) -> None:
+        module = "synthlift.web.inference.worker"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "synthlift.web.inference.worker", device],
+            [sys.executable, "-m", module, device, str(memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # A thread of OpenMP that waits for work must not take a core from this process.

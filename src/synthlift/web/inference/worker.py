@@ -24,6 +24,7 @@ from synthlift.web.inference.decoding import READ, READING, Tell, decode_picture
 from synthlift.web.inference.drawing import BLOCK, Drawer, Request
 from synthlift.web.inference.explaining import References, likeness, looked_at, png
 from synthlift.web.inference.loaded import Loaded
+from synthlift.web.memory import usual_limit
 
 if TYPE_CHECKING:
     from synthlift.types import Float32, UInt8
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 Send = Callable[[Mapping[str, Any]], None]
 AT_ONCE = frozenset((READING, READ))
 """Events that do not wait for others to be written: who watches counts the seconds between them."""
+KEPT_SHARE = 1 / 3
+"""Of the memory, for the models that are kept: two such processes share it, and compute in it."""
 
 
 class Worker:
@@ -40,12 +43,14 @@ class Worker:
     Args:
         send: writes one event.
         device: torch device string, or auto.
+        memory_bytes: beyond which this process and its like are ended; None = the usual limit.
     """
 
-    def __init__(self, send: Send, *, device: str) -> None:
+    def __init__(self, send: Send, *, device: str, memory_bytes: int | None = None) -> None:
         from synthlift.study.devices import choose_device
 
-        self.send, self.device, self.loaded = send, choose_device(device), Loaded()
+        self.send, self.device = send, choose_device(device)
+        self.loaded = Loaded(int(KEPT_SHARE * _memory_of(self.device, limit=memory_bytes)))
         self.references = References()
         self.drawer = Drawer(
             self.loaded, self.references, self._classifier, send=send, device=self.device
@@ -202,6 +207,15 @@ class Worker:
         return found
 
 
+def _memory_of(device: str, *, limit: int | None) -> int:
+    """Bytes that may be used: on a processor up to the limit, on another device all it has."""
+    if device.startswith("cpu"):
+        return usual_limit() if limit is None else limit
+    from synthlift.study.device_memory import device_bytes
+
+    return device_bytes(device)
+
+
 def _prepared(
     request: Request,
     known: Mapping[str, Classifier],
@@ -266,7 +280,7 @@ def _read(stream: BinaryIO, waiting: queue.SimpleQueue[bytes]) -> None:
     waiting.put(b"")
 
 
-def serve(requests: BinaryIO, events: TextIO, *, device: str) -> None:
+def serve(requests: BinaryIO, events: TextIO, *, device: str, memory_bytes: int) -> None:
     """Answer until stdin ends. What is told of together is written at once."""
     waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
@@ -276,7 +290,7 @@ def serve(requests: BinaryIO, events: TextIO, *, device: str) -> None:
         if event["event"] in AT_ONCE:
             events.flush()
 
-    worker = Worker(send, device=device)
+    worker = Worker(send, device=device, memory_bytes=memory_bytes)
     importlib.import_module("synthlift.vision.prediction")  # seconds, while nobody waits for it
     while True:
         taken = [] if worker.busy else [waiting.get()]
@@ -299,7 +313,8 @@ def main() -> None:
     os.environ["DIFFUSERS_VERBOSITY"] = "error"  # its warnings repeat what was asked for
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    serve(sys.stdin.buffer, events, device=sys.argv[1] if len(sys.argv) > 1 else "cpu")
+    _, device, memory_bytes = sys.argv
+    serve(sys.stdin.buffer, events, device=device, memory_bytes=int(memory_bytes))
 
 
 if __name__ == "__main__":
