@@ -333,6 +333,14 @@ def test_a_study_is_followed_live_and_stopped_with_what_is_finished(server: Serv
 # ── the browser ───────────────────────────────────────────────────────────────────────────────
 
 
+PICTURES_IN_MEMORY = """
+  window.held = new Set();
+  const [hold, forget] = [URL.createObjectURL, URL.revokeObjectURL];
+  URL.createObjectURL = (one) => { const url = hold(one); held.add(url); return url; };
+  URL.revokeObjectURL = (url) => { held.delete(url); forget(url); };
+"""
+
+
 def test_a_newcomer_draws_and_classifies_at_a_desk(
     browser: Any, server: Server, run_id: str, home: Path
 ) -> None:
@@ -342,6 +350,7 @@ def test_a_newcomer_draws_and_classifies_at_a_desk(
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.add_init_script(PICTURES_IN_MEMORY)
 
     page.goto(server.address)
     page.get_by_role("link", name="Generate images").click()
@@ -367,6 +376,8 @@ def test_a_newcomer_draws_and_classifies_at_a_desk(
     file = next((home / "data" / "shapes" / "bars").iterdir())
     page.set_input_files("#pictures", file)
     page.get_by_alt_text(file.name).wait_for(timeout=60_000)
+    shown = page.locator("#answers img[src^='blob:']").count()
+    assert page.evaluate("held.size") == shown > 2, "earlier answers are forgotten"
 
     page.goto(f"{server.address}/runs/{run_id}")
     report = page.frame_locator("iframe.report")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synthlift.errors import installing
+from synthlift.machine import memory_bytes
 
 Level = Literal["ok", "warning", "problem"]
 GIB = 1024**3
@@ -143,11 +144,12 @@ def _existing(path: Path) -> Path:
 def _memory() -> Check:
     import psutil
 
-    memory = psutil.virtual_memory()
+    given, free_bytes = memory_bytes(), psutil.virtual_memory().available
+    free_bytes = min(free_bytes, given)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    free, total = memory.available / GIB, memory.total / GIB
+    free, total = free_bytes / GIB, given / GIB
     found = f"{free:.1f} of {total:.1f} GiB of memory free, {cores} cores"
-    if memory.available < LEAST_MEMORY:
+    if free_bytes < LEAST_MEMORY:
         return Check("memory", "warning", found, "close other programs, or give --workers 1")
     return Check("memory", "ok", found)
 

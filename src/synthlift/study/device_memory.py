@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
+from synthlift.machine import memory_bytes
 from synthlift.study.components import settings_of
 from synthlift.study.executors.local import HOLDS
 
@@ -76,7 +75,7 @@ def share_device(session: Session) -> int:
 def device_bytes(device: str) -> int:
     """Bytes of memory that a device has in all."""
     if device.startswith("cpu"):
-        return psutil.virtual_memory().total
+        return memory_bytes()
     import torch
 
     if device.startswith("mps"):

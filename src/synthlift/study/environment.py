@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synthlift.machine import memory_bytes
 from synthlift.spec.facts import Cost
 from synthlift.store import Artefact
 
@@ -21,14 +22,12 @@ PACKAGES = ("synthlift", "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "
 
 def describe_environment(device: str, workers: int) -> dict[str, Any]:
     """Processor, memory, system and versions, for ``results.json``."""
-    import psutil
-
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 1024**3, 1),
+        "memory_gib": round(memory_bytes() / 1024**3, 1),
         "device": device,
         "workers": workers,
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import psutil
 
+from synthlift.machine import memory_bytes
+
 SHARE = 0.8
-"""Of the machine's memory, where no other limit is given."""
+"""Of the machine's or container's memory, where no other limit is given."""
 
 
 def usual_limit() -> int:
     """In bytes."""
-    return int(SHARE * psutil.virtual_memory().total)
+    return int(SHARE * memory_bytes())
 
 
 def used_by(pid: int) -> int:

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { ask, say, make, pictureOf, nearest, percent, find, several, offerRuns, size, tooLarge, takeFiles, offerSamples, reveal } = Synthlift;
+  const { ask, say, make, pictureOf, replace, nearest, percent, find, several, offerRuns, size, tooLarge, takeFiles, offerSamples, reveal } = Synthlift;
   const SHOWN = 5;
   let runs = [];
   let latest = 0;  // the question that counts
@@ -11,7 +11,7 @@
     latest += 1;
     find("classes").textContent = `It knows: ${run().classes.join(", ")}.`;
     offerSamples(run().samples, "Try a picture of class", trySample);
-    find("answers").replaceChildren();
+    replace(find("answers"));
     say(find("said"), "");
   }
 
@@ -58,7 +58,7 @@
         : make("div", { class: "views" }, ...picture.answers.map((answer, i) => view(answer, found.models[i], names)));
       return make("li", {}, frame, views);
     });
-    find("answers").replaceChildren(...items);
+    replace(find("answers"), ...items);
     say(find("said"), `${several(items.length, "picture", "pictures")} classified.`);
     reveal(find("answers"));
   }
@@ -70,9 +70,11 @@
     try {
       const found = await request();
       if (mine === latest) show(found, urls);
+      else urls.forEach(URL.revokeObjectURL);
     } catch (error) {
+      urls.forEach(URL.revokeObjectURL);
       if (mine !== latest) return;
-      find("answers").replaceChildren();
+      replace(find("answers"));
       say(find("said"), error.message, true);
     }
   }
@@ -85,7 +87,7 @@
     if (!files.length) return;
     if (tooLarge(files, find("pictures"))) {
       latest += 1;
-      find("answers").replaceChildren();
+      replace(find("answers"));
       say(find("said"), `Together these are too large.\nThe rule: pictures that are sent at once have at most ${size(find("pictures").dataset.most)}.\nSend fewer of them.`, true);
       return;
     }

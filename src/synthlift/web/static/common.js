@@ -71,6 +71,14 @@ const Synthlift = (() => {
     return URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
   }
 
+  // Put other children into a node; the browser forgets pictures that lay in it alone.
+  function replace(node, ...children) {
+    const gone = [...node.querySelectorAll("img")].map((image) => image.src);
+    node.replaceChildren(...children);
+    const kept = new Set([...document.images].map((image) => image.src));
+    for (const url of gone) if (url.startsWith("blob:") && !kept.has(url)) URL.revokeObjectURL(url);
+  }
+
   // The real image that a picture is most like; remark = what else to say of it, if anything.
   function nearest(near, url, remark) {
     const text = make("span", {}, `nearest training picture: ${near.label}`);
@@ -215,5 +223,5 @@ const Synthlift = (() => {
     }
   }
 
-  return { ask, askAgain, say, make, fill, pictureOf, nearest, unlike, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, tooLarge, takeFiles, offerSamples, keepFocus, renew, reveal, lock, locked };
+  return { ask, askAgain, say, make, fill, pictureOf, replace, nearest, unlike, percent, duration, size, who, wait, find, several, wanted, named, offerRuns, tooLarge, takeFiles, offerSamples, keepFocus, renew, reveal, lock, locked };
 })();
