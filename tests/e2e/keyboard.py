@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,30 @@ HIDDEN = """() => {
   if (shown.contains(hit) || hit.contains(shown)) return "";
   return `it is covered by ${hit.outerHTML.slice(0, 90)}`;
 }"""
+# What is missing of the ring around the focus; "" where it is seen as a whole.
+CUT = """() => {
+  const had = document.activeElement;
+  const shown = had.type === "file" ? had.labels[0] : had;
+  const style = getComputedStyle(shown);
+  const ring = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset);
+  const box = shown.getClientRects()[0];
+  if (box.top < ring || box.bottom > innerHeight - ring) return "its ring is cut off";
+  const hit = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
+  return hit.closest(".meaning") ? "its meaning covers it" : "";
+}"""
+# Room above and below, so that everything can be scrolled to every edge, at no whole pixel.
+ROOM = """() => {
+  for (const put of ["prepend", "append"]) {
+    const room = document.createElement("div");
+    room.style.height = "1000.3px";
+    document.body[put](room);
+  }
+}"""
+# The middle of what is to get the focus lies so far below the top of the window.
+LAY = """([one, at]) => {
+  const box = (one.type === "file" ? one.labels[0] : one).getClientRects()[0];
+  scrollBy(0, (box.top + box.bottom) / 2 - at);
+}"""
 LEFT = """first => [first, document.body].includes(document.activeElement)"""
 NAME = """() => document.activeElement.outerHTML.slice(0, 160)"""
 
@@ -42,10 +67,10 @@ class Keyboard:
         """Whether the focus is there."""
         return bool(wanted.evaluate("one => one === document.activeElement"))
 
-    def seen(self) -> None:
+    def seen(self, fault: str = HIDDEN) -> None:
         """Fail where the focus cannot be seen; a page may need a moment to scroll."""
         end = time.monotonic() + 5
-        while (why := self.page.evaluate(HIDDEN)) and time.monotonic() < end:
+        while (why := self.page.evaluate(fault)) and time.monotonic() < end:
             self.page.wait_for_timeout(50)
         assert why == "", f"{why}: {self.page.evaluate(NAME)}"
 
@@ -69,6 +94,22 @@ class Keyboard:
             if self.page.evaluate(LEFT, first):
                 return stops
         pytest.fail(f"the focus does not get out: {self.page.evaluate(NAME)}")
+
+    def reach_from_the_edges(self, *, most: int) -> None:
+        """Press Tab where the next stop lies at or across an edge; its ring is seen whole."""
+        self.page.evaluate(ROOM)
+        height = self.page.viewport_size["height"]
+        stops = []
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            stops.append(self.page.evaluate_handle("document.activeElement"))
+        for had, one in itertools.pairwise(stops):
+            for at in (0, height - 60, height):
+                had.evaluate("one => one.focus({ preventScroll: true })")
+                self.page.evaluate(LAY, [one, at])
+                self.page.keyboard.press("Tab")
+                assert self.has(one)
+                self.seen(CUT)
 
     def press(self, wanted: Any, key: str = "Enter", *, back: bool = False) -> None:
         """Go there and press a key."""

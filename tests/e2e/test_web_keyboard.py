@@ -68,6 +68,23 @@ def test_tab_leads_through_every_page_and_out_of_it(
         assert keys.walk() > 8, place
 
 
+def test_what_lies_across_an_edge_is_scrolled_into_view(
+    page: Any, keys: Keyboard, server: Server
+) -> None:
+    for place, stops in (("/study", 10), ("/generate", 13)):
+        page.goto(f"{server.address}{place}")
+        page.wait_for_load_state("networkidle")
+        keys.reach_from_the_edges(most=stops)
+    term = page.locator("main .term").first
+    term.evaluate("one => scrollBy(0, one.getBoundingClientRect().bottom - innerHeight + 10)")
+    was = page.evaluate("scrollY")
+    place = term.bounding_box()
+    page.mouse.click(place["x"] + 5, place["y"] + 5)
+    page.wait_for_timeout(100)
+    assert keys.has(term)
+    assert page.evaluate("scrollY") == was, "who clicks on a word has seen it"
+
+
 def test_a_page_that_is_not_there_leads_back(browser: Any, server: Server) -> None:
     with page_of(browser, width=PHONE, may_say="404 (NOT FOUND)") as page:
         page.goto(f"{server.address}/nothing")
