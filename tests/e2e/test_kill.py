@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.e2e.tiny import (
     FLOW,
@@ -39,15 +40,24 @@ def predicting(home: Path) -> bool:
     return any(key.startswith("predict-") for key in committed(home))
 
 
-MOMENTS: tuple[Callable[[Path], bool], ...] = (fitting, training, sampling, predicting)
+Moments = tuple[Callable[[Path], bool], ...]
 
 
-def test_killed_four_times_and_started_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pytest.param((fitting, training), id="twice"),
+        pytest.param(
+            (fitting, training, sampling, predicting), id="four times", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_killed_and_started_again(moments: Moments, tmp_path: Path) -> None:
     source = draw_folder(tmp_path / "drawn")
     study = study_of(source, generators=[FLOW], plugins=[])
     calm = run(study, home=tmp_path / "calm", workers=2)
     home = tmp_path / "killed"
-    for moment in MOMENTS:
+    for moment in moments:
         process = start(study, home=home)
         wait_until(lambda moment=moment: moment(home), process=process)  # type: ignore[misc]
         kill(process, group=moment is not training)
