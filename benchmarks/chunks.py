@@ -1,8 +1,8 @@
 """How many images generators from scratch should draw at once, and what their constants lose.
 
 Each kind is fitted for two steps on noise of each size, as large as it makes itself for 500
-images, and draws in chunks of 4 to 256. What is told is the time of an image with the constant
-that is the default, divided by that with the best number.
+images, and draws 64, as many as a study asks for at once, in chunks of 4 to 64. What is told is the
+time of an image with the constant that is the default, divided by that with the best number.
 
     OMP_NUM_THREADS=1 python -m benchmarks.chunks --json chunks.json
 """
@@ -41,9 +41,9 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 SHAPES = ((8, 8, 1), (32, 32, 3), (64, 64, 3))
 IMAGES, CLASSES = 500, ("a", "b")
-CHUNKS = (4, 16, 32, 64, 128, 256)
-DRAWN = 256
-"""Images of a reading: every chunk divides it."""
+CHUNKS = (4, 8, 16, 32, 64)
+DRAWN = 64
+"""Images that a study asks for at once; every chunk divides it."""
 
 
 def noise(shape: tuple[int, int, int]) -> FitInputs:

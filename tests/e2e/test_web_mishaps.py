@@ -82,9 +82,13 @@ def test_what_is_too_large_is_said_before_it_is_sent_and_by_the_server(
     ):
         sent: list[str] = []
         page.on("request", lambda one: sent.append(one.url) if one.method == "POST" else None)
+        late: list[Any] = []
+        page.route("**/api/v1/data", lambda route: late.append(route), times=1)
         page.goto(f"{server.address}/study")
         page.set_input_files("#archive", large)
         page.get_by_text("trees.zip is too large").wait_for()
+        late[0].continue_()
+        page.locator("#data option", has_text="none yet").wait_for(state="attached")
         said = page.locator("#data-said").inner_text()
         assert "at most 64 KiB" in said
         assert "synthlift serve --data FOLDER" in said

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from synthlift.machine import memory_bytes
+from synthlift.machine import free_bytes, memory_bytes
 
 MACHINE = psutil.virtual_memory().total
 VERSION_1 = "12:cpu,cpuacct:/\n9:memory:{}\n1:name=systemd:/\n0::/\n"
@@ -38,6 +38,31 @@ def test_the_least_limit_counts(
     assert memory_bytes(tmp_path / "groups", tmp_path / "own") == wanted
 
 
+@pytest.mark.parametrize(
+    ("own", "folder", "names", "idle"),
+    [
+        ("0::/\n", "", ("memory.max", "memory.current"), "inactive_file"),
+        (
+            VERSION_1.format("/a"),
+            "memory/a",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+            "total_inactive_file",
+        ),
+    ],
+)
+def test_what_others_of_a_container_use_is_not_free(
+    own: str, folder: str, names: tuple[str, str], idle: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own").write_text(own)
+    place = tmp_path / "groups" / folder
+    place.mkdir(parents=True)
+    for name, value in zip(names, (1_000_000, 700_000), strict=True):
+        (place / name).write_text(f"{value}\n")
+    assert free_bytes(tmp_path / "groups", tmp_path / "own") == 300_000
+    (place / "memory.stat").write_text(f"cache 5\n{idle} 100000\n")
+    assert free_bytes(tmp_path / "groups", tmp_path / "own") == 400_000
+
+
 def test_without_control_groups_it_is_the_machines(tmp_path: Path) -> None:
     assert memory_bytes(tmp_path, tmp_path / "nothing") == MACHINE
-    assert 0 < memory_bytes() <= MACHINE
+    assert 0 < free_bytes() <= memory_bytes() <= MACHINE

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synthlift.errors import installing
-from synthlift.machine import memory_bytes
+from synthlift.machine import free_bytes, memory_bytes
 
 Level = Literal["ok", "warning", "problem"]
 GIB = 1024**3
@@ -142,14 +142,11 @@ def _existing(path: Path) -> Path:
 
 
 def _memory() -> Check:
-    import psutil
-
-    given, free_bytes = memory_bytes(), psutil.virtual_memory().available
-    free_bytes = min(free_bytes, given)
+    left = free_bytes()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    free, total = free_bytes / GIB, given / GIB
+    free, total = left / GIB, memory_bytes() / GIB
     found = f"{free:.1f} of {total:.1f} GiB of memory free, {cores} cores"
-    if free_bytes < LEAST_MEMORY:
+    if left < LEAST_MEMORY:
         return Check("memory", "warning", found, "close other programs, or give --workers 1")
     return Check("memory", "ok", found)
 

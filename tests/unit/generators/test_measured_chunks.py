@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.learning.timing import CHUNKS, fastest_chunk
 from synthlift.registry import available
+from synthlift.study.stages.measure import as_by_default
 from synthlift.testing.inputs import drawn_inputs
 from synthlift.types import InputsGenerator, SampleRequest
 from tests.unit.generators.one_pass import fit, pixels_of
@@ -52,22 +55,54 @@ def test_a_measured_chunk_is_fixed_kept_with_the_fit_and_for_the_machine(
 def test_the_smallest_chunk_that_costs_little_more_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By a clock of its own: a call costs something, and more for each image beyond 64."""
+    """By a clock of its own: a call costs something, and more for each image beyond 16."""
     now = 0.0
 
     def draw(size: int) -> None:
         nonlocal now
-        now += 0.002 + 0.00002 * size + 0.0001 * max(0, size - 64)
+        now += 0.002 + 0.00002 * size + 0.0004 * max(0, size - 16)
 
     monkeypatch.setattr("synthlift.generators.learning.timing.time.perf_counter", lambda: now)
     found = fastest_chunk(draw, device="cpu")
-    assert found["micro_batch"] == 64
-    assert list(found["seconds_per_image"]) == ["16", "32", "64", "128"]
+    assert found["micro_batch"] == 16
+    assert list(found["seconds_per_image"]) == ["4", "8", "16", "32"]
 
 
-def test_memory_that_ends_ends_the_search() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("no memory is left"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_ends_ends_the_search(error: Exception) -> None:
     def draw(size: int) -> None:
         if size > 32:
-            raise torch.OutOfMemoryError("no memory is left")
+            raise error
 
-    assert fastest_chunk(draw, device="cpu")["micro_batch"] in (16, 32)
+    assert fastest_chunk(draw, device="cpu")["micro_batch"] in (4, 8, 16, 32)
+
+
+def test_other_errors_are_not_taken_for_memory_that_ends() -> None:
+    def draw(_size: int) -> None:
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        fastest_chunk(draw, device="cpu")
+
+
+def test_masks_are_drawn_as_many_at_once_as_are_translated(tmp_path: Path) -> None:
+    masks = {"kind": "vae", "steps": 2, "width": 8, "readings": 0, "micro_batch": "measured"}
+    settings = {**TINY, **KINDS["translation"], "micro_batch": 5, "masks": masks}
+    fit("translation", tmp_path / "fit", drawn_inputs(), **settings).save(tmp_path / "saved")
+    facts = json.loads((tmp_path / "saved" / "masks" / "synthlift.json").read_text())
+    assert facts["config"]["micro_batch"] == 5
+
+
+def test_what_is_measured_counts_as_no_training(tmp_path: Path) -> None:
+    """Speeds are read off fits of a few steps, which the timing would dwarf."""
+    config = FlowConfig(precision="measured", compile="measured", micro_batch="measured")
+    wanted = {"precision": "float32", "compile": False, "micro_batch": 64}
+    assert as_by_default(config) == wanted
+    assert as_by_default(FlowConfig(micro_batch=7)) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import shutil
 import time
 import weakref
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from flask.testing import FlaskClient
 from safetensors.torch import load_file, save_file
 
@@ -156,6 +158,37 @@ def test_what_is_given_up_is_gone_before_another_is_loaded(model: Path) -> None:
     assert len(kept) == 1, "what is larger alone is kept alone"
 
 
+def test_what_is_in_use_is_kept_and_one_that_is_larger_alone_too(tmp_path: Path) -> None:
+    """A pipeline that draws, and the classifier that judges what it draws."""
+    kept, loads = Loaded(limit_bytes=100, look_again=0), list[str]()
+
+    def get(name: str, size: int) -> object:
+        place = tmp_path / name
+        place.mkdir(exist_ok=True)
+        (place / "weights").write_bytes(bytes(size))
+        os.utime(place / "weights", (0, 0))
+
+        def load() -> object:
+            loads.append(name)
+            return [torch.zeros(size, dtype=torch.uint8)]
+
+        return kept.get(place, load)
+
+    for _ in range(3):
+        pipeline = get("pipeline", 150)
+        with kept.use(pipeline):
+            get("judge", 10)
+            get("another", 20)
+            assert len(kept) == 2, "only what was loaded last fits beside it"
+        assert len(kept) == 1
+    assert loads.count("pipeline") == 1
+    with kept.use(pipeline), kept.use(pipeline):
+        get("another", 20)
+    get("another", 20)
+    assert len(kept) == 1, "nobody uses it any more"
+    assert get("pipeline", 150) is not pipeline
+
+
 def test_a_pipeline_that_is_opened_to_draw_counts_from_then_on(model: Path, tmp_path: Path) -> None:
     generator = open_pretrained("embedded", classes=("seven",))
     held = held_bytes(generator)
@@ -168,7 +201,7 @@ def test_a_pipeline_that_is_opened_to_draw_counts_from_then_on(model: Path, tmp_
     drawn = {"run": str(tmp_path / "run"), "generator": "words", "label": "seven", "judge": ""}
     more = {"attributes": {}, "seed": 0, "count": 1, "params": {"sampler_steps": 1}}
     request = {"id": "b", "do": "generate", **drawn, **more, "out": str(tmp_path)}
-    kept = worker.drawer._of_run(request).kept
+    kept = worker.drawer._of_run(request)[0]
     assert (held_bytes(kept), len(worker.loaded)) == (0, 2), "its files take half of the memory"
     worker.take([request])
     while worker.busy:

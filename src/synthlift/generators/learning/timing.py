@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from pydantic import BaseModel
 
+from synthlift.errors import is_out_of_memory
 from synthlift.generators.learning.compiling import machine_folder
 from synthlift.generators.learning.drawing import deterministic_kernels
 from synthlift.store.files import write_json_atomic
@@ -26,7 +30,8 @@ from synthlift.types import RunContext
 
 FILE = "measured.json"
 MEASURED = "measured"
-CHUNKS = (16, 32, 64, 128, 256, 512, 1024)
+CHUNKS = (4, 8, 16, 32, 64)
+"""No more than are asked for at once by a study: what a chunk has beyond them is thrown away."""
 CALLS, SECONDS = 8, 3.0
 """At most so many calls of each form are timed, in about so many seconds."""
 SLACK = 1.05
@@ -65,10 +70,8 @@ def once(
         with deterministic_kernels():
             found = dict(measure())
         run.log("fit.measured", **found)
-        if not known.is_file():
-            write_json_atomic(known, found, durable=False)
         # Of two fits that measured at a time, both take what was written first.
-        found = _read(known, left) or found
+        found = _remember(known, found, left)
     write_json_atomic(place, found)
     return found
 
@@ -111,7 +114,9 @@ def fastest_chunk(draw: Callable[[int], object], *, device: str) -> dict[str, An
                     device=device,
                     give_up=HOPELESS * best * size,
                 )
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             break
         times[size] = seconds / size
         # Larger ones only take more memory, and longer until the first image is there.
@@ -140,6 +145,25 @@ def median_seconds(work: Callable[[], object], *, device: str, give_up: float) -
     while len(times) < CALLS and sum(times) < SECONDS:
         times.append(timed())
     return float(np.median(times))
+
+
+def _remember(known: Path, found: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:
+    """Keep it for the machine, unless something is kept; what is kept then."""
+    if known.is_file() and _read(known, left) is None:
+        known.unlink(missing_ok=True)  # damaged
+    with TemporaryDirectory(dir=_folder(known.parent)) as folder:
+        own = Path(folder) / known.name
+        own.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        with suppress(OSError):  # another was first, or files have one name here
+            os.link(own, known)
+        if not known.is_file():
+            own.replace(known)
+    return _read(known, left) or found
+
+
+def _folder(place: Path) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def _read(path: Path, left: Sequence[str]) -> dict[str, Any] | None:

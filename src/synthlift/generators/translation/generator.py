@@ -77,7 +77,10 @@ class TranslationGenerator(InputsGenerator):
         if timed:
             facts["measured"] = timed
 
-        new = fit_masks(config.masks, sources, inputs, run=run) if config.masks else None
+        new = None
+        if config.masks:
+            assert isinstance(config.micro_batch, int), "with_chunk() comes first"
+            new = fit_masks(config.masks, sources, inputs, together=config.micro_batch, run=run)
 
         def fitted(weights: Mapping[str, Tensor]) -> TranslationFitted:
             return TranslationFitted(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthlift.errors import InputError
+from synthlift.generators.learning.timing import MEASURED
 from synthlift.generators.translation.config import mask_component
 from synthlift.generators.translation.sources import Sources
 from synthlift.rows import in_blocks
@@ -98,7 +99,12 @@ class NewMasks:
 
 
 def fit_masks(
-    component: Mapping[str, Any], sources: Sources, inputs: FitInputs, *, run: RunContext
+    component: Mapping[str, Any],
+    sources: Sources,
+    inputs: FitInputs,
+    *,
+    together: int,
+    run: RunContext,
 ) -> NewMasks:
     """Fit the generator that a Config names under ``masks`` on the training masks.
 
@@ -106,6 +112,8 @@ def fit_masks(
         component: its kind and settings.
         sources: the masks.
         inputs: those of the translation, for the lock.
+        together: how many are translated at once: so many masks are drawn at once where their
+            generator is to find out how many that should be.
         run: of the translation; check-points go into a folder beside its own.
 
     Raises:
@@ -117,6 +125,8 @@ def fit_masks(
     held_out = sources.held_out[0] if sources.held_out else masks.subset(none)
     seen = FitInputs(train=masks, validation=held_out, test=inputs.test)
     own = replace(run, folder=folder, seed=seed_for(run.seed, FOLDER), monitor=None)
+    if component.get("micro_batch") == MEASURED:
+        component = {**component, "micro_batch": together}
     fitted = _build(component).fit(seen, run=own)
     return _new_masks(component, fitted, masks)
 

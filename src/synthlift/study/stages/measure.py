@@ -135,7 +135,7 @@ def _generator_seconds(
 
     def seconds(steps: int) -> float:
         nonlocal fitted
-        cut = settings.trained_with(steps=steps)
+        cut = {**as_by_default(settings), **settings.trained_with(steps=steps)}
         short = {**component, "config": {**component["config"], **cut}}
         folder = context.work / f"generator-{steps}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -151,6 +151,12 @@ def _generator_seconds(
         "sampled_image": sampling_seconds(fitted, images, count=PROBE_IMAGES),
         "fit_bytes": _saved_bytes(fitted, context),
     }
+
+
+def as_by_default(settings: ComponentConfig) -> dict[str, Any]:
+    """What is left to be measured: that takes as long as many steps, and hardly changes them."""
+    fields = type(settings).model_fields.items()
+    return {name: one.default for name, one in fields if getattr(settings, name) == "measured"}
 
 
 def _saved_bytes(fitted: FittedGenerator, context: StageContext) -> int:

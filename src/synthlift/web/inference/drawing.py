@@ -88,13 +88,16 @@ class Drawer:
         return next(iter(_weights_beside(facts)), None)
 
     def _events(self, request: Request) -> Iterator[Mapping[str, Any]]:
+        found = self._pretrained(request) if request.get("model") else self._of_run(request)
+        with self.loaded.use(found[0]):
+            yield from self._drawn(request, self._means(request, *found))
+
+    def _drawn(self, request: Request, means: Means) -> Iterator[Mapping[str, Any]]:
         from synthlift.api.asking import remarks_on
         from synthlift.api.drawing import Wanted, drawn, told_of
         from synthlift.spec.provenance import png_bytes
 
-        out = Path(request["out"])
-        means = self._pretrained(request) if request.get("model") else self._of_run(request)
-        kept, judge = means.kept, means.judge
+        out, kept, judge = Path(request["out"]), means.kept, means.judge
         start = None
         if request.get("picture"):
             start = _start(request, kept, judge, tell=self._tell(request["id"]))
@@ -124,7 +127,8 @@ class Drawer:
     def _tell(self, name: str) -> Tell:
         return lambda event: self._send({"id": name, "event": event})
 
-    def _of_run(self, request: Request) -> Means:
+    def _of_run(self, request: Request) -> tuple[Kept, str]:
+        """The generator of a run, and the class that is asked for, which it must have learnt."""
         from synthlift.api.images import read_component
         from synthlift.api.kept_generators import kept_folder, open_generator
         from synthlift.api.origins import choose_classes, require_learnt
@@ -140,11 +144,9 @@ class Drawer:
             lambda: open_generator(run, name=place.name, device=self.device),
             beside=_weights_beside(facts),
         )
-        judge = self._classifier(request["judge"]) if request["judge"] else None
-        reference = None if judge is None else self.references.of(run, judge)
-        return Means(kept, label, judge, reference)
+        return kept, label
 
-    def _pretrained(self, request: Request) -> Means:
+    def _pretrained(self, request: Request) -> tuple[Kept, str]:
         """A model without a study: nothing says what its pictures are, or what they resemble."""
         from synthlift.api.pretrained import THING, find_pretrained, open_pretrained
 
@@ -152,7 +154,13 @@ class Drawer:
         kept: Kept = self.loaded.get(
             find_pretrained(name).place, lambda: open_pretrained(name, device=self.device)
         )
-        return Means(kept, THING)
+        return kept, THING
+
+    def _means(self, request: Request, kept: Kept, label: str) -> Means:
+        """What goes with it to say what a run's models make of its images."""
+        judge = self._classifier(request["judge"]) if request.get("judge") else None
+        reference = None if judge is None else self.references.of(Path(request["run"]), judge)
+        return Means(kept, label, judge, reference)
 
 
 def _weights_beside(facts: Mapping[str, Any]) -> list[Path]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -16,7 +17,8 @@ LOOK_AGAIN_SECONDS = 1.0
 class Loaded:
     """A cache by folder or file, limited by the memory that the models hold.
 
-    One counts with its tensors, and at least with its files: some are read only to draw.
+    One counts with its tensors; until it is :meth:`weigh`-ed, at least with its files, since some
+    are read only to draw. What is in use is not given up.
 
     Args:
         limit_bytes: of all that are kept; one that is larger alone is kept alone.
@@ -26,6 +28,7 @@ class Loaded:
     def __init__(self, limit_bytes: int, *, look_again: float = LOOK_AGAIN_SECONDS) -> None:
         self.limit_bytes, self.look_again = limit_bytes, look_again
         self._kept: OrderedDict[tuple[str, float], tuple[object, int]] = OrderedDict()
+        self._used = Counter[int]()
         self._looked: dict[Path, tuple[float, tuple[str, float]]] = {}
 
     def get(self, folder: Path, load: Callable[[], Model], *, beside: Sequence[Path] = ()) -> Model:
@@ -50,28 +53,46 @@ class Loaded:
         size = sum(one.st_size for one in files)
         self._give_up(room=self.limit_bytes - size)
         model = load()
-        self._keep(key, model, size)
+        self._keep(key, model, least=size)
         return model
 
-    def weigh(self, model: object) -> None:
-        """Measure a model anew that has opened more since it was loaded."""
-        kept = ((key, size) for key, (one, size) in self._kept.items() if one is model)
-        for key, size in list(kept):
-            self._keep(key, model, size)
+    @contextmanager
+    def use(self, model: object) -> Iterator[None]:
+        """Keep a model, however much is loaded beside it; then it is the one used last."""
+        self._used[id(model)] += 1
+        try:
+            yield
+        finally:
+            self._used[id(model)] -= 1
+            for key in self._keys_of(model):
+                self._kept.move_to_end(key)
+            self._give_up(room=self.limit_bytes, spared=1)
 
-    def _keep(self, key: tuple[str, float], model: object, least: int) -> None:
+    def weigh(self, model: object) -> None:
+        """Measure a model anew that has opened all of its files since it was loaded."""
+        for key in self._keys_of(model):
+            self._keep(key, model, least=0)
+
+    def _keys_of(self, model: object) -> list[tuple[str, float]]:
+        return [key for key, (one, _) in self._kept.items() if one is model]
+
+    def _keep(self, key: tuple[str, float], model: object, *, least: int) -> None:
         from synthlift.vision.holding import held_bytes
 
         self._kept[key] = (model, max(least, held_bytes(model)))
+        self._kept.move_to_end(key)
         self._give_up(room=self.limit_bytes, spared=1)
 
     def _give_up(self, *, room: int, spared: int = 0) -> None:
-        """Give models up until the others fit, but never those that were used last."""
+        """Give models up until the others fit, but none in use, nor those that were used last."""
         from synthlift.vision.holding import give_back
 
-        before = len(self._kept)
-        while len(self._kept) > spared and sum(size for _, size in self._kept.values()) > room:
-            self._kept.popitem(last=False)
+        held, before = sum(size for _, size in self._kept.values()), len(self._kept)
+        for key, (model, size) in list(self._kept.items())[: before - spared]:
+            if held > room and not self._used[id(model)]:
+                del self._kept[key]
+                held -= size
+        model = None
         if len(self._kept) < before:
             give_back()
 

@@ -6,6 +6,7 @@
   let tables = [];
   let pools = [];
   let found = null;
+  let lists = 0;  // how often pictures were listed
   let choices = 0;  // how often pictures were chosen
   let starting = false;
   const SAID = { look: "data-said", plan: "said" };
@@ -28,7 +29,10 @@
   // ── the pictures ──────────────────────────────────────────────────────────────────────────
 
   async function showData(select) {
-    data = (await ask("GET", "data")).data;
+    const mine = lists += 1;
+    const read = (await ask("GET", "data")).data;
+    if (mine !== lists) return;
+    data = read;
     const pairs = data.map((one) => [one.id, one.kind === "upload" ? `${one.name} (upload)` : one.name]);
     fill(find("data"), pairs.length ? pairs : [["", "none yet – upload a zip"]], select || find("data").value);
     await choose();
@@ -76,7 +80,7 @@
   function chooseTable() {
     const one = table();
     find("columns").hidden = !one || one.problem !== "";
-    say(find("data-said"), one && one.problem ? `The table ${one.name} cannot be used: ${one.problem}` : "", true);
+    if (one && one.problem) say(find("data-said"), `The table ${one.name} cannot be used: ${one.problem}`, true);
     const columns = one ? one.columns : [];
     const words = (column) => `${column.name} – ${several(column.values, "value", "values")}, such as ${column.examples.slice(0, 2).join(", ")}`;
     fill(find("group"), [["", "nothing: each picture stands alone"], ...columns.filter((each) => each.may_group || each.may_divide).map((each) => [each.name, words(each)])]);
@@ -297,8 +301,9 @@
       make("p", { class: "meta" }, `${STATES[job.state]} · ${new Date(1000 * job.created).toLocaleString()}`))), () => find("jobs-title"));
   }
 
-  find("data").addEventListener("change", () => guarded(find("data-said"), choose));
-  find("table").addEventListener("change", chooseTable);
+  // What was said is said of an earlier choice, but not what an upload was told while the list came.
+  find("data").addEventListener("change", () => guarded(find("data-said"), () => { say(find("data-said"), ""); return choose(); }));
+  find("table").addEventListener("change", () => { say(find("data-said"), ""); chooseTable(); });
   find("archive").addEventListener("change", upload);
   find("inspect").addEventListener("click", inspect);
   find("forecast").addEventListener("click", forecast);
