@@ -25,6 +25,8 @@ from synthlift.errors import InputError, nearest_name
 
 Group = Literal["readers", "generators", "filters", "classifiers"]
 OnePool = Literal["no", "training set", "study"]
+MEASURABLE = ("precision", "compile", "micro_batch")
+"""Settings with a default in whose place ``measured`` may stand: a fit times what is best."""
 
 
 class ComponentConfig(BaseModel):
@@ -40,6 +42,15 @@ class ComponentConfig(BaseModel):
     def trained_with(self, **settings: Any) -> Mapping[str, Any]:
         """Those settings of a training that it has, such as ``steps``, where they belong in it."""
         return {name: v for name, v in settings.items() if name in type(self).model_fields}
+
+    def shortened(self, steps: int) -> Mapping[str, Any]:
+        """Settings with which it trains for so many steps and nothing else, to be timed."""
+        fields = type(self).model_fields
+        open_ = [name for name in MEASURABLE if getattr(self, name, None) == "measured"]
+        return {
+            **{name: fields[name].get_default(call_default_factory=True) for name in open_},
+            **self.trained_with(steps=steps),
+        }
 
     def pools(self) -> Mapping[str, Mapping[str, Any]]:
         """Further images that the component reads, by the name it finds them under.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,22 @@ def test_a_stopped_study_whose_pictures_were_deleted_says_that_it_cannot_go_on(
         page.get_by_text("Pictures that it reads were deleted, so that it cannot go on.").wait_for()
         assert not page.locator("#resume").is_visible()
         assert faults_of(page) == []
+
+
+def test_a_table_that_cannot_be_used_is_told_of_with_the_upload_and_without_it(
+    browser: Any, server: Server, tmp_path: Path
+) -> None:
+    archive = zip_with_table(tmp_path)
+    with zipfile.ZipFile(archive, "a") as one:
+        one.writestr("mine/a-list.csv", "")
+    with page_of(browser) as page:
+        page.goto(f"{server.address}/study")
+        page.set_input_files("#archive", archive)
+        page.get_by_text("mine is here. The table a-list.csv cannot be used").wait_for()
+        page.get_by_label("Table", exact=True).select_option("patients.csv")
+        page.get_by_label("What must stay together").wait_for()
+        assert page.locator("#data-said").inner_text() == ""
+        page.get_by_label("Table", exact=True).select_option("a-list.csv")
+        page.get_by_text("The table a-list.csv cannot be used").wait_for()
+        page.get_by_role("button", name="Delete this upload").click()
+        page.get_by_text("mine was deleted.").wait_for()

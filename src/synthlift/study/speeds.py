@@ -74,7 +74,7 @@ def measure(
             config={"shape": [size, size, channels], "classes": len(counts), **config},
             seed=study.seed,
             numerics=numerics,
-            version="3",
+            version="4",
             label=f"measuring speed at {size} pixels",
             device=session.device,
             local={"plugins": session.plugin_paths()},

@@ -12,8 +12,8 @@ import torch
 
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.learning.timing import CHUNKS, fastest_chunk
+from synthlift.generators.translation.config import TranslationConfig
 from synthlift.registry import available
-from synthlift.study.stages.measure import as_by_default
 from synthlift.testing.inputs import drawn_inputs
 from synthlift.types import InputsGenerator, SampleRequest
 from tests.unit.generators.one_pass import fit, pixels_of
@@ -100,9 +100,16 @@ def test_masks_are_drawn_as_many_at_once_as_are_translated(tmp_path: Path) -> No
     assert facts["config"]["micro_batch"] == 5
 
 
-def test_what_is_measured_counts_as_no_training(tmp_path: Path) -> None:
+def test_what_is_measured_counts_as_no_training() -> None:
     """Speeds are read off fits of a few steps, which the timing would dwarf."""
     config = FlowConfig(precision="measured", compile="measured", micro_batch="measured")
-    wanted = {"precision": "float32", "compile": False, "micro_batch": 64}
-    assert as_by_default(config) == wanted
-    assert as_by_default(FlowConfig(micro_batch=7)) == {}
+    wanted = {"precision": "float32", "compile": False, "micro_batch": 64, "steps": 2}
+    assert config.shortened(2) == wanted
+    assert FlowConfig(micro_batch=7).shortened(2) == {"steps": 2}
+    masks = {"kind": "vae", "micro_batch": "measured", "latent": 9}
+    chain = TranslationConfig(source="masks", masks=masks, micro_batch="measured")
+    short = chain.shortened(2)
+    assert (short["steps"], short["micro_batch"]) == (2, 32)
+    kept = {name: short["masks"][name] for name in ("kind", "steps", "micro_batch", "latent")}
+    assert kept == {"kind": "vae", "steps": 2, "micro_batch": 64, "latent": 9}
+    assert TranslationConfig.model_validate({**dict(chain), **short}).steps == 2

@@ -111,6 +111,7 @@ def test_weights_that_lie_beside_a_generator_count_for_its_size(tmp_path: Path) 
     assert len(kept) == 2
     kept.get(tmp_path / "large.safetensors", lambda: "single file")
     assert len(kept) == 3
+    kept.weigh("single file")  # without a tensor, its files say what it takes
     kept.get(tmp_path / "c", lambda: "c", beside=[tmp_path / "large.safetensors"])
     assert len(kept) == 1, "two such models are more than may be kept"
 

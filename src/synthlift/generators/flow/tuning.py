@@ -114,7 +114,7 @@ class _Bench:
         learner = FlowLearner(
             copy.deepcopy(self.network), examples=self.examples, config=config, seed=0
         )
-        with closing(learner.batches(range(CALLS + 1))) as batches:
+        with closing(learner.batches(range(CALLS + 2))) as batches:
 
             def step() -> None:
                 learner.step(next(batches), step=0, memory={})

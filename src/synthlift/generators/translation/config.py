@@ -117,6 +117,14 @@ class TranslationConfig(ComponentConfig):
         kind = {"kind": found.kind, IDENTITY: found.identity()}
         return {**kind, **config.model_dump(mode="json")}
 
+    def shortened(self, steps: int) -> Mapping[str, Any]:
+        """As few steps for what draws masks, too."""
+        short = super().shortened(steps)
+        if self.masks is None:
+            return short
+        _, config = mask_component(self.masks)
+        return {**short, "masks": {**self.masks, **config.shortened(steps)}}
+
     @model_validator(mode="after")
     def _new_masks_are_translated(self) -> TranslationConfig:
         if self.masks is not None and self.source != MASKS:

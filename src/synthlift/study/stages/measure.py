@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,7 @@ def _classifier_step(
     from synthlift.training.trainer import Numerics, TrainingJob, train
 
     descriptor, component = rebuild("classifiers", request.config["classifier"])
-    network = None
+    network, turns = None, count()
     settings = ResolvedTraining.model_validate(request.config["training"])
     arm = Arm(name="probe", role="rival", recipe=Recipe(augmentation="medium"))
 
@@ -114,7 +115,7 @@ def _classifier_step(
             seeds=TrainingSeeds(0, 0, 0, 0),
             numerics=Numerics(bf16=request.numerics["bf16"]),
         )
-        folder = context.work / f"classifier-{steps}"
+        folder = context.work / f"classifier-{next(turns)}"
         folder.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         network = train(job, run=replace(run_context(request, context), folder=folder)).network
@@ -130,14 +131,14 @@ def _generator_seconds(
 ) -> dict[str, Any]:
     component = request.config["generator"]
     _, settings = rebuild("generators", component)
-    inputs = _inputs(images, settings)
+    inputs, turns = _inputs(images, settings), count()
     fitted = None
 
     def seconds(steps: int) -> float:
         nonlocal fitted
-        cut = {**as_by_default(settings), **settings.trained_with(steps=steps)}
-        short = {**component, "config": {**component["config"], **cut}}
-        folder = context.work / f"generator-{steps}"
+        short = {**component, "config": {**component["config"], **settings.shortened(steps)}}
+        # A folder of its own: nothing goes on from what was timed before.
+        folder = context.work / f"generator-{next(turns)}"
         folder.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         run = replace(run_context(request, context), folder=folder)
@@ -151,12 +152,6 @@ def _generator_seconds(
         "sampled_image": sampling_seconds(fitted, images, count=PROBE_IMAGES),
         "fit_bytes": _saved_bytes(fitted, context),
     }
-
-
-def as_by_default(settings: ComponentConfig) -> dict[str, Any]:
-    """What is left to be measured: that takes as long as many steps, and hardly changes them."""
-    fields = type(settings).model_fields.items()
-    return {name: one.default for name, one in fields if getattr(settings, name) == "measured"}
 
 
 def _saved_bytes(fitted: FittedGenerator, context: StageContext) -> int:

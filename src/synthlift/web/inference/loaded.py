@@ -49,11 +49,13 @@ class Loaded:
         if key in self._kept:
             self._kept.move_to_end(key)
             return cast(Model, self._kept[key][0])
+        from synthlift.vision.holding import held_bytes
+
         files += [path.stat() for place in beside for path in _files_of(place)]
         size = sum(one.st_size for one in files)
         self._give_up(room=self.limit_bytes - size)
         model = load()
-        self._keep(key, model, least=size)
+        self._keep(key, model, max(size, held_bytes(model)))
         return model
 
     @contextmanager
@@ -70,16 +72,17 @@ class Loaded:
 
     def weigh(self, model: object) -> None:
         """Measure a model anew that has opened all of its files since it was loaded."""
+        from synthlift.vision.holding import held_bytes
+
+        held = held_bytes(model)
         for key in self._keys_of(model):
-            self._keep(key, model, least=0)
+            self._keep(key, model, held or self._kept[key][1])
 
     def _keys_of(self, model: object) -> list[tuple[str, float]]:
         return [key for key, (one, _) in self._kept.items() if one is model]
 
-    def _keep(self, key: tuple[str, float], model: object, *, least: int) -> None:
-        from synthlift.vision.holding import held_bytes
-
-        self._kept[key] = (model, max(least, held_bytes(model)))
+    def _keep(self, key: tuple[str, float], model: object, size: int) -> None:
+        self._kept[key] = (model, size)
         self._kept.move_to_end(key)
         self._give_up(room=self.limit_bytes, spared=1)
 

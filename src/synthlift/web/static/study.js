@@ -7,11 +7,13 @@
   let pools = [];
   let found = null;
   let lists = 0;  // how often pictures were listed
+  let upcoming = "";  // what the next list is to choose
   let choices = 0;  // how often pictures were chosen
   let starting = false;
   const SAID = { look: "data-said", plan: "said" };
   const turns = { look: 0, plan: 0 };  // how often a look, or a forecast, was asked for or given up
   const waiting = { look: false, plan: false };
+  const told = { look: "", plan: "" };  // while they wait
 
   const chosen = () => data.find((one) => one.id === find("data").value);
   const table = () => tables.find((one) => one.name === find("table").value);
@@ -29,9 +31,11 @@
   // ── the pictures ──────────────────────────────────────────────────────────────────────────
 
   async function showData(select) {
+    select = upcoming = select || upcoming;
     const mine = lists += 1;
     const read = (await ask("GET", "data")).data;
     if (mine !== lists) return;
+    upcoming = "";
     data = read;
     const pairs = data.map((one) => [one.id, one.kind === "upload" ? `${one.name} (upload)` : one.name]);
     fill(find("data"), pairs.length ? pairs : [["", "none yet – upload a zip"]], select || find("data").value);
@@ -70,17 +74,27 @@
     showObstacles();
   }
 
+  // Somebody else may have said something there meanwhile, such as why an upload was refused.
+  function hush(what) {
+    if (find(SAID[what]).textContent === told[what]) say(find(SAID[what]), "");
+  }
+
   // Nobody waits any more for what was asked.
   function giveUp(what) {
     turns[what] += 1;
-    if (waiting[what]) say(find(SAID[what]), "");
+    if (waiting[what]) hush(what);
     waiting[what] = false;
+  }
+
+  function problem() {
+    const one = table();
+    return one && one.problem ? `The table ${one.name} cannot be used: ${one.problem}` : "";
   }
 
   function chooseTable() {
     const one = table();
     find("columns").hidden = !one || one.problem !== "";
-    if (one && one.problem) say(find("data-said"), `The table ${one.name} cannot be used: ${one.problem}`, true);
+    if (problem() && !find("data-said").textContent) say(find("data-said"), problem(), true);
     const columns = one ? one.columns : [];
     const words = (column) => `${column.name} – ${several(column.values, "value", "values")}, such as ${column.examples.slice(0, 2).join(", ")}`;
     fill(find("group"), [["", "nothing: each picture stands alone"], ...columns.filter((each) => each.may_group || each.may_divide).map((each) => [each.name, words(each)])]);
@@ -107,7 +121,7 @@
       form.append("archive", file);
       const one = await ask("POST", "data", form);
       await showData(one.id);
-      say(find("data-said"), `${one.name} is here. Look at the pictures before you start.`);
+      say(find("data-said"), `${one.name} is here. ${problem() || "Look at the pictures before you start."}`, problem() !== "");
     });
     find("archive").value = "";
   }
@@ -142,7 +156,7 @@
     const mine = turns[what];
     const given = () => mine !== turns[what];
     waiting[what] = true;
-    say(find(SAID[what]), words);
+    say(find(SAID[what]), told[what] = words);
     try {
       let job = await ask("POST", path, body);
       while (!given() && ["queued", "running"].includes(job.state)) {
@@ -155,7 +169,7 @@
         return null;
       }
       if (job.state !== "done") throw new Error(job.error || "It was stopped.");
-      say(find(SAID[what]), "");
+      hush(what);
       return job;
     } catch (error) {
       if (given()) return null;
@@ -323,7 +337,7 @@
     const name = chosen().name;
     await ask("DELETE", `data/${chosen().id}`);
     await Promise.all([showData(), showJobs()]);
-    say(find("data-said"), `${name} was deleted.`);
+    say(find("data-said"), `${name} was deleted. ${problem()}`.trim(), problem() !== "");
   }));
   guarded(find("data-said"), showData);
   guarded(find("said"), showPools);
