@@ -28,6 +28,7 @@ from synthlift.generators.learning.timing import (
     median_seconds,
     once,
 )
+from synthlift.registry import MEASURABLE
 from synthlift.types import RunContext
 
 
@@ -63,7 +64,7 @@ def tuned(
     Returns:
         The settings, and what was found, JSON-able; nothing if nothing was left open.
     """
-    if not (left := left_open(config, ("precision", "compile", "micro_batch"))):
+    if not (left := left_open(config, MEASURABLE)):
         return config, {}
     bench = _Bench(config, network, examples, space, run)
     found = once(lambda: bench.found(worth), left=left, config=config, plan=plan, run=run)

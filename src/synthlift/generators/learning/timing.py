@@ -14,6 +14,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -110,9 +111,7 @@ def fastest_chunk(draw: Callable[[int], object], *, device: str) -> dict[str, An
         try:
             with torch.inference_mode():
                 seconds = median_seconds(
-                    lambda: draw(size),  # noqa: B023 – called before the next one
-                    device=device,
-                    give_up=HOPELESS * best * size,
+                    partial(draw, size), device=device, give_up=HOPELESS * best * size
                 )
         except Exception as error:
             if not is_out_of_memory(error):
