@@ -62,9 +62,11 @@ class PipelineConfig(ComponentConfig):
         model: folder of a pipeline in the format of diffusers, weights as safetensors; or a name
             from ``synthlift models list``; or hf:OWNER/NAME, the only form that downloads. embedded
             = the small one of digits and shapes that comes with the package. A file of safetensors
-            is a pipeline in one file, as Stable Diffusion was first published.
+            is a pipeline in one file, as Stable Diffusion was first published, or its network
+            alone, as Flux was.
         config: of a pipeline in one file, the folder with its settings and tokenizers, as diffusers
-            saves them; by default those of Stable Diffusion 1.x, 2.x or XL.
+            saves them, and with the parts that are not in the file; by default the settings of
+            Stable Diffusion 1.x, 2.x, XL, 3 and 3.5, and of Flux.1.
         model_sha256: of its files; filled in, so that keys follow the content.
         licence, revision, own_scheduler: as the model states them; filled in, for reports and data
             cards.

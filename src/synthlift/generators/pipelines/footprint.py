@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthlift.generators.pipelines.files import PipelineFiles
+from synthlift.generators.pipelines.single_file import parts_beside
 from synthlift.generators.pipelines.suited import native_side
 from synthlift.weights.files import read_json, tensor_shapes
 
@@ -42,7 +43,11 @@ def pipeline_bytes(
         micro_batch: images computed together.
         side: in pixels at which it draws; None = its own.
     """
-    places = [files.single or files.folder, *beside]
+    own = [files.folder]
+    if files.single is not None:
+        parts = parts_beside(files.single, files.folder)
+        own = [files.single, *(files.folder / part for part in parts)]
+    places = [*own, *beside]
     weights = sum(count_weights(place) for place in places)
     pixels = (side or native_side(files.folder) or USUAL_SIDE) ** 2
     computed = micro_batch * pixels * _channels(files.folder) * HELD

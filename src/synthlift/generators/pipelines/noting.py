@@ -13,7 +13,7 @@ from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.adapter_settings import learnt_words
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.files import INDEX, pipeline_files
+from synthlift.generators.pipelines.files import pipeline_files
 from synthlift.generators.pipelines.opening import (
     NEGATIVE,
     TOLD_GUIDANCE,
@@ -22,6 +22,7 @@ from synthlift.generators.pipelines.opening import (
     open_pipeline,
     takes,
 )
+from synthlift.generators.pipelines.single_file import INDEX
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
@@ -76,6 +77,7 @@ def warned(
     found = [
         *_ambiguities(wording, vocabulary),
         *_too_long(config, prompts, words),
+        *_less_read(config),
         *_nothing_avoided(config),
         *_guided_in_vain(config, config.guidance_scale),
         *_partly_acting(config),
@@ -90,9 +92,11 @@ def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
         config: the settings of the generator.
         params: of the request.
     """
-    folder = pipeline_files(config.model, config.config).folder
+    files = pipeline_files(config.model, config.config)
     texts = {name: str(params[name]) for name in ("prompt", "negative_prompt") if name in params}
-    lost = {name: lost_words(folder, text) for name, text in texts.items()}
+    lost = {
+        name: lost_words(files.folder, text, without=files.without) for name, text in texts.items()
+    }
     found = [
         f"the {name.replace('_', ' ')} is longer than the text encoder reads: the words '{words}' "
         "are not seen"
@@ -103,7 +107,7 @@ def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
         found += _guided_in_vain(config, float(params["guidance_scale"]))
     if "negative_prompt" in texts:
         scale = float(params.get("guidance_scale", config.guidance_scale))
-        found += _avoided_in_vain(folder, guidance_scale=scale)
+        found += _avoided_in_vain(files.folder, guidance_scale=scale)
     return found
 
 
@@ -137,6 +141,16 @@ def _ambiguities(wording: Wording, vocabulary: Vocabulary) -> Iterator[str]:
                 f"'{word}' means {meanings[0]} as well as {meanings[1]}, and the pipeline may draw "
                 f"either; say which under data.names, such as {label}: '{word}, {meanings[0]}'"
             )
+
+
+def _less_read(config: PipelineConfig) -> Iterator[str]:
+    """A warning where a file lacks a text encoder that its pipeline can do without."""
+    files = pipeline_files(config.model, config.config)
+    if files.single is not None and files.without:
+        yield (
+            f"'{files.single.name}' holds no {', no '.join(files.without)} (T5): the pipeline "
+            "draws without, reads 77 tokens at most, and follows long prompts less closely"
+        )
 
 
 def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
@@ -198,14 +212,14 @@ def _too_long(
 ) -> Iterator[str]:
     """A warning for each class whose longest prompt is cut by the text encoder."""
     vectors = getattr(config.adapt, "vectors", 1)
-    folder = pipeline_files(config.model, config.config).folder
+    files = pipeline_files(config.model, config.config)
     longest: dict[str, str] = {}
     for label, prompt in dict.fromkeys(islice(prompts, MOST_CHECKED)):
         longest[label] = max(longest.get(label, ""), prompt, key=len)
     for label, prompt in longest.items():
         # The tokenizer in the folder does not know what was learnt: a letter takes as many tokens.
         known = prompt.replace(words[label], "a " * vectors) if label in words else prompt
-        if lost := lost_words(folder, known):
+        if lost := lost_words(files.folder, known, without=files.without):
             yield (
                 f"the prompt '{prompt}' is longer than the text encoder reads: the words "
                 f"'{lost}' are not seen"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import needing_extra
-from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
+from synthlift.generators.pipelines.vocabularies import known_tokenizer, lacks_vocabulary
 
 UNLIMITED = 100_000
 """Tokenizers without a limit give a huge number."""
@@ -17,7 +17,7 @@ CUT_BY_CALL = ("T5", "Gemma")
 """Tokenizers that pipelines tell where to end, whatever limit the tokenizers have themselves."""
 
 
-def lost_words(model: Path, prompt: str) -> str:
+def lost_words(model: Path, prompt: str, *, without: tuple[str, ...] = ()) -> str:
     """The end of a prompt that no text encoder of the pipeline reads; "" where all is read.
 
     Of several encoders (Stable Diffusion 3 has three) the one that reads most counts.
@@ -25,8 +25,9 @@ def lost_words(model: Path, prompt: str) -> str:
     Args:
         model: folder of the pipeline.
         prompt: of any length.
+        without: text encoders that are not there.
     """
-    kept = [_lost(tokenizer, prompt, most=most) for tokenizer, most in _tokenizers(model)]
+    kept = [_lost(tokenizer, prompt, most=most) for tokenizer, most in _tokenizers(model, without)]
     return min(kept, key=len, default="")
 
 
@@ -39,13 +40,16 @@ def _lost(tokenizer: Any, prompt: str, *, most: int) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _tokenizers(model: Path) -> tuple[tuple[Any, int], ...]:
+def _tokenizers(model: Path, without: tuple[str, ...]) -> tuple[tuple[Any, int], ...]:
     """Each with the number of tokens that is read of it, special ones included."""
     index = json.loads((model / "model_index.json").read_text("utf-8"))
     parts = [
         name
         for name, kind in index.items()
-        if name.startswith("tokenizer") and isinstance(kind, list) and kind[0] is not None
+        if name.startswith("tokenizer")
+        and isinstance(kind, list)
+        and kind[0] is not None
+        and name.replace("tokenizer", "text_encoder") not in without
     ]
     if not parts:
         return ()
@@ -55,7 +59,7 @@ def _tokenizers(model: Path) -> tuple[tuple[Any, int], ...]:
         import transformers
     kinds = [getattr(transformers, index[name][1]) for name in parts]
     opened = [
-        clip_tokenizer(model / name)
+        known_tokenizer(model / name)
         if lacks_vocabulary(model / name)
         else kind.from_pretrained(model / name, local_files_only=True)
         for kind, name in zip(kinds, parts, strict=True)
