@@ -39,7 +39,7 @@ class Pixels:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._sampled: dict[str, UInt8] = {}
+        self._sampled: dict[str, tuple[UInt8, bytes | None]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Data loaders copy their data set into workers; maps are opened again there.
@@ -219,7 +219,19 @@ class Pixels:
             return np.asarray(found)
         if image.id not in self._sampled:
             self._sample_again(image)
-        return self._sampled[image.id]
+        return self._sampled[image.id][0]
+
+    def drawn(self, image: ArmImage) -> UInt8 | None:
+        """A generated image as it was drawn, uint8 [h, w, 3]; None = at the study's size."""
+        from synthlift.store.packed import open_originals, unpacked
+
+        if self.store is not None and self.store.has(image.chunk):
+            kept = open_originals(self.store.open(image.chunk).folder)
+            return None if kept is None else np.asarray(kept[np.array([image.row])][0])
+        if image.id not in self._sampled:
+            self._sample_again(image)
+        stream = self._sampled[image.id][1]
+        return None if stream is None else unpacked(stream)
 
     def sample_again(self, images: Sequence[ArmImage]) -> None:
         """Sample what the store no longer has, all at once."""
@@ -231,6 +243,7 @@ class Pixels:
     def _sample_again(self, first: ArmImage, *more: ArmImage) -> None:
         from synthlift.api.kept_generators import open_generator
         from synthlift.seeds import seed_for
+        from synthlift.store.packed import packed
         from synthlift.study.expecting import CHUNK
         from synthlift.study.halving import halving_of
         from synthlift.study.stages.generation import leaner
@@ -263,9 +276,13 @@ class Pixels:
         for (together, savings), members in alike.items():
             fitted = leaner(kept.fitted, together, savings=savings)
             batches = fitted.sample([request for _, request in members])
-            pixels = np.concatenate([batch.pixels for batch in batches])
-            for (image, _), one in zip(members, pixels, strict=True):
-                self._sampled[image.id] = one
+            names = iter([image.id for image, _ in members])
+            for batch in batches:
+                whole = [None] * len(batch) if batch.originals is None else batch.originals
+                for pixels, original in zip(batch.pixels, whole, strict=True):
+                    stream = None if original is None else packed(original)
+                    self._sampled[next(names)] = pixels, stream
+            assert next(names, None) is None, "a generator gave fewer images than before"
 
     def _halvings(self, generator: str) -> list[Halving]:
         """Where memory ran out when the run sampled images of a kept generator."""

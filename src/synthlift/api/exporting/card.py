@@ -125,6 +125,11 @@ def _counts(told: Told) -> str:
             f"{kinds['at training size']:,} real images are at training size: their originals "
             "were gone or changed."
         )
+    if kinds.get("as drawn"):
+        notes.append(
+            f"{kinds['as drawn']:,} synthetic images are as their generator drew them; the study's "
+            f"models saw them at {told.run.results.study.image_size} pixels."
+        )
     if kinds.get("decoded"):
         notes.append(
             f"{kinds['decoded']:,} real images were written as 8-bit PNG, since the headers of "

@@ -22,7 +22,7 @@ from synthlift.study.sharing import fit_seed
 
 TRAIN, VALIDATION = "train", "validation"
 AT_TRAINING_SIZE, DECODED = "at training size", "decoded"
-Kind = Literal["original", "decoded", "at training size", "generated"]
+Kind = Literal["original", "decoded", "at training size", "generated", "as drawn"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class File:
         data: the bytes of the file.
         suffix: what its name ends in, such as ``.png``; "" to keep the name's own.
         kind: original = the source's own pixels, in its own format; decoded = the same as 8-bit
-            PNG, since the header told more than pixels; at training size; or generated.
+            PNG, since the header told more than pixels; at training size; generated = at training
+            size, too; as drawn = generated, and larger than models saw it.
         generated: whether an image of the source says that it was generated in an earlier run.
     """
 
@@ -153,8 +154,10 @@ def files_of(entries: Sequence[Entry], pixels: Pixels) -> Iterator[File]:
     """The file of each entry in turn; one is held in memory at a time."""
     for entry in entries:
         if entry.synthetic:
-            data = png_bytes(pixels.synthetic(entry.image), facts=entry.facts)
-            yield File(data, ".png", "generated")
+            whole = pixels.drawn(entry.image)
+            shown = pixels.synthetic(entry.image) if whole is None else whole
+            kind: Kind = "generated" if whole is None else "as drawn"
+            yield File(png_bytes(shown, facts=entry.facts), ".png", kind)
         else:
             yield _real(entry.image, pixels)
 

@@ -31,8 +31,8 @@ class Written:
     """What was written.
 
     Attributes:
-        kinds: images of the source by how their pixels were written.
-        generated: those of them that say that they were generated in an earlier run.
+        kinds: images by how their pixels were written.
+        generated: those of the source that say that they were generated in an earlier run.
         rows: images by split.
         bytes: size of the images by split.
         files: parquet files by split.
@@ -48,9 +48,8 @@ class Written:
         """Add one image."""
         self.rows[entry.split] = self.rows.get(entry.split, 0) + 1
         self.bytes[entry.split] = self.bytes.get(entry.split, 0) + len(file.data)
-        if not entry.synthetic:
-            self.kinds[file.kind] = self.kinds.get(file.kind, 0) + 1
-            self.generated += file.generated
+        self.kinds[file.kind] = self.kinds.get(file.kind, 0) + 1
+        self.generated += file.generated and not entry.synthetic
 
 
 def write(

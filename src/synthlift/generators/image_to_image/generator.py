@@ -198,6 +198,10 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         row = self._row(wish.request)
         return np.where(self._area(row)[:, :, None] > 0, pixels, self._starting.pixels(row))
 
+    def _keeps(self, drawn: UInt8) -> bool:
+        # What was not repainted is exact at the study's size alone.
+        return self._config.method != "inpainting" and super()._keeps(drawn)
+
     def _parts(self) -> dict[str, Any]:
         config = self._config
         if config.method != "control":

@@ -91,6 +91,8 @@ class PipelineConfig(ComponentConfig):
             LCMScheduler by default where a LoRA file is called so (lcm).
         size: side in pixels at which the pipeline draws; auto = its own. Images are then brought
             to the study's size.
+        keep_originals: keep images as they were drawn, losslessly compressed, beside those at the
+            study's size, where they are larger; exports then hand them over.
         dtype: number format of the network.
         compile: have torch compile the network and the decoder when the first images are drawn,
             which takes minutes and pays where many are; what is compiled is kept for later runs.
@@ -129,6 +131,7 @@ class PipelineConfig(ComponentConfig):
     sampler_steps: int = Field(default=30, ge=1, le=1000)
     scheduler: str = ""
     size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] | Literal["auto"] = "auto"
+    keep_originals: bool = True
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
     cache_interval: int = Field(default=1, ge=1, le=10)

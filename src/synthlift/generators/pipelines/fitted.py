@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Generator as Noise
 
 from synthlift.errors import InputError
@@ -45,8 +44,10 @@ from synthlift.generators.pipelines.wishes import (
     Settings,
     Sheet,
     Wish,
+    brought_to,
     drawn_anew,
     is_black,
+    originals_of,
 )
 from synthlift.seeds import generator_for
 from synthlift.spec.provenance import LICENCE
@@ -269,6 +270,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             origins=origins if any(origins) else None,
             redrawn=sum(one.tries > 0 for one in drawn),
             black=sum(one.black for one in drawn),
+            originals=originals_of(drawn),
         )
 
     def _chunk(self, members: Sequence[SampleRequest], settings: Settings) -> list[Drawn]:
@@ -337,13 +339,19 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     def _draw(self, wishes: Sequence[Wish], settings: Settings) -> Sheet:
         """Draw one chunk at the study's size, uint8 [n, H, W, C]."""
         drawn = self._drawn(wishes, settings)
-        fitted, black = [self._fitted(image) for image in drawn], is_black(drawn)
+        black, whole = is_black(drawn), np.rint(np.clip(drawn, 0, 1) * 255).astype(np.uint8)
+        fitted = [brought_to(self.image_shape, image) for image in whole]
         # What stays black is handed on as it is, so that filters and people see it.
         finished = [
             image if dark else self._finished(image, wish)
             for image, dark, wish in zip(fitted, black, wishes, strict=True)
         ]
-        return Sheet(np.stack(finished), black)
+        return Sheet(np.stack(finished), black, whole if self._keeps(whole) else None)
+
+    def _keeps(self, drawn: UInt8) -> bool:
+        """Whether images [n, h, w, 3] are kept as they were drawn, which is larger than wanted."""
+        height, width, _ = self.image_shape
+        return self._config.keep_originals and drawn.shape[1] * drawn.shape[2] > height * width
 
     def _finished(self, pixels: UInt8, wish: Wish) -> UInt8:
         """What is made of an image that was drawn, uint8 [H, W, C] at the study's size."""
@@ -386,10 +394,3 @@ class PipelineFitted(FittedGenerator, Generic[C]):
                 remedy="set dtype: float32",
             )
         return drawn
-
-    def _fitted(self, image: np.ndarray) -> UInt8:
-        height, width, channels = self.image_shape
-        pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-        picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
-        resized = picture.resize((width, height), Image.Resampling.LANCZOS)
-        return np.asarray(resized, dtype=np.uint8).reshape(height, width, channels)
