@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from synthlift.rows import PixelRows
     from synthlift.store import Artefact, Store
     from synthlift.study.halving import Halving
-    from synthlift.types import SampleRequest, UInt8
+    from synthlift.types import Float32, SampleRequest, UInt8
 
 GENERATORS = "generators"
 WHITES = (65535, 4095, 1023, 16383, 255)
@@ -40,10 +40,11 @@ class Pixels:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._sampled: dict[str, UInt8] = {}
+        self._soft: dict[str, Float32 | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Data loaders copy their data set into workers; maps are opened again there.
-        return {"run": self.run, "_sampled": {}}
+        return {"run": self.run, "_sampled": {}, "_soft": {}}
 
     def training(self, image: ArmImage) -> UInt8:
         """As the model saw it before augmentation: uint8 [size, size, C]."""
@@ -190,24 +191,6 @@ class Pixels:
         keys = {k for root in roots for k in root["keys"] if k.startswith(f"{stage}-")}
         return [self.store.open(k) for k in sorted(keys) if self.store.has(k)]
 
-    def mixes_classes(self, images: Sequence[ArmImage]) -> bool:
-        """Whether models trained on class probabilities of some of these images, not on one class.
-
-        The store says so; without it, the generators' settings do.
-        """
-        from synthlift.store.images import SOFT_LABELS
-
-        store, settings = self.store, {c.title: c.settings() for c in self.run.study.generators}
-
-        def mixed(chunk: str, generator: str) -> bool:
-            if store is not None and store.has(chunk):
-                return (store.open(chunk).folder / SOFT_LABELS).is_file()
-            told = settings[generator]
-            return told.get("method") == "between_classes" and bool(told.get("soft_labels", True))
-
-        places = {(i.chunk, i.generator) for i in images if i.origin == "synthetic"}
-        return any(mixed(*place) for place in places)
-
     # ── synthetic images ──────────────────────────────────────────────────────────────────────
 
     def synthetic(self, image: ArmImage) -> UInt8:
@@ -220,6 +203,20 @@ class Pixels:
         if image.id not in self._sampled:
             self._sample_again(image)
         return self._sampled[image.id]
+
+    def shares(self, image: ArmImage) -> dict[str, float]:
+        """For how much a generated image counts of each class; nothing where its label says all.
+
+        Read from the store, else known of what was sampled again.
+        """
+        from synthlift.spec.provenance import shares_of
+        from synthlift.store.images import SOFT_LABELS
+
+        soft = self._soft.get(image.id)
+        if self.store is not None and self.store.has(image.chunk):
+            file = self.store.open(image.chunk).folder / SOFT_LABELS
+            soft = np.load(file, mmap_mode="r")[image.row] if file.is_file() else None
+        return {} if soft is None else shares_of(soft, self.run.results.study.classes)
 
     def sample_again(self, images: Sequence[ArmImage]) -> None:
         """Sample what the store no longer has, all at once."""
@@ -263,9 +260,13 @@ class Pixels:
         for (together, savings), members in alike.items():
             fitted = leaner(kept.fitted, together, savings=savings)
             batches = fitted.sample([request for _, request in members])
-            pixels = np.concatenate([batch.pixels for batch in batches])
-            for (image, _), one in zip(members, pixels, strict=True):
-                self._sampled[image.id] = one
+            made = [
+                (pixels, None if batch.soft_labels is None else batch.soft_labels[row])
+                for batch in batches
+                for row, pixels in enumerate(batch.pixels)
+            ]
+            for (image, _), (pixels, soft) in zip(members, made, strict=True):
+                self._sampled[image.id], self._soft[image.id] = pixels, soft
 
     def _halvings(self, generator: str) -> list[Halving]:
         """Where memory ran out when the run sampled images of a kept generator."""
