@@ -212,7 +212,7 @@ def _images(
         yield part.file(there), *_read(folder / IMAGES / part.file(there))
         there += 1
     for request, image in drawn(kept, part.wanted, first=there, halved=halved):
-        pixels, mask, _, _ = image
+        pixels, mask, *_ = image
         file, told = part.file(request.index), told_of(kept, request, image)
         writing.do(partial(_write, folder, file, pixels, mask, told))
         yield file, pixels, told

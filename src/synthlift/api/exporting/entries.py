@@ -79,16 +79,23 @@ def entries_of(
     """Every image of some parts, real ones before synthetic ones; test images are never there."""
     seeds = FitSeeds(run)
     attributes = pixels.attributes if real else {}
+    images = [
+        (part, image)
+        for part in parts
+        for image in arm_images(run, arm, part=part, replicate=replicate, by_hand=by_hand)
+        if real or image.origin == "synthetic"
+    ]
+    pixels.sample_again([image for _, image in images])
     return [
         Entry(
             image,
             split=part,
             attributes=attributes.get(image.id, dict(image.attributes)),
-            facts=seeds.facts(image) if image.origin == "synthetic" else {},
+            facts=seeds.facts(image, shares=pixels.shares(image))
+            if image.origin == "synthetic"
+            else {},
         )
-        for part in parts
-        for image in arm_images(run, arm, part=part, replicate=replicate, by_hand=by_hand)
-        if real or image.origin == "synthetic"
+        for part, image in images
     ]
 
 
@@ -101,8 +108,8 @@ class FitSeeds:
         self._kind = {component.title: component.kind for component in run.study.generators}
         self._shared = {one.name for one in run.results.generators if one.one_pool}
 
-    def facts(self, image: ArmImage) -> dict[str, str]:
-        """What a generated image's PNG says of itself."""
+    def facts(self, image: ArmImage, *, shares: Mapping[str, float]) -> dict[str, str]:
+        """What a generated image's PNG says of itself; ``shares`` as :meth:`Pixels.shares`."""
         cell = Cell(self._label[image.label], image.attributes)
         shared = image.generator in self._shared
         own = fit_seed(self._study.seed, image.generator, image.fit, shared=shared)
@@ -117,6 +124,7 @@ class FitSeeds:
             attributes=dict(image.attributes),
             made_from=image.made_from,
             prompt=image.prompt,
+            shares=shares,
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from synthlift.api.exporting.entries import Entry, File, Names
 from synthlift.api.naming import folder_names
 from synthlift.spec.provenance import EXPORTED_COLUMNS as TABLE_COLUMNS
-from synthlift.spec.provenance import SYNTHETIC, column_for
+from synthlift.spec.provenance import SHARES, SYNTHETIC, column_for
 
 Format = Literal["imagefolder", "csv", "parquet", "hf"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -20,7 +20,7 @@ TRAIN_FOLDER, IMAGES, DATA = "train", "images", "data"
 PROVENANCE, METADATA = "provenance.csv", "metadata.csv"
 PROVENANCE_COLUMNS = (
     *("file", "label", "origin", "pixels", "id", "group", "sha256", "generator", "fit", "index"),
-    *("seed", "prompt"),
+    *("seed", "prompt", SHARES),
 )
 ROWS_HELD = 100
 """Rows of a parquet row group, as ``datasets`` writes images: one image is read with its group."""
@@ -113,7 +113,8 @@ def _attributes(entries: Iterable[Entry]) -> list[str]:
 def _facts(entry: Entry, file: File) -> dict[str, Any]:
     """All that is known of an image but its attributes and its place; "" for what is not there."""
     image, facts = entry.image, entry.facts
-    told = {key: facts.get(key, "") for key in ("generator", "fit", "index", "seed", "prompt")}
+    named = ("generator", "fit", "index", "seed", "prompt", SHARES)
+    told = {key: facts.get(key, "") for key in named}
     return {
         "label": image.label,
         "split": entry.split,
