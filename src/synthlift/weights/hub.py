@@ -75,6 +75,12 @@ def revision_of(folder: Path) -> str:
     )
 
 
+def name_of(folder: Path) -> str:
+    """``hf:OWNER/NAME`` of a folder in the Hub's cache; "" for any other folder."""
+    owner, _, name = folder.parent.parent.name.removeprefix("models--").partition("--")
+    return f"{PREFIX}{owner}/{name}" if revision_of(folder) and name else ""
+
+
 @contextmanager
 def _explained(said: str) -> Iterator[None]:
     """Turn what the Hub answers into what a user can do about it."""
