@@ -14,7 +14,7 @@ from typing import Any
 
 from synthlift.errors import InputError
 from synthlift.weights import Entry, Shelf
-from synthlift.weights.copies import INDEX, parts_of, pickled_parts, weights_in
+from synthlift.weights.copies import INDEX, opened_weights, pickled_parts
 from synthlift.weights.files import HASHED, read_json
 from synthlift.weights.hub import PREFIX, fetch
 from synthlift.weights.recognising import LICENCE_FILES
@@ -112,12 +112,12 @@ def convert(place: Path, target: Path) -> Path:
 
 def _kept(place: Path) -> Iterator[Path]:
     """Files of a folder that are copied; of a pipeline only those weights that are opened."""
-    index = read_json(place / INDEX)
-    opened = {path for part in parts_of(index) for path in weights_in((place / part).glob("*"))}
+    pipeline = (place / INDEX).is_file()
+    opened = set(opened_weights(place))
     for path in place.rglob("*"):
         licence = path.name.upper().startswith(LICENCE_FILES)
         wanted = path.suffix in (*HASHED, ".md") or licence
-        if index and path.suffix == ".safetensors":
+        if pipeline and path.suffix == ".safetensors":
             wanted = path in opened
         if wanted and path.is_file():
             yield path

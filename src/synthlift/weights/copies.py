@@ -23,6 +23,8 @@ NAMED = re.compile(
     r"(?:diffusion_pytorch_|pytorch_)?model(?:-\d+-of-\d+)?(?:\.(\w+))?(?:-\d+-of-\d+)?"
 )
 """Names, without the ending, under which they look for them, and the mark of a copy."""
+SHARD = re.compile(r"-\d+-of-(\d+)")
+"""In names of weights that are in several files."""
 PREFERRED = ("", "fp16", "bf16")
 """Marks in the order in which one is taken: first of all none."""
 WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "Extractor")
@@ -60,6 +62,21 @@ def weights_in(files: Iterable[File], ending: str = SAFE) -> list[File]:
     return [file for file in found if mark_of(file) == taken]
 
 
+def opened_weights(place: Path) -> list[Path]:
+    """The files of weights that are opened: the file itself, or those in a pipeline's parts.
+
+    Args:
+        place: a file; a pipeline; or another folder, of which one copy in each folder is meant.
+    """
+    if place.is_file():
+        return [place]
+    if index := read_json(place / INDEX):
+        folders = [place / part for part in parts_of(index)]
+    else:
+        folders = sorted({path.parent for path in place.rglob(f"*{SAFE}")})
+    return [file for folder in folders for file in weights_in(folder.glob("*"))]
+
+
 def mark_of(file: PurePath) -> str:
     """The mark of a copy of weights in its file's name, such as ``fp16``; "" = it has none."""
     named = NAMED.fullmatch(file.stem)
@@ -68,6 +85,24 @@ def mark_of(file: PurePath) -> str:
 
 def _rank(mark: str) -> tuple[int, str]:
     return PREFERRED.index(mark) if mark in PREFERRED else len(PREFERRED), mark
+
+
+def shards_of(files: Iterable[Path]) -> set[str]:
+    """Names of the files that a part's weights are in, if those that are there say how many.
+
+    Args:
+        files: of its weights.
+    """
+    found = set()
+    for file in files:
+        found.add(file.name)
+        if of := SHARD.search(file.name):
+            count = int(of[1])
+            found |= {
+                f"{file.name[: of.start()]}-{one:0{len(of[1])}d}-of-{of[1]}{file.name[of.end() :]}"
+                for one in range(1, count + 1)
+            }
+    return found
 
 
 def pickled_parts(place: Path) -> dict[str, list[Path]]:
