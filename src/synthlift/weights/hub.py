@@ -18,6 +18,10 @@ PREFIX = "hf:"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NAMED = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 SETTINGS = ("*.json", "*.txt", "*.model", "README.md", "LICENSE*", "LICENCE*")
+TEMPLATES = ("*.jinja",)
+"""How a tokenizer turns a prompt into a question; older versions of this package left them out."""
+TEMPLATED = ("ZImage", "Flux2", "Ovis", "GlmImage", "NucleusMoE", "Ideogram4", "QwenImage21")
+"""How the classes of pipelines begin that draw nothing without."""
 WEIGHTS = ("*.safetensors",)
 """Pickled weights are never fetched, unless they are asked for."""
 PICKLES = ("*.bin", "*.ckpt")
@@ -96,6 +100,9 @@ def _is_whole(folder: Path, asked: dict[str, Any], *, pickles: bool) -> bool:
     if not index:
         safe = any(folder.rglob(WEIGHTS[0]))
         return _cached(asked, WEIGHTS if safe or not pickles else PICKLES) is not None
+    templated = str(index.get("_class_name", "")).startswith(TEMPLATED)
+    if templated and _cached(asked, TEMPLATES) is None:
+        return False
     for place in (folder / part for part in parts_of(index)):
         files = list(place.glob("*"))
         found = weights_in(files) or (weights_in(files, PICKLED) if pickles else [])
@@ -117,7 +124,7 @@ def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[st
     files = [PurePosixPath(one.rfilename) for one in told.siblings or ()]
     if PurePosixPath(INDEX) not in files:
         safe = any(file.suffix == SAFE for file in files)
-        return [*SETTINGS, *WEIGHTS, *(PICKLES if pickles and not safe else ())], []
+        return [*SETTINGS, *TEMPLATES, *WEIGHTS, *(PICKLES if pickles and not safe else ())], []
     weights: list[PurePosixPath] = []
     pickled: list[str] = []
     for part in parts_of(read_json(Path(hf_hub_download(**asked, filename=INDEX)))):
@@ -125,7 +132,8 @@ def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[st
         safe_ones, others = weights_in(own), weights_in(own, PICKLED)
         weights += safe_ones or (others if pickles else [])
         pickled += [part] if others and not (safe_ones or pickles) else []
-    return [*SETTINGS, *(glob.escape(str(file)) for file in weights)], pickled
+    chosen = [glob.escape(str(file)) for file in weights]
+    return [*SETTINGS, *TEMPLATES, *chosen], pickled
 
 
 def _pickled(said: str, parts: Sequence[str]) -> InputError:

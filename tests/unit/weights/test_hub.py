@@ -45,6 +45,12 @@ COPIES = {
     "unet_onnx/model.safetensors": b"for another program",
     "v1.safetensors": b"all in one",
 }
+TEMPLATE = "tokenizer/chat_template.jinja"
+TEMPLATED = {
+    **WHOLE,
+    "model_index.json": json.dumps({**INDEX, "_class_name": "ZImagePipeline"}).encode(),
+    TEMPLATE: b"{{ messages }}",
+}
 MIXED = {
     **PIPELINE,
     "text_encoder/model.safetensors": b"weights",
@@ -59,6 +65,7 @@ FILES = {
     },
     "them/piped": {**WHOLE, **COPIES},
     "them/mixed": MIXED,
+    "them/templated": TEMPLATED,
 }
 
 
@@ -188,8 +195,20 @@ def test_a_pipeline_that_was_fetched_with_all_copies_stays_as_it_is(
     environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(tmp_path)}
     environment |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    (found,) = asked(hub, tmp_path, "hf:them/piped")
-    assert found == f"{sorted({**WHOLE, **COPIES})} {COMMIT}"
+    assert asked(hub, tmp_path, "hf:them/piped") == [f"{sorted({**WHOLE, **COPIES})} {COMMIT}"]
+
+
+def test_templates_of_prompts_are_fetched_and_again_where_they_were_left_out(
+    hub: str, tmp_path: Path
+) -> None:
+    (found,) = asked(hub, tmp_path, "hf:them/templated")
+    assert found == f"{sorted(TEMPLATED)} {COMMIT}"
+    (tmp_path / "hub" / "models--them--templated" / "snapshots" / COMMIT / TEMPLATE).unlink()
+    # Without a network what is there is given, as it was before.
+    nowhere = "http://127.0.0.1:9"
+    (left,) = asked(nowhere, tmp_path, "hf:them/templated", HF_HUB_OFFLINE="1")
+    assert left == f"{sorted({*TEMPLATED} - {TEMPLATE})} {COMMIT}"
+    assert asked(hub, tmp_path, "hf:them/templated") == [found]
 
 
 def test_a_pickled_part_is_fetched_only_when_asked_for(hub: str, tmp_path: Path) -> None:
