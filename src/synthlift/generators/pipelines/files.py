@@ -10,8 +10,9 @@ from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.single_file import INDEX, layout_of, parts_without
 from synthlift.weights import hash_weights_of, locate
+from synthlift.weights.copies import hollow_parts, pickled_parts
 from synthlift.weights.files import read_json
-from synthlift.weights.recognising import only_pickled
+from synthlift.weights.hub import name_of
 
 SINGLE = ".safetensors"
 CONFIG = "config.json"
@@ -123,15 +124,15 @@ def _require_parts(files: PipelineFiles) -> None:
 
 
 def _hash_weights(folder: Path, *, what: str) -> str:
-    if not any(folder.rglob("*.safetensors")):
-        pickled = only_pickled(folder)
+    if hollow := hollow_parts(folder):
+        of_parts = f" for its {', '.join(hollow)}" if any(hollow) else ""
+        trusted = f"synthlift models add {name_of(folder) or folder} --allow-pickle"
+        pickled = set(hollow) & {*pickled_parts(folder)}
+        # What the Hub has pickled alone is not fetched, so that the folder does not tell.
+        either = f"; or, if you trust its maker: {trusted}" if pickled or name_of(folder) else ""
         raise InputError(
-            f"{what} has no weights in safetensors",
+            f"{what} has no weights in safetensors{of_parts}",
             rule="weights are read as safetensors only: other formats can run code when loaded",
-            remedy="download the safetensors variant"
-            + (
-                f"; or, if you trust its maker: synthlift models add {folder} --allow-pickle"
-                * pickled
-            ),
+            remedy=f"download the safetensors variant{either}",
         )
     return hash_weights_of(folder)

@@ -14,11 +14,10 @@ from pathlib import Path
 from synthlift.generators.pipelines.files import PipelineFiles
 from synthlift.generators.pipelines.single_file import parts_beside
 from synthlift.generators.pipelines.suited import native_side
+from synthlift.weights.copies import opened_weights
 from synthlift.weights.files import read_json, tensor_shapes
 
 NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-COPIES = (".fp16", ".bf16", ".non_ema")
-"""In names of files that hold the same weights once more, and are not opened."""
 HELD = 4
 """Tensors of the decoder's last level that are there at a time: an input, its normalised form, a
 convolution's output, and the columns that it is computed from."""
@@ -56,8 +55,7 @@ def pipeline_bytes(
 
 def count_weights(place: Path) -> int:
     """Numbers in a file of safetensors, or in those of a folder that diffusers opens."""
-    found = [place] if place.is_file() else sorted(place.rglob("*.safetensors"))
-    opened = [path for path in found if not any(mark in path.name for mark in COPIES)]
+    opened = opened_weights(place)
     shapes = [shape for path in opened for shape in tensor_shapes(path).values()]
     return sum(math.prod(shape) for shape in shapes)
 
