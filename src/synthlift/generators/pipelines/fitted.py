@@ -306,7 +306,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         dress(opened, self._config, self._adapter)
         # Before parts move: they stay what they are wherever they lie.
         texts = remember_texts(opened)
-        steps = speed_up(opened, self._config, compiles=not self._savings)
+        compiles = not self._savings
+        steps = speed_up(opened, self._config, device=self._device, compiles=compiles)
         ready = placed(opened, self._device, savings=self._savings)
         return Opened(ready, texts, steps, alone=not parts)
 
