@@ -14,6 +14,7 @@ import torch
 
 from synthlift.errors import InputError
 from synthlift.generators.text_to_image.config import TextToImageConfig
+from tests.unit.generators.test_image_to_image import fitted as changed
 from tests.unit.generators.test_text_to_image import draw, fitted
 
 CHANNELS, BLOCKS = (8, 8), (1, 1)
@@ -107,6 +108,21 @@ def test_one_adapter_a_class_is_not_compiled(tiny_pipeline: Path) -> None:
         TextToImageConfig.model_validate(
             {"model": str(tiny_pipeline), "adapt": adapt, "compile": True}
         )
+
+
+def test_where_nothing_can_compile_it_is_said_before_anything_is_done(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "true")  # a program that is there
+    generator = fitted(tiny_pipeline, tmp_path, compile=True)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match="nothing here can compile") as caught:
+        fitted(tiny_pipeline, tmp_path, compile=True)
+    assert "C++ compiler" in caught.value.rule
+    with pytest.raises(InputError, match="nothing here can compile"):
+        draw(generator)  # as where it was fitted elsewhere
+    with pytest.raises(InputError, match="nothing here can compile"):
+        changed(tiny_pipeline, tmp_path, compile=True)
 
 
 @pytest.mark.slow

@@ -129,6 +129,50 @@ def test_words_that_the_encoder_does_not_read_are_named(
     assert any("'a photo of the crane' is longer" in words for words in told)
 
 
+def test_a_short_prompt_of_many_tokens_is_warned_of(tmp_path: Path) -> None:
+    from synthlift.embedded import embedded_model
+
+    long, dense = "a photo" + " photo" * 11 + " of a {label}", "qxzv " * 12 + "{label}"
+    model = embedded_model("text_to_image")
+    settings: dict[str, Any] = {"names": {"crane": "heron"}}
+    assert len(long) > len(dense)
+    assert "warnings" not in fitted(model, tmp_path, prompt=long, **settings).facts()
+    told = fitted(model, tmp_path, prompt=[long, dense], **settings).facts()["warnings"]
+    assert [words.partition(" ' ")[0][:20] for words in told] == ["the prompt 'qxzv qxz"] * 2
+    assert len({*told}) == 2, "one a class"
+    several = [dense, "qxzv " * 13 + "{label}", dense + "!"]
+    told = fitted(model, tmp_path, prompt=several, **settings).facts()["warnings"]
+    assert told[0].startswith(f"the prompt '{'qxzv ' * 13}heron' is longer")
+    assert told[0].endswith("; so it is with 2 more of 'crane'")
+
+
+def test_of_more_prompts_than_are_measured_each_class_has_some(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synthlift.generators.pipelines import noting
+
+    monkeypatch.setattr(noting, "MOST_CHECKED", 4)
+    own = {"crane": ["a", "b", "c", "d", "e"], "gull": ["a photo of the gull"]}
+    told = fitted(tiny_pipeline, tmp_path, class_prompts=own).facts()["warnings"]
+    assert any("'a photo of the gull' is longer" in words for words in told)
+
+
+def test_negative_prompts_that_the_encoder_does_not_read_are_named(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    usual: dict[str, Any] = {
+        "prompt": "{label}",
+        "names": {"crane": "heron"},
+        "guidance_scale": 2,
+    }
+    avoided = {"crane": "hands with many fingers", "gull": "ice"}
+    told = fitted(tiny_pipeline, tmp_path, class_negative_prompts=avoided, **usual).facts()
+    (words,) = told["warnings"]
+    assert words.startswith("the negative prompt 'hands with many fingers' is longer")
+    told = fitted(tiny_pipeline, tmp_path, negative_prompt=avoided["crane"], **usual).facts()
+    assert told["warnings"] == [words]
+
+
 def test_words_that_the_pipeline_cuts_off_are_lost_too(tmp_path: Path) -> None:
     from tests.pipelines import tiny_pixart, tiny_sana, tiny_stable_diffusion_3
 

@@ -17,6 +17,7 @@ from synthlift.generators.adapting import adapted
 from synthlift.generators.image_to_image.config import ImageToImageConfig, Method
 from synthlift.generators.image_to_image.edges import edges
 from synthlift.generators.image_to_image.starting import StartingImages
+from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import noted, warned
@@ -67,9 +68,12 @@ class ImageToImageGenerator(InputsGenerator):
 
         Raises:
             InputError: no labelled image, a placeholder that no attribute fills, or no masks where
-                the method needs them; the pipeline cannot be adapted as its settings say.
+                the method needs them; the pipeline cannot be adapted as its settings say;
+                ``compile`` is set, and nothing here can.
             SynthliftError: the loss of the adaptation is not finite.
         """
+        if self.config.compile:
+            require_compiler(run.device)
         facts = noted(self.config, inputs.train, seed=run.seed)
         prompts = ImageToImageFitted(inputs, facts, device=run.device).every_prompt()
         facts, adapter = adapted(

@@ -26,7 +26,7 @@ from synthlift.generators.pipelines.adapters import (
 )
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
-from synthlift.generators.pipelines.noting import remarks_on, wording_of
+from synthlift.generators.pipelines.noting import every_prompt, remarks_on, wording_of
 from synthlift.generators.pipelines.opening import (
     Task,
     guidance,
@@ -146,12 +146,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def every_prompt(self) -> Iterator[tuple[str, str]]:
         """Class and prompt of every combination of words with the attributes seen in training."""
-        names = tuple(self._vocabulary.attributes)
-        for label, name in enumerate(self._vocabulary.classes):
-            rows = [row[1:] for row, _ in self._facts["together"] if row[0] == label]
-            for phrasing in self._wording.phrasings(name):
-                for values in rows:
-                    yield name, phrasing.says(dict(zip(names, values, strict=True)))
+        return every_prompt(self._wording, self._vocabulary, self._facts["together"])
 
     def sample(self, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:
         """Yield images in order of the requests, those of equal settings drawn together.
@@ -313,7 +308,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         dress(opened, self._config, self._adapter)
         # Before parts move: they stay what they are wherever they lie.
         texts = remember_texts(opened)
-        steps = speed_up(opened, self._config, compiles=not self._savings)
+        compiles = not self._savings
+        steps = speed_up(opened, self._config, device=self._device, compiles=compiles)
         ready = placed(opened, self._device, savings=self._savings)
         return Opened(ready, texts, steps, alone=not parts)
 

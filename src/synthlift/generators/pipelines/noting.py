@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from synthlift.generators.pipelines.opening import (
     takes,
 )
 from synthlift.generators.pipelines.single_file import INDEX
-from synthlift.generators.pipelines.tokens import lost_words
+from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
 from synthlift.weights.files import read_json
@@ -78,11 +78,35 @@ def warned(
         *_ambiguities(wording, vocabulary),
         *_too_long(config, prompts, words),
         *_less_read(config),
-        *_nothing_avoided(config),
+        *([*_nothing_avoided(config)] or _avoided_too_long(config)),
         *_guided_in_vain(config, config.guidance_scale),
         *_partly_acting(config),
     ]
     return {**facts, **({"warnings": found} if found else {})}
+
+
+def every_prompt(
+    wording: Wording, vocabulary: Vocabulary, together: Iterable[tuple[Sequence[Any], int]]
+) -> Iterator[tuple[str, str]]:
+    """Class and prompt of every combination of words with the attributes seen together.
+
+    Classes take turns: who reads a part has some of each.
+
+    Args:
+        wording: of the settings.
+        vocabulary: classes, and names of attributes.
+        together: class and attribute values that were seen, with how often.
+    """
+    names, seen = vocabulary.attributes, defaultdict[int, list[dict[str, str]]](list)
+    for (label, *values), _ in together:
+        seen[label].append(dict(zip(names, values, strict=True)))
+
+    def of_class(label: int, name: str) -> Iterator[tuple[str, str]]:
+        for phrasing in wording.phrasings(name):
+            yield from dict.fromkeys((name, phrasing.says(values)) for values in seen[label])
+
+    told = [of_class(*one) for one in enumerate(vocabulary.classes)]
+    yield from chain.from_iterable(filter(None, turn) for turn in zip_longest(*told))
 
 
 def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
@@ -210,17 +234,48 @@ def _partly_acting(config: PipelineConfig) -> list[str]:
 def _too_long(
     config: PipelineConfig, prompts: Iterable[tuple[str, str]], words: Mapping[str, str]
 ) -> Iterator[str]:
-    """A warning for each class whose longest prompt is cut by the text encoder."""
+    """A warning for each class of which a prompt is cut by the text encoder."""
     vectors = getattr(config.adapt, "vectors", 1)
+    distinct = [*dict.fromkeys(islice(prompts, MOST_CHECKED))]
+    # The tokenizer in the folder does not know what was learnt: a letter takes as many tokens.
+    known = [
+        prompt.replace(words[label], "a " * vectors) if label in words else prompt
+        for label, prompt in distinct
+    ]
+    yield from _cut(config, distinct, known, what="prompt")
+
+
+def _avoided_too_long(config: PipelineConfig) -> Iterator[str]:
+    """A warning for each negative prompt that is cut."""
+    avoided = dict.fromkeys([config.negative_prompt, *config.class_negative_prompts.values()])
+    texts = [text for text in avoided if text]
+    yield from _cut(config, [(text, text) for text in texts], texts, what="negative prompt")
+
+
+def _cut(
+    config: PipelineConfig,
+    prompts: Sequence[tuple[str, str]],
+    known: Sequence[str],
+    *,
+    what: str,
+) -> Iterator[str]:
+    """A warning for each label with a prompt of which tokens are lost: the one that loses most.
+
+    Args:
+        config: the settings.
+        prompts: label and prompt.
+        known: the same prompts in words that the tokenizers know.
+        what: what they are called.
+    """
     files = pipeline_files(config.model, config.config)
-    longest: dict[str, str] = {}
-    for label, prompt in dict.fromkeys(islice(prompts, MOST_CHECKED)):
-        longest[label] = max(longest.get(label, ""), prompt, key=len)
-    for label, prompt in longest.items():
-        # The tokenizer in the folder does not know what was learnt: a letter takes as many tokens.
-        known = prompt.replace(words[label], "a " * vectors) if label in words else prompt
-        if lost := lost_words(files.folder, known, without=files.without):
-            yield (
-                f"the prompt '{prompt}' is longer than the text encoder reads: the words "
-                f"'{lost}' are not seen"
-            )
+    cut: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row, lost in enumerate(tokens_lost(files.folder, known, without=files.without)):
+        if lost:
+            cut[prompts[row][0]].append((lost, row))
+    for label, rows in cut.items():
+        _, worst = max(rows, key=lambda found: found[0])
+        others = f"; so it is with {len(rows) - 1:,} more of '{label}'" if len(rows) > 1 else ""
+        yield (
+            f"the {what} '{prompts[worst][1]}' is longer than the text encoder reads: the words "
+            f"'{lost_words(files.folder, known[worst], without=files.without)}' are not seen{others}"
+        )

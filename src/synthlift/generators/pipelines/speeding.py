@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from synthlift.errors import InputError, needing_extra
-from synthlift.generators.learning.compiling import compiled, keep_kernels
+from synthlift.generators.learning.compiling import compiled, keep_kernels, require_compiler
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import CONFIG, hash_part
 from synthlift.generators.pipelines.opening import UNREADABLE
@@ -19,12 +19,15 @@ from synthlift.weights.missing import missing_weights
 TINY = "AutoencoderTiny"
 
 
-def speed_up(pipeline: Any, config: PipelineConfig, *, compiles: bool) -> StepCache | None:
+def speed_up(
+    pipeline: Any, config: PipelineConfig, *, device: str, compiles: bool
+) -> StepCache | None:
     """Change an opened pipeline, still on the processor, as its settings say.
 
     Args:
         pipeline: wears its adapters.
         config: the settings.
+        device: torch device string of where it will draw.
         compiles: whether ``compile`` is heeded; not where the network is moved or cut to fit.
 
     Returns:
@@ -32,12 +35,13 @@ def speed_up(pipeline: Any, config: PipelineConfig, *, compiles: bool) -> StepCa
 
     Raises:
         InputError: the steps cannot be cached; the decoder does not fit, or is another one than
-            was planned with.
+            was planned with; ``compile`` is set, and nothing here can.
     """
     if config.decoder:
         _replace_decoder(pipeline, config)
     compiling = config.compile and compiles
     if compiling:
+        require_compiler(device)  # the generator may come from another machine
         keep_kernels()
         decoder = getattr(getattr(pipeline, "vae", None), "decoder", None)
         if decoder is not None:

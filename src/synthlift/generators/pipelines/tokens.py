@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,30 @@ def _told_length(kind: Any) -> int | None:
     taken = {} if kind is None else inspect.signature(kind.__call__).parameters
     told = taken["max_sequence_length"].default if "max_sequence_length" in taken else None
     return told if isinstance(told, int) else None
+
+
+def tokens_lost(model: Path, prompts: Sequence[str], *, without: tuple[str, ...] = ()) -> list[int]:
+    """How many tokens of each prompt :func:`lost_words` would name; all are looked at in one go.
+
+    Args:
+        model: folder of the pipeline.
+        prompts: of any length.
+        without: text encoders that are not there.
+    """
+    lost = [_beyond(one, prompts, most=most) for one, most in _tokenizers(model, without)]
+    return [min(counts) for counts in zip(*lost, strict=True)] if lost else [0] * len(prompts)
+
+
+def _beyond(tokenizer: Any, prompts: Sequence[str], *, most: int) -> list[int]:
+    beyond = [0] * len(prompts)
+    if most > UNLIMITED:
+        return beyond
+    room = most - tokenizer.num_special_tokens_to_add()
+    # Of plain letters a token takes at least one, and one token may begin the text.
+    rows = [i for i, one in enumerate(prompts) if len(one) >= room or not one.isascii()]
+    if rows:
+        some = [prompts[i] for i in rows]
+        told = tokenizer(some, add_special_tokens=False, truncation=False, verbose=False)
+        for i, ids in zip(rows, told["input_ids"], strict=True):
+            beyond[i] = max(0, len(ids) - room)
+    return beyond

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from synthlift.generators.adapting import adapted
+from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import noted, warned
@@ -37,9 +38,11 @@ class TextToImageGenerator(Generator):
 
         Raises:
             InputError: no labelled image, or a placeholder that no attribute fills; the pipeline
-                cannot be adapted as its settings say.
+                cannot be adapted as its settings say; ``compile`` is set, and nothing here can.
             SynthliftError: the loss of the adaptation is not finite.
         """
+        if self.config.compile:
+            require_compiler(run.device)
         facts = noted(self.config, inputs.train, seed=run.seed)
         prompts = TextToImageFitted(facts, device=run.device).every_prompt()
         facts, adapter = adapted(
