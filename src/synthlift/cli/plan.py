@@ -55,7 +55,7 @@ def _words(found: Mapping[str, Any]) -> str:
         ("generator fits", found["generator_fits"]),
         ("training steps", ", ".join(f"{n:,} ({what})" for what, n in found["steps"].items())),
         ("takes at most", None if found["seconds"] is None else duration(found["seconds"])),
-        ("energy at most", None if found["seconds"] is None else _energy(found["energy_kwh"])),
+        ("energy at most", None if found["seconds"] is None else _energy(found)),
         ("disk at most", None if found["disk_bytes"] is None else size(found["disk_bytes"])),
         (
             "smallest difference it would find",
@@ -71,11 +71,12 @@ def _words(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _energy(kwh: float | None) -> str:
+def _energy(found: Mapping[str, Any]) -> str:
+    kwh, method = found["energy_kwh"], str(found["energy_method"])
     if kwh is None:
-        return "not known on a GPU, whose draw is not measured"
+        return method
     shown = f"{1000 * kwh:.2g} Wh" if kwh < 0.1 else f"{kwh:.2g} kWh"
-    return f"{shown}, estimated for the processor alone"
+    return f"{shown}, {method}"
 
 
 def _wrap(text: str, indent: int) -> str:

@@ -104,7 +104,9 @@ class PipelineConfig(ComponentConfig):
             takes the place of the pipeline's own; finer details are lost.
         decoder_sha256: of its files; filled in, so that keys follow the content.
         micro_batch: images computed together; fixed, so that pixels never depend on how requests
-            are batched. Small pipelines draw more together by default, large ones 4.
+            are batched. Small pipelines draw more together by default, large ones 4. measured =
+            what is fastest on this machine, timed with the fit; an adaptation then computes as many
+            together as it does by default.
         loras: LoRA files that were trained elsewhere, each a path or ``{path, weight}``; all of
             them act.
         adapt: how the pipeline is adapted to the training images, ``{kind: lora}`` or
@@ -137,7 +139,7 @@ class PipelineConfig(ComponentConfig):
     cache_interval: int = Field(default=1, ge=1, le=10)
     decoder: str = ""
     decoder_sha256: str = ""
-    micro_batch: int = Field(default=4, ge=1, le=256)
+    micro_batch: Annotated[int, Field(ge=1, le=256)] | Literal["measured"] = 4
     loras: Annotated[tuple[LoraFile, ...], BeforeValidator(_listed)] = ()
     adapt: AnyAdaptation | None = None
 
@@ -172,10 +174,22 @@ class PipelineConfig(ComponentConfig):
             files,
             beside=self._weights_beside(),
             dtype=self.dtype,
-            micro_batch=self.micro_batch,
+            micro_batch=self.fixed_chunk(),
             side=None if self.size == "auto" else self.size,
         )
         return drawing if self.adapt is None else 2 * drawing
+
+    def fixed_chunk(self) -> int:
+        """Images computed together where nothing was measured."""
+        if self.micro_batch != "measured":
+            return self.micro_batch
+        by_size = chunk(pipeline_files(self.model, self.config).folder)
+        return int(type(self).model_fields["micro_batch"].default) if by_size is None else by_size
+
+    def shortened(self, steps: int) -> Mapping[str, Any]:
+        """See :class:`~synthlift.registry.ComponentConfig`."""
+        short = super().shortened(steps)
+        return {**short, "micro_batch": self.fixed_chunk()} if "micro_batch" in short else short
 
     def _weights_beside(self) -> tuple[Path, ...]:
         """Files and folders of weights that are opened beside the pipeline's own."""

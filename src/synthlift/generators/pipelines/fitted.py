@@ -144,6 +144,11 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         attributes = {**self._companions(request), **request.attributes}
         return self._wording.phrasing(label, request.index).says(attributes)
 
+    def can_draw(self, request: SampleRequest) -> bool:
+        """Whether there is all that an image of this request needs."""
+        del request
+        return True
+
     def every_prompt(self) -> Iterator[tuple[str, str]]:
         """Class and prompt of every combination of words with the attributes seen in training."""
         return every_prompt(self._wording, self._vocabulary, self._facts["together"])
@@ -162,7 +167,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         for request in requests:
             self._vocabulary.require(request)
             check_params(request, numbers=self.numbers)
-        window = TOGETHER * self._config.micro_batch
+        window = TOGETHER * self.micro_batch
         for start in range(0, len(requests), window):
             yield self._window(requests[start : start + window])
 
@@ -173,7 +178,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     @property
     def micro_batch(self) -> int:
         """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
-        return self._config.micro_batch
+        return self._config.fixed_chunk()
 
     def with_micro_batch(self, micro_batch: int) -> Self:
         """The same generator computing so many images together."""
@@ -244,7 +249,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         alike: dict[Settings, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
             alike[self._settings(request)].append(place)
-        size, places, drawn = self._config.micro_batch, list[int](), list[Drawn]()
+        size, places, drawn = self.micro_batch, list[int](), list[Drawn]()
         for settings, members in alike.items():
             for start in range(0, len(members), size):
                 chunk = members[start : start + size]
@@ -358,7 +363,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     def _drawn(self, wishes: Sequence[Wish], settings: Settings) -> Float32:
         """One chunk at the pipeline's size, [n, h, w, 3]; always computed at its full size."""
         config = self._config
-        padded = [*wishes, *[wishes[-1]] * (config.micro_batch - len(wishes))]
+        padded = [*wishes, *[wishes[-1]] * (self.micro_batch - len(wishes))]
         self._let_act(settings.adapter)
         told = {
             "prompt": [self._spelled(wish.prompt) for wish in padded],

@@ -269,13 +269,14 @@ def _cut(
     """
     files = pipeline_files(config.model, config.config)
     cut: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row, lost in enumerate(tokens_lost(files.folder, known, without=files.without)):
-        if lost:
-            cut[prompts[row][0]].append((lost, row))
+    for row, count in enumerate(tokens_lost(files.folder, known, without=files.without)):
+        if count:
+            cut[prompts[row][0]].append((count, row))
     for label, rows in cut.items():
         _, worst = max(rows, key=lambda found: found[0])
+        lost = lost_words(files.folder, known[worst], without=files.without)
         others = f"; so it is with {len(rows) - 1:,} more of '{label}'" if len(rows) > 1 else ""
         yield (
             f"the {what} '{prompts[worst][1]}' is longer than the text encoder reads: the words "
-            f"'{lost_words(files.folder, known[worst], without=files.without)}' are not seen{others}"
+            f"'{lost}' are not seen{others}"
         )

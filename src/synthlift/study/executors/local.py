@@ -30,6 +30,7 @@ from synthlift.study.executors.starting import (
     start_worker,
     worker_context,
 )
+from synthlift.study.gpu_energy import energy_counter
 
 BUSY_SECONDS = 0.2
 HOLDS = "holds_bytes"
@@ -232,7 +233,9 @@ def _work(request: StageRequest, root: Path) -> Outcome:
     began = time.perf_counter()
     settle()
     status = Store(root).compute(
-        request, log=lambda name, **fields: events.append(Event(name, fields))
+        request,
+        log=lambda name, **fields: events.append(Event(name, fields)),
+        counter=energy_counter(request.device),
     )
     seconds = time.perf_counter() - began
     if status == "computed":
