@@ -38,6 +38,7 @@ WHOLE = {
     "unet/diffusion_pytorch_model-00002-of-00002.safetensors": b"second",
 }
 COPIES = {
+    "text_encoder/model.bf16.safetensors": b"rounded otherwise",
     "text_encoder/pytorch_model.bin": b"pickled",
     "unet/diffusion_pytorch_model.fp16.safetensors": b"rounded",
     "unet/diffusion_pytorch_model.non_ema.safetensors": b"not averaged",
