@@ -54,7 +54,7 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
 
     Raises:
         InputError: the name has another form; the package that asks the Hub is missing; the Hub
-            knows no such model or revision, wants an agreement first, or cannot be
+            knows no such model or revision, has disabled it, wants an agreement first, or cannot be
             reached; parts of a pipeline are pickled, and that was not asked for.
     """
     named = NAMED.fullmatch(said)
@@ -185,6 +185,13 @@ def _explained(said: str) -> Iterator[None]:
             f"the model '{said}' is gated",
             rule="its owner gives it to those who have agreed to its terms",
             remedy="agree on its page, log in with 'hf auth login', and try again",
+        ) from None
+    except errors.DisabledRepoError:
+        raise InputError(
+            f"the model '{said}' is disabled",
+            rule="the Hub gives no model that its owner or the Hub itself has disabled",
+            remedy="its page may say why: search the Hub for a copy, or give the folder of an "
+            "earlier download",
         ) from None
     except errors.RevisionNotFoundError:
         raise InputError(
