@@ -88,6 +88,7 @@ def seconds_per_image(generator: Any, size: int) -> float:
 
 def measure(*, rounds: int, only: Collection[str] = ()) -> list[dict[str, Any]]:
     """One row for each kind and size of image; chunks take turns."""
+    wanted: list[tuple[str, tuple[int, int, int], Sequence[int]]]
     wanted = [(kind, shape, CHUNKS) for shape in SHAPES for kind in KINDS]
     wanted += [(kind, PIPELINE_SHAPE, SIZES) for kind in PIPELINES]
     return [
