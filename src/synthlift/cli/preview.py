@@ -97,6 +97,7 @@ def _words(found: Preview) -> str:
         none = [label for label, count in one["images"].items() if not count]
         if none:
             lines.append(f"{one['name']} gave no image of: {', '.join(none)}")
+        lines += [f"Note: {one['name']}: {remark}." for remark in one["remarks"]]
     lines += [
         f"This preview took {duration(found.seconds)}.",
         f"All at a glance: {found.sheet}",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthlift.seeds import seed_for
+from synthlift.spec.blackened import said_of_origin
 from synthlift.types import Float32, SampleRequest
 
 REDRAWN = 3
@@ -124,8 +125,8 @@ def drawn_anew(
         )
         tries[rows] = again
     told = [
-        "; ".join(filter(None, [origin, f"drawn anew, black before: {n}" if n else ""]))
-        for origin, n in zip(origins, tries, strict=True)
+        "; ".join(filter(None, [origin, said_of_origin(tries=n, black=dark)]))
+        for origin, n, dark in zip(origins, tries.tolist(), black.tolist(), strict=True)
     ]
     return [
         Drawn(*one)
