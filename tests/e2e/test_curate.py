@@ -17,6 +17,7 @@ from synthlift import api
 from synthlift.api.curating import copying_verdict
 from synthlift.cli import app
 from synthlift.errors import InputError
+from synthlift.spec.provenance import LICENCE
 from synthlift.testing.inputs import CLASSES, draw_images
 from synthlift.vision.copying import blur
 from tests.e2e.tiny import home_of, run, study_of
@@ -64,6 +65,7 @@ def pool(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         _write(folder, CLASSES[labels[row + 3]], f"blurred_{row}", soft)
         _write(folder, CLASSES[(labels[row] + 1) % 3], f"wrong_{row}", 255 - pixels[row + 60])
     (folder / "disc" / "broken.png").write_bytes(b"no image")
+    (folder / f"flux-{LICENCE}").write_text("Draw no swans.")
     return folder
 
 
@@ -122,6 +124,7 @@ def test_kept_files_are_the_originals_with_their_provenance(
         written = (curated.path / row["file_name"]).read_bytes()
         assert written == (pool / row["made_from"]).read_bytes()
         assert Path(row["file_name"]).parent.name == row["label"]
+    assert (curated.path / f"flux-{LICENCE}").read_text() == "Draw no swans."
 
 
 def test_the_page_shows_kept_and_rejected_images(curated: api.Curated) -> None:

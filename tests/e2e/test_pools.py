@@ -13,6 +13,7 @@ from PIL import Image
 
 from synthlift import api
 from synthlift.errors import InputError
+from synthlift.spec.provenance import LICENCE
 from synthlift.spec.study import Study
 from synthlift.testing.inputs import draw_images
 from tests.e2e.tiny import FLOW, Ran, draw_folder, home_of, run, study_of
@@ -98,6 +99,8 @@ def test_a_class_that_nobody_mapped_is_refused(source: Path, elsewhere: Path, ho
 def test_an_export_comes_back_as_a_pool(pooled: Ran, source: Path, home: Path) -> None:
     arm = "mixed@0.5+rival"
     out = home / "exported"
+    (kept,) = (pooled.folder / "generators").iterdir()
+    (kept / LICENCE).write_text("Draw no swans.")  # as a text-to-image generator's folder has
     with home_of(home):
         api.export(
             pooled.folder, arm=arm, out=out, form="csv", synthetic_only=True, accept_copies=True
@@ -116,6 +119,13 @@ def test_an_export_comes_back_as_a_pool(pooled: Ran, source: Path, home: Path) -
     )
     told = pd.read_parquet(again.folder / "verdicts.parquet")
     assert set(told[told["fit"] == 0]["made_from"]) == set(table["file_name"])
+    terms = again.folder / "generators" / "back" / f"{kept.name}-{LICENCE}"
+    assert terms.read_text() == "Draw no swans."
+    once_more = home / "once more"
+    arms = [one["name"] for one in again.results["arms"] if one["name"].startswith("mixed")]
+    with home_of(home):
+        api.export(again.folder, arm=arms[0], out=once_more, form="csv", accept_copies=True)
+    assert (once_more / f"back-{kept.name}-{LICENCE}").read_text() == "Draw no swans."
 
 
 def test_generate_takes_what_a_pool_has(pooled: Ran, tmp_path: Path) -> None:

@@ -119,6 +119,24 @@ def test_the_command_prints_speeds_and_the_forecast(
     assert found["generators"][0]["images"] == {"bars": 2, "disc": 2, "ramp": 2}
 
 
+def test_images_that_a_safety_checker_blackens_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.pipelines import tiny_stable_diffusion
+
+    source = draw_folder(tmp_path / "drawn")
+    model = tiny_stable_diffusion(tmp_path / "strict", objecting=True)
+    strict = {"kind": "text_to_image", "model": str(model), "sampler_steps": 1}
+    monkeypatch.chdir(tmp_path)
+    arguments = ["preview", str(source), "--within", "3s", "--per-class", "1", "--quiet"]
+    with home_of(tmp_path) as store:
+        changes = ["--set", f"generators={json.dumps([strict])}", "--store", str(store)]
+        done = CliRunner().invoke(app, [*arguments, *changes])
+    assert done.exit_code == 0, done.output
+    assert "Note: text_to_image: 3 of 3 images came out black" in done.stdout
+    assert "; 3 of them stayed black." in done.stdout
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

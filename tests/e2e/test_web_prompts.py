@@ -15,11 +15,12 @@ import pytest
 from PIL import Image
 
 from synthlift.embedded import EMBEDDED
-from synthlift.spec.provenance import provenance_in
+from synthlift.spec.provenance import LICENCE, provenance_in
 from tests.e2e.browsing import faults_of, page_of
 from tests.e2e.serving import Server, finished_study, serving
 from tests.unit.api.test_run import cli
 
+TERMS = "Draw no swans.\n"
 PROMPT = "a thick red seven leaning left on a black background"
 DRAWN = {"kind": "text_to_image", "model": EMBEDDED, "sampler_steps": 2, "micro_batch": 8}
 
@@ -31,7 +32,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(home: Path) -> Path:
-    return finished_study(home, generator=DRAWN)
+    run = finished_study(home, generator=DRAWN)
+    (run / "generators" / "text_to_image" / LICENCE).write_text(TERMS)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,7 @@ def test_a_prompt_takes_the_place_of_the_studys_words_as_on_the_command_line(
         rows = list(csv.DictReader(io.StringIO(archive.read("metadata.csv").decode())))
         assert {row["prompt"] for row in rows} == {PROMPT}
         assert json.loads(archive.read("request.json"))["negative_prompt"] == "a blue circle"
+        assert archive.read(LICENCE).decode() == TERMS
     asked = [part for name, value in words.items() for part in (f"--{name}", value)]
     options = [str(part).replace("negative_prompt", "negative-prompt") for part in asked]
     out = tmp_path / "out"
@@ -219,5 +223,6 @@ def test_pictures_drawn_by_words_are_kept_as_of_their_class(
     with zipfile.ZipFile(io.BytesIO(server.ask("GET", pool["archive"])[1])) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".png")]
         said = provenance_in(archive.read(name))
+        assert archive.read(f"text_to_image-{LICENCE}").decode() == TERMS
     assert said is not None
     assert (said["class"], said["prompt"]) == ("disc", PROMPT)

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthlift.spec.licences import copy_licences
 from synthlift.store.files import write_json_atomic
 from synthlift.vision.sheets import SHEET_COLUMNS, contact_sheet
 
@@ -47,6 +48,7 @@ def write_curated(
         files = _write_kept(curated, found, partial, link=link)
         _write_table(partial / TABLE, _kept_rows(curated, files))
         _write_table(partial / VERDICTS, _all_rows(curated, found))
+        copy_licences(found.source.where.path, partial)
         pixels = _Pictures(found, store)
         _sheet(curated, pixels).save(partial / SHEET)
         (partial / PAGE).write_text(_page(done, found, pixels), encoding="utf-8")

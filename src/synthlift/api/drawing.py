@@ -10,6 +10,7 @@ from itertools import islice
 from synthlift.api.kept_generators import Kept
 from synthlift.errors import is_out_of_memory
 from synthlift.seeds import seed_for
+from synthlift.spec.blackened import Blackened
 from synthlift.spec.provenance import facts_of, shares_of
 from synthlift.spec.targets import Cell
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8, Varies
@@ -50,10 +51,11 @@ class Start:
 
 
 def drawn(
-    kept: Kept, wanted: Wanted, *, halved: list[Halved], first: int = 0
+    kept: Kept, wanted: Wanted, *, halved: list[Halved], blackened: Blackened, first: int = 0
 ) -> Iterator[tuple[SampleRequest, Drawn]]:
     """Each image from ``first`` on, its mask where there is one, what it was made from, its
-    prompt, and its class probabilities [K] where it lies between classes."""
+    prompt, and its class probabilities [K] where it lies between classes; images that come out
+    black are counted."""
     for start in range(first, wanted.count, AT_ONCE):
         requests = wanted.requests(start, min(start + AT_ONCE, wanted.count))
         left = iter(requests)
@@ -64,6 +66,7 @@ def drawn(
         ):
             nothing, count = ("",) * len(batch), len(batch)
             made += count
+            blackened.add(count, redrawn=batch.redrawn, black=batch.black)
             yield from zip(
                 islice(left, count),
                 zip(

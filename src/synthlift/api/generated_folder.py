@@ -21,6 +21,7 @@ from synthlift.api.naming import folder_names, plain_name
 from synthlift.api.writing import InOrder
 from synthlift.data.sources import IMAGES, PROVENANCE
 from synthlift.errors import InputError
+from synthlift.spec.blackened import Blackened
 from synthlift.spec.provenance import GENERATED_COLUMNS as COLUMNS
 from synthlift.spec.provenance import column_for, png_bytes, provenance_of
 from synthlift.spec.targets import Cell
@@ -159,6 +160,7 @@ def write_images(
     progress: Progress,
     *,
     halved: list[Halved],
+    blackened: Blackened,
     on_halved: Callable[[], None],
 ) -> tuple[dict[str, int], dict[str, list[UInt8]]]:
     """Sample and write part by part; what an earlier attempt wrote stays.
@@ -169,6 +171,7 @@ def write_images(
         folder: to write into.
         progress: called as ``progress(done, total, note)``.
         halved: grows where memory runs out.
+        blackened: counts all images, and those that came out black.
         on_halved: called when it has grown.
 
     Returns:
@@ -187,7 +190,9 @@ def write_images(
         writer = csv.writer(stream)
         writer.writerow([*COLUMNS, *(column_for(name, COLUMNS) for name in names)])
         for part in parts:
-            for file, pixels, told in _images(kept, part, folder, writing, halved=halved):
+            for file, pixels, told in _images(
+                kept, part, folder, writing, halved=halved, blackened=blackened
+            ):
                 if len(halved) > known:
                     known = len(halved)
                     on_halved()
@@ -203,15 +208,24 @@ def write_images(
 
 
 def _images(
-    kept: Kept, part: Part, folder: Path, writing: InOrder, *, halved: list[Halved]
+    kept: Kept,
+    part: Part,
+    folder: Path,
+    writing: InOrder,
+    *,
+    halved: list[Halved],
+    blackened: Blackened,
 ) -> Iterator[tuple[str, UInt8, dict[str, str]]]:
     """Each image as it lies in the folder, or is drawn and about to be: file, pixels, facts."""
     (folder / IMAGES / part.folder).mkdir(parents=True, exist_ok=True)
     there = 0
     while there < part.wanted.count and (folder / IMAGES / part.file(there)).is_file():
-        yield part.file(there), *_read(folder / IMAGES / part.file(there))
+        pixels, told = _read(folder / IMAGES / part.file(there))
+        blackened.add_told(told.get("made_from", ""))
+        yield part.file(there), pixels, told
         there += 1
-    for request, image in drawn(kept, part.wanted, first=there, halved=halved):
+    left = drawn(kept, part.wanted, first=there, halved=halved, blackened=blackened)
+    for request, image in left:
         pixels, mask, *_ = image
         file, told = part.file(request.index), told_of(kept, request, image)
         writing.do(partial(_write, folder, file, pixels, mask, told))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from synthlift.api.generated_folder import (
     write_images,
 )
 from synthlift.api.images import GENERATORS
-from synthlift.api.kept_generators import COMPONENT, HALVED, Kept
+from synthlift.api.kept_generators import BLACKENED, COMPONENT, HALVED, Kept
 from synthlift.api.origins import Wants, origin_of
 from synthlift.api.sources import Source
 from synthlift.api.varying import (
@@ -33,6 +33,7 @@ from synthlift.api.varying import (
 )
 from synthlift.data.wording import listed
 from synthlift.errors import InputError
+from synthlift.spec.blackened import Blackened
 from synthlift.store.files import write_json_atomic
 from synthlift.vision.sheets import contact_sheet, synthetic_png
 
@@ -48,7 +49,8 @@ class Generated:
     """What was written: the folder, images per class or cell, and the contact sheet.
 
     ``fitted_on`` says in words what a generator that was fitted first learnt from, else "";
-    ``remarks`` say what of the wish has no effect, such as words that no text encoder reads.
+    ``remarks`` say what of the wish has no effect, such as words that no text encoder reads, and
+    how many images came out black: ``redrawn`` of them were drawn anew, ``black`` stayed black.
     """
 
     path: Path
@@ -56,6 +58,8 @@ class Generated:
     sheet: Path
     fitted_on: str = ""
     remarks: tuple[str, ...] = ()
+    redrawn: int = 0
+    black: int = 0
 
 
 def generate(
@@ -180,20 +184,32 @@ def generate(
         },
     )
     target = folder / GENERATORS / kept.name
-    halved = _halved_before(target)
+    halved, blackened = _halved_before(target), Blackened()
 
     def note() -> None:
-        write_json_atomic(target / COMPONENT, {**facts, **({HALVED: halved} if halved else {})})
+        told = {HALVED: halved, BLACKENED: asdict(blackened) if blackened.redrawn else None}
+        write_json_atomic(target / COMPONENT, {**facts, **{k: v for k, v in told.items() if v}})
 
     opened.save(target)
     note()
     if opened.sheets is not None:
         copy_sheets(opened.sheets, folder / TRAINING / kept.name)
-    counts, pictures = write_images(kept, parts, folder, progress, halved=halved, on_halved=note)
+    counts, pictures = write_images(
+        kept, parts, folder, progress, halved=halved, blackened=blackened, on_halved=note
+    )
+    note()
     sheet = folder / SHEET
     sheet.write_bytes(synthetic_png(contact_sheet(pictures)))
     finish(folder)
-    return Generated(folder, counts, sheet, opened.fitted_on, tuple(remarks_on(kept, params)))
+    return Generated(
+        folder,
+        counts,
+        sheet,
+        opened.fitted_on,
+        remarks=tuple(filter(None, [*remarks_on(kept, params), blackened.words])),
+        redrawn=blackened.redrawn,
+        black=blackened.black,
+    )
 
 
 def _require_images(kept: Kept, parts: Sequence[Part]) -> None:

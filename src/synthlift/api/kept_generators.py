@@ -22,6 +22,8 @@ NAMELESS = "nameless"
 """In it: words alone say what the generator draws; its one class is none."""
 HALVED = "sampling_memory"
 """In it: from which image on fewer were computed together, for lack of memory."""
+BLACKENED = "blackened"
+"""In it: how many images of the folder came out black and were drawn anew."""
 
 
 @dataclass(frozen=True)

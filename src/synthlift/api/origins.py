@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from synthlift.api.images import read_component
-from synthlift.api.kept_generators import HALVED, Kept, kept_folder, load_plugins_of, open_kept
+from synthlift.api.kept_generators import (
+    BLACKENED,
+    HALVED,
+    Kept,
+    kept_folder,
+    load_plugins_of,
+    open_kept,
+)
 from synthlift.api.sources import Asked, Source, ask_with_plugins
 from synthlift.errors import InputError, nearest_name
 
@@ -195,7 +202,7 @@ def _kept(
 
     called = name or place.name
     # What an earlier folder's images had to do for lack of memory says nothing of these.
-    facts = {key: value for key, value in told.items() if key != HALVED}
+    facts = {key: value for key, value in told.items() if key not in (HALVED, BLACKENED)}
     chosen = choose_classes(wants.classes, facts["classes"])
     require_learnt(wants.attributes, called, facts)
     kept = open_kept(

@@ -26,7 +26,8 @@ class Preview:
     Attributes:
         sheet: the contact sheet, PNG.
         generators: one a generator: name, kind, label (how far it was trained), steps, planned,
-            steps_per_second, images_per_second, images (by class).
+            steps_per_second, images_per_second, images (by class), redrawn and black (images that
+            came out black; those that stayed so), remarks.
         classifier_steps_per_second: measured on one thread, or on the device.
         plan: what :func:`synthlift.api.plan` says of the study.
         seconds: that the preview took.
@@ -132,6 +133,9 @@ def preview(
                 "steps_per_second": one.steps_per_second,
                 "images_per_second": one.images_per_second,
                 "images": {label: len(row) for label, row in one.pictures.items()},
+                "redrawn": one.blackened.redrawn,
+                "black": one.blackened.black,
+                "remarks": [one.blackened.words] if one.blackened.words else [],
             }
             for one in glimpses
         ],

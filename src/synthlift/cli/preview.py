@@ -104,6 +104,7 @@ def _words(found: Preview) -> str:
         none = [label for label, count in one["images"].items() if not count]
         if none:
             lines.append(f"{one['name']} gave no image of: {', '.join(none)}")
+        lines += [f"Note: {one['name']}: {remark}." for remark in one["remarks"]]
     reading = found.reading_seconds
     read = f", {duration(reading)} of them to read the pictures, which is done once"
     read = read if reading >= NOTED_SECONDS else ""

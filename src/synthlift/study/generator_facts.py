@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from synthlift.spec.blackened import Blackened
 from synthlift.spec.facts import AdaptationResult, Estimate, GeneratorResult
 from synthlift.store import Artefact
 from synthlift.study.components import settings_of
@@ -109,15 +110,10 @@ def told_by_fits(fitted: Sequence[Artefact]) -> list[str]:
 
 def blackened(sampled: Iterable[Chunk]) -> list[str]:
     """What a safety checker cost, in words; nothing where no image came out black."""
-    chunks = {chunk.key: chunk for chunk in sampled}.values()
-    redrawn, black = sum(one.redrawn for one in chunks), sum(one.black for one in chunks)
-    if not redrawn:
-        return []
-    words = (
-        f"{redrawn:,} of {sum(one.images for one in chunks):,} images came out black, as a safety "
-        "checker leaves what it objects to, and were drawn anew"
-    )
-    return [f"{words}; {black:,} of them stayed black." if black else f"{words}."]
+    seen = Blackened()
+    for chunk in {chunk.key: chunk for chunk in sampled}.values():
+        seen.add(chunk.images, redrawn=chunk.redrawn, black=chunk.black)
+    return [f"{seen.words}."] if seen.words else []
 
 
 def _on_pairs(fitted: Sequence[Artefact]) -> dict[str, float]:

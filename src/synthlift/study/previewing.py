@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthlift.errors import InputError
 from synthlift.seeds import seed_for
+from synthlift.spec.blackened import Blackened
 from synthlift.spec.study import Component
 from synthlift.study.beside import open_beside
 from synthlift.study.components import settings_of
@@ -40,6 +41,7 @@ class Glimpse:
         steps, planned: trained, and what the study would train; None = there is nothing to train.
         steps_per_second, images_per_second: measured on one thread, or on the device.
         pictures: uint8 [H, W, C] each, by class.
+        blackened: how many came out black.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Glimpse:
     steps_per_second: float | None
     images_per_second: float | None
     pictures: Mapping[str, list[UInt8]] = field(repr=False)
+    blackened: Blackened = field(default_factory=Blackened)
 
     @property
     def label(self) -> str:
@@ -143,7 +146,7 @@ def _glimpse(
         short = component if steps == planned else _with(short, steps=steps)
     (fitted,) = session.ask([fit_request(session, short, unit, prepared.data)])
     generator = open_fit(session.store, fitted.key, device=session.device)
-    pictures, rate = _sampled(
+    pictures, rate, blackened = _sampled(
         session, generator, component.title, opened, seconds=SAMPLING * seconds, count=per_class
     )
     return Glimpse(
@@ -154,6 +157,7 @@ def _glimpse(
         steps_per_second=1 / speed.step if speed else None,
         images_per_second=1 / speed.sampled_image if speed else rate,
         pictures=pictures,
+        blackened=blackened,
     )
 
 
@@ -179,8 +183,8 @@ def _sampled(
     *,
     seconds: float,
     count: int,
-) -> tuple[dict[str, list[UInt8]], float | None]:
-    """Images of all classes until time is up, and how many there were in a second."""
+) -> tuple[dict[str, list[UInt8]], float | None, Blackened]:
+    """Images of all classes until time is up, how many came in a second, how many came black."""
     pictures: dict[str, list[UInt8]] = {str(label): [] for label in opened.classes}
     requests = [
         SampleRequest(
@@ -192,15 +196,15 @@ def _sampled(
         for label, known in enumerate(pictures)
     ]
     wanted = _within(generator, requests)
-    began, made = time.perf_counter(), 0
+    began, made = time.perf_counter(), Blackened()
     for batch in wanted:
         for image, label in zip(batch.pixels, batch.labels.tolist(), strict=True):
             pictures[opened.classes[label]].append(image)
-        made += len(batch)
+        made.add(len(batch), redrawn=batch.redrawn, black=batch.black)
         if time.perf_counter() - began > seconds:
             break
     elapsed = time.perf_counter() - began
-    return pictures, made / elapsed if made and elapsed > 0 else None
+    return pictures, made.images / elapsed if made.images and elapsed > 0 else None, made
 
 
 def _within(generator: FittedGenerator, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:

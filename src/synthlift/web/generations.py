@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from synthlift.spec.provenance import LICENCE
 from synthlift.store.files import write_json_atomic
 from synthlift.web.errors import MissingError
 from synthlift.web.inference.client import Inference
@@ -40,6 +41,7 @@ metadata.csv says of each image what made it, from which seed, and which class a
 of which class the nearest training image is; which share of held-out real images is less unusual;
 and whether it is nearly a copy of a training image.
 The PNG files say it themselves, in text chunks called synthlift:*.
+MODEL-LICENCE.txt, where there is one, has the terms of the model behind them, word by word.
 The same generator, class, prompt, seed and settings give the same images again; from the same
 picture, where they start from one, which is not kept.
 """
@@ -166,6 +168,12 @@ class Generation:
         """For names of files: the class, or the model that knows none."""
         return str(self.request.get("label") or self.request.get("model") or "")
 
+    @property
+    def terms(self) -> str:
+        """Of the model behind the images, word by word; "" = none are known."""
+        file = self.folder / LICENCE
+        return file.read_text("utf-8") if file.is_file() else ""
+
     def archive(self) -> bytes:
         """A zip of the images, with ``metadata.csv`` and a note that they are synthetic."""
         stream = io.BytesIO()
@@ -177,6 +185,8 @@ class Generation:
             archive.writestr("metadata.csv", metadata(self.images, names))
             archive.writestr("request.json", json.dumps(dict(self.request), indent=1))
             archive.writestr("README.txt", README)
+            if self.terms:
+                archive.writestr(LICENCE, self.terms)
         return stream.getvalue()
 
 
@@ -227,6 +237,7 @@ class Generations:
         private: Mapping[str, Any],
         *,
         by_pipeline: bool = False,
+        terms: str = "",
         upload: Path | None = None,
         client: str = "",
     ) -> Generation:
@@ -236,6 +247,7 @@ class Generations:
             request: what was asked for, as the client may see it.
             private: paths, for the worker only.
             by_pipeline: whether a pretrained pipeline draws.
+            terms: of the model behind the images, word by word; they go with these.
             upload: a picture that was sent with it; it is deleted once it has been read.
             client: who asks.
 
@@ -248,6 +260,8 @@ class Generations:
         try:
             (made.folder / IMAGES).mkdir(parents=True)
             write_json_atomic(made.folder / REQUEST, dict(request), durable=False)
+            if terms:
+                (made.folder / LICENCE).write_text(terms, encoding="utf-8")
             with self._pipes if by_pipeline else nullcontext():
                 self._send(made)
         except BaseException:

@@ -24,8 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthlift.api.naming import folder_names
+from synthlift.api.naming import folder_names, plain_name
 from synthlift.errors import InputError
+from synthlift.spec.licences import licences_of
+from synthlift.spec.provenance import LICENCE
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 from synthlift.web.errors import MissingError
 from synthlift.web.generations import harmless
@@ -41,6 +43,7 @@ They show nothing that exists.
 
 metadata.csv says of each what made it, from which seed, and who kept it.
 A study takes them with: generators: [{kind: pool, source: images}]
+Files that end in MODEL-LICENCE.txt have the terms of the models behind them, word by word.
 The generator has learnt from pictures of a study. Test a model on other pictures than those.
 """
 
@@ -89,6 +92,8 @@ class Pool:
                 archive.write(self.file(one), f"{IMAGES}/{one['file']}")
             archive.writestr(TABLE, _table(self.images))
             archive.writestr("README.txt", README)
+            for name, text in licences_of(self.path).items():
+                archive.write(text, name)
         return stream.getvalue()
 
 
@@ -163,6 +168,7 @@ class Pools:
         facts: Mapping[str, str],
         seen: Mapping[str, Any] | None,
         near_copy: bool | None = None,
+        terms: str = "",
         caution: str = "",
     ) -> Pool:
         """Record a verdict on a drawn picture; a kept one is put into the pool, once.
@@ -177,6 +183,7 @@ class Pools:
             facts: what made it.
             seen: what a classifier takes it for.
             near_copy: whether it is nearly a copy of a training picture; None = not known.
+            terms: of the model behind its generator, word by word; they stay with the pool.
             caution: what speaks against its generator, in words.
         """
         with self._lock:
@@ -205,6 +212,7 @@ class Pools:
             if verdict == "keep" and not target.is_file():
                 target.parent.mkdir(exist_ok=True)
                 write_bytes_atomic(target, png, durable=False)
+                _keep_terms(pool, terms, facts)
             self._append(pool, entry)
             if verdict != "keep":
                 target.unlink(missing_ok=True)
@@ -261,6 +269,16 @@ def missing_of(path: Path) -> int:
     """How many pictures of a list of :meth:`Pools.listed` are gone."""
     with path.open(newline="", encoding="utf-8") as stream:
         return sum(not (path.parent / row["file_name"]).is_file() for row in csv.DictReader(stream))
+
+
+def _keep_terms(pool: Pool, terms: str, facts: Mapping[str, str]) -> None:
+    """Lay terms into a pool, each text once, by the name of the generator."""
+    known = [path.read_bytes() for path in licences_of(pool.path).values()]
+    if not terms or terms.encode() in known:
+        return
+    number = f"-{len(known) + 1}" if known else ""
+    name = plain_name(f"{facts.get('generator', 'model')}{number}-{LICENCE}")
+    write_bytes_atomic(pool.path / name, terms.encode(), durable=False)
 
 
 def _folder_of(label: str, pool: Pool) -> str:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthlift.api.asking import params_for
+from synthlift.api.images import GENERATORS
 from synthlift.api.pretrained import KIND, find_pretrained
 from synthlift.errors import InputError
+from synthlift.spec.licences import kept_licences
 from synthlift.web.context import context
 from synthlift.web.library import Finished, KeptGenerator
 from synthlift.web.schemas import GenerateRequest
+from synthlift.weights.recognising import licence_text
 
 
 class Wish(NamedTuple):
@@ -19,10 +22,12 @@ class Wish(NamedTuple):
     Attributes:
         told: paths and settings, for that process only.
         by_pipeline: whether a pretrained pipeline draws.
+        terms: of the model behind it, word by word; "" = none lie beside it.
     """
 
     told: dict[str, Any]
     by_pipeline: bool
+    terms: str = ""
 
 
 def wish_of(body: GenerateRequest, *, upload: Path | None = None) -> Wish:
@@ -67,7 +72,8 @@ def _of_run(run_id: str, body: GenerateRequest, upload: Path | None) -> Wish:
         "judge": _judge(run),
         "picture": _picture(body, upload, run=run),
     }
-    return Wish(told, by_pipeline=generator.takes_prompts)
+    terms = kept_licences(run.path / GENERATORS / generator.name).values()
+    return Wish(told, by_pipeline=generator.takes_prompts, terms="\n\n".join(terms))
 
 
 def _of_model(body: GenerateRequest, upload: Path | None) -> Wish:
@@ -84,9 +90,10 @@ def _of_model(body: GenerateRequest, upload: Path | None) -> Wish:
             remedy="send a prompt, such as: a thick red seven",
         )
     assert body.model is not None, "the run is None"
-    find_pretrained(body.model)
+    terms = licence_text(find_pretrained(body.model).place)
     picture = _picture(body, upload, run=None)
-    return Wish({"params": _params(KIND, body), "judge": "", "picture": picture}, by_pipeline=True)
+    told = {"params": _params(KIND, body), "judge": "", "picture": picture}
+    return Wish(told, by_pipeline=True, terms=terms)
 
 
 def _params(kind: str, body: GenerateRequest) -> dict[str, str | float]:

@@ -13,6 +13,8 @@ HASHED = (".safetensors", ".json", ".txt", ".model", ".jinja", ".pth", ".pt")
 PICKLED = (".bin", ".ckpt", ".pkl", ".pickle")
 """Formats that can run code when they are loaded."""
 LONGEST_HEADER = 100 * 2**20
+METADATA = "__metadata__"
+"""In the header of a safetensors file: what it says of itself, beside its tensors."""
 
 
 def files_of(place: Path) -> list[Path]:
@@ -62,12 +64,22 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors in a safetensors file, from its header; {} where it is none."""
+    return {name: tuple(one["shape"]) for name, one in _header(path).items() if name != METADATA}
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself, in its header; {} where it says nothing."""
+    found = _header(path).get(METADATA)
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def _header(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if not 0 < length <= LONGEST_HEADER:
             return {}
         try:
-            header = json.loads(stream.read(length))
+            found = json.loads(stream.read(length))
         except (UnicodeDecodeError, json.JSONDecodeError):
             return {}
-    return {name: tuple(one["shape"]) for name, one in header.items() if name != "__metadata__"}
+    return found if isinstance(found, dict) else {}

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthlift.weights.files import read_json, tensor_shapes
+from synthlift.weights.files import metadata_of, read_json, tensor_shapes
 
 CLIP_TYPES = ("clip", "siglip")
 """Types of transformers that can be used as a CLIP; SigLIP 2 of a fixed size is of type siglip."""
@@ -19,6 +19,8 @@ USABLE = (
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING")
 LONGEST_LICENCE = 2**20
 UNKNOWN = "unknown"
+STATED_WITHIN = ("modelspec.license", "license")
+"""Where a safetensors file states it: as Stability's Model Metadata Standard says, or plainly."""
 STATED = r"^(license|license_name):[ \t]*['\"]?([^\n'\"]+)"
 
 
@@ -87,8 +89,13 @@ def _file(path: Path) -> Recognised:
 def licence_of(place: Path) -> str:
     """The licence that weights state: its short name, or the first line of its text; "" = none.
 
-    It is looked for in the header of ``README.md``, as the Hub writes it, then in a licence file.
+    A file of safetensors may state it itself. Else it is looked for in the header of ``README.md``,
+    as the Hub writes it, then in a licence file.
     """
+    if place.is_file() and place.suffix == ".safetensors":
+        told = metadata_of(place)
+        if within := next((told[key].strip() for key in STATED_WITHIN if told.get(key)), ""):
+            return within
     folder = place.parent if place.is_file() else place
     card = folder / "README.md"
     if card.is_file():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from synthlift import api
 from synthlift.api.kept_generators import open_generator
 from synthlift.api.pretrained import find_pretrained
 from synthlift.spec.provenance import provenance_of
@@ -101,6 +103,46 @@ def test_a_model_of_the_shelf_is_asked_by_its_name(
     assert found.exit_code == 0, found.output
     (row,) = rows_of(out)
     assert Image.open(out / row["file"]).size == (16, 16)
+
+
+def test_images_that_a_safety_checker_blackens_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.pipelines import tiny_stable_diffusion
+
+    monkeypatch.setenv("SYNTHLIFT_WEIGHTS", str(tmp_path / "shelf"))
+    Shelf().add(tiny_stable_diffusion(tmp_path / "strict", objecting=True), name="strict")
+    out, component = tmp_path / "out", tmp_path / "out" / "generators" / "strict"
+    asked: dict[str, Any] = {
+        "prompt": "a crane",
+        "per_class": 2,
+        "steps": 1,
+        "out": out,
+        "device": "cpu",
+    }
+
+    def stop(done: int, _total: int, _note: str) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        api.generate("model:strict", **asked, progress=stop)
+    (out / "images" / "picture" / "strict_00001.png").unlink(missing_ok=True)
+    words = ("--prompt", "a crane", "--per-class", 2, "--steps", 1, "--out", out, "--device", "cpu")
+    found = cli("generate", "model:strict", *words)
+    assert found.exit_code == 0, found.output
+    said = "Note: 2 of 2 images came out black, as a safety checker leaves what it objects to, and"
+    assert said in found.output
+    assert "2 of them stayed black" in found.output
+    assert {row["made_from"] for row in rows_of(out)} == {
+        "drawn anew, black before: 3, black still"
+    }
+    told = json.loads((component / "component.json").read_text())
+    assert told["blackened"] == {"images": 2, "redrawn": 2, "black": 2}
+    whole = api.generate("model:strict", **{**asked, "out": tmp_path / "whole"})
+    assert (whole.redrawn, whole.black, len(whole.remarks)) == (2, 2, 1)
+    usual = api.generate("model:embedded", **{**asked, "out": tmp_path / "usual"})
+    assert (usual.redrawn, usual.black, usual.remarks) == (0, 0, ())
 
 
 @pytest.mark.parametrize(

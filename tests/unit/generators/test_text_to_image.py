@@ -283,7 +283,7 @@ def test_images_that_a_safety_checker_blackens_are_drawn_anew(
     model = tiny_stable_diffusion(tmp_path / "objecting", objecting=True)
     found = draw(fitted(model, tmp_path))
     assert not found.pixels.any()
-    assert found.origins == ("drawn anew, black before: 3",) * 4
+    assert found.origins == ("drawn anew, black before: 3, black still",) * 4
     assert (found.redrawn, found.black) == (4, 4)
     usual = draw(fitted(tiny_pipeline, tmp_path))
     assert (usual.redrawn, usual.black) == (0, 0)
@@ -315,6 +315,38 @@ def test_the_terms_of_the_model_go_with_what_was_noted(tiny_pipeline: Path, tmp_
     assert (tmp_path / "again" / LICENCE).is_file()
     fitted(tiny_pipeline, tmp_path).save(tmp_path / "silent")
     assert not (tmp_path / "silent" / LICENCE).exists()
+
+
+def test_the_terms_of_what_a_pipeline_draws_with_besides_go_along(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+    from torch import zeros
+
+    def lora(place: Path, **told: str) -> str:
+        place.parent.mkdir()
+        save_file({"lora.weight": zeros(1)}, place, metadata=told)
+        return str(place)
+
+    with_text = lora(tmp_path / "ink" / "ink.safetensors")
+    (tmp_path / "ink" / "LICENSE").write_text("Ink no swans.\n")
+    stated = lora(tmp_path / "oil" / "oil.safetensors", **{"modelspec.license": "openrail++"})
+    silent = lora(tmp_path / "wax" / "wax.safetensors")
+    decoder = shutil.copytree(tiny_pipeline / "vae", tmp_path / "taesd")
+    (decoder / "README.md").write_text("---\nlicense: mit\n---\n")
+    settings: dict[str, Any] = {"loras": [with_text, stated, silent], "decoder": str(decoder)}
+    fitted(tiny_pipeline, tmp_path, **settings).save(tmp_path / "saved")
+    besides = (
+        "Terms of the LoRA file 'ink.safetensors':\n\nInk no swans.\n\n"
+        "The LoRA file 'oil.safetensors' states the licence: openrail++\n\n"
+        "The decoder 'taesd' states the licence: mit\n"
+    )
+    assert (tmp_path / "saved" / LICENCE).read_text() == besides
+    model = shutil.copytree(tiny_pipeline, tmp_path / "licensed")
+    (model / "LICENSE.md").write_text("Draw no swans.\n")
+    fitted(model, tmp_path, **settings).save(tmp_path / "both")
+    own = "Terms of the pipeline 'licensed':\n\nDraw no swans.\n\n"
+    assert (tmp_path / "both" / LICENCE).read_text() == own + besides
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,22 @@ LONG = {"prompt": "a red seven", "negative_prompt": "blue", "guidance_scale": 1}
 WISH = {"model": "embedded", "attributes": {}, "seed": 0, "judge": ""}
 
 
+def test_images_that_a_safety_checker_blackens_are_told(
+    generations: Generations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.pipelines import tiny_stable_diffusion
+
+    monkeypatch.setenv("SYNTHLIFT_WEIGHTS", str(tmp_path / "shelf"))
+    Shelf().add(tiny_stable_diffusion(tmp_path / "strict", objecting=True), name="strict")
+    told = {"params": {"prompt": "a crane", "sampler_steps": 1}}
+    one = generations.start({**WISH, "model": "strict", "count": 3}, told, by_pipeline=True)
+    until(lambda: one.state != "running")
+    assert (one.state, len(one.images)) == ("done", 3)
+    (words,) = one.remarks
+    assert words.startswith("3 of 3 images came out black")
+    assert words.endswith("; 3 of them stayed black")
+
+
 def test_a_pipeline_that_does_not_listen_is_stopped_and_classifying_goes_on(
     generations: Generations, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

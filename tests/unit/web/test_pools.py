@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import numpy as np
 
 from synthlift.data.contract import Where
 from synthlift.data.sources import open_source
-from synthlift.spec.provenance import png_bytes
+from synthlift.spec.licences import licences_of
+from synthlift.spec.provenance import LICENCE, png_bytes
 from synthlift.web.pools import IMAGES, TABLE, Pools
 
 
@@ -35,4 +38,30 @@ def test_the_table_of_a_pool_names_its_classes_as_they_are(tmp_path: Path) -> No
     found = open_source(where)
     assert sorted({item.label for item in found.items}) == sorted(classes)
     assert len(found.items) == 12
+    assert not [*pool.path.glob("*.txt")], "of no model are terms known"
     assert "'=cmd()" in (pool.path / TABLE).read_text(), "what is not read back is no formula"
+
+
+def test_the_terms_of_the_models_behind_its_pictures_stay_with_a_pool(tmp_path: Path) -> None:
+    pools = Pools(tmp_path)
+    pool = pools.make("kept")
+    for number, terms in enumerate(("Draw no swans.", "Draw no swans.", "Draw no geese.", "")):
+        pool = pools.judge(
+            pool.id,
+            source=f"drawn/{number}",
+            label="a",
+            verdict="keep",
+            who="Ada",
+            png=png_bytes(np.full((8, 8, 1), number, np.uint8)),
+            facts={"generator": "text_to_image"},
+            seen=None,
+            terms=terms,
+        )
+    kept = {
+        f"text_to_image-{LICENCE}": b"Draw no swans.",
+        f"text_to_image-2-{LICENCE}": b"Draw no geese.",
+    }
+    with zipfile.ZipFile(io.BytesIO(pool.archive())) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert {name: text for name, text in found.items() if LICENCE in name} == kept
+    assert {*licences_of(pool.path / IMAGES)} == {*kept}, "for a study that takes it"

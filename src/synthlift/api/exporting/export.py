@@ -158,9 +158,8 @@ def export(
 def _copy_licences(run: Run, entries: Sequence[Entry], target: Path) -> None:
     """Lay the terms of the models behind the synthetic images beside these, word by word."""
     for name in dict.fromkeys(entry.image.generator for entry in entries if entry.synthetic):
-        terms = run.path / GENERATORS / name / LICENCE
-        if terms.is_file():
-            shutil.copyfile(terms, target / f"{name}-{LICENCE}")
+        for terms in sorted((run.path / GENERATORS / name).glob(f"*{LICENCE}")):
+            shutil.copyfile(terms, target / f"{name}-{terms.name}")
 
 
 def _changed(run: Run, arm: Arm, entries: Sequence[Entry], *, replicate: int) -> bool:

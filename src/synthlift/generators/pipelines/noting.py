@@ -23,11 +23,11 @@ from synthlift.generators.pipelines.opening import (
     takes,
 )
 from synthlift.generators.pipelines.single_file import INDEX
+from synthlift.generators.pipelines.terms import terms_of
 from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
 from synthlift.generators.wording import Wording, ambiguous
 from synthlift.types import ImageSet
 from synthlift.weights.files import read_json
-from synthlift.weights.recognising import licence_text
 
 MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
@@ -47,7 +47,7 @@ def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, An
     columns = [train.attributes[name].tolist() for name in vocabulary.attributes]
     rows = zip(train.labels.tolist(), *columns, strict=True)
     together = Counter(row for row in rows if row[0] >= 0)
-    terms = licence_text(pipeline_files(config.model, config.config).named)
+    terms = terms_of(config)
     return {
         **vocabulary.as_json(),
         "config": config.model_dump(mode="json"),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synthlift.seeds import seed_for
+from synthlift.spec.blackened import said_of_origin
 from synthlift.types import Float32, SampleRequest, UInt8
 
 REDRAWN = 3
@@ -146,8 +147,8 @@ def drawn_anew(
             originals[rows] = sheet.originals
         tries[rows] = again
     told = [
-        "; ".join(filter(None, [origin, f"drawn anew, black before: {n}" if n else ""]))
-        for origin, n in zip(origins, tries, strict=True)
+        "; ".join(filter(None, [origin, said_of_origin(tries=n, black=dark)]))
+        for origin, n, dark in zip(origins, tries.tolist(), black.tolist(), strict=True)
     ]
     kept = [None] * len(wishes) if originals is None else list(originals)
     return [

@@ -111,7 +111,12 @@ def _begin(body: GenerateRequest, *, upload: Path | None = None) -> GenerationFa
         )
     wish, asked = wish_of(body, upload=upload), body.model_dump(mode="json")
     made = here.generations.start(
-        asked, wish.told, by_pipeline=wish.by_pipeline, upload=upload, client=client()
+        asked,
+        wish.told,
+        by_pipeline=wish.by_pipeline,
+        terms=wish.terms,
+        upload=upload,
+        client=client(),
     )
     return facts_of(made)
 

@@ -97,6 +97,7 @@ def judge_for_pool(pool: str, body: JudgeRequest) -> PoolFacts:
         facts={**one["facts"], "run": run.results.study.name},
         seen=one["seen"],
         near_copy=(one.get("near") or {}).get("near_copy"),
+        terms=made.terms,
         caution=f"{made.request['generator']} of {run.results.study.name}: {caution}"
         if caution
         else "",

@@ -67,7 +67,8 @@ class Drawer:
         self._classifier, self._send = classifier, send
 
     def draw(self, request: Request) -> Iterator[Mapping[str, Any]]:
-        """One event an image; before them what of the request has no effect, if anything."""
+        """One event an image; besides them what of the request has no effect, and what came out
+        black, if anything."""
         from synthlift.api.pretrained import naming
 
         place = self._pipeline(request)
@@ -95,14 +96,16 @@ class Drawer:
     def _drawn(self, request: Request, means: Means) -> Iterator[Mapping[str, Any]]:
         from synthlift.api.asking import remarks_on
         from synthlift.api.drawing import Wanted, drawn, told_of
+        from synthlift.spec.blackened import Blackened
         from synthlift.spec.provenance import png_bytes
 
         out, kept, judge = Path(request["out"]), means.kept, means.judge
         start = None
         if request.get("picture"):
             start = _start(request, kept, judge, tell=self._tell(request["id"]))
-        if remarks := remarks_on(kept, request["params"]):
-            yield {"event": "remarks", "remarks": remarks}
+        vain, blackened = remarks_on(kept, request["params"]), Blackened()
+        if vain:
+            yield {"event": "remarks", "remarks": vain}
         wanted = Wanted(
             kept,
             means.name,
@@ -112,7 +115,8 @@ class Drawer:
             request["params"],
             start,
         )
-        for number, block in enumerate(_blocks(drawn(kept, wanted, halved=[]))):
+        images = drawn(kept, wanted, halved=[], blackened=blackened)
+        for number, block in enumerate(_blocks(images)):
             if not number:
                 self.loaded.weigh(kept)  # a pipeline is opened by the first image
             seen = _seen(judge, [image[0] for _, image in block])
@@ -123,6 +127,8 @@ class Drawer:
                 (out / name).write_bytes(png_bytes(image[0], facts=facts_told))
                 said = {"facts": facts_told, "seen": view, "near": like}
                 yield {"event": "image", "file": name, **said}
+        if blackened.words:
+            yield {"event": "remarks", "remarks": [*vain, blackened.words]}
 
     def _tell(self, name: str) -> Tell:
         return lambda event: self._send({"id": name, "event": event})
