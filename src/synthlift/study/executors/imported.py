@@ -1,7 +1,7 @@
 """Imported by the process that workers are forked from, and by nothing else: see ``starting``.
 
 It imports what nearly every study needs. Components, and the libraries that some of them need, are
-left to the workers.
+left to the workers; so is torch's compiler, which optimisers of ``torch.optim`` import, ours not.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-
-import torch
 
 from synthlift.study.executors.memory import spare_imported_modules
 
@@ -28,8 +26,6 @@ MODULES = (
 
 for name in MODULES:
     importlib.import_module(name)
-# The first optimiser of a process imports torch's compiler, whether anything is compiled or not.
-torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
 spare_imported_modules()
 # Extensions complain of leaks where objects stay exempt when this process ends.
 atexit.register(gc.unfreeze)
