@@ -1,7 +1,8 @@
 """Imported by the process that workers are forked from, and by nothing else: see ``starting``.
 
-It imports what nearly every study needs. Components, and the libraries that some of them need, are
-left to the workers; so is torch's compiler, which optimisers of ``torch.optim`` import, ours not.
+It imports what nearly every study needs, if late: pandas to read, scikit-learn to measure how real
+samples look. Components, and the libraries that some of them need, are left to the workers; so is
+torch's compiler, which optimisers of ``torch.optim`` import, ours not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import importlib
 from synthlift.study.executors.memory import spare_imported_modules
 
 MODULES = (
+    "pandas",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
     "synthlift.curation.apply",
     "synthlift.evaluation.outcome",
     "synthlift.study.stages.curation",
