@@ -6,8 +6,6 @@ import base64
 import csv
 import io
 import json
-import math
-import shutil
 import time
 import urllib.request
 import zipfile
@@ -22,7 +20,6 @@ from PIL import Image
 from benchmarks.serving import explained_ms
 from synthlift import api
 from synthlift.spec.provenance import provenance_in
-from synthlift.vision.holding import held_bytes
 from synthlift.web.errors import BusyError
 from synthlift.web.inference.client import Inference
 from synthlift.web.inference.worker import Worker
@@ -194,23 +191,6 @@ def test_a_drawing_ends_when_it_is_cancelled_and_keeps_its_images(
     assert [event["event"] for event in said] == ["image"] * 3 + ["cancelled"]
     assert not worker.busy
     assert len(list(tmp_path.iterdir())) == 3
-
-
-def test_training_images_count_in_the_limit_that_models_have(
-    finished: Path, tmp_path: Path
-) -> None:
-    first, second = (shutil.copytree(finished, tmp_path / name) for name in "ab")
-    worker = Worker(lambda _: None, device="cpu", memory_bytes=10**9)
-    rival = worker._classifier(str(first / "models" / "rival"))
-    found = worker.references.of(first, rival)
-    assert found is not None
-    assert worker.references.of(first, rival) is found
-    assert len(worker.loaded) == 2, "the model and the images"
-    assert found.nbytes > 4 * math.prod(found.typical.references.shape) > 0
-    worker.loaded.limit_bytes = int(1.5 * (found.nbytes + held_bytes(rival)))
-    assert worker.references.of(second, rival) is not None
-    assert len(worker.loaded) == 1, "those of two runs are more than may be kept"
-    assert worker.references.of(first, rival) is not found
 
 
 def test_a_worker_that_dies_is_replaced(finished: Path, home: Path) -> None:
