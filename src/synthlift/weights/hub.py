@@ -82,9 +82,9 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
                 if not pickled:
                     found = Path(snapshot_download(**asked, allow_patterns=wanted))
         except InputError:
-            if found is None:
+            if found is None or _cached(asked, WEIGHTS) is None:
                 raise
-            # Whoever opens what is there says what it lacks.
+            # All that there is has come: whoever opens it says what it lacks.
             return Fetched(found, revision=found.name)
         if pickled:
             raise _pickled(said, pickled)

@@ -191,6 +191,8 @@ def test_of_a_pipeline_one_copy_of_its_weights_is_fetched(hub: str, tmp_path: Pa
     # One of two files of weights did not come: it is asked for again.
     snapshot = tmp_path / "hub" / "models--them--piped" / "snapshots" / COMMIT
     (snapshot / "unet" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    (torn,) = asked("http://127.0.0.1:9", tmp_path, "hf:them/piped", HF_HUB_OFFLINE="1")
+    assert "'hf:them/piped' cannot be fetched" in torn
     assert asked(hub, tmp_path, "hf:them/piped") == [found]
 
 
