@@ -59,6 +59,14 @@ def size(count: float) -> str:
     raise AssertionError
 
 
+def energy(kwh: float | None) -> str:
+    """A forecast of energy in words; None = it is not known."""
+    if kwh is None:
+        return "not known on a GPU, whose draw is not measured"
+    shown = f"{1000 * kwh:.2g} Wh" if kwh < 0.1 else f"{kwh:.2g} kWh"
+    return f"{shown}, estimated for the processor alone"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)

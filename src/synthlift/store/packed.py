@@ -79,6 +79,11 @@ def write_images(folder: Path, pixels: UInt8, *, streams: Sequence[bytes] = ()) 
     return path
 
 
+def stored_bytes(image: UInt8) -> int:
+    """Bytes that :func:`write_images` needs for an image uint8 [H, W, C]."""
+    return image.nbytes if image.nbytes <= LARGE_IMAGE else len(_packed(image))
+
+
 def open_images(folder: Path) -> PixelRows:
     """The images that :func:`write_images` wrote into a folder; each is read when asked for."""
     packed = folder / PACKED

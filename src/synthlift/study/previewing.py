@@ -11,10 +11,12 @@ from synthlift.errors import InputError
 from synthlift.seeds import seed_for
 from synthlift.spec.blackened import Blackened
 from synthlift.spec.study import Component
+from synthlift.store.packed import stored_bytes
 from synthlift.study.beside import open_beside
 from synthlift.study.components import settings_of
 from synthlift.study.forecast import forecast_study
 from synthlift.study.generation import fit_request
+from synthlift.study.packed_sizes import note_sizes
 from synthlift.study.planning import make_plan
 from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
 from synthlift.study.session import Session
@@ -90,7 +92,8 @@ def preview_study(
             rule="a preview shows images of the study's generators",
             remedy="name one under 'generators:'",
         )
-    forecast = forecast_study(session, workers=workers)
+    study = session.study
+    forecast_study(session, workers=workers)  # takes the decisions, and refuses before any work
     opened = open_data(session)
     plan = make_plan(session, opened, workers=workers)
     session.study = session.study.model_copy(update={"generators": plan.generators})
@@ -111,6 +114,11 @@ def preview_study(
     ]
     design = decide_design(session, opened)
     speeds = measure(session, opened, design, plan.image_size, plan.channels, generators=())
+    for one in glimpses:
+        seen = (image for row in one.pictures.values() for image in row)
+        note_sizes(session, opened, plan, one.name, map(stored_bytes, seen))
+    session.study = study
+    forecast = forecast_study(session, workers=workers)
     return {**forecast, "classifier_steps_per_second": 1 / speeds.classifier_step}, glimpses
 
 
