@@ -1,8 +1,9 @@
-"""How many images generators from scratch should draw at once, and what their constants lose.
+"""How many images generators should draw at once, and what their constants lose.
 
-Each kind is fitted for two steps on noise of each size, as large as it makes itself for 500
-images, and draws 64, as many as a study asks for at once, in chunks of 4 to 64. What is told is the
-time of an image with the constant that is the default, divided by that with the best number.
+Each kind from scratch is fitted for two steps on noise of each size, as large as it makes itself
+for 500 images, and draws 64, as many as a study asks for at once, in chunks of 4 to 64; the
+embedded pipeline, which draws at a size of its own, in chunks of 1 to 64. What is told is the time
+of an image with the constant that is the default, divided by that with the best number.
 
     OMP_NUM_THREADS=1 python -m benchmarks.chunks --json chunks.json
 """
@@ -15,6 +16,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from synthlift.generators.learning.timing import CHUNKS
+from synthlift.generators.pipelines.together import SIZES
 from synthlift.registry import available
 from synthlift.study.environment import describe_environment
 from synthlift.types import (
@@ -39,9 +43,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "vae": {},
     "translation": {"source": "masks"},
 }
+PIPELINES: dict[str, dict[str, Any]] = {"text_to_image": {"model": "embedded"}}
 SHAPES = ((8, 8, 1), (32, 32, 3), (64, 64, 3))
+PIPELINE_SHAPE = (32, 32, 3)
+"""At which the embedded pipeline draws, whatever the study's size is."""
 IMAGES, CLASSES = 500, ("a", "b")
-CHUNKS = (4, 8, 16, 32, 64)
 DRAWN = 64
 """Images that a study asks for at once; every chunk divides it."""
 
@@ -65,7 +71,8 @@ def noise(shape: tuple[int, int, int]) -> FitInputs:
 def fitted(kind: str, inputs: FitInputs) -> Any:
     """A generator that is hardly trained: that changes no time."""
     descriptor = available("generators")[kind]
-    config = descriptor.config.model_validate({"steps": 2, "readings": 0, **KINDS[kind]})
+    settings = PIPELINES.get(kind) or {"steps": 2, "readings": 0, **KINDS[kind]}
+    config = descriptor.config.model_validate(settings)
     with tempfile.TemporaryDirectory() as folder:
         return descriptor.build(config).fit(inputs, run=RunContext(folder=Path(folder), seed=0))
 
@@ -79,43 +86,50 @@ def seconds_per_image(generator: Any, size: int) -> float:
     return (time.perf_counter() - began) / DRAWN
 
 
-def measure(*, rounds: int) -> list[dict[str, Any]]:
+def measure(*, rounds: int, only: Collection[str] = ()) -> list[dict[str, Any]]:
     """One row for each kind and size of image; chunks take turns."""
-    found = []
-    for shape in SHAPES:
-        inputs = noise(shape)
-        for kind in KINDS:
-            generator = fitted(kind, inputs)
-            readings: dict[int, list[float]] = {size: [] for size in CHUNKS}
-            seconds_per_image(generator, CHUNKS[0])
-            for _ in range(rounds):
-                for size in CHUNKS:
-                    readings[size].append(seconds_per_image(generator, size))
-            told = {size: statistics.median(times) for size, times in readings.items()}
-            default, best = generator.micro_batch, min(told, key=lambda size: told[size])
-            ratio = told[default] / told[best]
-            found.append(
-                {
-                    "kind": kind,
-                    "image_shape": shape,
-                    "default": default,
-                    "best": best,
-                    "default_to_best": ratio,
-                    "seconds_per_image": readings,
-                }
-            )
-            print(f"{kind} {shape}: {default} takes {ratio:.3f} × {best}, the best", flush=True)
-    return found
+    wanted: list[tuple[str, tuple[int, int, int], Sequence[int]]]
+    wanted = [(kind, shape, CHUNKS) for shape in SHAPES for kind in KINDS]
+    wanted += [(kind, PIPELINE_SHAPE, SIZES) for kind in PIPELINES]
+    return [
+        _row(kind, shape, sizes=sizes, rounds=rounds)
+        for kind, shape, sizes in wanted
+        if not only or kind in only
+    ]
+
+
+def _row(
+    kind: str, shape: tuple[int, int, int], *, sizes: Sequence[int], rounds: int
+) -> dict[str, Any]:
+    generator = fitted(kind, noise(shape))
+    readings: dict[int, list[float]] = {size: [] for size in sizes}
+    seconds_per_image(generator, CHUNKS[0])
+    for _ in range(rounds):
+        for size in sizes:
+            readings[size].append(seconds_per_image(generator, size))
+    told = {size: statistics.median(times) for size, times in readings.items()}
+    default, best = generator.micro_batch, min(told, key=lambda size: told[size])
+    ratio = told[default] / told[best]
+    print(f"{kind} {shape}: {default} takes {ratio:.3f} × {best}, the best", flush=True)
+    return {
+        "kind": kind,
+        "image_shape": shape,
+        "default": default,
+        "best": best,
+        "default_to_best": ratio,
+        "seconds_per_image": readings,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=[*KINDS, *PIPELINES], default=[])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     before = os.getloadavg()[0]
     found = {
-        "chunks": measure(rounds=given.rounds),
+        "chunks": measure(rounds=given.rounds, only=given.only),
         "load_before_and_after": [before, os.getloadavg()[0]],
         "environment": describe_environment(device="cpu", workers=1),
     }

@@ -30,7 +30,8 @@ from synthlift.drawings import WORDS
 from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
-from synthlift.study.environment import WATTS_PER_CORE, describe_environment
+from synthlift.study.energy import WATTS_PER_CORE
+from synthlift.study.environment import describe_environment
 from synthlift.types import FitInputs, ImageSet, LockedTest, RunContext, SampleRequest, UInt8
 
 SEED = 1000

@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import threading
 import time
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from synthlift.study.environment import WATTS_PER_CORE
-
-QUERY = ("--query-gpu=power.draw", "--format=csv,noheader,nounits", "-lms", "100")
+from synthlift.study.energy import ESTIMATED, JOULES_PER_KWH, WATTS_PER_CORE
+from synthlift.study.gpu_energy import energy_counter
 
 
 class Energy:
-    """Adds up the energy of a block of code.
+    """The energy of a block of code.
 
     Args:
-        device: torch device string; power is read by ``nvidia-smi`` where it is a GPU.
+        device: torch device string; the block must wait for what it begins on a GPU.
 
     Attributes:
         seconds: of the clock.
-        kwh: of the GPU, or of busy cores.
+        kwh: of the whole GPU, or of busy cores; NaN on a GPU that does not count.
         method: in words.
     """
 
     seconds = kwh = 0.0
 
     def __init__(self, device: str) -> None:
-        kind, _, number = device.partition(":")
-        self._reader = shutil.which("nvidia-smi") if kind == "cuda" else None
-        self._number, self._watts = number or "0", list[float]()
-        self.method = (
-            f"estimated: {WATTS_PER_CORE:g} W for each second of a busy core"
-            if self._reader is None
-            else "measured: the GPU's own draw, ten times a second"
-        )
+        self._on_gpu, self._counter = device != "cpu", energy_counter(device)
+        self.method = ESTIMATED
+        if self._on_gpu:
+            self.method = "measured: the whole GPU's own count" if self._counter else "not known"
 
     def __enter__(self) -> Self:
         self._began, self._cpu = time.perf_counter(), time.process_time()
-        self._process = None
-        if self._reader is not None:
-            self._watts.clear()
-            self._process = subprocess.Popen(
-                [self._reader, "-i", self._number, *QUERY], stdout=subprocess.PIPE, text=True
-            )
-            assert self._process.stdout is not None
-            self._thread = threading.Thread(
-                target=lambda lines: self._watts.extend(readings(lines)),
-                args=(self._process.stdout,),
-            )
-            self._thread.start()
+        self._count = self._counter.read() if self._counter else None
         return self
 
     def __exit__(
@@ -62,22 +42,11 @@ class Energy:
         trace: TracebackType | None,
     ) -> None:
         self.seconds = time.perf_counter() - self._began
-        if self._process is None:
-            self.kwh = (time.process_time() - self._cpu) * WATTS_PER_CORE / 3.6e6
+        if not self._on_gpu:
+            self.kwh = (time.process_time() - self._cpu) * WATTS_PER_CORE / JOULES_PER_KWH
             return
-        self._process.terminate()
-        self._thread.join()
-        self._process.wait()
-        mean = sum(self._watts) / len(self._watts) if self._watts else float("nan")
-        self.kwh = mean * self.seconds / 3.6e6
-
-
-def readings(lines: Iterable[str]) -> list[float]:
-    """Watts in lines of ``nvidia-smi``; what is no number, such as ``[N/A]``, is left out."""
-    found = []
-    for line in lines:
-        try:
-            found.append(float(line))
-        except ValueError:
-            continue
-    return found
+        now = self._counter.read() if self._counter else None
+        if now is None or self._count is None:
+            self.kwh = float("nan")
+        else:
+            self.kwh = (now - self._count) / 1000 / JOULES_PER_KWH

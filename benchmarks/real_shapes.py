@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from synthlift.generators.pipelines.single_file import LAYOUTS, clip_tokenizer
+from synthlift.generators.pipelines.vocabularies import LAYOUTS, known_tokenizer
 
 SEED = 0
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -169,7 +169,7 @@ def _of_layout(shape: Shape) -> Any:
             continue
         library, name = kind
         if part.startswith("tokenizer"):
-            parts[part] = clip_tokenizer(place / part)
+            parts[part] = known_tokenizer(place / part)
             continue
         file = "scheduler_config.json" if part == "scheduler" else "config.json"
         config = {**_read(place / part / file), **shape.changed.get(part, {})}

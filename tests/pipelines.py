@@ -117,8 +117,10 @@ def tiny_stable_diffusion_xl(folder: Path, *, seed: int = 0) -> Path:
     return saved(folder, build, seed=seed)
 
 
-def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
-    """A Stable Diffusion 3 pipeline: a transformer, flow matching, three text encoders."""
+def tiny_stable_diffusion_3(
+    folder: Path, *, seed: int = 0, layers: int = 1, second: int = 16
+) -> Path:
+    """A Stable Diffusion 3 pipeline: flow matching, text encoders, the ``second`` so wide."""
     from diffusers import (
         FlowMatchEulerDiscreteScheduler,
         SD3Transformer2DModel,
@@ -126,7 +128,7 @@ def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, layers: int = 1) -> 
     )
 
     def build(folder: Path) -> Any:
-        tokenizer, second = _tokenizer(folder), _tokenizer(folder)
+        tokenizer, other = _tokenizer(folder), _tokenizer(folder)
         return StableDiffusion3Pipeline(
             transformer=SD3Transformer2DModel(
                 sample_size=SIDE // 2,
@@ -137,15 +139,15 @@ def tiny_stable_diffusion_3(folder: Path, *, seed: int = 0, layers: int = 1) -> 
                 num_attention_heads=2,
                 joint_attention_dim=32,
                 caption_projection_dim=16,
-                pooled_projection_dim=32,
+                pooled_projection_dim=16 + second,
                 out_channels=4,
             ),
             vae=_autoencoder(shift=0.1),
             text_encoder=_text_encoder(tokenizer, projected=True),
-            text_encoder_2=_text_encoder(second, projected=True),
+            text_encoder_2=_text_encoder(other, projected=True, width=second),
             text_encoder_3=_t5(),
             tokenizer=tokenizer,
-            tokenizer_2=second,
+            tokenizer_2=other,
             tokenizer_3=_t5_tokenizer(),
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         )
@@ -160,10 +162,12 @@ def tiny_flux(
     layers: int = 1,
     kind: str = "FluxPipeline",
     guided: bool = True,
+    wide: bool = False,
 ) -> Path:
     """A Flux pipeline: patches in a row, embeddings of CLIP and T5.
 
-    Its network is told the guidance, unless it is not ``guided``.
+    Its network is told the guidance, unless it is not ``guided``, and has the published width where
+    it is ``wide``.
     """
     import diffusers
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
@@ -176,12 +180,12 @@ def tiny_flux(
                 in_channels=16,
                 num_layers=layers,
                 num_single_layers=layers,
-                attention_head_dim=16,
-                num_attention_heads=2,
+                attention_head_dim=128 if wide else 16,
+                num_attention_heads=24 if wide else 2,
                 joint_attention_dim=32,
                 pooled_projection_dim=16,
                 guidance_embeds=guided,
-                axes_dims_rope=(4, 6, 6),
+                axes_dims_rope=(16, 56, 56) if wide else (4, 6, 6),
             ),
             vae=_autoencoder(shift=0.1),
             text_encoder=_text_encoder(tokenizer),
@@ -319,13 +323,13 @@ def _tokenizer(folder: Path) -> Any:
     return CLIPTokenizer(str(text / "vocab.json"), str(text / "merges.txt"), model_max_length=16)
 
 
-def _text_encoder(tokenizer: Any, *, projected: bool = False) -> Any:
+def _text_encoder(tokenizer: Any, *, projected: bool = False, width: int = 16) -> Any:
     """A text encoder of CLIP; with ``projected``, one that gives a pooled embedding, too."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=16,
+        hidden_size=width,
         intermediate_size=32,
         num_hidden_layers=1,
         num_attention_heads=2,
@@ -333,7 +337,7 @@ def _text_encoder(tokenizer: Any, *, projected: bool = False) -> Any:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
-        projection_dim=16,
+        projection_dim=width,
     )
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
 

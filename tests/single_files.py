@@ -45,7 +45,7 @@ def single_file(pipeline: Path, file: Path) -> Path:
         attends = f"{'.'.join(name.split('.')[:2])}.attentions.0.norm.weight" in weights["unet"]
         named[f"model.diffusion_model.{_unet(name, layers, attending=attends)}"] = tensor
     for name, tensor in weights["vae"].items():
-        found = _vae(name, depth)
+        found = autoencoder_name(name, depth)
         # The original code attends by convolutions of one pixel.
         flat = ".attn_1." in found and tensor.ndim == 2
         named[f"first_stage_model.{found}"] = tensor[:, :, None, None] if flat else tensor
@@ -54,6 +54,24 @@ def single_file(pipeline: Path, file: Path) -> Path:
         named[f"cond_stage_model.transformer.{whole}"] = tensor
     save_file({name: one.contiguous() for name, one in named.items()}, file)
     return file
+
+
+def autoencoder_name(name: str, depth: int) -> str:
+    """A tensor of an autoencoder of so many levels, by the name of the original code."""
+    name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
+    name = name.replace("mid_block.attentions.0", "mid.attn_1")
+    if ".attn_1." in name:
+        for ours, theirs in ATTENTION.items():
+            name = name.replace(f".{ours}.", f".{theirs}.")
+    name = re.sub(r"down_blocks\.(\d)\.resnets", r"down.\1.block", name)
+    name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
+    up = {"resnets": "block", "upsamplers.0": "upsample"}
+    name = re.sub(
+        r"up_blocks\.(\d)\.(resnets|upsamplers\.0)",
+        lambda m: f"up.{depth - 1 - int(m[1])}.{up[m[2]]}",
+        name,
+    )
+    return name.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")
 
 
 def settings_alone(pipeline: Path, folder: Path) -> Path:
@@ -84,20 +102,3 @@ def _resnet(name: str) -> str:
     for ours, theirs in RESNET.items():
         name = re.sub(rf"\.{ours}\.(weight|bias)$", rf".{theirs}.\1", name)
     return name
-
-
-def _vae(name: str, depth: int) -> str:
-    name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
-    name = name.replace("mid_block.attentions.0", "mid.attn_1")
-    if ".attn_1." in name:
-        for ours, theirs in ATTENTION.items():
-            name = name.replace(f".{ours}.", f".{theirs}.")
-    name = re.sub(r"down_blocks\.(\d)\.resnets", r"down.\1.block", name)
-    name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
-    up = {"resnets": "block", "upsamplers.0": "upsample"}
-    name = re.sub(
-        r"up_blocks\.(\d)\.(resnets|upsamplers\.0)",
-        lambda m: f"up.{depth - 1 - int(m[1])}.{up[m[2]]}",
-        name,
-    )
-    return name.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")

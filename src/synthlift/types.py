@@ -97,11 +97,10 @@ class ImageBatch:
         labels: class indices [n].
         soft_labels: class probabilities [n, K], where the generator mixes classes.
         masks: uint8 [n, H, W], where the generator knows what it drew.
-        origins: where each image comes from, in words for its provenance: the file of an imported
-            pool, the real image that was changed; one string an image.
-        prompts: the words that each image was drawn from.
-        redrawn: images that came out black, as a safety checker leaves them, and were drawn anew.
-        black: those of them that stayed black.
+        origins, prompts: in words, the file or real image that each comes from; what it shows.
+        redrawn, black: images that came out black, as a safety checker leaves them, and were drawn
+            anew; those of them that stayed black.
+        originals: uint8 [n, h, w, 3], larger, as they were drawn; None = they are not kept.
     """
 
     pixels: UInt8
@@ -112,6 +111,7 @@ class ImageBatch:
     prompts: tuple[str, ...] | None = None
     redrawn: int = 0
     black: int = 0
+    originals: UInt8 | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

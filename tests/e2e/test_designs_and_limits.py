@@ -15,10 +15,14 @@ import pytest
 from scipy import stats
 
 from synthlift import api
+from synthlift.api.classifying import kept_models
+from synthlift.api.references import open_reference
 from synthlift.errors import InputError
 from synthlift.study.assembly import ADDED_FAMILY
 from synthlift.study.budget import RESERVE
 from synthlift.study.expecting import CHUNK
+from synthlift.vision.prediction import load_classifier
+from synthlift.web.inference.explaining import likeness
 from tests.e2e.tiny import GAUSSIAN, Ran, draw_folder, names, run, study_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "howto"
@@ -177,6 +181,14 @@ def test_a_generator_that_copies_is_stopped(source: Path, home: Path) -> None:
     assert ran.results["counts"]["kept"] == 0
     assert "memorised" in (ran.folder / "report.html").read_text()
     assert (ran.folder / "model" / "model.safetensors").is_file()
+    # What it draws can still be compared with the training images that it copied.
+    (kept,) = kept_models(ran.folder)
+    assert (kept.role, kept.arm) == ("rival", "real")
+    reference = open_reference(ran.folder, load_classifier(kept.folder))
+    assert reference is not None
+    (found,) = likeness(reference, [reference.picture(5)[0]])
+    assert found is not None
+    assert (found["row"], found["near_copy"]) == (5, True)
 
 
 @pytest.mark.parametrize("blind", [[], [{"kind": "near_copies", "quantile": 0, "relative": 0}]])

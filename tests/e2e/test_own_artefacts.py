@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from PIL import Image
 from synthlift import api
 from synthlift.api.generated_images import GeneratedImages, Wanted
 from synthlift.errors import InputError
+from synthlift.spec.provenance import provenance_of
+from synthlift.store import Store
+from synthlift.store.images import SOFT_LABELS
 from tests.e2e.tiny import Ran, draw_folder, home_of, run, study_of
 
 PLUGIN = Path(__file__).parent / "plugins" / "mixing.py"
@@ -95,6 +99,74 @@ def test_a_card_says_that_models_trained_on_class_probabilities(
     told = {arm: (tmp_path / arm / "DATA_CARD.md").read_text() for arm in ("mixed@0.5", "real")}
     assert "images lie between classes" in told["mixed@0.5"]
     assert "images lie between classes" not in told["real"]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_export_says_of_each_image_between_which_classes_it_lies(
+    ran: Ran, home: Path, tmp_path: Path, gone: bool
+) -> None:
+    """Where the store is gone, too: its images are sampled again."""
+    folder = ran.folder
+    if gone:
+        folder = tmp_path / "moved"
+        shutil.copytree(ran.folder, folder)
+        facts = folder / "study.yaml"
+        facts.write_text(facts.read_text().replace(str(home / "store"), str(tmp_path / "none")))
+    with home_of(home):
+        for form, table in {"csv": "metadata.csv", "imagefolder": "provenance.csv"}.items():
+            out = tmp_path / form
+            api.load(folder).export(
+                "mixed@0.5", out=out, form=form, accept_copies=True, synthetic_only=True
+            )
+            classes = sorted(path.name for path in (home / "drawn").iterdir())
+            rows = pd.read_csv(out / table).to_dict("records")
+            assert len(rows) > 20
+            for row in rows:
+                other = classes[(classes.index(row["label"]) + 1) % len(classes)]
+                shares = {row["label"]: 0.7, other: 0.3}
+                assert json.loads(row["class_shares"]) == pytest.approx(shares)
+                said = provenance_of(out / row["file_name" if form == "csv" else "file"]) or {}
+                assert said["class_shares"] == row["class_shares"]
+
+
+@pytest.mark.parametrize("form", ["hf:hf", "csv/metadata.csv", "imagefolder/train"])
+def test_a_pool_of_images_between_classes_trains_on_both_again(
+    ran: Ran, source: Path, home: Path, tmp_path: Path, form: str
+) -> None:
+    scheme, _, place = form.rpartition(":")
+    out = tmp_path / place.partition("/")[0]
+    with home_of(home):
+        api.load(ran.folder).export(
+            "mixed@0.5", out=out, form=out.name, accept_copies=True, synthetic_only=True
+        )
+    pool = {
+        "kind": "pool",
+        "source": f"{scheme}:{tmp_path / place}" if scheme else str(tmp_path / place),
+        "reserved": 0,
+    }
+    if place == "imagefolder/train":  # folders of other names for the same classes
+        shutil.move(out / "train" / "disc", out / "train" / "round")
+        pool["classes"] = {"round": "disc"}
+    study = study_of(
+        source,
+        generators=[pool],
+        curation=[],
+        arms=["real", {"kind": "mixed", "multiples": [0.2], "recipes": ["plain"]}],
+        replicates=1,
+        generator_fits=1,
+    )
+    again = run(study, home=home, out=f"again-{out.name}")
+    store = Store(home / "store")
+    chunks = [store.open(key) for key in again.computed("sample")]
+    full = [chunk for chunk in chunks if chunk.summary["hashes"]]
+    assert {chunk.record["config"]["label"] for chunk in full} == {0, 1, 2}
+    for chunk in full:
+        label = chunk.record["config"]["label"]
+        shares = np.zeros(3)
+        shares[[label, (label + 1) % 3]] = 0.7, 0.3
+        soft = np.load(chunk.folder / SOFT_LABELS)
+        assert len(soft) == len(chunk.summary["hashes"])
+        assert soft == pytest.approx(np.tile(shares, (len(soft), 1)))
 
 
 def test_no_hand_puts_back_a_copy_whatever_its_filter_is_called(ran: Ran, home: Path) -> None:

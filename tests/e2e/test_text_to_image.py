@@ -6,14 +6,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from synthlift import api
 from synthlift.errors import InputError
+from synthlift.generators.pipelines.wishes import brought_to
 from synthlift.spec.provenance import LICENCE
 from synthlift.spec.study import Study
+from synthlift.store.packed import ORIGINALS, open_images, open_originals
 from tests.e2e.test_cells import cell_study, source
 from tests.e2e.tiny import Ran, home_of, run
 
@@ -77,6 +80,40 @@ def test_provenance_names_the_prompt(ran: Ran, tmp_path: Path) -> None:
     assert generator["config"]["own_scheduler"] == "DDIMScheduler"
     judged = pd.read_parquet(ran.folder / "verdicts.parquet")
     assert generator["kept_share"] == pytest.approx(judged["kept"].mean())
+
+
+def test_exports_hand_over_images_as_they_were_drawn(ran: Ran, tmp_path: Path) -> None:
+    def exported(name: str) -> Path:
+        out = tmp_path / name
+        with home_of(Path(ran.folder).parent):
+            api.export(
+                ran.folder, arm=ARM, out=out, form="csv", synthetic_only=True, accept_copies=True
+            )
+        return out
+
+    out = exported("out")
+    table = pd.read_csv(out / "metadata.csv")
+    assert (table["pixels"] == "as drawn").all()
+    for name in table["file_name"]:
+        with Image.open(out / name) as picture:
+            assert picture.size == (16, 16)
+    assert "as their generator drew them" in (out / "DATA_CARD.md").read_text()
+    store = Path(ran.folder).parent / "store"
+    chunks = [path.parent for path in store.rglob(ORIGINALS)]
+    assert chunks
+    for chunk in chunks:
+        seen, drawn = open_images(chunk), open_originals(chunk)
+        assert drawn is not None
+        rows = np.arange(drawn.shape[0])
+        brought = [brought_to(seen.shape[1:], image) for image in drawn[rows]]
+        assert np.array_equal(np.stack(brought), seen[rows])
+    away = store.rename(store.with_name("away"))
+    try:
+        again = exported("again")
+    finally:
+        away.rename(store)
+    for name in table["file_name"]:
+        assert (again / name).read_bytes() == (out / name).read_bytes()
 
 
 def test_a_placeholder_without_a_column_is_refused(

@@ -42,6 +42,32 @@ def test_a_lost_answer_ends_no_watching(browser: Any, server: Server, run_id: st
         page.get_by_role("heading", name="Handwritten digits").wait_for()
 
 
+def test_a_list_that_is_lost_after_an_upload_takes_none_away(
+    browser: Any, server: Server, tmp_path: Path
+) -> None:
+    archive = zip_with_table(tmp_path)
+    with page_of(browser, may_say=LOST) as page:
+        asked: list[Any] = []
+        page.route("**/api/v1/data", lambda route: asked.append(route), times=1)
+        page.goto(f"{server.address}/study")
+        page.wait_for_function("document.readyState === 'complete'")
+        page.route(
+            "**/api/v1/data",
+            lambda route: (
+                route.abort("failed") if route.request.method == "GET" else route.continue_()
+            ),
+        )
+        page.set_input_files("#archive", archive)
+        page.get_by_text("mine is here, but is not listed below: The server does not").wait_for()
+        asked[0].continue_()
+        page.locator("#data option[value]:not([value=''])").first.wait_for(state="attached")
+        assert page.get_by_role("button", name="Look at them").is_enabled()
+        assert "mine is here" in page.locator("#data-said").inner_text()
+        page.unroute("**/api/v1/data")
+        page.reload()
+        page.locator("#data option", has_text="mine (upload)").wait_for(state="attached")
+
+
 def test_a_server_that_is_gone_is_told_of_in_the_end(browser: Any, server: Server) -> None:
     with page_of(browser, may_say=LOST) as page:
         page.route("**/api/v1/examples", lambda route: route.abort("failed"))

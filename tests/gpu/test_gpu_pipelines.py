@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.power import Energy
+from synthlift.generators.pipelines.together import SIZES
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.generators.text_to_image.generator import TextToImageFitted, TextToImageGenerator
+from synthlift.store import Store
+from synthlift.store.metering import Piece
+from synthlift.study.energy import shared_joules
+from synthlift.study.gpu_energy import energy_counter, most_watts
 from synthlift.types import RunContext, SampleRequest
 from tests.unit.generators.adapting import QUICK, inputs
+from tests.unit.store.stages import request
 
 pytestmark = pytest.mark.gpu
 
@@ -82,10 +90,37 @@ def test_a_lora_is_learnt(tiny_pipeline: Path, tmp_path: Path, dtype: str) -> No
     assert np.abs(drawn(adapted) - drawn(fitted(tiny_pipeline, tmp_path, dtype=dtype))).max() > 3
 
 
-def test_the_draw_of_a_gpu_is_read() -> None:
+def test_a_gpu_counts_its_energy() -> None:
     if not DEVICE.startswith("cuda"):
         pytest.skip("the energy of a processor is estimated")
     with Energy(DEVICE) as spent:
-        time.sleep(1)
+        until = time.perf_counter() + 1
+        square = torch.ones((2048, 2048), device=DEVICE)
+        while time.perf_counter() < until:
+            square = (square @ square).clamp(max=1)
+            torch.cuda.synchronize(DEVICE)
     assert spent.method.startswith("measured")
-    assert spent.kwh > 10 * spent.seconds / 3.6e6, "no GPU of a server draws less than 10 W"
+    assert 10 < spent.kwh * 3.6e6 / spent.seconds < 1000, "watts of a whole GPU"
+    limit = most_watts(DEVICE)
+    assert limit is not None
+    assert 10 < limit < 2000
+
+
+def test_what_a_stage_took_of_a_gpu_stands_in_its_record(tmp_path: Path) -> None:
+    if not DEVICE.startswith("cuda"):
+        pytest.skip("the energy of a processor is estimated")
+    store, wanted = Store(tmp_path), request("burning", seconds=1.0, told=True)
+    store.compute(replace(wanted, device=DEVICE), counter=energy_counter(DEVICE))
+    cost = store.open(wanted.key).record["cost"]
+    (joules,) = shared_joules([Piece(*one) for one in cost["gpu_energy"]])
+    assert 10 < joules / cost["seconds"] < 1000
+
+
+def test_a_chunk_is_measured_on_a_gpu(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHLIFT_DATA_HOME", str(tmp_path / "machine"))
+    found = fitted(tiny_pipeline, tmp_path / "fit", micro_batch="measured")
+    assert found.micro_batch in SIZES
+    assert str(found.micro_batch) in found.facts()["measured"]["seconds_per_image"]
+    assert len(drawn(found)) == 3

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks import cifar_minutes, few_shot_lora, large_pipelines, prompt_agreement
 from benchmarks.edm_recipe import Denoiser, draw_edm, train_edm
-from benchmarks.power import Energy, readings
+from benchmarks.power import Energy
 from benchmarks.real_shapes import SHAPES, T5, TRANSFORMER
 from synthlift.generators.flow.edm import edm_noise, edm_scales
 from synthlift.testing.inputs import draw_images
@@ -146,8 +146,7 @@ def test_the_flow_is_held_beside_edm_after_the_same_minutes(tmp_path: Path) -> N
     assert found["flow"][0]["steps"] < found["flow"][1]["steps"]
 
 
-def test_energy_is_the_mean_draw_times_the_clock() -> None:
-    assert readings(["120.5\n", "[N/A]\n", "99.5\n", "\n"]) == [120.5, 99.5]
+def test_energy_of_a_processor_is_estimated_from_busy_cores() -> None:
     with Energy("cpu") as spent:
         sum(number * number for number in range(200_000))
     assert spent.seconds > 0

@@ -121,13 +121,16 @@ class KeptModel:
 
 
 def kept_models(run: Path) -> list[KeptModel]:
-    """The pair that a run compares, the rival first; else its recommended model; else nothing."""
+    """The pair that a run compares, the rival first, or that alone where it compares nothing.
+
+    Where it keeps neither, its recommended model; else nothing.
+    """
     pair = [
         KeptModel(role, _arm_of(run / MODELS / role), run / MODELS / role)
         for role in _PAIR
         if (run / MODELS / role / DESCRIPTION).is_file()
     ]
-    if len(pair) == len(_PAIR):
+    if pair and pair[0].role == "rival":
         return pair
     alone = (run / MODEL / DESCRIPTION).is_file()
     return [KeptModel("recommended", "", run / MODEL)] if alone else []

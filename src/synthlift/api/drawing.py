@@ -11,16 +11,16 @@ from synthlift.api.kept_generators import Kept
 from synthlift.errors import is_out_of_memory
 from synthlift.seeds import seed_for
 from synthlift.spec.blackened import Blackened
-from synthlift.spec.provenance import facts_of
+from synthlift.spec.provenance import facts_of, shares_of
 from synthlift.spec.targets import Cell
-from synthlift.types import FittedGenerator, ImageBatch, SampleRequest, UInt8, Varies
+from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8, Varies
 
 AT_ONCE = 1024
 """Requests that are made at a time."""
 
 Halved = dict[str, int]
 """From which class and index on how many images were computed together, for lack of memory."""
-Drawn = tuple[UInt8, UInt8 | None, str, str]
+Drawn = tuple[UInt8, UInt8 | None, str, str, Float32 | None]
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,11 @@ class Start:
 def drawn(
     kept: Kept, wanted: Wanted, *, halved: list[Halved], blackened: Blackened, first: int = 0
 ) -> Iterator[tuple[SampleRequest, Drawn]]:
-    """Each image from ``first`` on, its mask where there is one, what it was made from, and its
-    prompt; images that come out black are counted."""
+    """Each image from ``first`` on, its mask where there is one, what it was made from, its
+    prompt, and its class probabilities [K] where it lies between classes.
+
+    Images that come out black are counted.
+    """
     for start in range(first, wanted.count, AT_ONCE):
         requests = wanted.requests(start, min(start + AT_ONCE, wanted.count))
         left = iter(requests)
@@ -73,6 +76,7 @@ def drawn(
                     [None] * count if batch.masks is None else list(batch.masks),
                     [_made_from(start_from, one) for one in batch.origins or nothing],
                     batch.prompts or nothing,
+                    [None] * count if batch.soft_labels is None else list(batch.soft_labels),
                     strict=True,
                 ),
                 strict=True,
@@ -170,7 +174,7 @@ class Wanted:
 
 def told_of(kept: Kept, request: SampleRequest, image: Drawn) -> dict[str, str]:
     """What the file of an image says of it."""
-    _, _, made_from, prompt = image
+    _, _, made_from, prompt, soft = image
     return facts_of(
         generator=kept.name,
         kind=kept.kind,
@@ -181,4 +185,5 @@ def told_of(kept: Kept, request: SampleRequest, image: Drawn) -> dict[str, str]:
         attributes=request.attributes,
         made_from=made_from,
         prompt=prompt,
+        shares=None if soft is None else shares_of(soft, kept.classes),
     )

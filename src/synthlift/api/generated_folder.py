@@ -226,7 +226,7 @@ def _images(
         there += 1
     left = drawn(kept, part.wanted, first=there, halved=halved, blackened=blackened)
     for request, image in left:
-        pixels, mask, _, _ = image
+        pixels, mask, *_ = image
         file, told = part.file(request.index), told_of(kept, request, image)
         writing.do(partial(_write, folder, file, pixels, mask, told))
         yield file, pixels, told

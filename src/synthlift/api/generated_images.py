@@ -146,7 +146,7 @@ class GeneratedImages:
 
     def facts(self, one: GeneratedImage) -> dict[str, str]:
         """What made it."""
-        return self._seeds.facts(one.image)
+        return self._seeds.facts(one.image, shares=self._pixels.shares(one.image))
 
     def pixels(self, image: ArmImage) -> UInt8:
         """uint8 [size, size, C]: generated ones from the store, real ones as models see them.

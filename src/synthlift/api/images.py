@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,10 +24,24 @@ if TYPE_CHECKING:
     from synthlift.rows import PixelRows
     from synthlift.store import Artefact, Store
     from synthlift.study.halving import Halving
-    from synthlift.types import SampleRequest, UInt8
+    from synthlift.types import Float32, ImageBatch, SampleRequest, UInt8
 
 GENERATORS = "generators"
 WHITES = (65535, 4095, 1023, 16383, 255)
+
+
+class SampledAgain(NamedTuple):
+    """An image that the store no longer has.
+
+    Attributes:
+        pixels: at the study's size.
+        original: as it was drawn, packed, since there may be many; None = as the pixels.
+        soft: for how much it counts of each class; None = its label says all.
+    """
+
+    pixels: UInt8
+    original: bytes | None
+    soft: Float32 | None
 
 
 class Pixels:
@@ -39,7 +53,7 @@ class Pixels:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._sampled: dict[str, UInt8] = {}
+        self._sampled: dict[str, SampledAgain] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Data loaders copy their data set into workers; maps are opened again there.
@@ -190,24 +204,6 @@ class Pixels:
         keys = {k for root in roots for k in root["keys"] if k.startswith(f"{stage}-")}
         return [self.store.open(k) for k in sorted(keys) if self.store.has(k)]
 
-    def mixes_classes(self, images: Sequence[ArmImage]) -> bool:
-        """Whether models trained on class probabilities of some of these images, not on one class.
-
-        The store says so; without it, the generators' settings do.
-        """
-        from synthlift.store.images import SOFT_LABELS
-
-        store, settings = self.store, {c.title: c.settings() for c in self.run.study.generators}
-
-        def mixed(chunk: str, generator: str) -> bool:
-            if store is not None and store.has(chunk):
-                return (store.open(chunk).folder / SOFT_LABELS).is_file()
-            told = settings[generator]
-            return told.get("method") == "between_classes" and bool(told.get("soft_labels", True))
-
-        places = {(i.chunk, i.generator) for i in images if i.origin == "synthetic"}
-        return any(mixed(*place) for place in places)
-
     # ── synthetic images ──────────────────────────────────────────────────────────────────────
 
     def synthetic(self, image: ArmImage) -> UInt8:
@@ -219,7 +215,33 @@ class Pixels:
             return np.asarray(found)
         if image.id not in self._sampled:
             self._sample_again(image)
-        return self._sampled[image.id]
+        return self._sampled[image.id].pixels
+
+    def drawn(self, image: ArmImage) -> UInt8 | None:
+        """A generated image as it was drawn, uint8 [h, w, 3]; None = at the study's size."""
+        from synthlift.store.packed import open_originals, unpacked
+
+        if self.store is not None and self.store.has(image.chunk):
+            kept = open_originals(self.store.open(image.chunk).folder)
+            return None if kept is None else np.asarray(kept[np.array([image.row])][0])
+        if image.id not in self._sampled:
+            self._sample_again(image)
+        stream = self._sampled[image.id].original
+        return None if stream is None else unpacked(stream)
+
+    def shares(self, image: ArmImage) -> dict[str, float]:
+        """For how much a generated image counts of each class; nothing where its label says all.
+
+        Read from the store, else known of what was sampled again.
+        """
+        from synthlift.spec.provenance import shares_of
+        from synthlift.store.images import SOFT_LABELS
+
+        soft = self._sampled[image.id].soft if image.id in self._sampled else None
+        if self.store is not None and self.store.has(image.chunk):
+            file = self.store.open(image.chunk).folder / SOFT_LABELS
+            soft = np.load(file, mmap_mode="r")[image.row] if file.is_file() else None
+        return {} if soft is None else shares_of(soft, self.run.results.study.classes)
 
     def sample_again(self, images: Sequence[ArmImage]) -> None:
         """Sample what the store no longer has, all at once."""
@@ -263,9 +285,8 @@ class Pixels:
         for (together, savings), members in alike.items():
             fitted = leaner(kept.fitted, together, savings=savings)
             batches = fitted.sample([request for _, request in members])
-            pixels = np.concatenate([batch.pixels for batch in batches])
-            for (image, _), one in zip(members, pixels, strict=True):
-                self._sampled[image.id] = one
+            made = [one for batch in batches for one in _sampled_again(batch)]
+            self._sampled |= zip((image.id for image, _ in members), made, strict=True)
 
     def _halvings(self, generator: str) -> list[Halving]:
         """Where memory ran out when the run sampled images of a kept generator."""
@@ -275,6 +296,15 @@ class Pixels:
         fit = read_component(self.run.path / GENERATORS / generator).get("fit", "")
         decisions = {one.name: one.value for one in self.run.results.decisions}
         return halvings_among(decisions, fit=fit_name(generator, fit))
+
+
+def _sampled_again(batch: ImageBatch) -> Iterator[SampledAgain]:
+    from synthlift.store.packed import packed
+
+    whole = [None] * len(batch) if batch.originals is None else batch.originals
+    soft = [None] * len(batch) if batch.soft_labels is None else batch.soft_labels
+    for pixels, original, share in zip(batch.pixels, whole, soft, strict=True):
+        yield SampledAgain(pixels, None if original is None else packed(original), share)
 
 
 def read_component(folder: Path) -> dict[str, Any]:

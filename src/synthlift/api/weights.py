@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError
 from synthlift.weights import Entry, Shelf
-from synthlift.weights.files import HASHED, PICKLED, pickles_of
+from synthlift.weights.copies import INDEX, opened_weights, pickled_parts
+from synthlift.weights.files import HASHED, read_json
 from synthlift.weights.hub import PREFIX, fetch
-from synthlift.weights.recognising import only_pickled
+from synthlift.weights.recognising import LICENCE_FILES
 from synthlift.weights.shelf import require_name
 
-RENAMED = {"pytorch_model": "model"}
-"""Names that transformers looks for its weights under, by the pickled file's."""
+RENAMED = re.compile(r"^pytorch_model(?=[-.]|$)")
+"""How transformers' pickled files begin; the others begin with the last word."""
+SHARDS = re.compile(r"\.bin\.index\.(?=(\w+\.)?json$)")
+"""In names of settings that say which tensor is in which pickled file."""
 
 
 def models() -> list[dict[str, Any]]:
@@ -45,8 +50,9 @@ def add_model(source: str | Path, *, name: str = "", allow_pickle: bool = False)
         source: folder, file, or ``hf:OWNER/NAME[@REVISION]``, which is fetched unless the Hub's
             local cache has it.
         name: by default that of the folder, file or model.
-        allow_pickle: read weights that are there in a pickled format alone, and write them beside
-            the shelf as safetensors. Such files can run any code when they are read.
+        allow_pickle: read weights that are there in a pickled format alone, in any part of a
+            pipeline, and write all beside the shelf as safetensors. Such files can run any code
+            when they are read.
 
     Raises:
         InputError: nothing of use is there, the name is taken, or the weights are pickled.
@@ -57,10 +63,12 @@ def add_model(source: str | Path, *, name: str = "", allow_pickle: bool = False)
         fetched = fetch(said, pickles=allow_pickle)
         place, revision = fetched.folder, fetched.revision
         name = name or said.removeprefix(PREFIX).partition("@")[0].rpartition("/")[2]
-    if place.exists() and only_pickled(place):
+    if place.exists() and (pickled := pickled_parts(place)):
         if not allow_pickle:
+            parts = f" of its {', '.join(pickled)}" if any(pickled) else ""
+            first = next(iter(pickled.values()))[0]
             raise InputError(
-                f"the weights in '{said}' are pickled: {pickles_of(place)[0].name}",
+                f"the weights{parts} in '{said}' are pickled: {first.name}",
                 rule="weights are read as safetensors only: other formats can run code when loaded",
                 remedy="take the safetensors variant; or, if you trust whoever made them: "
                 f"synthlift models add {shlex.quote(said)} --allow-pickle",
@@ -76,7 +84,7 @@ def add_model(source: str | Path, *, name: str = "", allow_pickle: bool = False)
 
 
 def convert(place: Path, target: Path) -> Path:
-    """Write pickled weights as safetensors; settings and vocabularies are copied.
+    """Write pickled weights as safetensors; settings, vocabularies and safetensors are copied.
 
     Args:
         place: a folder as diffusers or transformers saves it, or one file.
@@ -86,18 +94,49 @@ def convert(place: Path, target: Path) -> Path:
         ``target``, or the one file in it.
     """
     root = place.parent if place.is_file() else place
-    for path in pickles_of(place):
-        stem = RENAMED.get(path.stem, path.stem)
-        written = (target / path.relative_to(root)).with_name(f"{stem}.safetensors")
+    pickled = [path for files in pickled_parts(place).values() for path in files]
+    for path in pickled:
+        written = (target / path.relative_to(root)).with_name(f"{_safe(path.stem)}.safetensors")
         written.parent.mkdir(parents=True, exist_ok=True)
         _write_tensors(_read_pickle(path), written)
-    if place.is_dir():
-        for path in place.rglob("*"):
-            if path.is_file() and path.suffix in (*HASHED, ".md") and path.suffix not in PICKLED:
-                copy = target / path.relative_to(place)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
-    return target if place.is_dir() else target / f"{place.stem}.safetensors"
+    if place.is_file():
+        return target / f"{_safe(place.stem)}.safetensors"
+    for path in _kept(place):
+        copy = target / path.relative_to(place)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        if SHARDS.search(path.name) and any(path.parent == one.parent for one in pickled):
+            _rename_shards(copy)
+    return target
+
+
+def _kept(place: Path) -> Iterator[Path]:
+    """Files of a folder that are copied; of a pipeline only those weights that are opened."""
+    pipeline = (place / INDEX).is_file()
+    opened = set(opened_weights(place))
+    for path in place.rglob("*"):
+        licence = path.name.upper().startswith(LICENCE_FILES)
+        wanted = path.suffix in (*HASHED, ".md") or licence
+        if pipeline and path.suffix == ".safetensors":
+            wanted = path in opened
+        if wanted and path.is_file():
+            yield path
+
+
+def _safe(stem: str) -> str:
+    return RENAMED.sub("model", stem)
+
+
+def _rename_shards(told: Path) -> None:
+    """Let settings that say which tensor is in which file name the files that were written."""
+    content = read_json(told)
+    shards = {
+        tensor: f"{_safe(name.removesuffix('.bin'))}.safetensors"
+        for tensor, name in content.get("weight_map", {}).items()
+    }
+    told.unlink()
+    written = told.with_name(_safe(SHARDS.sub(".safetensors.index.", told.name)))
+    written.write_text(json.dumps({**content, "weight_map": shards}), encoding="utf-8")
 
 
 def _read_pickle(path: Path) -> Mapping[str, Any]:

@@ -59,12 +59,13 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def energy(kwh: float | None) -> str:
-    """A forecast of energy in words; None = it is not known."""
+def energy(plan: Mapping[str, Any]) -> str:
+    """A forecast's energy in words, with how it is known."""
+    kwh, method = plan["energy_kwh"], str(plan["energy_method"])
     if kwh is None:
-        return "not known on a GPU, whose draw is not measured"
+        return method
     shown = f"{1000 * kwh:.2g} Wh" if kwh < 0.1 else f"{kwh:.2g} kWh"
-    return f"{shown}, estimated for the processor alone"
+    return f"{shown}, {method}"
 
 
 def _plain(value: Any) -> Any:

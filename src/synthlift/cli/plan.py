@@ -57,7 +57,7 @@ def _words(found: Mapping[str, Any]) -> str:
         ("generator fits", found["generator_fits"]),
         ("training steps", ", ".join(f"{n:,} ({what})" for what, n in found["steps"].items())),
         ("takes at most", None if found["seconds"] is None else duration(found["seconds"])),
-        ("energy at most", None if found["seconds"] is None else energy(found["energy_kwh"])),
+        ("energy at most", None if found["seconds"] is None else energy(found)),
         ("disk about", size(about) if about is not None else ONLY_SEEN),
         ("disk at most", size(found["disk_bytes"])),
         (

@@ -93,7 +93,7 @@ def _words(found: Preview) -> str:
             f"{plan['replicates']} replicates, {plan['generator_fits']} generator fits at "
             f"{plan['image_size']} pixels."
         )
-        lines.append(f"Energy at most: {energy(plan['energy_kwh'])}.")
+        lines.append(f"Energy at most: {energy(plan)}.")
     about = plan["disk_bytes_about"]
     expected = "" if about is None else f"about {size(about)}, "
     lines.append(f"Disk: {expected}at most {size(plan['disk_bytes'])}.")

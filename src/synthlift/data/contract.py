@@ -51,6 +51,7 @@ class Where:
         labelled: whether every image must have a class.
         classes: class name in the source → class name that it stands for, "" = left out.
         one_class: whether images of a single class will do, as they do beside a data set.
+        shares: whether generated images keep what they say of the classes between which they lie.
     """
 
     source: str
@@ -64,6 +65,7 @@ class Where:
     bins: Mapping[str, int | tuple[float, ...]] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
     one_class: bool = False
+    shares: bool = False
 
     @property
     def path(self) -> Path:

@@ -15,7 +15,7 @@ Whatever is stored, the result is uint8 with one channel (grey) or three (RGB):
 - DICOM: see :mod:`synthlift.data.formats.dicom`.
 
 Of a file's header nothing is kept but the pixel format, and whether a PNG says that Synthlift
-generated it: no owner, place, name or date.
+generated it, and of which classes: no owner, place, name or date.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -36,7 +36,7 @@ from synthlift.data.plain_jpeg import ENDINGS, START, decode_plain, read_plain
 from synthlift.data.turning import orientation_of, size_as_shown, turned
 from synthlift.data.wording import CONVERSIONS
 from synthlift.errors import InputError
-from synthlift.spec.provenance import ORIGIN, PREFIX, SYNTHETIC
+from synthlift.spec.provenance import ORIGIN, PREFIX, SHARES, SYNTHETIC
 from synthlift.types import UInt8
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Decoded:
         bits: stored bits per channel: 1, 8 or 16.
         peak: largest stored value of a 16-bit grey image without a window, else 0.
         conversions: keys of :data:`~synthlift.data.wording.CONVERSIONS` that apply.
+        shares: what the file says of the classes between which the image lies; "" for nothing.
     """
 
     pixels: UInt8
@@ -97,6 +98,7 @@ class Decoded:
     bits: int
     peak: int = 0
     conversions: tuple[str, ...] = ()
+    shares: str = ""
 
 
 def read_image(path: Path, *, max_pixels: int, white: int = WHITE_16_BIT) -> Decoded:
@@ -304,7 +306,8 @@ def decode_picture(
             done.add("16-bit colour")
         pixels = np.asarray(_eight_bit(image, done, mask=mask))
     pixels = turned(pixels, orientation_of(image))
-    return finish(pixels, mode=mode, bits=bits, peak=peak, done=done)
+    shares = str(image.info.get(PREFIX + SHARES, ""))
+    return replace(finish(pixels, mode=mode, bits=bits, peak=peak, done=done), shares=shares)
 
 
 def _finish_plain(pixels: UInt8) -> Decoded:

@@ -24,6 +24,7 @@ from synthlift.data.integrity import category, count_by_category, find_duplicate
 from synthlift.data.parallel import in_order
 from synthlift.data.parting import Parting
 from synthlift.data.wording import CONVERSIONS
+from synthlift.spec.provenance import SHARES
 from synthlift.store import digest
 from synthlift.store.images import read_table
 from synthlift.types import UInt8
@@ -93,6 +94,7 @@ class Asked:
         derived: attributes that are read off the pixels.
         parting: what fixes parts, which copies must not cross.
         white: the 16-bit grey value that is white; None = by the largest value that occurs.
+        shares: whether images that say between which classes they lie keep it as an attribute.
     """
 
     max_pixels: int
@@ -100,6 +102,7 @@ class Asked:
     derived: tuple[str, ...] = ()
     parting: Parting = field(default_factory=Parting)
     white: int | None = None
+    shares: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For a stage's request."""
@@ -111,6 +114,7 @@ class Asked:
             # What is not asked for stays out, so that it changes no key.
             **({"parting": parting} if parting else {}),
             **({} if self.white is None else {"white": self.white}),
+            **({"shares": True} if self.shares else {}),
         }
 
     @classmethod
@@ -118,7 +122,8 @@ class Asked:
         """Read back what :meth:`as_json` gave; ``split`` is where a published split lies."""
         parting = Parting.from_json(value.get("parting", {}), file=split)
         derived = tuple(value["derived"])
-        return cls(value["max_pixels"], value["alike"], derived, parting, value.get("white"))
+        told = value.get("white"), value.get("shares", False)
+        return cls(value["max_pixels"], value["alike"], derived, parting, *told)
 
 
 @dataclass(frozen=True)
@@ -211,6 +216,8 @@ def _read(source: Source, item: Item, asked: Asked, *, white: int) -> tuple[_Rea
         image = source.load(item.path, max_pixels=asked.max_pixels, white=white)
     except UnusableImageError as error:
         return _Reading(_row_of(item, status=EXCLUDED, reason=error.reason), 0, ()), None
+    if asked.shares and image.shares:
+        item = replace(item, attributes={**item.attributes, SHARES: image.shares})
     pixels = image.pixels
     height, width, channels = pixels.shape
     row = _row_of(

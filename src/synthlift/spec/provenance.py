@@ -9,25 +9,29 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
+import math
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synthlift.types import UInt8
+    from synthlift.types import Float32, UInt8
 
 PREFIX = "synthlift:"
 ORIGIN, SYNTHETIC = "origin", "synthetic"
+SHARES = "class_shares"
+"""Said of an image that lies between classes: for how much it counts of each, a JSON object."""
 LICENCE = "MODEL-LICENCE.txt"
 """Beside what a generator has learnt: the terms of the model behind it, word by word."""
 GENERATED_COLUMNS = (
     *("file", "label", "generator", "kind", "fit_seed", "index", "seed", "made_from", "prompt"),
+    SHARES,
 )
 """Of the table of a folder of generated images, before those of attributes."""
 EXPORTED_COLUMNS = (
     *("file_name", "label", "split", "origin", "generator", "seed", "fit", "index", "prompt"),
-    *("group", "id", "sha256", "pixels"),
+    *("group", "id", "sha256", "pixels", SHARES),
 )
 """Of the table of an export, before those of attributes."""
 _OURS = frozenset(("image", *GENERATED_COLUMNS, *EXPORTED_COLUMNS))
@@ -64,6 +68,7 @@ def facts_of(
     attributes: Mapping[str, str] | None = None,
     made_from: str = "",
     prompt: str = "",
+    shares: Mapping[str, float] | None = None,
 ) -> dict[str, str]:
     """The facts of one generated image, all as text.
 
@@ -77,6 +82,7 @@ def facts_of(
         attributes: values that it was asked for by, written as a JSON object.
         made_from: the file or image that it was made from, where there is one.
         prompt: words that it was made from, where there are any.
+        shares: for how much it counts of each class, where that is not ``label`` alone.
     """
     facts = {
         ORIGIN: SYNTHETIC,
@@ -90,9 +96,27 @@ def facts_of(
         "attributes": json.dumps(dict(attributes), sort_keys=True) if attributes else "",
         "made_from": made_from,
         "prompt": prompt,
+        SHARES: json.dumps(dict(shares)) if shares and {*shares} != {label} else "",
         "version": importlib.metadata.version("synthlift"),
     }
     return {key: value for key, value in facts.items() if value}
+
+
+def shares_of(probabilities: Float32, classes: Sequence[str]) -> dict[str, float]:
+    """Class probabilities [K] by name, without those that are 0; as short as float32 allows."""
+    found = zip(classes, probabilities, strict=True)
+    return {name: float(str(share)) for name, share in found if share > 0}
+
+
+def shares_in(text: str) -> dict[str, float]:
+    """What :data:`SHARES` says of an image; nothing where it holds no shares that sum up to 1."""
+    try:
+        said = json.loads(text)
+        shares = {str(name): float(share) for name, share in said.items()}
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return {}
+    whole = math.isclose(math.fsum(shares.values()), 1, abs_tol=1e-3)
+    return shares if whole and all(0 <= share <= 1 for share in shares.values()) else {}
 
 
 def png_bytes(pixels: UInt8, *, facts: Mapping[str, str] | None = None) -> bytes:

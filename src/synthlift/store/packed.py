@@ -1,7 +1,8 @@
 """Generated images on disk: as they are while they are small, losslessly compressed above.
 
 A packed file begins with the shape of its images and where each of them starts; then come PNG
-streams, so that single images are read without the others.
+streams, so that single images are read without the others. Beside the images of a study may lie
+their originals, as a generator drew them, always packed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from synthlift.rows import PixelRows
 from synthlift.store.pixel_files import FileRows
 from synthlift.types import Int64, UInt8
 
-PLAIN, PACKED = "pixels.npy", "pixels.packed"
+PLAIN, PACKED, ORIGINALS = "pixels.npy", "pixels.packed", "originals.packed"
 LARGE_IMAGE = 48 * 2**10
 """Images of more bytes than this are compressed: writing a smaller one costs more than it saves."""
 LEVEL = 1
@@ -38,10 +39,15 @@ class Packing:
     def __enter__(self) -> Self:
         return self
 
-    def add(self, pixels: UInt8) -> None:
-        """Take further images uint8 [n, H, W, C], which must not change until they are written."""
-        if len(pixels) and pixels[0].nbytes > LARGE_IMAGE:
-            self._waiting.append(self._thread.submit(lambda: [_packed(one) for one in pixels]))
+    def add(self, pixels: UInt8, *, small: bool = False) -> None:
+        """Take further images uint8 [n, H, W, C], which must not change until they are written.
+
+        Args:
+            pixels: the images.
+            small: compress them even where they are small.
+        """
+        if len(pixels) and (small or pixels[0].nbytes > LARGE_IMAGE):
+            self._waiting.append(self._thread.submit(lambda: [packed(one) for one in pixels]))
 
     def streams(self) -> list[bytes]:
         """What :func:`write_images` writes of all of them, once they are ready."""
@@ -65,29 +71,46 @@ def write_images(folder: Path, pixels: UInt8, *, streams: Sequence[bytes] = ()) 
     if not len(pixels) or pixels[0].nbytes <= LARGE_IMAGE:
         np.save(folder / PLAIN, pixels)
         return folder / PLAIN
-    path = folder / PACKED
-    streams = streams or [_packed(image) for image in pixels]
+    streams = streams or [packed(image) for image in pixels]
     assert len(streams) == len(pixels)
+    return write_streams(folder / PACKED, streams, shape=pixels.shape[1:])
+
+
+def write_streams(path: Path, streams: Sequence[bytes], *, shape: tuple[int, ...]) -> Path:
+    """Write what :class:`Packing` made of images of one shape [H, W, C] into a file; returns it."""
     first = len(_MAGIC) + (4 + len(streams) + 1) * _NUMBERS.itemsize
     starts = first + np.concatenate([[0], np.cumsum([len(stream) for stream in streams])])
     with path.open("wb") as file:
         file.write(_MAGIC)
-        file.write(np.array(pixels.shape, _NUMBERS).tobytes())
+        file.write(np.array((len(streams), *shape), _NUMBERS).tobytes())
         file.write(starts.astype(_NUMBERS).tobytes())
         for stream in streams:
             file.write(stream)
     return path
 
 
-def stored_bytes(image: UInt8) -> int:
-    """Bytes that :func:`write_images` needs for an image uint8 [H, W, C]."""
-    return image.nbytes if image.nbytes <= LARGE_IMAGE else len(_packed(image))
+def stored_bytes(pixels: UInt8, originals: UInt8 | None = None) -> list[int]:
+    """Bytes that each image of a batch takes.
+
+    Args:
+        pixels: uint8 [n, H, W, C].
+        originals: as they were drawn, uint8 [n, h, w, 3]; None = they are not kept.
+    """
+    sizes = [one.nbytes if one.nbytes <= LARGE_IMAGE else len(packed(one)) for one in pixels]
+    beside = [0] * len(sizes) if originals is None else [len(packed(one)) for one in originals]
+    return [size + more for size, more in zip(sizes, beside, strict=True)]
 
 
 def open_images(folder: Path) -> PixelRows:
     """The images that :func:`write_images` wrote into a folder; each is read when asked for."""
-    packed = folder / PACKED
-    return PackedRows(packed) if packed.is_file() else FileRows(folder / PLAIN)
+    path = folder / PACKED
+    return PackedRows(path) if path.is_file() else FileRows(folder / PLAIN)
+
+
+def open_originals(folder: Path) -> PixelRows | None:
+    """Images of a folder as they were drawn, row by row; None = they are the images themselves."""
+    path = folder / ORIGINALS
+    return PackedRows(path) if path.is_file() else None
 
 
 class PackedRows:
@@ -108,14 +131,12 @@ class PackedRows:
         """
         if len(rows) and (rows.min() < 0 or rows.max() >= self.shape[0]):
             raise IndexError(f"a row outside the {self.shape[0]} of '{self._path.name}'")
-        from PIL import Image
-
         images = np.empty((len(rows), *self.shape[1:]), np.uint8)
         with self._path.open("rb") as file:
             for place, row in enumerate(rows.tolist()):
                 file.seek(int(self._starts[row]))
-                stream = io.BytesIO(file.read(int(self._starts[row + 1] - self._starts[row])))
-                images[place] = np.asarray(Image.open(stream)).reshape(self.shape[1:])
+                stream = file.read(int(self._starts[row + 1] - self._starts[row]))
+                images[place] = unpacked(stream).reshape(self.shape[1:])
         return images
 
 
@@ -155,13 +176,21 @@ class JoinedRows:
         return self._opened[number]
 
 
-def _packed(image: UInt8) -> bytes:
+def packed(image: UInt8) -> bytes:
+    """An image uint8 [H, W, C], losslessly compressed."""
     from PIL import Image
 
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     stream = io.BytesIO()
     picture.save(stream, "png", compress_level=LEVEL)
     return stream.getvalue()
+
+
+def unpacked(stream: bytes) -> UInt8:
+    """What :func:`packed` made of an image, uint8 [H, W] or [H, W, 3]."""
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(stream)))
 
 
 def _read(file: io.BufferedReader, count: int) -> NDArray[np.uint64]:

@@ -30,7 +30,7 @@ import filelock
 
 from synthlift.errors import DiskFullError, StageError, SynthliftError
 from synthlift.store.files import hash_files, write_json_atomic
-from synthlift.store.metering import Meter, progress_writer
+from synthlift.store.metering import EnergyCounter, Meter, progress_writer
 from synthlift.store.passing import Passing
 from synthlift.store.requests import StageContext, StageRequest, resolve
 
@@ -133,8 +133,14 @@ class Store:
         request: StageRequest,
         *,
         log: Callable[..., None] = lambda *_a, **_k: None,
+        counter: EnergyCounter | None = None,
     ) -> str:
         """Compute and commit ``request`` unless it is there.
+
+        Args:
+            request: what is wanted.
+            log: told by name and fields what happens.
+            counter: of the GPU that the request names, where it counts its energy.
 
         Returns:
             "present" (nothing done), "computed", or "busy" (another process holds the lease).
@@ -151,12 +157,14 @@ class Store:
                 return "present"
             if shutil.disk_usage(self.root).free < MINIMUM_FREE_BYTES:
                 raise DiskFullError(_full(self.root))
-            self._run(request, log)
+            self._run(request, log, counter)
         return "computed"
 
-    def _run(self, request: StageRequest, log: Callable[..., None]) -> None:
+    def _run(
+        self, request: StageRequest, log: Callable[..., None], counter: EnergyCounter | None
+    ) -> None:
         work = self.root / "work" / request.key
-        meter = Meter(work)
+        meter = Meter(work, on_gpu=request.device != "cpu", counter=counter)
         out = work / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)

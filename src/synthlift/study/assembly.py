@@ -24,6 +24,7 @@ from synthlift.study.ablation import filter_effects
 from synthlift.study.budget import UNDER_TRAINED
 from synthlift.study.choices import CHOSEN_GENERATIVE, CHOSEN_RIVAL
 from synthlift.study.counting import counts
+from synthlift.study.energy import kwh_by_key, taken
 from synthlift.study.environment import cost_table, describe_environment
 from synthlift.study.evidence import RUN_PLACEHOLDER, planned_arms, recipe_facts
 from synthlift.study.filter_strength import strength_choices
@@ -188,6 +189,8 @@ def assemble(
         arm.folds = _folds(work, arm.name)
     session = work.session
     decisions = session.store.decisions(session.key)
+    spent = taken(session.store.open(key) for key in session.asked if session.store.has(key))
+    kwh = kwh_by_key(spent)
     return Results.model_validate(
         {
             "verdict": None,
@@ -199,12 +202,10 @@ def assemble(
             "counts": counts(work),
             "filters": filter_effects(work),
             "strengths": strength_choices(work),
-            "generators": generator_results(work, figures, quality, membership),
+            "generators": generator_results(work, figures, quality, membership, kwh=kwh),
             "gallery": list(gallery),
             "openings": _openings(work) if evaluation is not None else None,
-            "cost": cost_table(
-                session.store.open(key) for key in session.asked if session.store.has(key)
-            ),
+            "cost": cost_table(spent, kwh),
             "decisions": [
                 Decision(name=d["name"], value=d["value"], reason=d["reason"])
                 for d in decisions.values()

@@ -71,7 +71,8 @@ def _read_request(session: Session, opened: Opened, source: Source) -> StageRequ
     from synthlift.data.stages import read_request
 
     # One file is one picture wherever it lies: what is white is not told by each source anew.
-    asked = Asked(max_pixels=session.study.data.max_pixels, white=opened.white)
+    limit, shares = session.study.data.max_pixels, source.where.shares
+    asked = Asked(max_pixels=limit, white=opened.white, shares=shares)
     return read_request(source, asked)
 
 

@@ -11,11 +11,7 @@ from typing import Any
 
 from synthlift.machine import memory_bytes
 from synthlift.spec.facts import Cost
-from synthlift.store import Artefact
-
-WATTS_PER_CORE = 10.0
-"""Assumed draw of one busy core with its share of the machine, where nothing can be measured."""
-ON_GPU = "not known for work on a GPU, whose draw is not measured"
+from synthlift.study.energy import Taken, method, sum_known
 
 PACKAGES = ("synthlift", "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow")
 
@@ -43,34 +39,30 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def cost_table(artefacts: Iterable[Artefact]) -> list[Cost]:
-    """Add up what the stages of a study cost, reused ones included, in order of appearance."""
-    stages: dict[str, list[tuple[Mapping[str, Any], int, str]]] = {}
-    for artefact in artefacts:
-        # Of a record only this is held: those of many chunks take more memory than their images.
-        size = sum(file.stat().st_size for file in artefact.folder.rglob("*"))
-        record = artefact.record
-        device = str(record["numerics"].get("device", "cpu"))
-        stages.setdefault(record["stage"], []).append((record["cost"], size, device))
-    return [_cost(stage, members) for stage, members in stages.items()]
+def cost_table(members: Iterable[Taken], kwh: Mapping[str, float | None]) -> list[Cost]:
+    """Add up what the stages of a study cost, reused ones included, in order of appearance.
+
+    Args:
+        members: what each artefact took.
+        kwh: its energy, by key.
+    """
+    stages: dict[str, list[Taken]] = {}
+    for one in members:
+        stages.setdefault(one.stage, []).append(one)
+    return [_cost(stage, members, kwh) for stage, members in stages.items()]
 
 
-def _cost(stage: str, members: Sequence[tuple[Mapping[str, Any], int, str]]) -> Cost:
-    costs = [cost for cost, _, _ in members]
-    # What a core takes that waits for a GPU says nothing of what the GPU takes.
-    known = all(device == "cpu" for _, _, device in members)
-    cpu = sum(cost["cpu_seconds"] for cost in costs)
-    size = sum(bytes_ for _, bytes_, _ in members)
+def _cost(stage: str, members: Sequence[Taken], kwh: Mapping[str, float | None]) -> Cost:
+    costs = [one.cost for one in members]
+    energy = sum_known(kwh[one.key] for one in members)
     return Cost(
         stage=stage,
         tasks=len(members),
         seconds=sum(cost["seconds"] for cost in costs),
-        cpu_seconds=cpu,
+        cpu_seconds=sum(cost["cpu_seconds"] for cost in costs),
         peak_memory_mib=max(cost["peak_memory_mib"] for cost in costs),
-        energy_kwh=cpu * WATTS_PER_CORE / 3.6e6 if known else None,
-        energy_method=f"estimated: {WATTS_PER_CORE:g} W for each second of a busy core"
-        if known
-        else ON_GPU,
-        disk_mib=size / 1024**2,
+        energy_kwh=energy,
+        energy_method=method(members, known=energy is not None),
+        disk_mib=sum(one.bytes for one in members) / 1024**2,
         at_least=any(cost.get("at_least", False) for cost in costs),
     )

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from synthlift.store.images import usable_rows
-from synthlift.study.environment import WATTS_PER_CORE
+from synthlift.study.energy import JOULES_PER_KWH, WATTS_PER_CORE
 from synthlift.study.expecting import Option, expected_seconds
+from synthlift.study.gpu_energy import most_watts
 from synthlift.study.packed_sizes import known_sizes
 from synthlift.study.planning import Plan, describe_task, make_plan
 from synthlift.study.preparation import Opened, decide_design, open_data, undeclared_groups
@@ -30,9 +31,10 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
 
     Returns:
         JSON: classes (usable images of each), design, image_size, channels, arms, replicates,
-        generator_fits, steps, seconds (upper bound), energy_kwh (estimated; None on a GPU),
-        disk_bytes (upper bound), disk_bytes_about (to expect; None where only a preview could
-        tell), minimal_detectable_effect (None = a class is not tested), warnings and decisions.
+        generator_fits, steps, seconds (upper bound), energy_kwh (upper bound; None on a GPU that
+        does not tell what it may draw), energy_method, disk_bytes (upper bound), disk_bytes_about
+        (to expect; None where only a preview could tell), minimal_detectable_effect (None = a class
+        is not tested), warnings and decisions.
     """
     session.open_decisions.add(TIMED)
     opened = open_data(session)
@@ -72,11 +74,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
             },
         },
         "seconds": seconds,
-        # As measured costs are, so that plan and report compare: for each worker a busy core.
-        # On a GPU that would be the least of it, and its draw is not measured.
-        "energy_kwh": seconds * workers * WATTS_PER_CORE / 3.6e6
-        if session.numerics["device"] == "cpu"
-        else None,
+        **_energy(seconds, workers=workers, device=session.device),
         "disk_bytes": disk.at_most,
         "disk_bytes_about": disk.about,
         "minimal_detectable_effect": effect if math.isfinite(effect) else None,
@@ -89,6 +87,19 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
             for name, d in session.decisions().items()
         },
     }
+
+
+def _energy(seconds: float, *, workers: int, device: str) -> dict[str, Any]:
+    """As costs are found, so that plan and report compare: for each worker a busy core."""
+    cores, method = workers * WATTS_PER_CORE, "estimated for the processor alone"
+    if device == "cpu":
+        return {"energy_kwh": seconds * cores / JOULES_PER_KWH, "energy_method": method}
+    most = most_watts(device)
+    if most is None:
+        method = "not known on a GPU that does not tell what it may draw"
+        return {"energy_kwh": None, "energy_method": method}
+    method = f"of a GPU that may draw {most:g} W, and {WATTS_PER_CORE:g} W for each worker"
+    return {"energy_kwh": seconds * (most + cores) / JOULES_PER_KWH, "energy_method": method}
 
 
 def _planned(plan: Plan) -> tuple[Any, ...]:

@@ -26,8 +26,10 @@ def generator_results(
     figures: Mapping[str, Sequence[Artefact]],
     quality: Mapping[str, Sequence[Artefact]],
     membership: Mapping[str, Sequence[Artefact]],
+    *,
+    kwh: Mapping[str, float | None],
 ) -> list[GeneratorResult]:
-    """What is known of each generator over its fits."""
+    """What is known of each generator over its fits; ``kwh`` is the energy of each artefact."""
     found = []
     for component in work.session.study.generators:
         pools = [p for p in work.pools.values() if p.generator == component.title]
@@ -58,7 +60,7 @@ def generator_results(
                 images_per_second=images / seconds if seconds else None,
                 kept_share=sum(s.number_kept() for s in streams) / images if images else None,
                 fit_seconds=float(np.mean([fit.record["cost"]["seconds"] for fit in fitted])),
-                energy_kwh=energy_kwh(pools, device=work.session.numerics["device"]),
+                energy_kwh=energy_kwh(pools, kwh),
                 cost_at_least=any(one.at_least for one in spent_on(pools)),
                 quality=quality_results(quality.get(component.title, [])),
                 membership=membership_results(membership.get(component.title, [])),

@@ -152,13 +152,11 @@ def _write_all(
     if retrieved is not None:
         retrieved.to_csv(folder.file("retrieved.csv"), index=False)
     _copy_folder(model.folder, folder.file("model"), only=("model.safetensors", "model.json"))
-    if work.contrast is not None:
-        pair = {"rival": work.contrast.rival, "generative": work.contrast.generative}
-        for role, name in pair.items():
-            place, kept = folder.file("models") / role, work.models[name, 0]
-            _copy_folder(kept.folder, place, only=("model.safetensors", "model.json"))
-            facts = {"arm": name, "replicate": 1, "key": kept.key}
-            write_json_atomic(place / "arm.json", facts)
+    for role, name in _compared(work).items():
+        place, kept = folder.file("models") / role, work.models[name, 0]
+        _copy_folder(kept.folder, place, only=("model.safetensors", "model.json"))
+        facts = {"arm": name, "replicate": 1, "key": kept.key}
+        write_json_atomic(place / "arm.json", facts)
     for pool in {p.generator: p for p in reversed(list(work.pools.values()))}.values():
         place = folder.file("generators") / pool.generator
         _copy_folder(pool.fitted.folder / SAVED, place)
@@ -180,6 +178,15 @@ def _copy_licences(session: Session, generator: str, target: Path) -> None:
     component = next(one for one in session.study.generators if one.title == generator)
     for pool in pools_of(component).values():
         copy_licences(pool_of(pool, base=session.base).path, target)
+
+
+def _compared(work: Work) -> Mapping[str, str]:
+    """The arms of the verdict by role; without one, as where the gate stopped all, the rival."""
+    if work.contrast is not None:
+        return {"rival": work.contrast.rival, "generative": work.contrast.generative}
+    rivals = (name for name, arm in work.final_arms.items() if arm.role == "rival")
+    rival = next(rivals, None)
+    return {} if rival is None else {"rival": rival}
 
 
 def _artefacts(work: Work) -> Mapping[str, Any]:

@@ -70,6 +70,7 @@ def pool_of(pool: Pool, *, base: Path) -> Where:
         attributes=pool.attributes,
         classes=pool.classes,
         one_class=True,
+        shares=True,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from synthlift.seeds import seed_for
 from synthlift.spec.facts import Estimate, QualityFigure
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import as_inputs
-from synthlift.study.environment import WATTS_PER_CORE
-from synthlift.study.pools import Pool, spent_on
+from synthlift.study.energy import sum_known
+from synthlift.study.pools import Pool
 from synthlift.study.pretrained import checkpoint_of
 from synthlift.study.work import Work
 
@@ -83,12 +83,12 @@ def quality_results(figures: Sequence[Artefact]) -> list[QualityFigure]:
     return found
 
 
-def energy_kwh(pools: Sequence[Pool], *, device: str) -> float | None:
-    """Estimated energy of all fits of a generator, of its samples and of judging them.
+def energy_kwh(pools: Sequence[Pool], kwh: Mapping[str, float | None]) -> float | None:
+    """Energy of all fits of a generator, of its samples and of judging them.
 
-    None on a GPU, whose draw is not measured: what its core takes meanwhile is the least of it.
+    Args:
+        pools: of the generator.
+        kwh: of each artefact, by key; None = not known.
     """
-    if device != "cpu":
-        return None
-    seconds = sum(one.cpu_seconds for one in spent_on(pools))
-    return float(seconds * WATTS_PER_CORE / 3.6e6)
+    keys = dict.fromkeys(key for pool in pools for key in pool.spent())
+    return sum_known(kwh.get(key) for key in keys)

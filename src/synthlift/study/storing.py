@@ -9,6 +9,7 @@ from pathlib import Path
 from synthlift.store import Artefact
 from synthlift.store.packed import LARGE_IMAGE
 from synthlift.study.beside import counts_beside
+from synthlift.study.components import settings_of
 from synthlift.study.expecting import (
     CHOOSING_FOLDS,
     CHUNK,
@@ -80,13 +81,20 @@ def disk_use(
     fits = expected_fits(task, option)
     fits.update({name: 1 for name, one in speeds.generators.items() if one.one_pool == "study"})
     about, at_most, measured = 0.0, 0.0, True
+    shape = (plan.image_size, plan.image_size, plan.channels)
+    originals = {
+        one.title: settings_of("generators", one).original_bytes(image_shape=shape)
+        for one in plan.generators
+    }
     for name, number in fits.items():
-        size = packed.get(name, PackedSize(image, image))
-        measured &= name in packed or image <= LARGE_IMAGE
+        larger = originals.get(name, 0)
+        raw = image + larger
+        size = packed.get(name, PackedSize(raw, raw))
+        measured &= name in packed or not (larger or image > LARGE_IMAGE)
         usual = number * _sampled(plan, task, name, factor=KEEP_FACTOR)
         most = number * _sampled(plan, task, name, factor=SAMPLED_AT_MOST)
         about += usual * (size.mean + NOTED_BYTES)
-        at_most += most * (min(image, SPREAD * size.largest) + NOTED_BYTES)
+        at_most += most * (min(raw, SPREAD * size.largest) + NOTED_BYTES)
     whole = opened.usable * image * 4  # what is learnt of images, where it is kept as numbers
     learnt = sum(
         number * (speeds.generators[name].fit_bytes if name in speeds.generators else whole)

@@ -43,7 +43,6 @@ class Spent(NamedTuple):
     """
 
     seconds: float
-    cpu_seconds: float
     earlier_seconds: float
     at_least: bool
 
@@ -52,7 +51,7 @@ class Spent(NamedTuple):
         """From its record."""
         cost = artefact.record["cost"]
         earlier, at_least = cost.get("earlier_seconds", 0.0), cost.get("at_least", False)
-        return cls(cost["seconds"], cost["cpu_seconds"], earlier, at_least)
+        return cls(cost["seconds"], earlier, at_least)
 
 
 class Chunk(NamedTuple):

@@ -2,12 +2,14 @@
 
 A pool holds ``images/<class>/*.png``, which a study takes as a generator of kind ``pool``;
 ``metadata.csv`` with a row for each of them; and ``judged.jsonl``, every verdict in its order, also
-on pictures that were not kept: how many had to be looked at belongs to what a pool is.
+on pictures that were not kept: how many had to be looked at belongs to what a pool is. Studies that
+are asked here read ``list-<digest>.csv``, the pool as it was then: it may grow meanwhile.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -31,7 +33,10 @@ from synthlift.web.errors import MissingError
 from synthlift.web.generations import harmless
 
 FACTS, IMAGES, TABLE, JUDGED = "pool.json", "images", "metadata.csv", "judged.jsonl"
+LIST = "list-"
+"""What a list of the pictures of one moment is called, before its digest."""
 MOST_POOLS, MOST_IMAGES = 50, 20_000
+LISTED = ("file_name", "label")
 _ID = re.compile(r"[0-9a-f]{16}")
 README = """These pictures are synthetic: a generator made them and a person kept them.
 They show nothing that exists.
@@ -74,12 +79,6 @@ class Pool:
     def classes(self) -> dict[str, int]:
         """Pictures of each class."""
         return dict(sorted(Counter(one["label"] for one in self.images).items()))
-
-    @property
-    def folder_classes(self) -> dict[str, str]:
-        """Folders that are not called like their class, for a study's ``classes``."""
-        found = {str(one["file"]).split("/")[0]: str(one["label"]) for one in self.images}
-        return {folder: label for folder, label in found.items() if folder != label}
 
     def file(self, one: Mapping[str, Any]) -> Path:
         """The file of a picture."""
@@ -209,7 +208,8 @@ class Pools:
                 "caution": caution,
             }
             target = pool.path / IMAGES / file
-            if verdict == "keep":
+            # A study may be reading the file: it is not written again.
+            if verdict == "keep" and not target.is_file():
                 target.parent.mkdir(exist_ok=True)
                 write_bytes_atomic(target, png, durable=False)
                 _keep_terms(pool, terms, facts)
@@ -217,6 +217,26 @@ class Pools:
             if verdict != "keep":
                 target.unlink(missing_ok=True)
         return self.get(name)
+
+    def listed(self, name: str) -> Path:
+        """A table of the pictures that a pool has now, which no later verdict changes.
+
+        Raises:
+            MissingError: there is no such pool.
+        """
+        with self._lock:
+            pool = self.get(name)
+            stream = io.StringIO()
+            writer = csv.writer(stream)
+            writer.writerow(LISTED)
+            writer.writerows(
+                sorted((f"{IMAGES}/{one['file']}", str(one["label"])) for one in pool.images)
+            )
+            content = stream.getvalue().encode()
+            path = pool.path / f"{LIST}{hashlib.sha256(content).hexdigest()[:12]}.csv"
+            if not path.is_file():
+                write_bytes_atomic(path, content, durable=False)
+        return path
 
     def take_out(self, name: str, file: str, *, who: str) -> Pool:
         """Take a picture out of a pool again.
@@ -253,6 +273,12 @@ def _keep_terms(pool: Pool, terms: str, facts: Mapping[str, str]) -> None:
     number = f"-{len(known) + 1}" if known else ""
     name = plain_name(f"{facts.get('generator', 'model')}{number}-{LICENCE}")
     write_bytes_atomic(pool.path / name, terms.encode(), durable=False)
+
+
+def missing_of(path: Path) -> int:
+    """How many pictures of a list of :meth:`Pools.listed` are gone."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return sum(not (path.parent / row["file_name"]).is_file() for row in csv.DictReader(stream))
 
 
 def _folder_of(label: str, pool: Pool) -> str:

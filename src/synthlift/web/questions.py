@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from synthlift.web.pools import LISTED
 
 Question = Literal["help", "classes", "group", "label", "pool"]
 Budget = Literal["5m", "15m", "30m", "1h", "2h", "8h"]
@@ -42,8 +44,7 @@ class Choices:
         attributes: its columns that are kept for subgroups.
         attribute: of the question about groups; "" = none.
         derived: whether that is read off the pictures, see :data:`DERIVED`, and no column.
-        pool: pictures of a pool, one folder a class.
-        pool_classes: of folders of the pool that are not called like their class.
+        pool: a table of the pictures of a pool.
     """
 
     table: Path | None = None
@@ -52,7 +53,6 @@ class Choices:
     attribute: str = ""
     derived: bool = False
     pool: Path | None = None
-    pool_classes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _pool(choices: Choices) -> list[Part]:
     pool = {
         "kind": "pool",
         "source": str(choices.pool),
-        "classes": dict(choices.pool_classes),
+        "label": LISTED[1],
         "reserved": 0,
     }
     arms = [*RIVALS, {"kind": "mixed", "multiples": [1]}, {"kind": "targeted", "multiples": [1]}]

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-HASHED = (".safetensors", ".json", ".txt", ".model", ".pth", ".pt")
+HASHED = (".safetensors", ".json", ".txt", ".model", ".jinja", ".pth", ".pt")
 """What weights, settings and vocabularies are written in."""
 PICKLED = (".bin", ".ckpt", ".pkl", ".pickle")
 """Formats that can run code when they are loaded."""

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from synthlift.errors import InputError, installing
+from synthlift.weights.copies import INDEX, PICKLED, SAFE, parts_of, shards_of, weights_in
+from synthlift.weights.files import read_json
 
 PREFIX = "hf:"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NAMED = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
-WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "README.md", "LICENSE*", "LICENCE*")
+SETTINGS = ("*.json", "*.txt", "*.model", "README.md", "LICENSE*", "LICENCE*")
+TEMPLATES = ("*.jinja",)
+"""How a tokenizer turns a prompt into a question; older versions of this package left them out."""
+TEMPLATED = ("ZImage", "Flux2", "Ovis", "GlmImage", "NucleusMoE", "Ideogram4", "QwenImage21")
+"""How the classes of pipelines begin that draw nothing without."""
+WEIGHTS = ("*.safetensors",)
 """Pickled weights are never fetched, unless they are asked for."""
 PICKLES = ("*.bin", "*.ckpt")
 
@@ -36,7 +44,8 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
 
     Raises:
         InputError: the name has another form; the package that asks the Hub is missing; the Hub
-            knows no such model or revision, wants an agreement first, or cannot be reached.
+            knows no such model or revision, wants an agreement first, or cannot be reached; parts
+            of a pipeline are pickled, and that was not asked for.
     """
     named = NAMED.fullmatch(said)
     if not named:
@@ -54,18 +63,86 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
             rule="models of the Hub are fetched by huggingface_hub",
             remedy=f"{installing('text2image')}; or give the path of a local folder",
         ) from None
-    asked: dict[str, Any] = {
-        "repo_id": name,
-        "revision": revision,
-        "allow_patterns": [*WANTED, *(PICKLES if pickles else ())],
-    }
+    asked: dict[str, Any] = {"repo_id": name, "revision": revision}
+    found = _cached(asked, SETTINGS)
+    if found is None or not _is_whole(found, asked, pickles=pickles):
+        try:
+            with _explained(said):
+                wanted, pickled = _wanted(asked, pickles=pickles)
+                if not pickled:
+                    found = Path(snapshot_download(**asked, allow_patterns=wanted))
+        except InputError:
+            if found is None:
+                raise
+            # Whoever opens what is there says what it lacks.
+            return Fetched(found, revision=found.name)
+        if pickled:
+            raise _pickled(said, pickled)
+    assert found is not None
+    return Fetched(found, revision=found.name)
+
+
+def _cached(asked: dict[str, Any], patterns: Sequence[str]) -> Path | None:
+    """The folder in the local cache, unless it is known to lack files of these names."""
+    from huggingface_hub import snapshot_download
+
     try:
-        found = snapshot_download(**asked, local_files_only=True)
+        return Path(
+            snapshot_download(**asked, allow_patterns=list(patterns), local_files_only=True)
+        )
     except Exception:  # not there, or not whole: it is asked for
-        with _explained(said):
-            found = snapshot_download(**asked)
-    folder = Path(found)
-    return Fetched(folder, revision=folder.name)
+        return None
+
+
+def _is_whole(folder: Path, asked: dict[str, Any], *, pickles: bool) -> bool:
+    """Whether a folder in the cache has weights; which ones another version may have chosen."""
+    index = read_json(folder / INDEX)
+    if not index:
+        safe = any(folder.rglob(WEIGHTS[0]))
+        return _cached(asked, WEIGHTS if safe or not pickles else PICKLES) is not None
+    templated = str(index.get("_class_name", "")).startswith(TEMPLATED)
+    if templated and _cached(asked, TEMPLATES) is None:
+        return False
+    for place in (folder / part for part in parts_of(index)):
+        files = list(place.glob("*"))
+        found = weights_in(files) or (weights_in(files, PICKLED) if pickles else [])
+        lacking = not found and (not files or (place / "config.json").is_file())
+        if lacking or not all((place / name).is_file() for name in shards_of(found)):
+            return False
+    return True
+
+
+def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[str]]:
+    """Patterns of the files that are fetched, and parts of a pipeline that cannot be.
+
+    Of a pipeline they are the settings, and of each part one copy of its weights. All copies would
+    be several times as much: rounded ones, those of other programs, and the whole in one file.
+    """
+    from huggingface_hub import HfApi, hf_hub_download
+
+    told = HfApi().model_info(**asked)
+    files = [PurePosixPath(one.rfilename) for one in told.siblings or ()]
+    if PurePosixPath(INDEX) not in files:
+        safe = any(file.suffix == SAFE for file in files)
+        return [*SETTINGS, *TEMPLATES, *WEIGHTS, *(PICKLES if pickles and not safe else ())], []
+    weights: list[PurePosixPath] = []
+    pickled: list[str] = []
+    for part in parts_of(read_json(Path(hf_hub_download(**asked, filename=INDEX)))):
+        own = [file for file in files if str(file.parent) == part]
+        safe_ones, others = weights_in(own), weights_in(own, PICKLED)
+        weights += safe_ones or (others if pickles else [])
+        pickled += [part] if others and not (safe_ones or pickles) else []
+    chosen = [glob.escape(str(file)) for file in weights]
+    return [*SETTINGS, *TEMPLATES, *chosen], pickled
+
+
+def _pickled(said: str, parts: Sequence[str]) -> InputError:
+    return InputError(
+        f"the model '{said}' has no weights in safetensors for its {', '.join(parts)}",
+        rule="weights are read as safetensors only: other formats can run code when loaded",
+        remedy=f"take another model; or, if you trust its maker: synthlift models add {said} "
+        "--allow-pickle",
+    )
 
 
 def revision_of(folder: Path) -> str:
@@ -73,6 +150,12 @@ def revision_of(folder: Path) -> str:
     return (
         folder.name if folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name) else ""
     )
+
+
+def name_of(folder: Path) -> str:
+    """``hf:OWNER/NAME`` of a folder in the Hub's cache; "" for any other folder."""
+    owner, _, name = folder.parent.parent.name.removeprefix("models--").partition("--")
+    return f"{PREFIX}{owner}/{name}" if revision_of(folder) and name else ""
 
 
 @contextmanager

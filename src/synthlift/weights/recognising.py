@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthlift.weights.files import metadata_of, pickles_of, read_json, tensor_shapes
+from synthlift.weights.files import metadata_of, read_json, tensor_shapes
 
 CLIP_TYPES = ("clip", "siglip", "siglip2", "align", "altclip", "chinese_clip")
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING")
@@ -105,10 +105,3 @@ def licence_text(place: Path) -> str:
         if path.stat().st_size <= LONGEST_LICENCE:
             return path.read_text("utf-8", errors="replace")
     return ""
-
-
-def only_pickled(place: Path) -> bool:
-    """Whether weights are there in formats alone that can run code when loaded."""
-    if not pickles_of(place):
-        return False
-    return place.is_file() or not any(place.rglob("*.safetensors"))

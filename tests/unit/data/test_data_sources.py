@@ -184,7 +184,7 @@ def test_unknown_embedded_source(tmp_path: Path) -> None:
     assert refusal("sklearn:digit", tmp_path) == (
         "unknown source 'sklearn:digit' – did you mean 'sklearn:digits'?\n"
         "  Rule: the embedded data sets are called sklearn:digits, embedded:leaves, "
-        "embedded:drawings, embedded:coloured-digits\n"
+        "embedded:drawings, embedded:coloured-digits, embedded:coloured-digits-other-half\n"
         "  Remedy: write sklearn:digits, or give a folder with one sub-folder a class"
     )
 

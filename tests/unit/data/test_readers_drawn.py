@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from synthlift.data.contract import Source, Where
 from synthlift.data.sources import open_source
@@ -40,8 +41,9 @@ def test_a_drawing_shows_its_colours_and_is_the_same_each_time() -> None:
         assert [*COLOURS][int(away.argmin())] == item.attributes["colour"], item
 
 
-def test_coloured_digits_miss_cells_in_training_only() -> None:
-    source = opened("embedded:coloured-digits")
+@pytest.mark.parametrize("name", ["coloured-digits", "coloured-digits-other-half"])
+def test_coloured_digits_miss_cells_in_training_only(name: str) -> None:
+    source = opened(f"embedded:{name}")
     seen: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for item in source.items:
         seen[item.part][item.label, item.attributes["colour"]] += 1
@@ -51,3 +53,11 @@ def test_coloured_digits_miss_cells_in_training_only() -> None:
     for item in source.items:
         writers[item.group].add(item.part)
     assert {len(parts) for parts in writers.values()} == {1}
+
+
+def test_halves_of_the_coloured_digits_share_no_tested_handwriting() -> None:
+    one, other = (opened(f"embedded:coloured-digits{end}") for end in ("", "-other-half"))
+    tested = [{item.group for item in s.items if item.part == "test"} for s in (one, other)]
+    trained = {item.group for item in one.items if item.part == "train"}
+    assert not tested[0] & tested[1]
+    assert tested[1] == trained

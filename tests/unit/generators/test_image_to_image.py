@@ -31,6 +31,7 @@ from synthlift.types import (
     RunContext,
     SampleRequest,
 )
+from tests.control_nets import controlled
 
 CLASSES = ("crane", "gull")
 SIDE = 16
@@ -213,6 +214,15 @@ def test_a_controlnet_draws_along_edges(tiny_pipeline: Path, tmp_path: Path) -> 
     index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "AutoencoderKL"}))
     with pytest.raises(InputError, match="class 'AutoencoderKL'"):
         draw(fitted(tiny_pipeline, tmp_path, **settings), [0])
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux"])
+def test_other_families_have_controlnets_too(tmp_path: Path, family: str) -> None:
+    model, control = controlled(family, tmp_path)
+    settings: dict[str, Any] = {"method": "control", "control_model": str(control), "size": SIDE}
+    found = draw(fitted(model, tmp_path, **settings), [0, 1])
+    free = draw(fitted(model, tmp_path, **settings, control_scale=0), [0, 1])
+    assert (found.pixels != free.pixels).mean() > 0.5
 
 
 def test_strength_says_nothing_where_images_are_drawn_anew(

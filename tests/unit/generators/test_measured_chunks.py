@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import torch
 
 from synthlift.generators.flow.config import FlowConfig
 from synthlift.generators.learning.timing import CHUNKS, fastest_chunk
+from synthlift.generators.pipelines.together import SIZES
+from synthlift.generators.text_to_image.config import TextToImageConfig
+from synthlift.generators.text_to_image.generator import TextToImageFitted
 from synthlift.generators.translation.config import TranslationConfig
 from synthlift.registry import available
 from synthlift.testing.inputs import drawn_inputs
 from synthlift.types import InputsGenerator, SampleRequest
+from tests.unit.generators import adapting
 from tests.unit.generators.one_pass import fit, pixels_of
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -50,6 +55,80 @@ def test_a_measured_chunk_is_fixed_kept_with_the_fit_and_for_the_machine(
         loaded = generator.load(tmp_path / "saved")
     assert loaded.micro_batch == fitted.micro_batch
     assert np.array_equal(pixels_of(loaded, REQUESTS), pixels_of(fitted, REQUESTS))
+
+
+PIPELINES: dict[str, dict[str, Any]] = {
+    "text_to_image": {},
+    "image_to_image": {"strength": (0.25, 1.0)},
+    "adapted": {"adapt": {**adapting.QUICK, "kind": "lora"}},
+}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_pipeline_keeps_the_chunk_that_was_measured_with_it(
+    name: str, tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHLIFT_DATA_HOME", str(tmp_path / "machine"))
+    monkeypatch.setattr("synthlift.generators.learning.timing.CALLS", 2)
+    monkeypatch.setattr("synthlift.generators.pipelines.together.SIZES", (1, 2, 4))
+    kind = "text_to_image" if name == "adapted" else name
+    settings = {"model": str(tiny_pipeline), "sampler_steps": 4, **PIPELINES[name]}
+    inputs, asked = adapting.inputs(), [replace(r, label=r.label % 2) for r in REQUESTS[:5]]
+    one: Any = fit(kind, tmp_path / "one", inputs, **settings, micro_batch="measured")
+    told = one.facts()
+    assert told["config"]["micro_batch"] == one.micro_batch in SIZES[:3]
+    assert str(one.micro_batch) in told["measured"]["seconds_per_image"]
+    # Other words take no other time, so nothing is timed anew.
+    worded = {**settings, "prompt": "one {label}", "micro_batch": "measured"}
+    two: Any = fit(kind, tmp_path / "two", inputs, **worded)
+    assert two.facts()["measured"] == told["measured"]
+    if name == "adapted":  # it learns in parts of the usual size, whatever was measured
+        usual = TextToImageConfig.model_validate(settings)
+        again: Any = fit(kind, tmp_path / "three", inputs, **dict(usual))
+        assert again.facts()["adaptation"] == told["adaptation"]
+    else:
+        again = fit(kind, tmp_path / "three", inputs, **settings, micro_batch=one.micro_batch)
+        assert np.array_equal(pixels_of(one, asked), pixels_of(again, asked))
+    one.save(tmp_path / "saved")
+    descriptor = available("generators")[kind]
+    generator = descriptor.build(descriptor.config.model_validate(settings))
+    if isinstance(generator, InputsGenerator):
+        loaded: Any = generator.reload(tmp_path / "saved", inputs=inputs)
+    else:
+        loaded = generator.load(tmp_path / "saved")
+    assert loaded.micro_batch == one.micro_batch
+    assert np.array_equal(pixels_of(loaded, asked), pixels_of(one, asked))
+
+
+def test_a_pipeline_of_which_one_image_fits_into_memory_draws_one(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHLIFT_DATA_HOME", str(tmp_path / "machine"))
+    held = TextToImageFitted._call
+
+    def small(self: TextToImageFitted, wishes: Any, *further: Any) -> Any:
+        if len(wishes) > 1:
+            raise torch.OutOfMemoryError("no memory is left")
+        return held(self, wishes, *further)
+
+    monkeypatch.setattr(TextToImageFitted, "_call", small)
+    model: dict[str, Any] = {"model": str(tiny_pipeline), "micro_batch": "measured"}
+    fitted: Any = fit("text_to_image", tmp_path / "fit", adapting.inputs(), **model)
+    assert fitted.micro_batch == 1
+    # What would take minutes for each size is left out of the trial.
+    compiled: Any = fit("text_to_image", tmp_path / "c", adapting.inputs(), **model, compile=True)
+    assert compiled.micro_batch == 1
+    assert not compiled._pipelines
+
+
+def test_a_plan_counts_with_the_chunk_by_size_before_one_is_measured(tiny_pipeline: Path) -> None:
+    fixed = TextToImageConfig(model=str(tiny_pipeline))
+    left = adapting.settings(tiny_pipeline, micro_batch="measured", adapt={"kind": "lora"})
+    assert left.fixed_chunk() == fixed.micro_batch == 32
+    assert left.device_bytes() == 2 * fixed.device_bytes()
+    short = left.shortened(2)
+    assert (short["micro_batch"], short["adapt"]["steps"]) == (32, 2)
+    assert "micro_batch" not in fixed.model_copy(update={"adapt": left.adapt}).shortened(2)
 
 
 def test_the_smallest_chunk_that_costs_little_more_is_taken(

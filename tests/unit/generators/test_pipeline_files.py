@@ -234,8 +234,8 @@ def test_a_part_without_weights_and_a_pipeline_of_another_kind_are_refused(
     hollow = shutil.copytree(tiny_pipeline, tmp_path / "hollow")
     for path in (hollow / "unet").glob("*.safetensors"):
         path.unlink()
-    with pytest.raises(InputError, match="cannot be opened"):
-        draw(fitted(hollow, tmp_path))
+    with pytest.raises(InputError, match="no weights in safetensors for its unet"):
+        TextToImageConfig(model=str(hollow))
     torn = shutil.copytree(tiny_pipeline, tmp_path / "torn")
     (weights,) = (torn / "unet").glob("*.safetensors")
     tensors = load_file(weights)
@@ -260,6 +260,47 @@ def test_pickled_pipelines_are_refused_with_the_way_out(
     with pytest.raises(InputError, match="no weights in safetensors") as caught:
         TextToImageConfig(model=str(folder))
     assert "--allow-pickle" in caught.value.remedy
+
+
+def test_a_pipeline_with_one_pickled_part_is_named_converted_and_drawn_with(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHLIFT_WEIGHTS", str(tmp_path / "shelf"))
+    folder = shutil.copytree(tiny_pipeline, tmp_path / "mixed")
+    for file in (folder / "unet").glob("*.safetensors"):
+        torch.save(load_file(file), file.with_suffix(".bin"))
+        file.unlink()
+    shards = pickled_in_shards(folder / "text_encoder")
+    (folder / "old.ckpt").write_bytes(b"the same weights in one file, which nobody opens")
+    (folder / "vae" / "diffusion_pytorch_model.bin").write_bytes(b"nor this one")
+    (folder / "LICENSE").write_text("Terms\n")
+    with pytest.raises(InputError, match=r"safetensors for its .*unet") as caught:
+        TextToImageConfig(model=str(folder))
+    assert caught.value.remedy.endswith(f"synthlift models add {folder} --allow-pickle")
+    with pytest.raises(InputError, match=r"weights of its .*unet.* in .* are pickled"):
+        api.add_model(folder)
+    entry = api.add_model(folder, allow_pickle=True)
+    place = Path(entry.path)
+    assert not [*place.glob("*.safetensors"), *place.rglob("*.bin"), *place.rglob("*.ckpt")]
+    assert len(list((place / "text_encoder").glob("model-*.safetensors"))) == len(shards) == 2
+    assert entry.licence == "Terms (LICENSE)"
+    converted = draw(fitted(place, tmp_path / "converted")).pixels
+    assert np.array_equal(converted, draw(fitted(tiny_pipeline, tmp_path / "usual")).pixels)
+
+
+def pickled_in_shards(part: Path) -> list[Path]:
+    """Write a part's weights as transformers once did: pickled, in two files, and an index."""
+    (file,) = part.glob("*.safetensors")
+    tensors = load_file(file)
+    told: dict[str, str] = {}
+    paths = [part / f"pytorch_model-0000{one}-of-00002.bin" for one in (1, 2)]
+    for path, names in zip(paths, (sorted(tensors)[::2], sorted(tensors)[1::2]), strict=True):
+        torch.save({name: tensors[name] for name in names}, path)
+        told |= dict.fromkeys(names, path.name)
+    index = {"metadata": {}, "weight_map": told}
+    (part / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    file.unlink()
+    return paths
 
 
 def test_a_study_file_is_written_for_a_pipeline(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -12,19 +12,17 @@ import torch
 from safetensors.torch import save_file
 
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.single_file import (
-    FIRST_LAYER,
-    LAYOUTS,
-    clip_tokenizer,
-    layout_of,
-)
+from synthlift.generators.pipelines.single_file import FIRST_LAYER, layout_of
 from synthlift.generators.pipelines.suited import native_side
 from synthlift.generators.pipelines.tokens import lost_words
+from synthlift.generators.pipelines.vocabularies import LAYOUTS, known_tokenizer
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.weights.recognising import recognise
 from tests.single_files import settings_alone, single_file
 from tests.unit.generators.test_text_to_image import draw, fitted
 
+FLOW = {"vae": 83.8}
+SD3 = {"text_encoder": 123.7, "text_encoder_2": 694.7, "text_encoder_3": 4762.3}
 MILLIONS = {
     "sd1": {"unet": 859.5, "vae": 83.7, "text_encoder": 123.1},
     "sd2": {"unet": 865.9, "vae": 83.7, "text_encoder": 340.4},
@@ -33,6 +31,16 @@ MILLIONS = {
     "sdxl": {"unet": 2567.5, "vae": 83.7, "text_encoder": 123.1, "text_encoder_2": 694.7},
     "sdxl-lightning": {"unet": 2567.5, "vae": 83.7, "text_encoder": 123.1, "text_encoder_2": 694.7},
     "sdxl-turbo": {"unet": 2567.5, "vae": 83.7, "text_encoder": 123.1, "text_encoder_2": 694.7},
+    "sd3": {"transformer": 2028.3, **FLOW, **SD3},
+    "sd35-medium": {"transformer": 2243.2, **FLOW, **SD3},
+    "sd35-large": {"transformer": 8056.6, **FLOW, **SD3},
+    "flux-dev": {"transformer": 11901.4, **FLOW, "text_encoder": 123.1, "text_encoder_2": 4762.3},
+    "flux-schnell": {
+        "transformer": 11891.2,
+        **FLOW,
+        "text_encoder": 123.1,
+        "text_encoder_2": 4762.3,
+    },
 }
 """Published numbers of weights."""
 
@@ -102,7 +110,9 @@ def test_known_models_bring_no_settings(
     tmp_path: Path, file: str, tensor: str, layout: str, suits: tuple[int, float], side: int
 ) -> None:
     path = tmp_path / f"{file}.safetensors"
-    save_file({tensor: torch.zeros(1), FIRST_LAYER: torch.zeros(1, 4, 3, 3)}, path)
+    tensors = {tensor: torch.zeros(1), FIRST_LAYER: torch.zeros(1, 4, 3, 3)}
+    first = {"conditioner.embedders.0.x": torch.zeros(1)} if tensor == SDXL else {}
+    save_file({**tensors, **first, "first_stage_model.x": torch.zeros(1)}, path)
     found = layout_of(path)
     assert (found, native_side(found)) == (LAYOUTS / layout, side)
     config = TextToImageConfig(model=str(path))
@@ -141,9 +151,8 @@ def test_other_models_ask_for_a_folder_of_settings(tmp_path: Path) -> None:
         "cond_stage_model.model.ln_final.bias": torch.zeros(1),
         FIRST_LAYER: torch.zeros(1, 9, 3, 3),
     }
-    for number, tensors in enumerate(
-        ({"double_blocks.0.img_mod.lin.bias": torch.ones(1)}, inpainting)
-    ):
+    flux_2 = {"double_stream_modulation_img.lin.weight": torch.ones(1)}
+    for number, tensors in enumerate((flux_2, inpainting)):
         path = tmp_path / f"{number}.safetensors"
         save_file(tensors, path)
         with pytest.raises(InputError, match="are not known") as caught:
@@ -166,6 +175,11 @@ def test_other_models_ask_for_a_folder_of_settings(tmp_path: Path) -> None:
         pytest.param("sdxl", marks=pytest.mark.slow),
         pytest.param("sdxl-lightning", marks=pytest.mark.slow),
         pytest.param("sdxl-turbo", marks=pytest.mark.slow),
+        "sd3",
+        "sd35-medium",
+        "sd35-large",
+        "flux-dev",
+        "flux-schnell",
     ],
 )
 def test_settings_that_come_with_the_package_are_of_the_published_size(layout: str) -> None:
@@ -194,7 +208,7 @@ def test_settings_that_come_with_the_package_are_of_the_published_size(layout: s
 def test_words_are_read_as_openai_reads_them() -> None:
     from open_clip import SimpleTokenizer
 
-    tokenizer = clip_tokenizer(LAYOUTS / "sd1" / "tokenizer")
+    tokenizer = known_tokenizer(LAYOUTS / "sd1" / "tokenizer")
     for text in ("a photo of a Great Spotted Woodpecker, 1920s – naïve café", "über 32×32 px's"):
         ids = tokenizer(text, padding="max_length", truncation=True)["input_ids"]
         theirs = SimpleTokenizer()(text)[0].tolist()

@@ -7,18 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synthlift.store import Store
+from synthlift.store.metering import EnergyCounter, Meter
 from tests.unit.store.stages import request
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPUTE = """
 import pathlib, sys
 from synthlift.store import Store
+from synthlift.store.metering import EnergyCounter, Meter
 from tests.unit.store.stages import request
 told = sys.argv[2] == "told"
 wanted = request("burning", seconds=2.0, told=told)
@@ -109,3 +112,41 @@ def test_a_damaged_note_is_no_note(store: Store, content: str) -> None:
     cost = cost_of(store, seconds=0.1, told=True)
     assert cost["earlier_seconds"] == 0
     assert cost["at_least"] is True
+
+
+def counter(*counts: int | None) -> EnergyCounter:
+    """A GPU that counts so, reading by reading."""
+    told = iter(counts)
+    return EnergyCounter("GPU-1", lambda: next(told))
+
+
+def test_what_a_gpu_counted_is_noted_attempt_by_attempt(tmp_path: Path) -> None:
+    first = Meter(tmp_path, on_gpu=True, counter=counter(1_000, 1_500, 2_000))
+    first.note()
+    first.note(ended=True)
+    cost = Meter(tmp_path, on_gpu=True, counter=counter(9_000, 9_700)).read()
+    assert [(gpu, last - first) for gpu, _, _, first, last in cost["gpu_energy"]] == [
+        ("GPU-1", 1_000),
+        ("GPU-1", 700),
+    ]
+    assert all(began <= ended for _, began, ended, *_ in cost["gpu_energy"])
+    json.dumps(cost)
+
+
+@pytest.mark.parametrize("counts", [None, (None, 5), (5, None), (5, 4)])
+def test_a_gpu_without_a_count_leaves_energy_unknown_for_all_attempts(
+    tmp_path: Path, counts: tuple[int | None, ...] | None
+) -> None:
+    used = None if counts is None else counter(*counts)
+    first = Meter(tmp_path / "work", on_gpu=True, counter=used)
+    (tmp_path / "work").mkdir()
+    first.note(ended=True)
+    after = Meter(tmp_path / "work", on_gpu=True, counter=counter(5, 6)).read()
+    assert after["gpu_energy"] is None
+
+
+def test_work_on_the_processor_takes_nothing_of_a_gpu(store: Store) -> None:
+    assert cost_of(store, seconds=0.1, told=True)["gpu_energy"] == []
+    wanted = request("burning", seconds=0.1, told=False)
+    store.compute(replace(wanted, device="cuda:0"), counter=counter(1, 2))
+    assert store.open(wanted.key).record["cost"]["gpu_energy"][0][3:] == [1, 2]

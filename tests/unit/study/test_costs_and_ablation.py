@@ -12,7 +12,8 @@ from synthlift.spec.arms import expand_arms
 from synthlift.spec.study import Study
 from synthlift.store import Artefact
 from synthlift.study.ablation import with_all_filters
-from synthlift.study.environment import WATTS_PER_CORE, cost_table
+from synthlift.study.energy import WATTS_PER_CORE, kwh_by_key, taken
+from synthlift.study.environment import cost_table
 from tests.unit.reporting.sample import sample_results
 
 
@@ -30,7 +31,8 @@ def test_a_gpus_energy_is_not_told_as_that_of_the_core_that_waits_for_it(tmp_pat
         _artefact(tmp_path / "c", "judge", "cpu"),
         _artefact(tmp_path / "f", "fit", "cuda"),
     ]
-    read, judge, fit = cost_table(made)
+    spent = taken(made)
+    read, judge, fit = cost_table(spent, kwh_by_key(spent))
     assert read.energy_kwh == judge.energy_kwh == pytest.approx(1800 * WATTS_PER_CORE / 3.6e6)
     assert fit.energy_kwh is None
     assert "GPU" in fit.energy_method

@@ -62,7 +62,8 @@ def test_memory_of_a_pipeline_follows_its_files_and_settings(
     assert count_weights(folder) == sum(weights) > 10_000
     half = {"weight": torch.zeros(1000, dtype=torch.float16)}
     save_file(half, folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
-    assert count_weights(folder) == sum(weights), "a copy is not opened"
+    save_file(half, folder / "v1-5.safetensors")
+    assert count_weights(folder) == sum(weights), "copies are not opened"
     # 16 pixels a side, and a last level that 8 channels enter.
     computed = 4 * 16 * 16 * 8 * 4
     files = pipeline_files(str(folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from synthlift.errors import StageError
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.study.devices import has_accelerator
 from synthlift.study.executors.local import LocalExecutor
@@ -94,3 +96,51 @@ def test_workers_are_forked_here() -> None:
     assert worker_context().get_start_method() == "forkserver"
     assert multiprocessing.get_start_method(allow_none=True) != "forkserver", "the user's own"
     assert IMPORTED not in sys.modules, "what it imports is heavy"
+
+
+BARE = f"""
+import sys
+from pathlib import Path
+from synthlift.store import StageRequest, Store
+from synthlift.study.executors.local import LocalExecutor
+request = StageRequest(stage="look", function="{HERE}:nothing")
+with LocalExecutor(Store(Path(sys.argv[1])), workers=2) as executor:
+    executor.run([request])
+"""
+GUARDED = BARE.replace("with Local", 'if __name__ == "__main__":\n  with Local')
+
+
+def nothing(request: StageRequest, context: StageContext) -> Summary:
+    return {}
+
+
+def test_a_script_that_workers_run_anew_is_told_what_it_lacks(tmp_path: Path) -> None:
+    room = tmp_path / ("long" * (LONGEST_FOLDER // 4))  # for forks, which take longer to begin
+    room.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "TMPDIR": str(room)}
+
+    def run(script: str) -> subprocess.CompletedProcess[str]:
+        file = tmp_path / "mine.py"
+        file.write_text(script)
+        command = [sys.executable, str(file), str(tmp_path / "store")]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    said = run(BARE).stderr.strip().splitlines()[-3:]
+    assert "the script 'mine.py' ran again in a worker, which ended with it" in said[0]
+    assert said[1].startswith("  Rule: every worker reads the script")
+    assert 'below a line `if __name__ == "__main__":`' in said[2]
+    assert run(GUARDED).returncode == 0
+
+
+def end(request: StageRequest, context: StageContext) -> Summary:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def test_a_worker_that_is_killed_at_its_work_is_no_fault_of_a_script(tmp_path: Path) -> None:
+    request = StageRequest(stage="end", function=f"{HERE}:end")
+    with (
+        pytest.raises(StageError, match="out of memory"),
+        LocalExecutor(Store(tmp_path / "store"), workers=1) as executor,
+    ):
+        executor.run([request])

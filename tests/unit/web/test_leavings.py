@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from flask.testing import FlaskClient
 
+from synthlift.data.contract import Where
+from synthlift.data.sources import open_source
 from synthlift.spec.provenance import png_bytes
 from synthlift.store import Store
 from synthlift.web.context import Context
@@ -105,10 +108,53 @@ def test_a_pool_stays_as_it_is_while_a_study_of_it_waits_or_runs(client: FlaskCl
         assert client.delete(place, headers=OURS).status_code == 200
     here.jobs.ask_to_end(study)
     assert client.get(f"/api/v1/jobs/{study}").get_json()["goes_on"]
+    assert client.delete(f"{read}/images/synthetic-drawn-1.png", headers=OURS).status_code == 200
+    assert not client.get(f"/api/v1/jobs/{study}").get_json()["goes_on"]
+    refused = client.post(f"/api/v1/jobs/{study}/resume", headers=OURS)
+    assert "1 of its pictures" in refused.get_json()["error"]["given"]
     assert client.delete(read, headers=OURS).status_code == 200
     refused = client.post(f"/api/v1/jobs/{study}/resume", headers=OURS)
     assert refused.status_code == 400
     assert "pool" in refused.get_json()["error"]["given"]
+
+
+def test_a_study_of_a_pool_reads_what_was_in_it_when_it_was_asked(client: FlaskClient) -> None:
+    """Kept pictures that come later change nothing of it, so that it can still go on."""
+    here: Context = client.application.extensions["synthlift"]
+    pool = here.pools.make("growing")
+
+    def keep(number: int, label: str) -> None:
+        here.pools.judge(
+            pool.id,
+            source=f"drawn/{number}",
+            label=label,
+            verdict="keep",
+            who="",
+            png=png_bytes(np.full((8, 8, 1), number, np.uint8)),
+            facts={},
+            seen=None,
+        )
+
+    for number, label in enumerate(("oak", "Quercus, red", "-1", "NA")):
+        keep(number, label)
+    body = {"data": upload(client)["id"], "question": "pool", "pool": pool.id}
+    study = client.post("/api/v1/studies", json=body, headers=OURS).get_json()["id"]
+    (told,) = (word for word in here.jobs.get(study).command if pool.id in word)
+    (asked,) = yaml.safe_load(told.partition("=")[2])
+    where = Where(
+        asked["source"],
+        base="",
+        label=asked.get("label"),
+        classes=asked.get("classes", {}),
+        one_class=True,
+    )
+    before = open_source(where, strict=False)
+    assert sorted(item.label for item in before.items) == ["-1", "NA", "Quercus, red", "oak"]
+    keep(0, "oak")  # again
+    keep(9, "oak")
+    assert open_source(where, strict=False).fingerprint == before.fingerprint
+    assert here.pools.listed(pool.id) != Path(asked["source"])
+    assert client.delete(f"/api/v1/pools/{pool.id}", headers=OURS).status_code == 400
 
 
 def until_ended(here: Context, *jobs: str) -> None:

@@ -17,40 +17,88 @@ from synthlift.errors import InputError
 from synthlift.weights.hub import fetch
 
 COMMIT = "a" * 40
+PART = ["diffusers", "UNet2DConditionModel"]
+INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "unet": PART,
+    "text_encoder": PART,
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "safety_checker": [None, None],
+}
+PIPELINE = {
+    "model_index.json": json.dumps(INDEX).encode(),
+    "scheduler/scheduler_config.json": b"{}",
+    "text_encoder/config.json": b"{}",
+    "unet/config.json": b"{}",
+}
+WHOLE = {
+    **PIPELINE,
+    "text_encoder/model.fp16.safetensors": b"rounded, and the only one",
+    "unet/diffusion_pytorch_model-00001-of-00002.safetensors": b"first",
+    "unet/diffusion_pytorch_model-00002-of-00002.safetensors": b"second",
+}
+COPIES = {
+    "text_encoder/pytorch_model.bin": b"pickled",
+    "unet/diffusion_pytorch_model.fp16.safetensors": b"rounded",
+    "unet/diffusion_pytorch_model.non_ema.safetensors": b"not averaged",
+    "unet/openvino_model.bin": b"for another program",
+    "unet_onnx/model.safetensors": b"for another program",
+    "v1.safetensors": b"all in one",
+}
+TEMPLATE = "tokenizer/chat_template.jinja"
+TEMPLATED = {
+    **WHOLE,
+    "model_index.json": json.dumps({**INDEX, "_class_name": "ZImagePipeline"}).encode(),
+    TEMPLATE: b"{{ messages }}",
+}
+MIXED = {
+    **PIPELINE,
+    "text_encoder/model.safetensors": b"weights",
+    "text_encoder/pytorch_model.bin": b"pickled",
+    "unet/diffusion_pytorch_model.bin": b"pickled",
+}
 FILES = {
-    "config.json": b'{"model_type": "clip"}',
-    "model.safetensors": b"weights",
-    "pytorch_model.bin": b"pickled",
+    "them/given": {
+        "config.json": b'{"model_type": "clip"}',
+        "model.safetensors": b"weights",
+        "pytorch_model.bin": b"pickled",
+    },
+    "them/piped": {**WHOLE, **COPIES},
+    "them/mixed": MIXED,
+    "them/templated": TEMPLATED,
 }
 
 
 class _Hub(BaseHTTPRequestHandler):
-    """Knows ``them/given``; ``them/gated`` wants an agreement; nothing else is there."""
+    """Knows those of ``FILES``; ``them/gated`` wants an agreement; nothing else is there."""
 
     def do_GET(self) -> None:
-        name = "/".join(self.path.split("/")[3:5]) if "/api/" in self.path else self.path[1:]
-        if "them/gated" in self.path:
+        path = self.path.split("?")[0].removeprefix("/api/models").removeprefix("/")
+        words = path.split("/")
+        name, rest = "/".join(words[:2]), "/".join(words[2:])
+        files = FILES.get(name, {})
+        if name == "them/gated":
             self._answer(403, b"{}", "GatedRepo")
-        elif "them/given" not in name and "them/given" not in self.path:
+        elif not files:
             self._answer(404, b"{}", "RepoNotFound")
-        elif "/revision/" in self.path and not self.path.split("?")[0].endswith("/main"):
+        elif rest.startswith("revision/") and rest != "revision/main":
             self._answer(404, b"{}", "RevisionNotFound")
-        elif "/tree/" in self.path:
+        elif rest.startswith("tree/"):
             listed = [
                 {"type": "file", "path": file, "size": len(body), "oid": f"{len(body):040x}"}
-                for file, body in FILES.items()
+                for file, body in files.items()
             ]
             self._answer(200, json.dumps(listed).encode())
-        elif "/api/models/" in self.path:
+        elif self.path.startswith("/api/models/"):
             told = {
-                "id": "them/given",
-                "modelId": "them/given",
+                "id": name,
+                "modelId": name,
                 "sha": COMMIT,
-                "siblings": [{"rfilename": file} for file in FILES],
+                "siblings": [{"rfilename": file} for file in files],
             }
             self._answer(200, json.dumps(told).encode())
         else:
-            self._answer(200, FILES[self.path.rsplit("/", 1)[-1]])
+            self._answer(200, files["/".join(rest.split("/")[2:])])
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -82,15 +130,20 @@ def hub() -> Iterator[str]:
 
 
 def asked(hub: str, home: Path, *names: str, **variables: str) -> list[str]:
-    """What each name gives, in a process of its own: the package reads its settings once."""
+    """What each name gives, in a process of its own: the package reads its settings once.
+
+    After a name, ``!`` asks for pickled weights, too.
+    """
     code = (
         "import sys\n"
         "from synthlift.errors import InputError\n"
         "from synthlift.weights.hub import fetch\n"
         "for name in sys.argv[1:]:\n"
         "    try:\n"
-        "        found = fetch(name)\n"
-        "        print(sorted(p.name for p in found.folder.iterdir()), found.revision)\n"
+        "        found = fetch(name.rstrip('!'), pickles=name.endswith('!'))\n"
+        "        files = [p for p in found.folder.rglob('*') if p.is_file()]\n"
+        "        names = sorted(p.relative_to(found.folder).as_posix() for p in files)\n"
+        "        print(names, found.revision)\n"
         "    except InputError as error:\n"
         "        print(error.given, '|', error.remedy)\n"
     )
@@ -122,6 +175,50 @@ def test_the_hub_gives_safetensors_and_says_why_it_does_not(hub: str, tmp_path: 
     assert again == given
     assert "'hf:them/more' cannot be fetched" in other
     assert "give its folder" in other
+
+
+def test_of_a_pipeline_one_copy_of_its_weights_is_fetched(hub: str, tmp_path: Path) -> None:
+    (found,) = asked(hub, tmp_path, "hf:them/piped")
+    assert found == f"{sorted(WHOLE)} {COMMIT}"
+    (again,) = asked("http://127.0.0.1:9", tmp_path, "hf:them/piped", HF_HUB_OFFLINE="1")
+    assert again == found
+    # One of two files of weights did not come: it is asked for again.
+    snapshot = tmp_path / "hub" / "models--them--piped" / "snapshots" / COMMIT
+    (snapshot / "unet" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    assert asked(hub, tmp_path, "hf:them/piped") == [found]
+
+
+def test_a_pipeline_that_was_fetched_with_all_copies_stays_as_it_is(
+    hub: str, tmp_path: Path
+) -> None:
+    code = "from huggingface_hub import snapshot_download as get; get('them/piped')"
+    environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(tmp_path)}
+    environment |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert asked(hub, tmp_path, "hf:them/piped") == [f"{sorted({**WHOLE, **COPIES})} {COMMIT}"]
+
+
+def test_templates_of_prompts_are_fetched_and_again_where_they_were_left_out(
+    hub: str, tmp_path: Path
+) -> None:
+    (found,) = asked(hub, tmp_path, "hf:them/templated")
+    assert found == f"{sorted(TEMPLATED)} {COMMIT}"
+    (tmp_path / "hub" / "models--them--templated" / "snapshots" / COMMIT / TEMPLATE).unlink()
+    # Without a network what is there is given, as it was before.
+    nowhere = "http://127.0.0.1:9"
+    (left,) = asked(nowhere, tmp_path, "hf:them/templated", HF_HUB_OFFLINE="1")
+    assert left == f"{sorted({*TEMPLATED} - {TEMPLATE})} {COMMIT}"
+    assert asked(hub, tmp_path, "hf:them/templated") == [found]
+
+
+def test_a_pickled_part_is_fetched_only_when_asked_for(hub: str, tmp_path: Path) -> None:
+    refused, given, both = asked(hub, tmp_path, "hf:them/mixed", "hf:them/mixed!", "hf:them/given!")
+    assert refused.startswith(
+        "the model 'hf:them/mixed' has no weights in safetensors for its unet"
+    )
+    assert refused.endswith("synthlift models add hf:them/mixed --allow-pickle")
+    assert given == f"{sorted({*MIXED} - {'text_encoder/pytorch_model.bin'})} {COMMIT}"
+    assert both == f"['config.json', 'model.safetensors'] {COMMIT}"
 
 
 @pytest.mark.parametrize("said", ["hf:given", "hf:a/b/c", "hf:", "hf:a b/c"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from synthlift import api
 from synthlift.cli import app
 from synthlift.errors import InputError
-from synthlift.weights import Shelf, locate
+from synthlift.weights import Shelf, hash_weights_of, locate
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +110,25 @@ def test_pickled_weights_are_read_only_when_allowed_and_kept_as_safetensors(
     assert torch.equal(found["a"], shared)
     assert torch.equal(found["b"], shared)
     assert not list(Path(entry.path).rglob("*.bin"))
+
+
+def test_a_template_of_prompts_is_hashed_and_kept_and_without_one_the_hash_is_as_ever(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    torch.save({"w": torch.ones(3)}, folder / "pytorch_model.bin")
+    (folder / "config.json").write_text("{}")
+    (folder / "notes.md").write_text("not hashed")
+    line = f"config.json {hashlib.sha256(b'{}').hexdigest()}\n"
+    assert hash_weights_of(folder) == hashlib.sha256(line.encode()).hexdigest()
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    (folder / "config.json").write_text('{"model_type": "qwen3"}')
+    entry = api.add_model(folder, allow_pickle=True)
+    template = Path(entry.path) / "chat_template.jinja"
+    assert template.read_text() == "{{ messages }}"
+    template.write_text("{{ other }}")
+    assert [one["state"] for one in api.check_models()] == ["changed"]
 
 
 def test_a_name_that_is_refused_leaves_the_weights_that_have_it(

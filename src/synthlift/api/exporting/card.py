@@ -17,6 +17,7 @@ from synthlift.spec.arms import Arm
 from synthlift.spec.facts import GeneratorResult
 from synthlift.spec.people import in_force
 from synthlift.spec.places import plain, without_places
+from synthlift.spec.provenance import SHARES
 from synthlift.study.sharing import fit_seed
 
 CARD, HUB_CARD = "DATA_CARD.md", "README.md"
@@ -125,6 +126,11 @@ def _counts(told: Told) -> str:
             f"{kinds['at training size']:,} real images are at training size: their originals "
             "were gone or changed."
         )
+    if kinds.get("as drawn"):
+        notes.append(
+            f"{kinds['as drawn']:,} synthetic images are as their generator drew them; the study's "
+            f"models saw them at {told.run.results.study.image_size} pixels."
+        )
     if kinds.get("decoded"):
         notes.append(
             f"{kinds['decoded']:,} real images were written as 8-bit PNG, since the headers of "
@@ -175,8 +181,9 @@ def _made(told: Told) -> str:
         if told.mixed_classes:
             lines.append(
                 "- labels: **images lie between classes**; the study's models trained on "
-                "probabilities of both, which this export does not hold: `label` is the class "
-                "that was asked for, so that models trained on it are not those of the study"
+                f"probabilities of both, which `{SHARES}` holds; a study that takes this export "
+                "as a `pool` trains on them again. `label` is the class that was asked for: "
+                "models trained on it alone are not those of the study"
             )
     return "\n".join(lines)
 
@@ -281,7 +288,8 @@ def _provenance(told: Told) -> str:
     }[told.form]
     return (
         f"{where}. `origin` is real or synthetic. Each synthetic PNG says so itself, in text "
-        "chunks that begin with `synthlift:` (origin, generator, class, seed, fit, index, version)."
+        "chunks that begin with `synthlift:` (origin, generator, class, seed, fit, index, version, "
+        f"and {SHARES} where it lies between classes)."
     )
 
 

@@ -22,7 +22,7 @@ from synthlift.study.sharing import fit_seed
 
 TRAIN, VALIDATION = "train", "validation"
 AT_TRAINING_SIZE, DECODED = "at training size", "decoded"
-Kind = Literal["original", "decoded", "at training size", "generated"]
+Kind = Literal["original", "decoded", "at training size", "generated", "as drawn"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class File:
         data: the bytes of the file.
         suffix: what its name ends in, such as ``.png``; "" to keep the name's own.
         kind: original = the source's own pixels, in its own format; decoded = the same as 8-bit
-            PNG, since the header told more than pixels; at training size; or generated.
+            PNG, since the header told more than pixels; at training size; generated = at training
+            size, too; as drawn = generated, and larger than models saw it.
         generated: whether an image of the source says that it was generated in an earlier run.
     """
 
@@ -78,16 +79,23 @@ def entries_of(
     """Every image of some parts, real ones before synthetic ones; test images are never there."""
     seeds = FitSeeds(run)
     attributes = pixels.attributes if real else {}
+    images = [
+        (part, image)
+        for part in parts
+        for image in arm_images(run, arm, part=part, replicate=replicate, by_hand=by_hand)
+        if real or image.origin == "synthetic"
+    ]
+    pixels.sample_again([image for _, image in images])
     return [
         Entry(
             image,
             split=part,
             attributes=attributes.get(image.id, dict(image.attributes)),
-            facts=seeds.facts(image) if image.origin == "synthetic" else {},
+            facts=seeds.facts(image, shares=pixels.shares(image))
+            if image.origin == "synthetic"
+            else {},
         )
-        for part in parts
-        for image in arm_images(run, arm, part=part, replicate=replicate, by_hand=by_hand)
-        if real or image.origin == "synthetic"
+        for part, image in images
     ]
 
 
@@ -100,8 +108,8 @@ class FitSeeds:
         self._kind = {component.title: component.kind for component in run.study.generators}
         self._shared = {one.name for one in run.results.generators if one.one_pool}
 
-    def facts(self, image: ArmImage) -> dict[str, str]:
-        """What a generated image's PNG says of itself."""
+    def facts(self, image: ArmImage, *, shares: Mapping[str, float]) -> dict[str, str]:
+        """What a generated image's PNG says of itself; ``shares`` as :meth:`Pixels.shares`."""
         cell = Cell(self._label[image.label], image.attributes)
         shared = image.generator in self._shared
         own = fit_seed(self._study.seed, image.generator, image.fit, shared=shared)
@@ -116,6 +124,7 @@ class FitSeeds:
             attributes=dict(image.attributes),
             made_from=image.made_from,
             prompt=image.prompt,
+            shares=shares,
         )
 
 
@@ -153,8 +162,10 @@ def files_of(entries: Sequence[Entry], pixels: Pixels) -> Iterator[File]:
     """The file of each entry in turn; one is held in memory at a time."""
     for entry in entries:
         if entry.synthetic:
-            data = png_bytes(pixels.synthetic(entry.image), facts=entry.facts)
-            yield File(data, ".png", "generated")
+            whole = pixels.drawn(entry.image)
+            shown = pixels.synthetic(entry.image) if whole is None else whole
+            kind: Kind = "generated" if whole is None else "as drawn"
+            yield File(png_bytes(shown, facts=entry.facts), ".png", kind)
         else:
             yield _real(entry.image, pixels)
 

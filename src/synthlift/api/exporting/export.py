@@ -28,7 +28,7 @@ from synthlift.api.run_folder import Run, load
 from synthlift.api.training_sets import arm_images, place, splits
 from synthlift.errors import InputError, SynthliftError, nearest_name
 from synthlift.spec.arms import Arm
-from synthlift.spec.provenance import LICENCE
+from synthlift.spec.provenance import LICENCE, SHARES
 from synthlift.study.folder import artefact_keys
 
 WEIGHTS, SPLITS = "model.safetensors", "splits.csv"
@@ -112,7 +112,6 @@ def export(
     )
     changed = by_hand and _changed(opened, record, entries, replicate=replicate)
     _require_images(entries, record, synthetic_only=synthetic_only)
-    pixels.sample_again([entry.image for entry in entries])
     draw, fit = place(opened, replicate, generator=record.generator)
     with _whole(folder) as making:
         files = _counted(files_of(entries, pixels), len(entries), progress)
@@ -130,7 +129,7 @@ def export(
             accept_copies=accept_copies,
             accept_terms=accept_terms,
             by_hand=by_hand,
-            mixed_classes=pixels.mixes_classes([entry.image for entry in entries]),
+            mixed_classes=any(SHARES in entry.facts for entry in entries),
         )
         name, text = (HUB_CARD, hub_card) if chosen == "hf" else (CARD, data_card)
         (making / name).write_text(text(told), encoding="utf-8")

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from synthlift.api.exporting.entries import Entry, File, Names
 from synthlift.api.naming import folder_names
 from synthlift.spec.provenance import EXPORTED_COLUMNS as TABLE_COLUMNS
-from synthlift.spec.provenance import SYNTHETIC, column_for
+from synthlift.spec.provenance import SHARES, SYNTHETIC, column_for
 
 Format = Literal["imagefolder", "csv", "parquet", "hf"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -20,7 +20,7 @@ TRAIN_FOLDER, IMAGES, DATA = "train", "images", "data"
 PROVENANCE, METADATA = "provenance.csv", "metadata.csv"
 PROVENANCE_COLUMNS = (
     *("file", "label", "origin", "pixels", "id", "group", "sha256", "generator", "fit", "index"),
-    *("seed", "prompt"),
+    *("seed", "prompt", SHARES),
 )
 ROWS_HELD = 100
 """Rows of a parquet row group, as ``datasets`` writes images: one image is read with its group."""
@@ -31,8 +31,8 @@ class Written:
     """What was written.
 
     Attributes:
-        kinds: images of the source by how their pixels were written.
-        generated: those of them that say that they were generated in an earlier run.
+        kinds: images by how their pixels were written.
+        generated: those of the source that say that they were generated in an earlier run.
         rows: images by split.
         bytes: size of the images by split.
         files: parquet files by split.
@@ -48,9 +48,8 @@ class Written:
         """Add one image."""
         self.rows[entry.split] = self.rows.get(entry.split, 0) + 1
         self.bytes[entry.split] = self.bytes.get(entry.split, 0) + len(file.data)
-        if not entry.synthetic:
-            self.kinds[file.kind] = self.kinds.get(file.kind, 0) + 1
-            self.generated += file.generated
+        self.kinds[file.kind] = self.kinds.get(file.kind, 0) + 1
+        self.generated += file.generated and not entry.synthetic
 
 
 def write(
@@ -114,7 +113,8 @@ def _attributes(entries: Iterable[Entry]) -> list[str]:
 def _facts(entry: Entry, file: File) -> dict[str, Any]:
     """All that is known of an image but its attributes and its place; "" for what is not there."""
     image, facts = entry.image, entry.facts
-    told = {key: facts.get(key, "") for key in ("generator", "fit", "index", "seed", "prompt")}
+    named = ("generator", "fit", "index", "seed", "prompt", SHARES)
+    told = {key: facts.get(key, "") for key in named}
     return {
         "label": image.label,
         "split": entry.split,

@@ -26,6 +26,8 @@ from synthlift.store import digest
 from synthlift.types import UInt8
 
 DRAWINGS, COLOURED = "embedded:drawings", "embedded:coloured-digits"
+OTHER_HALF = f"{COLOURED}-other-half"
+"""The same with the halves exchanged: what was tried out on one can be confirmed on the other."""
 VERSION = "1"
 SHAPES_EACH = 36
 """Drawings of a shape; as many as there are of a digit on average."""
@@ -60,8 +62,9 @@ class DrawnSource:
 
     @cached_property
     def _drawings(self) -> Mapping[str, _Drawing]:
-        made = _coloured_digits() if self.where.source == COLOURED else _drawings()
-        name = self.where.source.partition(":")[2]
+        source = self.where.source
+        made = _drawings() if source == DRAWINGS else _coloured_digits(source)
+        name = source.partition(":")[2]
         return {f"{name}/{row:04d}": drawing for row, drawing in enumerate(made)}
 
     @cached_property
@@ -114,17 +117,17 @@ def _drawings() -> Sequence[_Drawing]:
     return [_Drawing(random_traits(rng, word), row) for row, word in [*_held_out(), *shapes]]
 
 
-def _coloured_digits() -> Sequence[_Drawing]:
+def _coloured_digits(source: str) -> Sequence[_Drawing]:
     """Half of the held-out digits to train on, in three colours a class; half to test, in all.
 
     Digit d is trained on in the colours d to d + 2, counted around, so that colour tells more of
     the class than it will in the test, and five of eight cells of each class are empty.
     """
-    rng = generator_for(COLOURED, VERSION)
+    rng = generator_for(source, VERSION)
     turns: Counter[str] = Counter()
     found: list[_Drawing] = []
     for place, (row, word) in enumerate(_held_out()):
-        test = place % 2 == 1
+        test = place % 2 == (source == COLOURED)
         first = DIGITS.index(word)
         offsets = range(len(COLOURS)) if test else [turns[word] % SEEN]
         turns[word] += not test

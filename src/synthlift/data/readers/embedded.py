@@ -10,7 +10,7 @@ import numpy as np
 
 from synthlift.data.contract import Item, Source, Where
 from synthlift.data.decode import WHITE_16_BIT, Decoded
-from synthlift.data.readers.drawn import COLOURED, DRAWINGS, DrawnSource
+from synthlift.data.readers.drawn import COLOURED, DRAWINGS, OTHER_HALF, DrawnSource
 from synthlift.data.readers.leaves import LEAVES, LeavesSource
 from synthlift.drawings.strokes import digits_table
 from synthlift.errors import InputError, nearest_name
@@ -19,7 +19,7 @@ from synthlift.store import digest
 from synthlift.types import UInt8
 
 DIGITS = "sklearn:digits"
-NAMES = (DIGITS, LEAVES, DRAWINGS, COLOURED)
+NAMES = (DIGITS, LEAVES, DRAWINGS, COLOURED, OTHER_HALF)
 
 
 class EmbeddedReader:

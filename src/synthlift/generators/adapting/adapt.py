@@ -153,7 +153,7 @@ def _one(
             settings=settings,
             steps=schedule.steps,
             seed=run.seed,
-            micro_batch=config.micro_batch,
+            micro_batch=config.fixed_chunk(),
             examples=(examples, prompting),
             beside=None if past is None else past_examples(past, device=run.device),
         )
@@ -210,7 +210,7 @@ def _validation(
     rows = [counted[place] for place in places]
     if not rows or not settings.readings:
         return None
-    size = schedule.config.micro_batch
+    size = schedule.config.fixed_chunk()
     latents = kept_latents(
         images.pixels(np.array(rows)),
         bench.latents,

@@ -37,7 +37,7 @@ def training_examples(
         train.pixels(rows),
         latents,
         flip=settings.flip,
-        part=config.micro_batch,
+        part=config.fixed_chunk(),
         folder=run.folder / "latents",
     )
     weights = torch.from_numpy(counts[train.labels[rows]].astype(np.float64))

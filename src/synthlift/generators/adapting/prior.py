@@ -68,7 +68,7 @@ def preserved(
     """
     prompts = _prompts(prior, config, vocabulary, seed=run.seed)
     found: list[Half] = []
-    size = config.micro_batch
+    size = config.fixed_chunk()
     for start in range(0, prior.images, size):
         asked = prompts[start : start + size]
         seeds = [seed_for(run.seed, "prior", start + i) for i in range(len(asked))]

@@ -23,6 +23,7 @@ from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task, open_controlnet, sized
 from synthlift.generators.pipelines.parameters import NUMBERS
+from synthlift.generators.pipelines.together import with_measured_chunk
 from synthlift.generators.pipelines.varying import picture, variations
 from synthlift.generators.pipelines.wishes import Settings, Wish, enough_steps
 from synthlift.types import (
@@ -79,7 +80,8 @@ class ImageToImageGenerator(InputsGenerator):
         facts, adapter = adapted(
             self.config, inputs, facts=warned(facts, self.config, prompts), run=run
         )
-        return ImageToImageFitted(inputs, facts, adapter=adapter, device=run.device)
+        fitted = ImageToImageFitted(inputs, facts, adapter=adapter, device=run.device)
+        return with_measured_chunk(fitted, run=run)
 
     def reload(self, folder: Path, *, inputs: FitInputs, device: str = "cpu") -> ImageToImageFitted:
         """Read back what was noted; images and masks come with the inputs."""
@@ -124,7 +126,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         """
         for request in requests:
             self._vocabulary.require(request)
-        able = [self._starting.row(request) is not None for request in requests]
+        able = [self.can_draw(request) for request in requests]
         yield from super().sample(requests[: (*able, False).index(False)])
 
     def vary(
@@ -132,6 +134,10 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
     ) -> Iterator[ImageBatch]:
         """Change a given image as prompts say, whatever the method: see :class:`Variations`."""
         yield from variations(self, start, requests, strength=strength)
+
+    def can_draw(self, request: SampleRequest) -> bool:
+        """Whether there is an image to start from."""
+        return self._starting.row(request) is not None
 
     def _row(self, request: SampleRequest) -> int:
         row = self._starting.row(request)
@@ -201,6 +207,10 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
             return pixels
         row = self._row(wish.request)
         return np.where(self._area(row)[:, :, None] > 0, pixels, self._starting.pixels(row))
+
+    def _keeps(self, drawn: UInt8) -> bool:
+        # What was not repainted is exact at the study's size alone.
+        return self._config.method != "inpainting" and super()._keeps(drawn)
 
     def _parts(self) -> dict[str, Any]:
         config = self._config

@@ -78,7 +78,12 @@ def once(
 
 
 def with_chunk(
-    config: C, draw: Callable[[int], object], *, plan: Mapping[str, Any], run: RunContext
+    config: C,
+    draw: Callable[[int], object],
+    *,
+    plan: Mapping[str, Any],
+    run: RunContext,
+    sizes: Sequence[int] = CHUNKS,
 ) -> tuple[C, dict[str, Any]]:
     """The settings with a number for ``micro_batch`` where it is left open, and the times.
 
@@ -87,6 +92,7 @@ def with_chunk(
         draw: draws so many images with a network of that plan; its weights do not matter here.
         plan: the network's plan.
         run: its folder keeps what was found.
+        sizes: that are tried, the smallest first.
 
     Returns:
         The settings, and what was found, JSON-able; nothing if nothing was left open.
@@ -94,19 +100,21 @@ def with_chunk(
     if not (left := left_open(config, ["micro_batch"])):
         return config, {}
     found = once(
-        lambda: fastest_chunk(draw, device=run.device),
+        lambda: fastest_chunk(draw, device=run.device, sizes=sizes),
         left=left,
         config=config,
-        plan=plan,
+        plan={**plan, "chunks": sizes} if sizes != CHUNKS else plan,
         run=run,
     )
     return config.model_copy(update={name: found[name] for name in left}), found
 
 
-def fastest_chunk(draw: Callable[[int], object], *, device: str) -> dict[str, Any]:
+def fastest_chunk(
+    draw: Callable[[int], object], *, device: str, sizes: Sequence[int] = CHUNKS
+) -> dict[str, Any]:
     """The smallest chunk of which an image takes little longer than of the best one."""
     times: dict[int, float] = {}
-    for size in CHUNKS:
+    for size in sizes:
         best = min(times.values(), default=float("inf"))
         try:
             with torch.inference_mode():
@@ -122,7 +130,7 @@ def fastest_chunk(draw: Callable[[int], object], *, device: str) -> dict[str, An
         if times[size] > 1.5 * best or seconds > SECONDS:
             break
     best = min(times.values(), default=0.0)
-    chosen = next((size for size in times if times[size] <= SLACK * best), CHUNKS[0])
+    chosen = next((size for size in times if times[size] <= SLACK * best), sizes[0])
     per_image = {str(size): round(value, 8) for size, value in times.items()}
     return {"micro_batch": chosen, "seconds_per_image": per_image}
 

@@ -11,9 +11,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile, lora_file
 from synthlift.generators.pipelines.files import hash_part, hash_pipeline, pipeline_files
-from synthlift.generators.pipelines.footprint import pipeline_bytes
+from synthlift.generators.pipelines.footprint import USUAL_SIDE, pipeline_bytes
 from synthlift.generators.pipelines.prompt_table import read_prompts
-from synthlift.generators.pipelines.suited import asked_scheduler, chunk, scheduler_of, suited
+from synthlift.generators.pipelines.suited import (
+    asked_scheduler,
+    chunk,
+    native_side,
+    scheduler_of,
+    suited,
+)
 from synthlift.generators.prompts import LABEL, placeholders
 from synthlift.registry import ComponentConfig, OnePool
 from synthlift.weights import locate
@@ -62,9 +68,11 @@ class PipelineConfig(ComponentConfig):
         model: folder of a pipeline in the format of diffusers, weights as safetensors; or a name
             from ``synthlift models list``; or hf:OWNER/NAME, the only form that downloads. embedded
             = the small one of digits and shapes that comes with the package. A file of safetensors
-            is a pipeline in one file, as Stable Diffusion was first published.
+            is a pipeline in one file, as Stable Diffusion was first published, or its network
+            alone, as Flux was.
         config: of a pipeline in one file, the folder with its settings and tokenizers, as diffusers
-            saves them; by default those of Stable Diffusion 1.x, 2.x or XL.
+            saves them, and with the parts that are not in the file; by default the settings of
+            Stable Diffusion 1.x, 2.x, XL, 3 and 3.5, and of Flux.1.
         model_sha256: of its files; filled in, so that keys follow the content.
         licence, revision, own_scheduler: as the model states them; filled in, for reports and data
             cards.
@@ -89,6 +97,8 @@ class PipelineConfig(ComponentConfig):
             LCMScheduler by default where a LoRA file is called so (lcm).
         size: side in pixels at which the pipeline draws; auto = its own. Images are then brought
             to the study's size.
+        keep_originals: keep images as they were drawn, losslessly compressed, beside those at the
+            study's size, where they are larger; exports then hand them over.
         dtype: number format of the network.
         compile: have torch compile the network and the decoder when the first images are drawn,
             which takes minutes and pays where many are; what is compiled is kept for later runs.
@@ -100,7 +110,9 @@ class PipelineConfig(ComponentConfig):
             takes the place of the pipeline's own; finer details are lost.
         decoder_sha256: of its files; filled in, so that keys follow the content.
         micro_batch: images computed together; fixed, so that pixels never depend on how requests
-            are batched. Small pipelines draw more together by default, large ones 4.
+            are batched. Small pipelines draw more together by default, large ones 4. measured =
+            what is fastest on this machine, timed with the fit; an adaptation then computes as many
+            together as it does by default.
         loras: LoRA files that were trained elsewhere, each a path or ``{path, weight}``; all of
             them act.
         adapt: how the pipeline is adapted to the training images, ``{kind: lora}`` or
@@ -127,12 +139,13 @@ class PipelineConfig(ComponentConfig):
     sampler_steps: int = Field(default=30, ge=1, le=1000)
     scheduler: str = ""
     size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] | Literal["auto"] = "auto"
+    keep_originals: bool = True
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
     cache_interval: int = Field(default=1, ge=1, le=10)
     decoder: str = ""
     decoder_sha256: str = ""
-    micro_batch: int = Field(default=4, ge=1, le=256)
+    micro_batch: Annotated[int, Field(ge=1, le=256)] | Literal["measured"] = 4
     loras: Annotated[tuple[LoraFile, ...], BeforeValidator(_listed)] = ()
     adapt: AnyAdaptation | None = None
 
@@ -167,10 +180,31 @@ class PipelineConfig(ComponentConfig):
             files,
             beside=self._weights_beside(),
             dtype=self.dtype,
-            micro_batch=self.micro_batch,
+            micro_batch=self.fixed_chunk(),
             side=None if self.size == "auto" else self.size,
         )
         return drawing if self.adapt is None else 2 * drawing
+
+    def original_bytes(self, *, image_shape: tuple[int, int, int]) -> int:
+        """See :class:`~synthlift.registry.ComponentConfig`."""
+        side = self.size
+        if side == "auto":
+            folder = pipeline_files(self.model, self.config).folder
+            side = native_side(folder) or USUAL_SIDE
+        larger = side**2 > image_shape[0] * image_shape[1]
+        return 3 * side**2 if self.keep_originals and larger else 0
+
+    def fixed_chunk(self) -> int:
+        """Images computed together where nothing was measured."""
+        if self.micro_batch != "measured":
+            return self.micro_batch
+        by_size = chunk(pipeline_files(self.model, self.config).folder)
+        return int(type(self).model_fields["micro_batch"].default) if by_size is None else by_size
+
+    def shortened(self, steps: int) -> Mapping[str, Any]:
+        """See :class:`~synthlift.registry.ComponentConfig`."""
+        short = super().shortened(steps)
+        return {**short, "micro_batch": self.fixed_chunk()} if "micro_batch" in short else short
 
     def _weights_beside(self) -> tuple[Path, ...]:
         """Files and folders of weights that are opened beside the pipeline's own."""

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.single_file import layout_of
+from synthlift.generators.pipelines.single_file import INDEX, layout_of, parts_without
 from synthlift.weights import hash_weights_of, locate
+from synthlift.weights.copies import hollow_parts, pickled_parts
 from synthlift.weights.files import read_json
-from synthlift.weights.recognising import only_pickled
+from synthlift.weights.hub import name_of
 
 SINGLE = ".safetensors"
-INDEX, CONFIG = "model_index.json", "config.json"
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class PipelineFiles:
 
     Attributes:
         folder: with its settings; and with its weights, where they are in no single file.
-        single: the file with all of its weights, or None.
+        single: the file with its weights, or those of its network, or None.
+        without: parts that neither holds, and that the pipeline draws without.
     """
 
     folder: Path
     single: Path | None = None
+    without: tuple[str, ...] = ()
 
     @property
     def named(self) -> Path:
@@ -39,8 +42,8 @@ def pipeline_files(model: str, config: str = "") -> PipelineFiles:
     """What a study's ``model``, and its ``config`` if need be, stand for.
 
     Raises:
-        InputError: ``config`` goes with a folder of a pipeline, or the settings of a single file
-            are not known.
+        InputError: ``config`` goes with a folder of a pipeline; or the settings of a single file
+            are not known, or parts of it are nowhere.
     """
     place = embedded_model("text_to_image") if model == EMBEDDED else locate(model)
     if not (place.is_file() and place.suffix == SINGLE):
@@ -52,7 +55,9 @@ def pipeline_files(model: str, config: str = "") -> PipelineFiles:
                 remedy="remove 'config', or give the file as 'model'",
             )
         return PipelineFiles(place)
-    return PipelineFiles(locate(config) if config else layout_of(place), place)
+    folder = locate(config) if config else layout_of(place)
+    known = (folder / INDEX).is_file()
+    return PipelineFiles(folder, place, parts_without(place, folder) if known else ())
 
 
 def hash_pipeline(files: PipelineFiles) -> str:
@@ -107,6 +112,7 @@ def _require_parts(files: PipelineFiles) -> None:
         and kind
         and kind[0] is not None
         and (files.single is None or name.startswith("tokenizer"))
+        and name.replace("tokenizer", "text_encoder") not in files.without
     ]
     missing = [name for name in named if not (files.folder / name).is_dir()]
     if missing:
@@ -118,15 +124,15 @@ def _require_parts(files: PipelineFiles) -> None:
 
 
 def _hash_weights(folder: Path, *, what: str) -> str:
-    if not any(folder.rglob("*.safetensors")):
-        pickled = only_pickled(folder)
+    if hollow := hollow_parts(folder):
+        of_parts = f" for its {', '.join(hollow)}" if any(hollow) else ""
+        trusted = f"synthlift models add {name_of(folder) or folder} --allow-pickle"
+        pickled = set(hollow) & {*pickled_parts(folder)}
+        # What the Hub has pickled alone is not fetched, so that the folder does not tell.
+        either = f"; or, if you trust its maker: {trusted}" if pickled or name_of(folder) else ""
         raise InputError(
-            f"{what} has no weights in safetensors",
+            f"{what} has no weights in safetensors{of_parts}",
             rule="weights are read as safetensors only: other formats can run code when loaded",
-            remedy="download the safetensors variant"
-            + (
-                f"; or, if you trust its maker: synthlift models add {folder} --allow-pickle"
-                * pickled
-            ),
+            remedy=f"download the safetensors variant{either}",
         )
     return hash_weights_of(folder)

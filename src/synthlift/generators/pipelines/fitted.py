@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Generator as Noise
 
 from synthlift.errors import InputError
@@ -45,8 +44,10 @@ from synthlift.generators.pipelines.wishes import (
     Settings,
     Sheet,
     Wish,
+    brought_to,
     drawn_anew,
     is_black,
+    originals_of,
 )
 from synthlift.seeds import generator_for
 from synthlift.spec.provenance import LICENCE
@@ -143,6 +144,11 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         attributes = {**self._companions(request), **request.attributes}
         return self._wording.phrasing(label, request.index).says(attributes)
 
+    def can_draw(self, request: SampleRequest) -> bool:
+        """Whether there is all that an image of this request needs."""
+        del request
+        return True
+
     def every_prompt(self) -> Iterator[tuple[str, str]]:
         """Class and prompt of every combination of words with the attributes seen in training."""
         return every_prompt(self._wording, self._vocabulary, self._facts["together"])
@@ -161,7 +167,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         for request in requests:
             self._vocabulary.require(request)
             check_params(request, numbers=self.numbers)
-        window = TOGETHER * self._config.micro_batch
+        window = TOGETHER * self.micro_batch
         for start in range(0, len(requests), window):
             yield self._window(requests[start : start + window])
 
@@ -172,7 +178,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     @property
     def micro_batch(self) -> int:
         """Images computed together, see :class:`~synthlift.types.SamplesInChunks`."""
-        return self._config.micro_batch
+        return self._config.fixed_chunk()
 
     def with_micro_batch(self, micro_batch: int) -> Self:
         """The same generator computing so many images together."""
@@ -243,7 +249,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         alike: dict[Settings, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
             alike[self._settings(request)].append(place)
-        size, places, drawn = self._config.micro_batch, list[int](), list[Drawn]()
+        size, places, drawn = self.micro_batch, list[int](), list[Drawn]()
         for settings, members in alike.items():
             for start in range(0, len(members), size):
                 chunk = members[start : start + size]
@@ -264,6 +270,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             origins=origins if any(origins) else None,
             redrawn=sum(one.tries > 0 for one in drawn),
             black=sum(one.black for one in drawn),
+            originals=originals_of(drawn),
         )
 
     def _chunk(self, members: Sequence[SampleRequest], settings: Settings) -> list[Drawn]:
@@ -333,13 +340,19 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     def _draw(self, wishes: Sequence[Wish], settings: Settings) -> Sheet:
         """Draw one chunk at the study's size, uint8 [n, H, W, C]."""
         drawn = self._drawn(wishes, settings)
-        fitted, black = [self._fitted(image) for image in drawn], is_black(drawn)
+        black, whole = is_black(drawn), np.rint(np.clip(drawn, 0, 1) * 255).astype(np.uint8)
+        fitted = [brought_to(self.image_shape, image) for image in whole]
         # What stays black is handed on as it is, so that filters and people see it.
         finished = [
             image if dark else self._finished(image, wish)
             for image, dark, wish in zip(fitted, black, wishes, strict=True)
         ]
-        return Sheet(np.stack(finished), black)
+        return Sheet(np.stack(finished), black, whole if self._keeps(whole) else None)
+
+    def _keeps(self, drawn: UInt8) -> bool:
+        """Whether images [n, h, w, 3] are kept as they were drawn, which is larger than wanted."""
+        height, width, _ = self.image_shape
+        return self._config.keep_originals and drawn.shape[1] * drawn.shape[2] > height * width
 
     def _finished(self, pixels: UInt8, wish: Wish) -> UInt8:
         """What is made of an image that was drawn, uint8 [H, W, C] at the study's size."""
@@ -350,7 +363,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     def _drawn(self, wishes: Sequence[Wish], settings: Settings) -> Float32:
         """One chunk at the pipeline's size, [n, h, w, 3]; always computed at its full size."""
         config = self._config
-        padded = [*wishes, *[wishes[-1]] * (config.micro_batch - len(wishes))]
+        padded = [*wishes, *[wishes[-1]] * (self.micro_batch - len(wishes))]
         self._let_act(settings.adapter)
         told = {
             "prompt": [self._spelled(wish.prompt) for wish in padded],
@@ -382,10 +395,3 @@ class PipelineFitted(FittedGenerator, Generic[C]):
                 remedy="set dtype: float32",
             )
         return drawn
-
-    def _fitted(self, image: np.ndarray) -> UInt8:
-        height, width, channels = self.image_shape
-        pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-        picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
-        resized = picture.resize((width, height), Image.Resampling.LANCZOS)
-        return np.asarray(resized, dtype=np.uint8).reshape(height, width, channels)

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthlift.generators.pipelines.files import PipelineFiles
+from synthlift.generators.pipelines.single_file import parts_beside
 from synthlift.generators.pipelines.suited import native_side
+from synthlift.weights.copies import opened_weights
 from synthlift.weights.files import read_json, tensor_shapes
 
 NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-COPIES = (".fp16", ".bf16", ".non_ema")
-"""In names of files that hold the same weights once more, and are not opened."""
 HELD = 4
 """Tensors of the decoder's last level that are there at a time: an input, its normalised form, a
 convolution's output, and the columns that it is computed from."""
@@ -42,7 +42,11 @@ def pipeline_bytes(
         micro_batch: images computed together.
         side: in pixels at which it draws; None = its own.
     """
-    places = [files.single or files.folder, *beside]
+    own = [files.folder]
+    if files.single is not None:
+        parts = parts_beside(files.single, files.folder)
+        own = [files.single, *(files.folder / part for part in parts)]
+    places = [*own, *beside]
     weights = sum(count_weights(place) for place in places)
     pixels = (side or native_side(files.folder) or USUAL_SIDE) ** 2
     computed = micro_batch * pixels * _channels(files.folder) * HELD
@@ -51,8 +55,7 @@ def pipeline_bytes(
 
 def count_weights(place: Path) -> int:
     """Numbers in a file of safetensors, or in those of a folder that diffusers opens."""
-    found = [place] if place.is_file() else sorted(place.rglob("*.safetensors"))
-    opened = [path for path in found if not any(mark in path.name for mark in COPIES)]
+    opened = opened_weights(place)
     shapes = [shape for path in opened for shape in tensor_shapes(path).values()]
     return sum(math.prod(shape) for shape in shapes)
 

@@ -13,7 +13,7 @@ from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.adapter_settings import learnt_words
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
-from synthlift.generators.pipelines.files import INDEX, pipeline_files
+from synthlift.generators.pipelines.files import pipeline_files
 from synthlift.generators.pipelines.opening import (
     NEGATIVE,
     TOLD_GUIDANCE,
@@ -22,6 +22,7 @@ from synthlift.generators.pipelines.opening import (
     open_pipeline,
     takes,
 )
+from synthlift.generators.pipelines.single_file import INDEX
 from synthlift.generators.pipelines.terms import terms_of
 from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
 from synthlift.generators.wording import Wording, ambiguous
@@ -76,6 +77,7 @@ def warned(
     found = [
         *_ambiguities(wording, vocabulary),
         *_too_long(config, prompts, words),
+        *_less_read(config),
         *([*_nothing_avoided(config)] or _avoided_too_long(config)),
         *_guided_in_vain(config, config.guidance_scale),
         *_partly_acting(config),
@@ -114,9 +116,11 @@ def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
         config: the settings of the generator.
         params: of the request.
     """
-    folder = pipeline_files(config.model, config.config).folder
+    files = pipeline_files(config.model, config.config)
     texts = {name: str(params[name]) for name in ("prompt", "negative_prompt") if name in params}
-    lost = {name: lost_words(folder, text) for name, text in texts.items()}
+    lost = {
+        name: lost_words(files.folder, text, without=files.without) for name, text in texts.items()
+    }
     found = [
         f"the {name.replace('_', ' ')} is longer than the text encoder reads: the words '{words}' "
         "are not seen"
@@ -127,7 +131,7 @@ def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
         found += _guided_in_vain(config, float(params["guidance_scale"]))
     if "negative_prompt" in texts:
         scale = float(params.get("guidance_scale", config.guidance_scale))
-        found += _avoided_in_vain(folder, guidance_scale=scale)
+        found += _avoided_in_vain(files.folder, guidance_scale=scale)
     return found
 
 
@@ -161,6 +165,16 @@ def _ambiguities(wording: Wording, vocabulary: Vocabulary) -> Iterator[str]:
                 f"'{word}' means {meanings[0]} as well as {meanings[1]}, and the pipeline may draw "
                 f"either; say which under data.names, such as {label}: '{word}, {meanings[0]}'"
             )
+
+
+def _less_read(config: PipelineConfig) -> Iterator[str]:
+    """A warning where a file lacks a text encoder that its pipeline can do without."""
+    files = pipeline_files(config.model, config.config)
+    if files.single is not None and files.without:
+        yield (
+            f"'{files.single.name}' holds no {', no '.join(files.without)} (T5): the pipeline "
+            "draws without, reads 77 tokens at most, and follows long prompts less closely"
+        )
 
 
 def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
@@ -253,15 +267,16 @@ def _cut(
         known: the same prompts in words that the tokenizers know.
         what: what they are called.
     """
-    folder = pipeline_files(config.model, config.config).folder
+    files = pipeline_files(config.model, config.config)
     cut: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row, lost in enumerate(tokens_lost(folder, known)):
-        if lost:
-            cut[prompts[row][0]].append((lost, row))
+    for row, count in enumerate(tokens_lost(files.folder, known, without=files.without)):
+        if count:
+            cut[prompts[row][0]].append((count, row))
     for label, rows in cut.items():
         _, worst = max(rows, key=lambda found: found[0])
+        lost = lost_words(files.folder, known[worst], without=files.without)
         others = f"; so it is with {len(rows) - 1:,} more of '{label}'" if len(rows) > 1 else ""
         yield (
             f"the {what} '{prompts[worst][1]}' is longer than the text encoder reads: the words "
-            f"'{lost_words(folder, known[worst])}' are not seen{others}"
+            f"'{lost}' are not seen{others}"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,14 +14,14 @@ from synthlift.errors import InputError, nearest_name, needing_extra
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import (
     CONFIG,
-    INDEX,
     PipelineFiles,
     hash_part,
     hash_pipeline,
     pipeline_files,
 )
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
-from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
+from synthlift.generators.pipelines.from_file import pipeline_from_file
+from synthlift.generators.pipelines.single_file import INDEX, parts_beside
 from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF
 from synthlift.weights import locate
 from synthlift.weights.files import read_json
@@ -101,7 +100,7 @@ def open_pipeline(
     dtype, kind = getattr(torch, config.dtype), getattr(diffusers, opener)
     try:
         if files.single is not None:
-            whole = _from_single_file(files, files.single, dtype=dtype)
+            whole = pipeline_from_file(files, files.single, dtype=dtype)
             pipeline = kind.from_pipe(whole, torch_dtype=dtype, **(parts or {}))
         else:
             pipeline = kind.from_pretrained(
@@ -135,10 +134,11 @@ def _require_weights(pipeline: Any, *, files: PipelineFiles, model: str) -> None
     Raises:
         InputError: some are missing.
     """
+    beside = () if files.single is None else parts_beside(files.single, files.folder)
     for part, network in pipeline.components.items():
         if not isinstance(network, torch.nn.Module):
             continue
-        folder = files.folder / part if files.single is None else None
+        folder = files.folder / part if files.single is None or part in beside else None
         if lost := missing_weights(network, folder=folder):
             raise InputError(
                 f"the text-to-image model '{model}' cannot be opened: its {part} lacks weights, "
@@ -156,30 +156,6 @@ def _arrange(pipeline: Any) -> None:
         # Where time is a dimension, too, as in Qwen-Image's autoencoder, torch has no such order.
         if all(one.dim() < 5 for one in part.parameters()):
             part.to(memory_format=torch.channels_last)
-
-
-def _from_single_file(files: PipelineFiles, file: Path, *, dtype: torch.dtype) -> Any:
-    """The pipeline of a file under the names of the original code, on the processor.
-
-    Raises:
-        ValueError, OSError: the file and the settings do not belong together.
-    """
-    import diffusers
-
-    index = read_json(files.folder / INDEX)
-    name = str(index.get("_class_name", ""))
-    kind: Any = getattr(diffusers, name, None)
-    if not hasattr(kind, "from_single_file"):
-        raise ValueError(f"diffusers reads no '{name}' from one file")
-    places = {part: files.folder / part for part in index if part.startswith("tokenizer")}
-    without = {part: place for part, place in places.items() if lacks_vocabulary(place)}
-    words = {part: clip_tokenizer(place) for part, place in without.items()}
-    try:
-        return kind.from_single_file(
-            str(file), config=str(files.folder), dtype=dtype, local_files_only=True, **words
-        )
-    except (RuntimeError, KeyError, AttributeError) as error:
-        raise ValueError(f"the settings in '{files.folder}' do not fit it: {error}") from None
 
 
 def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:

@@ -1,39 +1,61 @@
-"""Pipelines in one file, as Stable Diffusion was first published, and the settings that it lacks.
+"""Pipelines in one file, as Stable Diffusion was first published, and what such a file lacks.
 
-Such a file holds tensors under the names of the original code, and neither sizes nor vocabularies.
-The sizes of Stable Diffusion 1.x, 2.x and XL come with the package, as plain JSON; CLIP's
-vocabulary comes with open_clip. For anything else the user names a folder of settings. No torch
-here.
+A file holds tensors under the names of the original code, and neither sizes nor vocabularies. The
+sizes of Stable Diffusion 1.x, 2.x, XL, 3 and 3.5 and of Flux.1 come with the package, as plain
+JSON. For anything else the user names a folder of settings; and where the file holds the network
+alone, as Flux is published, a folder with the other parts. No torch here.
 """
 
 from __future__ import annotations
 
-import functools
-import gzip
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthlift.errors import InputError, needing_extra
+from synthlift.errors import InputError
 from synthlift.generators.pipelines.suited import is_official, names_of, words_of
+from synthlift.generators.pipelines.vocabularies import LAYOUTS
 from synthlift.weights.files import read_json, tensor_shapes
 
-LAYOUTS = Path(__file__).parent / "layouts"
-FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
+INDEX = "model_index.json"
+NETWORK = "model.diffusion_model."
+"""How the original code calls the network, where a file holds more than that."""
+FIRST_LAYER = f"{NETWORK}input_blocks.0.0.weight"
 TEXT_ENCODERS = {
     "conditioner.embedders.1.model.": "sdxl",
     "cond_stage_model.model.": "sd2",
     "cond_stage_model.transformer.": "sd1",
 }
 """Prefixes by which the original code names text encoders, and whose they are."""
+DEPTHS = {
+    ("joint_blocks.23.", "joint_blocks.24."): "medium",
+    ("joint_blocks.37.", "joint_blocks.38."): "large",
+}
+"""The last block that a network of Stable Diffusion 3 has, and the first that it has not."""
+FLUX_LAST = ("double_blocks.18.", "single_blocks.37.")
+FLUX_NEXT = ("double_blocks.19.", "single_blocks.38.")
+FLUX_SEEN = 64
+"""Numbers that Flux sees of each patch; the models that also see an image see more."""
+HELD = {
+    "vae": ("first_stage_model.", "vae."),
+    "CLIP text_encoder": (
+        "cond_stage_model.",
+        "conditioner.embedders.0.",
+        "text_encoders.clip_l.",
+    ),
+    "CLIP text_encoder_2": ("conditioner.embedders.1.", "text_encoders.clip_g."),
+    "T5": ("text_encoders.t5xxl.",),
+}
+"""Prefixes of the parts that a file can hold beside its network."""
+SPARED = {"StableDiffusion3Pipeline": ("text_encoder_3",)}
+"""Parts that a pipeline draws without, as it was trained to."""
+SCALED = (".scale_weight", ".weight_scale", "scaled_fp8")
+"""In names of tensors of 8 bits that are to be multiplied by another tensor, which is not read."""
 FEW_STEPS = {"turbo", "lightning"}
 CONSISTENT = "lcm"
 PREDICTS_IMAGE = re.compile(r"(?<![a-z0-9])x0(?![a-z0-9])", re.IGNORECASE)
 """In names of models that predict the image rather than its noise."""
-START, END = "<|startoftext|>", "<|endoftext|>"
-MERGES = 49_152 - 256 - 2
-"""Lines of CLIP's vocabulary that are used, as its authors count them."""
 
 
 def layout_of(file: Path) -> Path:
@@ -49,70 +71,130 @@ def layout_of(file: Path) -> Path:
         InputError: it holds no such pipeline, or none that draws from text alone.
     """
     shapes = tensor_shapes(file)
-    kind = next((k for start, k in TEXT_ENCODERS.items() if _any(shapes, start)), "")
-    inside = shapes.get(FIRST_LAYER, ())
-    words = words_of(file)
-    apart = CONSISTENT in words or any(PREDICTS_IMAGE.search(name) for name in names_of(file))
-    if not kind or len(inside) != 4 or inside[1] != 4 or apart:
+    apart = CONSISTENT in words_of(file) or any(PREDICTS_IMAGE.search(n) for n in names_of(file))
+    inner = {name.removeprefix(NETWORK): shape for name, shape in shapes.items()}
+    found = _stable_diffusion(shapes, file) or _stable_diffusion_3(inner) or _flux(inner)
+    if not found or apart:
         raise InputError(
             f"the settings of '{file.name}' are not known",
-            rule="those of Stable Diffusion 1.x, 2.x and XL that draw from text come with the "
-            "package; a file in another layout does not say them itself, and latent consistency "
-            "models (lcm) and those that predict the image (x0) have a scheduler of their own",
+            rule="those of Stable Diffusion 1.x, 2.x, XL, 3, 3.5 and Flux.1 that draw from text "
+            "come with the package; a file in another layout does not say them itself, and latent "
+            "consistency models (lcm) and those that predict the image (x0) have a scheduler of "
+            "their own",
             remedy="give a folder with model_index.json, the config.json of each part and the "
-            "tokenizers, but no weights: config: FOLDER; or download the model as a folder",
+            "tokenizers, and the weights of the parts that the file does not hold: config: FOLDER; "
+            "or download the model as a folder",
         )
+    return LAYOUTS / found
+
+
+def _stable_diffusion(shapes: Mapping[str, Any], file: Path) -> str:
+    kind = next((k for start, k in TEXT_ENCODERS.items() if _any(shapes, start)), "")
+    inside, words = shapes.get(FIRST_LAYER, ()), words_of(file)
+    if len(inside) != 4 or inside[1] != 4:
+        return ""
     if kind == "sdxl" and words & FEW_STEPS:
-        turbo = "turbo" in words and is_official(file)
-        return LAYOUTS / ("sdxl-turbo" if turbo else "sdxl-lightning")
+        return "sdxl-turbo" if "turbo" in words and is_official(file) else "sdxl-lightning"
     if kind == "sd2" and words & FEW_STEPS:
-        return LAYOUTS / "sd2-turbo"
-    if kind == "sd2" and words & {"base", "512"}:
-        return LAYOUTS / "sd2-base"
-    return LAYOUTS / kind
+        return "sd2-turbo"
+    return "sd2-base" if kind == "sd2" and words & {"base", "512"} else kind
 
 
-def _any(shapes: Mapping[str, Any], start: str) -> bool:
-    return any(name.startswith(start) for name in shapes)
+def _stable_diffusion_3(inner: Mapping[str, Any]) -> str:
+    ends = ((size, last, following) for (last, following), size in DEPTHS.items())
+    size = next((s for s, last, more in ends if _any(inner, last) and not _any(inner, more)), "")
+    if not size or "y_embedder.mlp.0.weight" not in inner:
+        return ""
+    normalised = any(".ln_q." in name for name in inner)
+    twice = any(".attn2." in name for name in inner)
+    known = {
+        ("medium", False, False): "sd3",
+        ("medium", True, True): "sd35-medium",
+        ("large", True, False): "sd35-large",
+    }
+    return known.get((size, normalised, twice), "")
 
 
-def lacks_vocabulary(folder: Path) -> bool:
-    """Whether a tokenizer's folder says how it is used, and holds no words."""
-    return not any(
-        (folder / name).is_file() for name in ("vocab.json", "tokenizer.json", "spiece.model")
-    )
+def _flux(inner: Mapping[str, Any]) -> str:
+    deep = all(_any(inner, last) for last in FLUX_LAST)
+    deeper = any(_any(inner, following) for following in FLUX_NEXT)
+    seen = inner.get("img_in.weight", ())
+    if "vector_in.in_layer.weight" not in inner or not deep or deeper or seen[1:] != (FLUX_SEEN,):
+        return ""
+    return "flux-dev" if "guidance_in.in_layer.weight" in inner else "flux-schnell"
 
 
-def clip_tokenizer(folder: Path) -> Any:
-    """CLIP's tokenizer with the settings in a folder that has no words of its own.
+def parts_without(file: Path, folder: Path) -> tuple[str, ...]:
+    """Parts that neither the file nor the folder of settings holds, and that can be done without.
+
+    Args:
+        file: of safetensors.
+        folder: with the settings; and with weights of parts that the file lacks, if need be.
 
     Raises:
-        InputError: a package is missing.
+        InputError: a part is in neither that the pipeline needs; or the file's weights are in a
+            format that is not read.
     """
-    with needing_extra("a pipeline in one file", extra="text2image"):
-        from transformers import CLIPTokenizer
-    settings = read_json(folder / "tokenizer_config.json")
-    vocabulary, merges = _clip_words()
-    return CLIPTokenizer(
-        vocab=dict(vocabulary),
-        merges=list(merges),
-        bos_token=START,
-        eos_token=END,
-        unk_token=END,
-        pad_token=settings["pad_token"],
-        model_max_length=settings["model_max_length"],
+    shapes, index = tensor_shapes(file), read_json(folder / INDEX)
+    if any(mark in name for name in shapes for mark in SCALED):
+        raise InputError(
+            f"the weights of '{file.name}' are in 8 bits with scales beside them",
+            rule="weights are read whose numbers stand for themselves, of 8, 16 or 32 bits",
+            remedy="download it in bfloat16 or float16, or in 8 bits without scales",
+        )
+    lacking = tuple(
+        part
+        for part, prefixes in prefixes_of(index).items()
+        if not _any(shapes, prefixes) and not _has_weights(folder / part)
+    )
+    needed = [part for part in lacking if part not in SPARED.get(str(index.get("_class_name")), ())]
+    if needed:
+        raise InputError(
+            f"'{file.name}' holds no {', no '.join(needed)}",
+            rule="a part that is not in the file comes from the folder of settings, which holds a "
+            "folder of its settings and weights",
+            remedy="give such a folder beside it, that of the whole model or without its "
+            f"{'transformer' if 'transformer' in index else 'unet'}: config: FOLDER; or take a "
+            "file that holds all parts",
+        )
+    return lacking
+
+
+def prefixes_of(index: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Of each part beside the network that has weights, the prefixes that it can have in a file.
+
+    Args:
+        index: content of ``model_index.json``.
+    """
+    found = {}
+    for part, told in index.items():
+        if not (isinstance(told, list) and part.startswith(("vae", "text_encoder")) and told[0]):
+            continue
+        kind = next((one for one in ("T5", "CLIP") if str(told[1]).startswith(one)), "")
+        key = {"T5": "T5", "CLIP": f"CLIP {part}"}.get(kind, part)
+        found[part] = HELD.get(key, ())
+    return found
+
+
+def holds_only_network(file: Path) -> bool:
+    """Whether a file holds no text encoder and no autoencoder, as Flux is published."""
+    shapes = tensor_shapes(file)
+    return not any(_any(shapes, prefixes) for prefixes in HELD.values())
+
+
+def parts_beside(file: Path, folder: Path) -> tuple[str, ...]:
+    """Parts that the folder of settings holds, and the file does not."""
+    shapes = tensor_shapes(file)
+    return tuple(
+        part
+        for part, prefixes in prefixes_of(read_json(folder / INDEX)).items()
+        if not _any(shapes, prefixes) and _has_weights(folder / part)
     )
 
 
-@functools.cache
-def _clip_words() -> tuple[Mapping[str, int], tuple[Any, ...]]:
-    """Words by index, and pairs of pieces that are joined, the most frequent first."""
-    with needing_extra("a pipeline in one file without a folder of settings", extra="clip"):
-        from open_clip.tokenizer import bytes_to_unicode, default_bpe
-    with gzip.open(default_bpe(), "rt", encoding="utf-8") as stream:
-        lines = stream.read().split("\n")[1 : MERGES + 1]
-    merges = [(first, second) for first, _, second in (line.partition(" ") for line in lines)]
-    pieces = list(bytes_to_unicode().values())
-    words = [*pieces, *(f"{piece}</w>" for piece in pieces)]
-    words += [first + second for first, second in merges]
-    return {word: index for index, word in enumerate([*words, START, END])}, tuple(merges)
+def _has_weights(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors"))
+
+
+def _any(shapes: Mapping[str, Any], start: str | tuple[str, ...]) -> bool:
+    return any(name.startswith(start) for name in shapes)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import needing_extra
-from synthlift.generators.pipelines.single_file import clip_tokenizer, lacks_vocabulary
+from synthlift.generators.pipelines.vocabularies import known_tokenizer, lacks_vocabulary
 
 UNLIMITED = 100_000
 """Tokenizers without a limit give a huge number."""
@@ -60,7 +60,7 @@ def _tokenizers(model: Path, without: tuple[str, ...]) -> tuple[tuple[Any, int],
         import transformers
     kinds = [getattr(transformers, index[name][1]) for name in parts]
     opened = [
-        clip_tokenizer(model / name)
+        known_tokenizer(model / name)
         if lacks_vocabulary(model / name)
         else kind.from_pretrained(model / name, local_files_only=True)
         for kind, name in zip(kinds, parts, strict=True)

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from synthlift.seeds import seed_for
 from synthlift.spec.blackened import said_of_origin
-from synthlift.types import Float32, SampleRequest
+from synthlift.types import Float32, SampleRequest, UInt8
 
 REDRAWN = 3
 """How often an image that comes out black is drawn anew."""
@@ -60,10 +61,12 @@ class Sheet(NamedTuple):
     Attributes:
         pixels: [n, H, W, C].
         black: which of the images the pipeline left black, whatever was made of them since.
+        originals: [n, h, w, 3] at the pipeline's size, where they are kept.
     """
 
     pixels: NDArray[Any]
     black: Bools
+    originals: NDArray[Any] | None = None
 
 
 class Drawn(NamedTuple):
@@ -75,6 +78,7 @@ class Drawn(NamedTuple):
         black: whether the last try came out black, too.
         origin: in words, for its provenance.
         tries: how often it came out black and was drawn anew.
+        original: [h, w, 3] at the pipeline's size, where it is kept.
     """
 
     wish: Wish
@@ -82,12 +86,27 @@ class Drawn(NamedTuple):
     black: bool
     origin: str
     tries: int
+    original: NDArray[Any] | None
 
 
 def is_black(drawn: Float32) -> Bools:
     """Which of the images [n, H, W, 3] in [0, 1] have no pixel that is not black."""
     found: Bools = drawn.max(axis=(1, 2, 3), initial=0) <= 0.5 / 255
     return found
+
+
+def brought_to(shape: tuple[int, ...], image: UInt8) -> UInt8:
+    """An image [h, w, 3] as one of a study, [H, W, C]."""
+    height, width, channels = shape
+    picture = Image.fromarray(image).convert("L" if channels == 1 else "RGB")
+    resized = picture.resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(resized, dtype=np.uint8).reshape(shape)
+
+
+def originals_of(drawn: Sequence[Drawn]) -> UInt8 | None:
+    """Images [n, h, w, 3] as they were drawn; None = they are not kept."""
+    kept = [one.original for one in drawn if one.original is not None]
+    return np.stack(kept) if kept else None
 
 
 def enough_steps(steps: int, *, strength: float) -> int:
@@ -115,20 +134,24 @@ def drawn_anew(
         draw: images of some of them.
         origins: where images come from, in words; what was drawn anew says so besides.
     """
-    (pixels, black), tries = draw(wishes), np.zeros(len(wishes), np.intp)
+    (pixels, black, originals), tries = draw(wishes), np.zeros(len(wishes), np.intp)
     for again in range(1, REDRAWN + 1):
         rows = np.flatnonzero(black).tolist()
         if not rows:
             break
-        pixels[rows], black[rows] = draw(
+        sheet = draw(
             [wishes[i]._replace(seed=seed_for(wishes[i].seed, "drawn again", again)) for i in rows]
         )
+        pixels[rows], black[rows] = sheet.pixels, sheet.black
+        if originals is not None:
+            originals[rows] = sheet.originals
         tries[rows] = again
     told = [
         "; ".join(filter(None, [origin, said_of_origin(tries=n, black=dark)]))
         for origin, n, dark in zip(origins, tries.tolist(), black.tolist(), strict=True)
     ]
+    kept = [None] * len(wishes) if originals is None else list(originals)
     return [
         Drawn(*one)
-        for one in zip(wishes, pixels, black.tolist(), told, tries.tolist(), strict=True)
+        for one in zip(wishes, pixels, black.tolist(), told, tries.tolist(), kept, strict=True)
     ]

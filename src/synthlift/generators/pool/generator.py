@@ -15,9 +15,11 @@ from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pool.config import POOL, PoolConfig
 from synthlift.generators.pool.randomising import randomise
 from synthlift.seeds import generator_for
+from synthlift.spec.provenance import SHARES, shares_in
 from synthlift.types import (
     FitInputs,
     FittedGenerator,
+    Float32,
     ImageBatch,
     ImageSet,
     InputsGenerator,
@@ -111,7 +113,25 @@ class PoolFitted(FittedGenerator):
                 pixels[place] = drawn.pixels
                 said = ", ".join(f"{name} {x:.3g}" for name, x in drawn.parameters.items())
                 origins[place] += f" ({said or 'unchanged'})"
-        return ImageBatch(pixels, self._stock.labels[rows], origins=tuple(origins))
+        labels, soft = self._stock.labels[rows], self._soft_labels(rows)
+        return ImageBatch(pixels, labels, soft_labels=soft, origins=tuple(origins))
+
+    def _soft_labels(self, rows: NDArray[np.intp]) -> Float32 | None:
+        """Class probabilities [n, K]; None where no image of the pool lies between classes."""
+        said = self._stock.attributes.get(SHARES)
+        if said is None:
+            return None
+        classes, ours = self._vocabulary.classes, self._config.classes
+        found = np.eye(len(classes), dtype=np.float32)[self._stock.labels[rows]]
+        for place, row in enumerate(rows.tolist()):
+            shares = np.zeros(len(classes))
+            for name, share in shares_in(str(said[row])).items():
+                if ours.get(name, name) in classes:
+                    shares[classes.index(ours.get(name, name))] += share
+            # A table that gives the image another class than its file goes before the file.
+            if shares[self._stock.labels[row]] > 0:
+                found[place] = shares / shares.sum()
+        return found
 
     def _look(self, request: SampleRequest) -> UInt8:
         """A training image of the class; of any class, where it has none."""

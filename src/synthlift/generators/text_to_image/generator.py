@@ -14,6 +14,7 @@ from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import noted, warned
 from synthlift.generators.pipelines.opening import Task, told_besides
+from synthlift.generators.pipelines.together import with_measured_chunk
 from synthlift.generators.pipelines.varying import variations
 from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.config import TextToImageConfig
@@ -48,7 +49,8 @@ class TextToImageGenerator(Generator):
         facts, adapter = adapted(
             self.config, inputs, facts=warned(facts, self.config, prompts), run=run
         )
-        return TextToImageFitted(facts, adapter=adapter, device=run.device)
+        fitted = TextToImageFitted(facts, adapter=adapter, device=run.device)
+        return with_measured_chunk(fitted, run=run)
 
     def load(self, folder: Path, *, device: str = "cpu") -> TextToImageFitted:
         """Read what was noted; the pipeline is opened when images are asked for."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing import synchronize
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,10 +24,13 @@ from synthlift.store.requests import StageRequest
 from synthlift.study.executors.starting import (
     deaf_to_interrupts,
     one_thread_environment,
+    read_anew,
+    require_main_process,
     settle,
     start_worker,
     worker_context,
 )
+from synthlift.study.gpu_energy import energy_counter
 
 BUSY_SECONDS = 0.2
 HOLDS = "holds_bytes"
@@ -84,8 +89,13 @@ class LocalExecutor:
         """Processes for requests that hold much of the device's memory."""
         self.listener = listener or Listener()
         self._pools: dict[bool, ProcessPoolExecutor] = {}
+        self._began: synchronize.Event | None = None
+        """Set by the first worker that comes to its own work."""
+        self._processes: dict[int, BaseProcess] = {}
+        """Those that were started until then."""
 
     def __enter__(self) -> LocalExecutor:
+        require_main_process()
         return self
 
     def __exit__(
@@ -127,7 +137,7 @@ class LocalExecutor:
             finished = wait(running, timeout=BUSY_SECONDS, return_when=FIRST_COMPLETED).done
             for future in finished:
                 request = running.pop(future)
-                outcome = _result(future, request)
+                outcome = self._result(future, request)
                 for event in outcome.events:
                     self.listener.on_event(event.name, event.fields)
                 if outcome.status == "busy":
@@ -164,14 +174,44 @@ class LocalExecutor:
     def _submit(self, request: StageRequest) -> Future[Outcome]:
         apart = self._apart(request)
         if apart not in self._pools:
+            context = worker_context()
+            self._began = self._began or context.Event()
             self._pools[apart] = ProcessPoolExecutor(
                 self.holding if apart else self.workers,
-                mp_context=worker_context(),
+                mp_context=context,
                 initializer=start_worker,
-                initargs=(dict(os.environ),),
+                initargs=(dict(os.environ), self._began),
             )
+        pool = self._pools[apart]
         with one_thread_environment(), deaf_to_interrupts():
-            return self._pools[apart].submit(_work, request, self.store.root)
+            future = pool.submit(_work, request, self.store.root)
+        if self._began is not None and not self._began.is_set():
+            self._processes.update(pool._processes or {})
+        return future
+
+    def _result(self, future: Future[Outcome], request: StageRequest) -> Outcome:
+        try:
+            return future.result()
+        except SynthliftError:
+            raise
+        except BrokenProcessPool as error:
+            if self._ended_by_script():
+                raise read_anew() from error
+            raise StageError(
+                f"a worker died during '{request.label or request.stage}' (out of memory?). "
+                "Finished work is kept: run again with fewer --workers or a smaller image size"
+            ) from error
+        except Exception as error:
+            raise StageError(
+                f"'{request.label or request.stage}' failed: {type(error).__name__}: {error}"
+            ) from error
+
+    def _ended_by_script(self) -> bool:
+        """Whether no worker got as far as its own work, and one of them ended by itself."""
+        if self._began is None or self._began.is_set():
+            return False
+        codes = [process.exitcode for process in self._processes.values()]
+        return any(code is not None and code >= 0 for code in codes)
 
     def _shut_down(self, *, kill: bool) -> None:
         pools, self._pools = list(self._pools.values()), {}
@@ -188,28 +228,14 @@ def _missing(store: Store, requests: Iterable[StageRequest]) -> dict[str, StageR
     return {key: request for key, request in wanted.items() if not store.has(key)}
 
 
-def _result(future: Future[Outcome], request: StageRequest) -> Outcome:
-    try:
-        return future.result()
-    except SynthliftError:
-        raise
-    except BrokenProcessPool as error:
-        raise StageError(
-            f"a worker died during '{request.label or request.stage}' (out of memory?). "
-            "Finished work is kept: run again with fewer --workers or a smaller image size"
-        ) from error
-    except Exception as error:
-        raise StageError(
-            f"'{request.label or request.stage}' failed: {type(error).__name__}: {error}"
-        ) from error
-
-
 def _work(request: StageRequest, root: Path) -> Outcome:
     events: list[Event] = []
     began = time.perf_counter()
     settle()
     status = Store(root).compute(
-        request, log=lambda name, **fields: events.append(Event(name, fields))
+        request,
+        log=lambda name, **fields: events.append(Event(name, fields)),
+        counter=energy_counter(request.device),
     )
     seconds = time.perf_counter() - began
     if status == "computed":

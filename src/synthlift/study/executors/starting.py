@@ -18,7 +18,10 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from multiprocessing.context import BaseContext
+from multiprocessing.synchronize import Event
+from pathlib import Path
 
+from synthlift.errors import InputError
 from synthlift.study.devices import has_accelerator
 from synthlift.study.executors.memory import keep_freed_memory, spare_imported_modules
 
@@ -72,12 +75,36 @@ def deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def start_worker(environment: Mapping[str, str]) -> None:
+def require_main_process() -> None:
+    """Refuse to start workers from a worker that is only reading the script of its parent.
+
+    Raises:
+        InputError: it is.
+    """
+    # Set by multiprocessing while a process reads the main module anew.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise read_anew()
+
+
+def read_anew() -> InputError:
+    """What to say where a script that starts workers does so again in each of them."""
+    script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or sys.argv[0])
+    return InputError(
+        f"the script '{script.name}' ran again in a worker, which ended with it",
+        rule="every worker reads the script that starts it, so that what stands at its top level "
+        "happens in each of them, too",
+        remedy='put what the script does below a line `if __name__ == "__main__":`',
+    )
+
+
+def start_worker(environment: Mapping[str, str], began: Event) -> None:
     """The first thing that a worker does.
 
     Args:
         environment: its parent's; a forked worker has that of the time of the first fork.
+        began: tells its parent that it came so far.
     """
+    began.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(environment)

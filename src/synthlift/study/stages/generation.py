@@ -23,7 +23,7 @@ from synthlift.spec.targets import SOURCES, Cell
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.store.images import MASKS, SOFT_LABELS, ManifestEntry, read_generated
 from synthlift.store.keys import canonical, digest_bytes
-from synthlift.store.packed import Packing, write_images
+from synthlift.store.packed import ORIGINALS, Packing, write_images, write_streams
 from synthlift.study.components import build, rebuild
 from synthlift.study.executors.local import HOLDS
 from synthlift.study.stages.common import (
@@ -183,11 +183,15 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
     fitted = leaner(fitted, together, savings=savings)
     try:
         batches = []
-        with Packing() as packing:
+        with Packing() as packing, Packing() as large:
             for batch in fitted.sample(requests):
                 if len(batch):
-                    batches.append(batch)
+                    # Originals of a chunk may take gigabytes: they are held packed.
+                    batches.append(replace(batch, originals=None))
                     packing.add(batch.pixels)
+                    if batch.originals is not None:
+                        large.add(batch.originals, small=True)
+                        drawn = batch.originals.shape[1:]
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -204,6 +208,9 @@ def sample(request: StageRequest, context: StageContext) -> Summary:
             remedy=f"set data.image_size to {pixels.shape[1]}, or the generator's own size",
         )
     write_images(context.out, pixels, streams=packing.streams())
+    if originals := large.streams():
+        assert len(originals) == len(pixels)
+        write_streams(context.out / ORIGINALS, originals, shape=drawn)
     if batches and all(batch.masks is not None for batch in batches):
         masks = [batch.masks for batch in batches if batch.masks is not None]
         np.save(context.out / MASKS, np.concatenate(masks))

@@ -26,7 +26,6 @@ from synthlift.web.jobs.parts import BETWEEN
 from synthlift.web.jobs.table import Job
 from synthlift.web.looks import last_look
 from synthlift.web.operations import Operation
-from synthlift.web.pools import IMAGES
 from synthlift.web.questions import DERIVED, QUESTIONS, Choices, Part, obstacle
 from synthlift.web.study_schemas import InspectRequest, JobFacts, StudyRequest
 
@@ -132,7 +131,7 @@ def _all_choices(body: StudyRequest, data: DataSet, *, looked: bool) -> Choices:
             raise InputError(
                 "the pool is empty", rule="a pool holds pictures", remedy="keep some first"
             )
-        choices = replace(choices, pool=pool.path / IMAGES, pool_classes=dict(pool.folder_classes))
+        choices = replace(choices, pool=context().pools.listed(pool.id))
     seen = last_look(context(), data, choices)
     if looked and seen is None:
         raise InputError(

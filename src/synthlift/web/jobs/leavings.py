@@ -11,7 +11,7 @@ from synthlift.api.keeping import Collected, forget
 from synthlift.errors import InputError
 from synthlift.spec.yaml12 import as_json
 from synthlift.web.jobs.table import Job
-from synthlift.web.pools import IMAGES
+from synthlift.web.pools import IMAGES, LIST, missing_of
 from synthlift.web.settings import Settings
 
 NOTE = "asked.jsonl"
@@ -20,6 +20,7 @@ LOOKS = ("inspect", "plan")
 """Kinds of jobs that leave no run."""
 UNFINISHED = ("queued", "running")
 _POOL = re.compile(r"[0-9a-f]{16}")
+_LIST = re.compile(rf"([0-9a-f]{{16}})[/\\]+({LIST}[0-9a-f]{{12}}\.csv)")
 
 
 def delete_files(settings: Settings, job: Job) -> Collected:
@@ -62,7 +63,7 @@ def require_pictures(job: Job, settings: Settings) -> None:
     """Refuse to go on without the pictures that a job began with.
 
     Raises:
-        InputError: its upload or its pool was deleted.
+        InputError: its upload or its pool was deleted, or pictures were taken out of that.
     """
     source = Path(job.command[1])
     if source.is_relative_to(settings.uploads) and not source.is_dir():
@@ -78,10 +79,28 @@ def require_pictures(job: Job, settings: Settings) -> None:
             rule="a study goes on with the pictures that it began with",
             remedy="start a new study with another pool",
         )
+    if gone := sum(missing_of(path) for path in _lists_of(job, settings)):
+        raise InputError(
+            f"{gone} of its pictures were taken out of the pool",
+            rule="a study goes on with the pictures that it began with",
+            remedy="start a new study with the pool as it is now",
+        )
 
 
 def _pools_of(job: Job, settings: Settings) -> set[str]:
     """Pools that a command names, wherever in its settings."""
     words = " ".join(job.command)
-    names = set(_POOL.findall(words))
-    return {one for one in names if as_json(str(settings.pools / one / IMAGES)) in words}
+    # Earlier commands name the pictures' folder, not a list of them.
+    places = {one: settings.pools / one for one in _POOL.findall(words)}
+    named = {one for one, path in places.items() if as_json(str(path / IMAGES)) in words}
+    return named | {path.parent.name for path in _lists_of(job, settings)}
+
+
+def _lists_of(job: Job, settings: Settings) -> set[Path]:
+    """Lists of pictures of pools that a command names."""
+    words = " ".join(job.command)
+    return {
+        settings.pools / pool / name
+        for pool, name in _LIST.findall(words)
+        if as_json(str(settings.pools / pool / name)) in words
+    }

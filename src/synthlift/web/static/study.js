@@ -7,6 +7,7 @@
   let pools = [];
   let found = null;
   let lists = 0;  // how often pictures were listed
+  let listed = 0;  // which of these lists is seen; a later one that failed takes no earlier one away
   let upcoming = "";  // what the next list is to choose
   let choices = 0;  // how often pictures were chosen
   let starting = false;
@@ -31,14 +32,16 @@
   // ── the pictures ──────────────────────────────────────────────────────────────────────────
 
   async function showData(select) {
-    select = upcoming = select || upcoming;
+    upcoming = select || upcoming;
     const mine = lists += 1;
     const read = (await ask("GET", "data")).data;
-    if (mine !== lists) return;
-    upcoming = "";
+    if (mine < listed) return;
+    listed = mine;
     data = read;
+    const choice = data.some((one) => one.id === upcoming) ? upcoming : find("data").value;
+    if (mine === lists) upcoming = "";
     const pairs = data.map((one) => [one.id, one.kind === "upload" ? `${one.name} (upload)` : one.name]);
-    fill(find("data"), pairs.length ? pairs : [["", "none yet – upload a zip"]], select || find("data").value);
+    fill(find("data"), pairs.length ? pairs : [["", "none yet – upload a zip"]], choice);
     await choose();
   }
 
@@ -120,7 +123,11 @@
       const form = new FormData();
       form.append("archive", file);
       const one = await ask("POST", "data", form);
-      await showData(one.id);
+      try {
+        await showData(one.id);
+      } catch (error) {
+        throw new Error(`${one.name} is here, but is not listed below: ${error.message}\nReload the page to choose it.`);
+      }
       say(find("data-said"), `${one.name} is here. ${problem() || "Look at the pictures before you start."}`, problem() !== "");
     });
     find("archive").value = "";

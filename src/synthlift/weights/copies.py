@@ -1,0 +1,147 @@
+"""Which files of weights are opened where several copies of the same weights lie side by side.
+
+Published pipelines hold their weights up to six times: rounded (``fp16``), without averaging
+(``non_ema``), pickled, and whole in one file beside the folders of the parts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+from synthlift.weights.files import pickles_of, read_json
+
+INDEX = "model_index.json"
+"""Names the parts of a pipeline."""
+DESCRIBED = ("config.json", "open_clip_config.json")
+"""Names of settings beside which a model has its weights."""
+SAFE, PICKLED = ".safetensors", ".bin"
+"""Formats in which diffusers and transformers look for weights."""
+NAMED = re.compile(
+    r"(?:diffusion_pytorch_|pytorch_)?model(?:-\d+-of-\d+)?(?:\.(\w+))?(?:-\d+-of-\d+)?"
+)
+"""Names, without the ending, under which they look for them, and the mark of a copy."""
+SHARD = re.compile(r"-\d+-of-(\d+)")
+"""In names of weights that are in several files."""
+PREFERRED = ("", "fp16", "bf16")
+"""Marks in the order in which one is taken: first of all none."""
+WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "Extractor")
+"""How the classes of those parts end that have no weights."""
+File = TypeVar("File", bound=PurePath)
+
+
+def parts_of(index: Mapping[str, Any]) -> list[str]:
+    """Parts of a pipeline that have weights.
+
+    Args:
+        index: content of ``model_index.json``.
+    """
+    return [
+        part
+        for part, kind in index.items()
+        if isinstance(kind, list)
+        and kind
+        and kind[-1] is not None
+        and not str(kind[-1]).endswith(WEIGHTLESS)
+    ]
+
+
+def weights_in(files: Iterable[File], ending: str = SAFE) -> list[File]:
+    """Those files of a folder that hold its weights: one copy, the plain one if there is one.
+
+    Args:
+        files: of the folder.
+        ending: of their names.
+    """
+    found = [file for file in sorted(files) if file.suffix == ending]
+    if ending == PICKLED:  # optimizers, and weights for other programs, end so, too
+        found = [file for file in found if NAMED.fullmatch(file.stem)]
+    taken = min((mark_of(file) for file in found), key=_rank, default="")
+    return [file for file in found if mark_of(file) == taken]
+
+
+def opened_weights(place: Path) -> list[Path]:
+    """The files of weights that are opened: the file itself, or those in a pipeline's parts.
+
+    Args:
+        place: a file; a pipeline; or another folder, of which one copy in each folder is meant.
+    """
+    if place.is_file():
+        return [place]
+    if index := read_json(place / INDEX):
+        folders = [place / part for part in parts_of(index)]
+    else:
+        folders = sorted({path.parent for path in place.rglob(f"*{SAFE}")})
+    return [file for folder in folders for file in weights_in(folder.glob("*"))]
+
+
+def mark_of(file: PurePath) -> str:
+    """The mark of a copy of weights in its file's name, such as ``fp16``; "" = it has none."""
+    named = NAMED.fullmatch(file.stem)
+    return (named[1] if named else None) or ""
+
+
+def _rank(mark: str) -> tuple[int, str]:
+    return PREFERRED.index(mark) if mark in PREFERRED else len(PREFERRED), mark
+
+
+def shards_of(files: Iterable[Path]) -> set[str]:
+    """Names of the files that a part's weights are in, if those that are there say how many.
+
+    Args:
+        files: of its weights.
+    """
+    found = set()
+    for file in files:
+        found.add(file.name)
+        if of := SHARD.search(file.name):
+            count = int(of[1])
+            found |= {
+                f"{file.name[: of.start()]}-{one:0{len(of[1])}d}-of-{of[1]}{file.name[of.end() :]}"
+                for one in range(1, count + 1)
+            }
+    return found
+
+
+def pickled_parts(place: Path) -> dict[str, list[Path]]:
+    """Of each part whose weights are pickled alone, the files of them.
+
+    Args:
+        place: a pipeline, with its parts by name; or another folder or file, which is itself the
+            one part ``""``.
+    """
+    if place.is_dir() and (index := read_json(place / INDEX)):
+        held = {part: list((place / part).glob("*")) for part in parts_of(index)}
+        pickled = {
+            part: weights_in(files, PICKLED)
+            for part, files in held.items()
+            if not weights_in(files)
+        }
+        return {part: files for part, files in pickled.items() if files}
+    found = pickles_of(place)
+    if place.is_dir():
+        described = any((place / name).is_file() for name in DESCRIBED)
+        own = described and any(path.parent == place for path in found)
+        if any(place.glob(f"*{SAFE}") if own else place.rglob(f"*{SAFE}")):
+            return {}
+        found = [path for path in found if not any(path.parent.glob(f"*{SAFE}"))]
+    return {"": found} if found else {}
+
+
+def hollow_parts(folder: Path) -> list[str]:
+    """Parts of a pipeline that have settings or pickled weights, and no safetensors.
+
+    Args:
+        folder: the pipeline; or one model, which is itself the one part ``""``.
+    """
+    index, pickled = read_json(folder / INDEX), pickled_parts(folder)
+    bare = [
+        part
+        for part in (parts_of(index) if index else [""])
+        if not any((folder / part).glob(f"*{SAFE}"))
+    ]
+    if not index:
+        return bare
+    return [one for one in bare if one in pickled or (folder / one / DESCRIBED[0]).is_file()]
