@@ -1,4 +1,4 @@
-"""Further tiny pipelines with random weights, in the real format: Qwen reads, or few steps do."""
+"""Further tiny pipelines with random weights, in the real format: language models read prompts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import Any
 from tests.pipelines import _autoencoder, saved, tiny_sana
 
 ROLE = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
+PARTS = (
+    "{% for m in messages %}{{ m.role }}: {% for part in m.content %}{{ part.text }}{% endfor %}"
+    "{% endfor %}"
+)
+"""Templates of a conversation, of texts and of texts in parts."""
 WIDTH = 16
 """Of what the text encoders give."""
 
@@ -48,8 +53,8 @@ def tiny_qwen_image(folder: Path, *, seed: int = 0) -> Path:
                 dim_mult=[1, 2],
                 num_res_blocks=1,
                 temperal_downsample=[False],
-                latents_mean=[0.0] * 4,
-                latents_std=[1.0] * 4,
+                latents_mean=[0.1, -0.2, 0.3, 0.0],
+                latents_std=[1.5, 0.5, 2.0, 1.0],
             ),
             text_encoder=Qwen2_5_VLForConditionalGeneration(
                 Qwen2_5_VLConfig(
@@ -102,6 +107,101 @@ def tiny_z_image(folder: Path, *, seed: int = 0) -> Path:
     return saved(folder, build, seed=seed)
 
 
+def tiny_flux_2(folder: Path, *, seed: int = 0) -> Path:
+    """A Flux.2 pipeline: its network is told the guidance, and Mistral reads."""
+    from diffusers import Flux2Pipeline
+    from transformers import (
+        Mistral3Config,
+        Mistral3ForConditionalGeneration,
+        PixtralImageProcessor,
+        PixtralProcessor,
+    )
+
+    def build(_folder: Path) -> Any:
+        tokenizer = _tokenizer()
+        tokenizer.add_tokens(["[IMG_BREAK]", "[IMG_END]", "[IMG]"], special_tokens=True)
+        text = {"model_type": "mistral", **_deep(len(tokenizer), layers=31), "head_dim": 4}
+        seen = {
+            "model_type": "pixtral",
+            "hidden_size": 8,
+            "intermediate_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "head_dim": 4,
+            "image_size": 16,
+            "patch_size": 8,
+        }
+        read = PixtralProcessor(
+            image_processor=PixtralImageProcessor(),
+            tokenizer=tokenizer,
+            chat_template=PARTS,
+        )
+        return Flux2Pipeline(
+            **_flux_2(guided=True),
+            text_encoder=Mistral3ForConditionalGeneration(
+                Mistral3Config(
+                    text_config=text, vision_config=seen, image_token_index=len(tokenizer) - 1
+                )
+            ),
+            tokenizer=read,
+        )
+
+    return saved(folder, build, seed=seed)
+
+
+def tiny_flux_2_klein(folder: Path, *, seed: int = 0) -> Path:
+    """The small Flux.2: guided by a second call of its network, and Qwen reads."""
+    from diffusers import Flux2KleinPipeline
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    def build(_folder: Path) -> Any:
+        tokenizer = _tokenizer()
+        text = Qwen3Config(**_deep(len(tokenizer), layers=28), head_dim=4)
+        return Flux2KleinPipeline(
+            **_flux_2(guided=False), text_encoder=Qwen3ForCausalLM(text), tokenizer=tokenizer
+        )
+
+    return saved(folder, build, seed=seed)
+
+
+def _flux_2(*, guided: bool) -> dict[str, Any]:
+    """What all Flux.2 have: latents whose patches a batch normalisation scales."""
+    import torch
+    from diffusers import (
+        AutoencoderKLFlux2,
+        FlowMatchEulerDiscreteScheduler,
+        Flux2Transformer2DModel,
+    )
+
+    vae = AutoencoderKLFlux2(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=16,
+    )
+    counted: Any = vae.bn
+    counted.running_mean.copy_(torch.linspace(-0.5, 0.5, 16))
+    counted.running_var.copy_(torch.linspace(0.5, 2, 16))
+    return {
+        "transformer": Flux2Transformer2DModel(
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=3 * 8,
+            timestep_guidance_channels=16,
+            axes_dims_rope=(4, 4, 4, 4),
+            guidance_embeds=guided,
+        ),
+        "vae": vae,
+        "scheduler": FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+    }
+
+
 def tiny_sana_sprint(folder: Path, *, seed: int = 0) -> Path:
     """A Sana that was distilled for few steps: its network is told the guidance."""
     from diffusers import SanaPipeline, SanaSprintPipeline, SanaTransformer2DModel, SCMScheduler
@@ -125,6 +225,11 @@ def _text(words: int) -> dict[str, Any]:
         "num_attention_heads": 2,
         "num_key_value_heads": 2,
     }
+
+
+def _deep(words: int, *, layers: int) -> dict[str, Any]:
+    """A narrow language model of which layers in the middle are read."""
+    return {**_text(words), "hidden_size": 8, "num_hidden_layers": layers}
 
 
 def _tokenizer() -> Any:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.e2e.tiny import (
-    FLOW,
+    SMALL_FLOW,
     committed,
     comparable,
     draw_folder,
@@ -54,7 +54,7 @@ Moments = tuple[Callable[[Path], bool], ...]
 )
 def test_killed_and_started_again(moments: Moments, tmp_path: Path) -> None:
     source = draw_folder(tmp_path / "drawn")
-    study = study_of(source, generators=[FLOW], plugins=[])
+    study = study_of(source, generators=[SMALL_FLOW], plugins=[])
     calm = run(study, home=tmp_path / "calm", workers=2)
     home = tmp_path / "killed"
     for moment in moments:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.tiny import EXAMPLE, FLOW, draw_folder, run, study_of
+from tests.e2e.tiny import EXAMPLE, SMALL_FLOW, draw_folder, run, study_of
 
 PLUGIN = Path(__file__).parent / "plugins" / "no_memory.py"
 MEASURED = {"speed"}
@@ -30,7 +30,7 @@ def contents(store: Path) -> dict[str, Any]:
 
 
 def test_a_study_without_memory_gives_the_same_bits(source: Path, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"generators": [FLOW], "replicates": 1, "generator_fits": 1}
+    changes: dict[str, Any] = {"generators": [SMALL_FLOW], "replicates": 1, "generator_fits": 1}
     kept, read = tmp_path / "kept", tmp_path / "read"
     run(study_of(source, **changes), home=kept)
     run(study_of(source, **changes, plugins=[str(EXAMPLE), str(PLUGIN)]), home=read)

@@ -14,11 +14,22 @@ from PIL import Image
 from synthlift import api
 from synthlift.testing.inputs import CLASSES
 from tests.e2e.tiny import draw_folder, home_of, run, study_of
-from tests.further_pipelines import tiny_qwen_image, tiny_z_image
+from tests.further_pipelines import (
+    tiny_flux_2,
+    tiny_flux_2_klein,
+    tiny_qwen_image,
+    tiny_z_image,
+)
 from tests.pipelines import FAMILIES, SIDE
 
-EVERY = {**FAMILIES, "qwen": tiny_qwen_image, "z-image": tiny_z_image}
-SIZELESS = ("flux", "qwen", "z-image")
+LARGE = {
+    "qwen": tiny_qwen_image,
+    "z-image": tiny_z_image,
+    "flux-2": tiny_flux_2,
+    "klein": tiny_flux_2_klein,
+}
+EVERY = {**FAMILIES, **LARGE}
+SIZELESS = ("flux", *LARGE)
 """They do not say their size, and are then large."""
 DRAWN = [name for name in CLASSES if name != "never_seen"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from synthlift import api
 from synthlift.cli import app
 from synthlift.cli.output import size
+from synthlift.cli.preview import _words
 from synthlift.errors import InputError
 from synthlift.spec.provenance import provenance_of
 from tests.e2e.tiny import EXAMPLE, draw_folder, home_of
@@ -49,6 +51,13 @@ def test_every_generator_is_shown_with_how_far_it_was_trained(seen: api.Preview)
         assert one["images"] == dict.fromkeys("0123456789", 4)
         assert one["images_per_second"] > 0
     assert flow["steps_per_second"] > 1
+
+
+def test_what_reading_took_is_said_beside_the_time(seen: api.Preview) -> None:
+    assert 0 < seen.reading_seconds < seen.seconds
+    told = _words(replace(seen, seconds=200.0, reading_seconds=80.0))
+    assert "of them to read the pictures, which is done once." in told
+    assert "to read the pictures" not in _words(replace(seen, reading_seconds=0.1))
 
 
 def test_the_sheet_shows_both_generators(seen: api.Preview) -> None:

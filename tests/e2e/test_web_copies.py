@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from synthlift.vision.holding import held_bytes
+from synthlift.web.inference.worker import Worker
 from synthlift.web.library import id_of
 from tests.e2e.browsing import faults_of, page_of
 from tests.e2e.serving import Server, finished_study, serving
@@ -53,3 +57,20 @@ def test_copies_are_seen_on_chain_and_stay_on_record(
     assert image["near_copy"] is True
     table = (server.home / "pools" / pool["id"] / "metadata.csv").read_text()
     assert table.splitlines()[1].endswith(",True")
+
+
+def test_training_images_count_in_the_limit_that_models_have(
+    finished: Path, tmp_path: Path
+) -> None:
+    first, second = (shutil.copytree(finished, tmp_path / name) for name in "ab")
+    worker = Worker(lambda _: None, device="cpu", memory_bytes=10**9)
+    rival = worker._classifier(str(first / "models" / "rival"))
+    found = worker.references.of(first, rival)
+    assert found is not None
+    assert worker.references.of(first, rival) is found
+    assert len(worker.loaded) == 2, "the model and the images"
+    assert found.nbytes > 4 * math.prod(found.typical.references.shape) > 0
+    worker.loaded.limit_bytes = int(1.5 * (found.nbytes + held_bytes(rival)))
+    assert worker.references.of(second, rival) is not None
+    assert len(worker.loaded) == 1, "those of two runs are more than may be kept"
+    assert worker.references.of(first, rival) is not found

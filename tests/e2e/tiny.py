@@ -30,6 +30,7 @@ from synthlift.testing.inputs import CLASSES, draw_images
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "my_generator.py"
 GAUSSIAN = {"kind": "class_gaussian"}
 FLOW = {"kind": "flow", "steps": 6, "sampler_steps": 2, "readings": 2}
+SMALL_FLOW = {**FLOW, "width": 32, "depth": 1}
 ARMS: tuple[Any, ...] = (
     "real",
     "augmented",

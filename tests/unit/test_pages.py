@@ -15,6 +15,7 @@ import typer.main
 
 from synthlift import api
 from synthlift.cli import app
+from synthlift.registry import available
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -113,6 +114,19 @@ def test_the_recipes_say_where_their_images_go(path: Path) -> None:
 def test_compose_is_told_the_token_that_it_requires(page: Path) -> None:
     for code in re.findall(r"`[^`\n]*docker compose[^`\n]*`", page.read_text(encoding="utf-8")):
         assert "SYNTHLIFT_TOKEN=" in code
+
+
+def test_figures_of_earlier_versions_of_generators_say_so() -> None:
+    """Those that are named are all that changed since, and to the versions that there are now."""
+    page = (ROOT / "results" / "real" / "README.md").read_text(encoding="utf-8")
+    said = page.partition("`every-generator.json` are of commit d20e11b59")[2].partition("\n\n")[0]
+    results = json.loads((ROOT / "results" / "real" / "every-generator.json").read_text())
+    known = available("generators")
+    now = {one["name"]: int(known[one["name"]].version) for one in results["generators"]}
+    assert now == {"flow": 2, "vae": 1, "gan": 2, "cut_paste": 2, "translation": 3, "pool": 1}
+    assert "`flow`, `gan` and `cut_paste` went from version 1 to 2" in said
+    assert "`translation` from 2 to 3" in said
+    assert "`vae` and `pool` are still 1" in said
 
 
 def test_figures_of_the_generators_are_those_of_the_file() -> None:

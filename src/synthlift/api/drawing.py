@@ -54,10 +54,8 @@ def drawn(
     kept: Kept, wanted: Wanted, *, halved: list[Halved], blackened: Blackened, first: int = 0
 ) -> Iterator[tuple[SampleRequest, Drawn]]:
     """Each image from ``first`` on, its mask where there is one, what it was made from, its
-    prompt, and its class probabilities [K] where it lies between classes.
-
-    Images that come out black are counted.
-    """
+    prompt, and its class probabilities [K] where it lies between classes; images that come out
+    black are counted."""
     for start in range(first, wanted.count, AT_ONCE):
         requests = wanted.requests(start, min(start + AT_ONCE, wanted.count))
         left = iter(requests)

@@ -31,6 +31,7 @@ class Preview:
         classifier_steps_per_second: measured on one thread, or on the device.
         plan: what :func:`synthlift.api.plan` says of the study.
         seconds: that the preview took.
+        reading_seconds: of them to read the pictures; next to none when they were read before.
     """
 
     sheet: Path
@@ -38,6 +39,7 @@ class Preview:
     classifier_steps_per_second: float
     plan: dict[str, Any] = field(repr=False)
     seconds: float = 0.0
+    reading_seconds: float = 0.0
 
 
 def preview(
@@ -62,7 +64,8 @@ def preview(
     Args:
         source: see :func:`synthlift.api.ask`.
         out: the PNG to write; ``preview-<name>.png`` here if left out; replaced in one step.
-        within: about the whole time, such as 30s or 2m.
+        within: about the whole time, such as 30s or 2m, without reading pictures for the first
+            time: so a second preview finds the fits of the first one.
         per_class: images of each class and generator.
         store, device, workers, overrides, seed, budget: as for :func:`synthlift.api.plan`.
         listener: what to call while generators are fitted.
@@ -137,6 +140,7 @@ def preview(
             for one in glimpses
         ],
         classifier_steps_per_second=plan.pop("classifier_steps_per_second"),
+        reading_seconds=plan.pop("reading_seconds"),
         plan=plan,
         seconds=time.perf_counter() - began,
     )

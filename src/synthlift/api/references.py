@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 
 from synthlift.api.classifying import ARM, MODELS
 from synthlift.api.sources import is_run_folder
+from synthlift.rows import is_mapped
 from synthlift.study.folder import run_facts
 
 if TYPE_CHECKING:
@@ -35,6 +37,13 @@ class Reference:
     train: ImageSet
     typical: Typical
     total: int
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take: their features, and their pixels where these stay in memory."""
+        features = 4 * math.prod(self.typical.references.shape)
+        kept = is_mapped(self.train.source)
+        return features + (len(self.train) * math.prod(self.train.image_shape) if kept else 0)
 
     def picture(self, row: int) -> tuple[UInt8, str]:
         """A training image and its class."""

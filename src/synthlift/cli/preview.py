@@ -21,11 +21,18 @@ Out = Annotated[
     ),
 ]
 Within = Annotated[
-    str, typer.Option("--within", metavar="TIME", help="About the whole time, such as 30s or 2m.")
+    str,
+    typer.Option(
+        "--within",
+        metavar="TIME",
+        help="About the whole time, such as 30s or 2m; reading new images comes on top.",
+    ),
 ]
 PerClass = Annotated[
     int, typer.Option("--per-class", metavar="N", help="Images of each class and generator.")
 ]
+NOTED_SECONDS = 1.0
+"""Less time to read the pictures is not worth a word."""
 
 
 @guarded
@@ -102,8 +109,11 @@ def _words(found: Preview) -> str:
         if none:
             lines.append(f"{one['name']} gave no image of: {', '.join(none)}")
         lines += [f"Note: {one['name']}: {remark}." for remark in one["remarks"]]
+    reading = found.reading_seconds
+    read = f", {duration(reading)} of them to read the pictures, which is done once"
+    read = read if reading >= NOTED_SECONDS else ""
     lines += [
-        f"This preview took {duration(found.seconds)}.",
+        f"This preview took {duration(found.seconds)}{read}.",
         f"All at a glance: {found.sheet}",
     ]
     return "\n".join(lines)

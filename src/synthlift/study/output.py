@@ -173,13 +173,6 @@ def _write_all(
     write_bytes_atomic(folder.file(RESULTS), text.encode())
 
 
-def _copy_licences(session: Session, generator: str, target: Path) -> None:
-    """Terms that lie with the images of an imported pool go with the run's generator."""
-    component = next(one for one in session.study.generators if one.title == generator)
-    for pool in pools_of(component).values():
-        copy_licences(pool_of(pool, base=session.base).path, target)
-
-
 def _compared(work: Work) -> Mapping[str, str]:
     """The arms of the verdict by role; without one, as where the gate stopped all, the rival."""
     if work.contrast is not None:
@@ -187,6 +180,13 @@ def _compared(work: Work) -> Mapping[str, str]:
     rivals = (name for name, arm in work.final_arms.items() if arm.role == "rival")
     rival = next(rivals, None)
     return {} if rival is None else {"rival": rival}
+
+
+def _copy_licences(session: Session, generator: str, target: Path) -> None:
+    """Terms that lie with the images of an imported pool go with the run's generator."""
+    component = next(one for one in session.study.generators if one.title == generator)
+    for pool in pools_of(component).values():
+        copy_licences(pool_of(pool, base=session.base).path, target)
 
 
 def _artefacts(work: Work) -> Mapping[str, Any]:

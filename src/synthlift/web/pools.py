@@ -265,6 +265,12 @@ class Pools:
         write_bytes_atomic(pool.path / TABLE, table.encode(), durable=False)
 
 
+def missing_of(path: Path) -> int:
+    """How many pictures of a list of :meth:`Pools.listed` are gone."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return sum(not (path.parent / row["file_name"]).is_file() for row in csv.DictReader(stream))
+
+
 def _keep_terms(pool: Pool, terms: str, facts: Mapping[str, str]) -> None:
     """Lay terms into a pool, each text once, by the name of the generator."""
     known = [path.read_bytes() for path in licences_of(pool.path).values()]
@@ -273,12 +279,6 @@ def _keep_terms(pool: Pool, terms: str, facts: Mapping[str, str]) -> None:
     number = f"-{len(known) + 1}" if known else ""
     name = plain_name(f"{facts.get('generator', 'model')}{number}-{LICENCE}")
     write_bytes_atomic(pool.path / name, terms.encode(), durable=False)
-
-
-def missing_of(path: Path) -> int:
-    """How many pictures of a list of :meth:`Pools.listed` are gone."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return sum(not (path.parent / row["file_name"]).is_file() for row in csv.DictReader(stream))
 
 
 def _folder_of(label: str, pool: Pool) -> str:

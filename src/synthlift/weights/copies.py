@@ -48,17 +48,19 @@ def parts_of(index: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def weights_in(files: Iterable[File], ending: str = SAFE) -> list[File]:
+def weights_in(files: Iterable[File], ending: str = SAFE, *, mark: str | None = "") -> list[File]:
     """Those files of a folder that hold its weights: one copy, the plain one if there is one.
 
     Args:
         files: of the folder.
         ending: of their names.
+        mark: of a copy that is taken before the plain one.
     """
     found = [file for file in sorted(files) if file.suffix == ending]
     if ending == PICKLED:  # optimizers, and weights for other programs, end so, too
         found = [file for file in found if NAMED.fullmatch(file.stem)]
-    taken = min((mark_of(file) for file in found), key=_rank, default="")
+    marks = {mark_of(file) for file in found}
+    taken = mark if mark in marks else min(marks, key=_rank, default="")
     return [file for file in found if mark_of(file) == taken]
 
 
@@ -71,10 +73,39 @@ def opened_weights(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     if index := read_json(place / INDEX):
-        folders = [place / part for part in parts_of(index)]
+        folders, mark = [place / part for part in parts_of(index)], pipeline_mark(place)
     else:
-        folders = sorted({path.parent for path in place.rglob(f"*{SAFE}")})
-    return [file for folder in folders for file in weights_in(folder.glob("*"))]
+        folders, mark = sorted({path.parent for path in place.rglob(f"*{SAFE}")}), ""
+    return [file for folder in folders for file in weights_in(folder.glob("*"), mark=mark)]
+
+
+def variant_in(folder: Path, mark: str | None = "") -> str | None:
+    """What diffusers and transformers call the copy that is opened in a folder; None = plain.
+
+    Args:
+        folder: of one model.
+        mark: of a copy that is taken before the plain one.
+    """
+    return next((mark_of(file) for file in weights_in(folder.glob("*"), mark=mark)), "") or None
+
+
+def pipeline_mark(folder: Path) -> str | None:
+    """The mark of the copy by which a pipeline's parts are opened that have it; see below."""
+    return common_mark((folder / part).glob("*") for part in parts_of(read_json(folder / INDEX)))
+
+
+def common_mark(parts: Iterable[Iterable[PurePath]]) -> str | None:
+    """A mark that all parts without a plain copy of their weights have.
+
+    Args:
+        parts: the files of each.
+
+    Returns:
+        "" where none is needed, None where they have none in common.
+    """
+    marks = [{mark_of(file) for file in files if file.suffix == SAFE} for files in parts]
+    needed = [one for one in marks if one and "" not in one]
+    return min(set.intersection(*needed), key=_rank, default=None) if needed else ""
 
 
 def mark_of(file: PurePath) -> str:
@@ -103,6 +134,11 @@ def shards_of(files: Iterable[Path]) -> set[str]:
                 for one in range(1, count + 1)
             }
     return found
+
+
+def marks_in(folder: Path) -> set[str]:
+    """Marks of the copies that a pipeline's parts are in."""
+    return {mark for path in opened_weights(folder) if (mark := mark_of(path))}
 
 
 def pickled_parts(place: Path) -> dict[str, list[Path]]:

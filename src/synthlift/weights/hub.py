@@ -11,7 +11,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from synthlift.errors import InputError, installing
-from synthlift.weights.copies import INDEX, PICKLED, SAFE, parts_of, shards_of, weights_in
+from synthlift.weights.copies import (
+    INDEX,
+    PICKLED,
+    SAFE,
+    common_mark,
+    mark_of,
+    parts_of,
+    pipeline_mark,
+    shards_of,
+    weights_in,
+)
 from synthlift.weights.files import read_json
 
 PREFIX = "hf:"
@@ -44,8 +54,8 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
 
     Raises:
         InputError: the name has another form; the package that asks the Hub is missing; the Hub
-            knows no such model or revision, wants an agreement first, or cannot be reached; parts
-            of a pipeline are pickled, and that was not asked for.
+            knows no such model or revision, has disabled it, wants an agreement first, or cannot be
+            reached; parts of a pipeline are pickled, and that was not asked for.
     """
     named = NAMED.fullmatch(said)
     if not named:
@@ -103,9 +113,10 @@ def _is_whole(folder: Path, asked: dict[str, Any], *, pickles: bool) -> bool:
     templated = str(index.get("_class_name", "")).startswith(TEMPLATED)
     if templated and _cached(asked, TEMPLATES) is None:
         return False
+    mark = pipeline_mark(folder)
     for place in (folder / part for part in parts_of(index)):
         files = list(place.glob("*"))
-        found = weights_in(files) or (weights_in(files, PICKLED) if pickles else [])
+        found = weights_in(files, mark=mark) or (weights_in(files, PICKLED) if pickles else [])
         lacking = not found and (not files or (place / "config.json").is_file())
         if lacking or not all((place / name).is_file() for name in shards_of(found)):
             return False
@@ -127,9 +138,13 @@ def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[st
         return [*SETTINGS, *TEMPLATES, *WEIGHTS, *(PICKLES if pickles and not safe else ())], []
     weights: list[PurePosixPath] = []
     pickled: list[str] = []
-    for part in parts_of(read_json(Path(hf_hub_download(**asked, filename=INDEX)))):
-        own = [file for file in files if str(file.parent) == part]
+    parts = parts_of(read_json(Path(hf_hub_download(**asked, filename=INDEX))))
+    held = {part: [file for file in files if str(file.parent) == part] for part in parts}
+    mark = common_mark(held.values())
+    for part, own in held.items():
         safe_ones, others = weights_in(own), weights_in(own, PICKLED)
+        if any(mark_of(file) for file in safe_ones):  # there is no plain copy
+            safe_ones = weights_in(own, mark=mark)
         weights += safe_ones or (others if pickles else [])
         pickled += [part] if others and not (safe_ones or pickles) else []
     chosen = [glob.escape(str(file)) for file in weights]
@@ -170,6 +185,13 @@ def _explained(said: str) -> Iterator[None]:
             f"the model '{said}' is gated",
             rule="its owner gives it to those who have agreed to its terms",
             remedy="agree on its page, log in with 'hf auth login', and try again",
+        ) from None
+    except errors.DisabledRepoError:
+        raise InputError(
+            f"the model '{said}' is disabled",
+            rule="the Hub gives no model that its owner or the Hub itself has disabled",
+            remedy="its page may say why: search the Hub for a copy, or give the folder of an "
+            "earlier download",
         ) from None
     except errors.RevisionNotFoundError:
         raise InputError(

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from synthlift.weights.files import metadata_of, read_json, tensor_shapes
 
-CLIP_TYPES = ("clip", "siglip", "siglip2", "align", "altclip", "chinese_clip")
+CLIP_TYPES = ("clip", "siglip")
+"""Types of transformers that can be used as a CLIP; SigLIP 2 of a fixed size is of type siglip."""
+UNUSED_TYPES = ("siglip2", "align", "altclip", "chinese_clip")
+"""Those that are like it, and cannot."""
+USABLE = (
+    f"of transformers' models those of type {' and '.join(CLIP_TYPES)} can be used as a CLIP (of "
+    "SigLIP 2 the checkpoints of a fixed size), and those of open_clip"
+)
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING")
 LONGEST_LICENCE = 2**20
 UNKNOWN = "unknown"
@@ -29,6 +36,17 @@ class Recognised:
 
     kind: str
     architecture: str = ""
+
+
+def remark_on(kind: str, architecture: str) -> str:
+    """What there is to say of weights of no use; "" = nothing.
+
+    Args:
+        kind, architecture: as recognised.
+    """
+    if kind != "model" or architecture not in UNUSED_TYPES:
+        return ""
+    return f"No classifier or filter can use a model of type {architecture}: {USABLE}."
 
 
 def recognise(place: Path) -> Recognised:

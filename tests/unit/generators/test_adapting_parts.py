@@ -24,7 +24,6 @@ from synthlift.generators.image_to_image.generator import ImageToImageGenerator
 from synthlift.generators.pipelines.noting import noted
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
 from synthlift.types import RunContext, SampleRequest
-from tests.further_pipelines import tiny_qwen_image, tiny_z_image
 from tests.pipelines import tiny_flux, tiny_stable_diffusion_3, tiny_stable_diffusion_xl
 from tests.unit.generators.adapting import QUICK, draw, fit, inputs, settings
 
@@ -76,16 +75,6 @@ def test_min_snr_limits_the_weight_of_clean_levels(prediction: str) -> None:
 def test_an_unknown_scheduler_is_refused() -> None:
     with pytest.raises(InputError, match="EDMEulerScheduler predicts"):
         noising_of(with_scheduler("EDMEulerScheduler"), min_snr=None)
-
-
-@pytest.mark.parametrize("model", [tiny_qwen_image, tiny_z_image])
-def test_pipelines_whose_latents_are_not_known_are_refused(
-    model: Callable[[Path], Path], tmp_path: Path
-) -> None:
-    config = settings(model(tmp_path / "model"), adapt={"kind": "lora"}, size=16)
-    with pytest.raises(InputError, match="cannot be adapted: how") as caught:
-        fit(config, tmp_path / "fit")
-    assert "leave 'adapt' out" in caught.value.remedy
 
 
 def test_what_is_learnt_is_little_beside_stable_diffusion() -> None:

@@ -161,6 +161,20 @@ def test_a_class_of_one_or_of_equal_images_is_not_judged() -> None:
     assert diversity_judge(train, least=0.3, seed=0) is None
 
 
+@pytest.mark.parametrize("least", [0.3, 0])
+def test_that_no_class_could_be_judged_is_told_where_it_was_asked_for(
+    tmp_path: Path, least: float
+) -> None:
+    pixels, labels = digits()
+    first = np.array([np.flatnonzero(labels == label)[0] for label in range(10)])
+    train = ImageSet.from_arrays(pixels[first], labels[first], DIGITS)
+    settings: dict[str, Any] = {"steps": 2, "batch_size": 4, "width": 16, "readings": 1}
+    found = fit("gan", tmp_path, inputs_of(train), least_diversity=least, **settings)
+    assert isinstance(found, GANFitted)
+    told = found.facts().get("warnings", [])
+    assert any("alike was not judged: no class has two" in one for one in told) == (least > 0)
+
+
 def test_a_loss_of_diversity_ends_the_training_and_the_weights_before_it_are_kept(
     tmp_path: Path,
 ) -> None:

@@ -15,10 +15,13 @@ from synthlift.errors import InputError
 from synthlift.generators.autoencoders.files import find_files
 from synthlift.generators.autoencoders.pretrained import DiffusersAutoencoder
 from synthlift.generators.pipelines.files import hash_part
+from synthlift.generators.pipelines.footprint import count_weights
 from synthlift.generators.pipelines.opening import open_controlnet, open_pipeline
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from tests.pipelines import tiny_controlnet, tiny_stable_diffusion, tiny_stable_diffusion_3
 from tests.single_files import settings_alone, single_file
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def change(folder: Path, *, by: Callable[[dict[str, Tensor]], object]) -> None:
@@ -97,6 +100,44 @@ def test_weights_of_another_shape_and_files_that_are_cut_off_are_refused(
         (file,) = (cut / part).glob("*.safetensors")
         file.write_bytes(file.read_bytes()[:-8])
         refusal(cut)
+
+
+def marked(folder: Path, mark: str) -> None:
+    """Leave the weights of a model under the names of a rounded copy alone."""
+    (file,) = folder.glob("*.safetensors")
+    file.rename(file.with_suffix(f".{mark}.safetensors"))
+
+
+def test_rounded_weights_alone_are_opened_and_parts_may_differ(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    usual, weights = opened(tiny_pipeline).state_dict(), count_weights(tiny_pipeline)
+    folder = shutil.copytree(tiny_pipeline, tmp_path / "rounded")
+    marked(folder / "unet", "fp16")
+    opened(folder)
+    marked(folder / "text_encoder", "fp16")
+    shutil.copy(tiny_pipeline / "unet" / WEIGHTS, folder / "unet")
+    found = opened(folder).state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in usual.items())
+    assert count_weights(folder) == weights
+    change(folder / "text_encoder", by=without("final_layer_norm.bias"))
+    assert "its text_encoder lacks weights, such as" in refusal(folder)
+    marked(folder / "vae", "bf16")
+    with pytest.raises(InputError, match="weights of different kinds: bf16, fp16"):
+        TextToImageConfig(model=str(folder))
+
+
+def test_rounded_weights_in_several_files_and_of_a_controlnet_are_opened(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    whole = open_pipeline(TextToImageConfig(model=str(tiny_pipeline)), task="text_to_image")
+    whole.save_pretrained(tmp_path / "shards", variant="fp16", max_shard_size="40KB")
+    assert len(list((tmp_path / "shards" / "unet").glob("*.fp16-*"))) > 1
+    opened(tmp_path / "shards")
+    control = tiny_controlnet(tmp_path / "control", tiny_pipeline)
+    marked(control, "fp16")
+    sha256 = hash_part(control, what="ControlNet", setting="control_model")
+    open_controlnet(str(control), sha256=sha256, dtype="float32")
 
 
 def test_weights_that_a_single_file_lacks_are_named(tiny_pipeline: Path, tmp_path: Path) -> None:

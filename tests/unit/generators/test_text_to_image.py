@@ -174,6 +174,7 @@ def test_negative_prompts_that_the_encoder_does_not_read_are_named(
 
 
 def test_words_that_the_pipeline_cuts_off_are_lost_too(tmp_path: Path) -> None:
+    from tests.further_pipelines import tiny_flux_2
     from tests.pipelines import tiny_pixart, tiny_sana, tiny_stable_diffusion_3
 
     pixart, sd3 = tiny_pixart(tmp_path / "pixart"), tiny_stable_diffusion_3(tmp_path / "sd3")
@@ -184,6 +185,8 @@ def test_words_that_the_pipeline_cuts_off_are_lost_too(tmp_path: Path) -> None:
     for model, most in ((pixart, 299), (alpha, 119), (sd3, 255)):
         assert lost_words(model, "a " * most) == ""
         assert lost_words(model, "a " * (most + 1)) == "a"
+    # Where what reads prompts reads images, too, and has no limit itself.
+    assert lost_words(tiny_flux_2(tmp_path / "flux-2"), "a " * 300) == ""
     sana = tiny_sana(tmp_path / "sana")
     assert lost_words(sana, "a" * 290) == ""
     assert lost_words(sana, "a" * 310) != ""

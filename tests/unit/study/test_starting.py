@@ -30,7 +30,7 @@ def look(request: StageRequest, context: StageContext) -> Summary:
     """What a worker sees, and a mark in its memory that no other may find."""
     found = vars(sys.modules[__name__]).setdefault("SEEN", [])
     found.append(request.config["number"])
-    modules = ("torch", "synthlift.training.trainer", "synthlift.web")
+    modules = ("torch", "torch._dynamo", "synthlift.training.trainer", "synthlift.web")
     return {
         "pid": os.getpid(),
         "parent": os.getppid(),

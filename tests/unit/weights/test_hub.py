@@ -38,6 +38,7 @@ WHOLE = {
     "unet/diffusion_pytorch_model-00002-of-00002.safetensors": b"second",
 }
 COPIES = {
+    "text_encoder/model.bf16.safetensors": b"rounded otherwise",
     "text_encoder/pytorch_model.bin": b"pickled",
     "unet/diffusion_pytorch_model.fp16.safetensors": b"rounded",
     "unet/diffusion_pytorch_model.non_ema.safetensors": b"not averaged",
@@ -70,7 +71,7 @@ FILES = {
 
 
 class _Hub(BaseHTTPRequestHandler):
-    """Knows those of ``FILES``; ``them/gated`` wants an agreement; nothing else is there."""
+    """Knows those of ``FILES``; ``them/gated`` wants an agreement; ``them/disabled`` is."""
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0].removeprefix("/api/models").removeprefix("/")
@@ -79,6 +80,8 @@ class _Hub(BaseHTTPRequestHandler):
         files = FILES.get(name, {})
         if name == "them/gated":
             self._answer(403, b"{}", "GatedRepo")
+        elif name == "them/disabled":
+            self._answer(403, b"{}", message="Access to this resource is disabled.")
         elif not files:
             self._answer(404, b"{}", "RepoNotFound")
         elif rest.startswith("revision/") and rest != "revision/main":
@@ -103,13 +106,15 @@ class _Hub(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
-    def _answer(self, status: int, body: bytes, code: str = "") -> None:
+    def _answer(self, status: int, body: bytes, code: str = "", message: str = "") -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", f'"{abs(hash(body)):040x}"')
         self.send_header("X-Repo-Commit", COMMIT)
         if code:
             self.send_header("X-Error-Code", code)
+        if message:
+            self.send_header("X-Error-Message", message)
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
@@ -160,14 +165,15 @@ def asked(hub: str, home: Path, *names: str, **variables: str) -> list[str]:
 
 
 def test_the_hub_gives_safetensors_and_says_why_it_does_not(hub: str, tmp_path: Path) -> None:
-    given, gated, gone, revision = asked(
-        hub, tmp_path, "hf:them/given", "hf:them/gated", "hf:them/gone", "hf:them/given@v9"
-    )
+    others = [f"hf:them/{name}" for name in ("gated", "gone", "disabled", "given@v9")]
+    given, gated, gone, disabled, revision = asked(hub, tmp_path, "hf:them/given", *others)
     assert given == f"['config.json', 'model.safetensors'] {COMMIT}"
     assert "'hf:them/gated' is gated" in gated
     assert "agree on its page" in gated
     assert "gives no model 'hf:them/gone'" in gone
     assert "renamed or removed" in gone
+    assert "'hf:them/disabled' is disabled" in disabled
+    assert "search the Hub for a copy" in disabled
     assert "'hf:them/given@v9' has no such revision" in revision
     # What was fetched once needs no network again.
     nowhere = "http://127.0.0.1:9"

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from synthlift import api
 from synthlift.cli import app
 from synthlift.errors import InputError
+from synthlift.vision.clip.files import find_clip
 from synthlift.weights import Shelf, hash_weights_of, locate
+from synthlift.weights.recognising import CLIP_TYPES
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +82,23 @@ def test_what_weights_are_is_recognised(tmp_path: Path, tiny_pipeline: Path) -> 
     for wrong, says in ((tmp_path, "holds no weights"), (tmp_path / "nowhere", "does not exist")):
         with pytest.raises(InputError, match=says):
             api.add_model(wrong)
+
+
+def test_only_what_can_be_used_is_called_clip(tmp_path: Path) -> None:
+    for kind in ("clip", "siglip", "siglip2", "align", "altclip", "chinese_clip"):
+        folder = weights(tmp_path / kind / "model.safetensors").parent
+        (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+        told = CliRunner().invoke(app, ["models", "add", str(folder)]).output
+        entry = Shelf().find(kind)
+        if kind in CLIP_TYPES:
+            assert (entry.kind, find_clip(folder).folder) == ("clip", folder)
+            assert f"model: {kind}" in told
+            continue
+        assert (entry.kind, entry.architecture) == ("model", kind)
+        assert f"can use a model of type {kind}: " in told
+        with pytest.raises(InputError, match=f"holds a model of type '{kind}'") as caught:
+            find_clip(folder)
+        assert "those of type clip and siglip" in caught.value.remedy
 
 
 def test_the_licence_is_carried_along(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from synthlift.generators.adapting.calls import Shape, denoiser
 from synthlift.generators.adapting.drawing import PromptedDraws
 from synthlift.generators.adapting.latents import Latents
 from synthlift.generators.adapting.learner import Denoising
 from synthlift.generators.adapting.noise import noising_of
-from synthlift.generators.adapting.telling import Shape, Telling, denoiser
+from synthlift.generators.adapting.telling import Telling
 from synthlift.generators.learning.drawing import deterministic_kernels
 from synthlift.generators.pipelines.adapter_settings import LoraAdaptation, spelling
 from synthlift.generators.pipelines.adapters import add_loras
@@ -63,6 +64,7 @@ def open_bench(config: PipelineConfig, *, facts: Mapping[str, Any], run: RunCont
     large = sum(weight.numel() for weight in network.parameters()) > LARGE
     if (large if again == "auto" else again) and hasattr(network, "enable_gradient_checkpointing"):
         network.enable_gradient_checkpointing()
+    noising = noising_of(pipeline, min_snr=settings.min_snr)
     # What text encoders say of a prompt is kept where they do not change.
     cached = isinstance(settings, LoraAdaptation) and not settings.text_encoder
     with deterministic_kernels():
@@ -74,7 +76,6 @@ def open_bench(config: PipelineConfig, *, facts: Mapping[str, Any], run: RunCont
             spelled=spelling(settings, facts.get("words", {})),
         )
         latents = Latents(pipeline, shape=telling.shape, side=_side(pipeline, telling.shape))
-    noising = noising_of(pipeline, min_snr=settings.min_snr)
     denoising = Denoising(network, telling=telling, noising=noising, latents=latents)
     return Bench(pipeline, latents, denoising, PromptedDraws(facts, config, pipeline))
 
@@ -82,8 +83,8 @@ def open_bench(config: PipelineConfig, *, facts: Mapping[str, Any], run: RunCont
 def _side(pipeline: Any, shape: Shape) -> tuple[int, int]:
     """Height and width at which the pipeline draws."""
     factor = int(getattr(pipeline, "vae_scale_factor", 1))
-    if len(shape.size) == 3:
-        return shape.size[1] * factor, shape.size[2] * factor
+    if len(shape.size) > 2:
+        return shape.size[-2] * factor, shape.size[-1] * factor
     # A row of patches, two latents a side, as many to either side.
     side = 2 * math.isqrt(shape.size[0]) * factor
     return side, side

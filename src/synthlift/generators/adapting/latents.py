@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from synthlift.errors import InputError
-from synthlift.generators.adapting.telling import Shape, cannot_adapt
+from synthlift.generators.adapting.calls import Shape, cannot_adapt
+from synthlift.generators.adapting.layout import layout_of
 from synthlift.store.files import write_bytes_atomic
 from synthlift.types import Float32, UInt8
 
@@ -37,6 +38,9 @@ class Latents:
     def __init__(self, pipeline: Any, *, shape: Shape, side: tuple[int, int]) -> None:
         self._pipeline, self._side = pipeline, side
         self._vae = getattr(pipeline, "vae", None)
+        self._layout = layout_of(pipeline)
+        # Some networks take an image as a film of one picture.
+        self._filmed = len(shape.size) == 4
         self.size, packed = self._tried()
         if tuple(packed) != shape.size:
             raise cannot_adapt(
@@ -47,8 +51,8 @@ class Latents:
         """The size of a blank image's latents, and of what is made of them for the network.
 
         Raises:
-            InputError: the autoencoder takes no plain images, as Qwen-Image's, or they are packed
-                in a way that is not known, as those of Flux.2.
+            InputError: the autoencoder takes something else than images, or they are packed in a
+                way that is not known.
         """
         try:
             size = self._encode(np.zeros((1, *self._side, 3), np.float32)).shape[1:]
@@ -86,12 +90,9 @@ class Latents:
         return latents
 
     def packed(self, latents_nchw: Tensor) -> Tensor:
-        """Latents as the network takes them: as they are, or as a row of patches (Flux)."""
-        pack = getattr(self._pipeline, "_pack_latents", None)
-        if pack is None:
-            return latents_nchw
-        packed: Tensor = pack(latents_nchw, *latents_nchw.shape)
-        return packed
+        """Latents as the network takes them: as they are, as a film, or as a row of patches."""
+        packed = self._layout.packed(latents_nchw)
+        return packed.unsqueeze(2) if self._filmed else packed
 
     def _scaled(self, image_hwc: UInt8) -> Float32:
         height, width = self._side
@@ -110,20 +111,12 @@ class Latents:
         if own != torch.float32:
             vae.to(torch.float32)
         try:
-            out = vae.encode(x.to(vae.device))
+            out = vae.encode(self._layout.seen(x.to(vae.device)))
+            z = out.latent_dist.mode() if hasattr(out, "latent_dist") else _plain(out)
+            return self._layout.scaled(z).cpu()
         finally:
             if own != torch.float32:
                 vae.to(own)
-        z = out.latent_dist.mode() if hasattr(out, "latent_dist") else _plain(out)
-        config = vae.config
-        scale = config.get("scaling_factor") or 1.0
-        if config.get("latents_mean") is not None and config.get("latents_std") is not None:
-            mean, deviation = (
-                torch.tensor(config[name]).view(1, -1, 1, 1).to(z)
-                for name in ("latents_mean", "latents_std")
-            )
-            return ((z - mean) / deviation * scale).cpu()
-        return ((z - (config.get("shift_factor") or 0.0)) * scale).cpu()
 
 
 def _plain(out: Any) -> Tensor:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from synthlift.generators.adapting.calls import Shape
 from synthlift.generators.adapting.latents import Latents
 from synthlift.generators.adapting.noise import Noising
 from synthlift.generators.adapting.parts import Learnt
-from synthlift.generators.adapting.telling import TIME, Telling
+from synthlift.generators.adapting.telling import Telling
 from synthlift.generators.learning.examples import Examples, drawn_images
 from synthlift.generators.learning.loop import Learner
 from synthlift.generators.learning.optimizer import (
@@ -83,18 +84,21 @@ class Denoising:
         found: torch.device = next(self._network.parameters()).device
         return found
 
+    @property
+    def shape(self) -> Shape:
+        """How the network takes images and times."""
+        return self._telling.shape
+
     def errors(self, batch: Batch) -> Tensor:
         """Weighted mean squared error of each example, float32 [n]."""
         device = self.device
         clean, noise = batch.latents_nchw.to(device), batch.noise_nchw.to(device)
         noised = self._noising(clean, noise, batch.levels_n)
-        told, shape = self._telling(batch.prompts), self._telling.shape
-        told[shape.image] = self._latents.packed(noised.x_nchw).to(told[shape.image].dtype)
-        asked = told[TIME]
-        # Some take one time for all in whole numbers, some one for each.
-        told[TIME] = (noised.times_n * shape.per_time).to(asked.dtype)
+        told, shape = self._telling(batch.prompts), self.shape
+        packed = self._latents.packed(noised.x_nchw)
+        shape.tells(told, images=packed, times_n=noised.times_n)
         told["return_dict"] = False
-        predicted = self._network(**told)[0].float()
+        predicted = shape.heard(self._network(**told)[0])
         target = self._latents.packed(noised.target_nchw)
         if predicted.dim() == 4 and predicted.shape[1] == 2 * target.shape[1]:
             # The second half is a variance, which samplers of diffusers do not use.

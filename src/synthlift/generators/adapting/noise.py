@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from synthlift.errors import InputError
-from synthlift.generators.adapting.telling import cannot_adapt
+from synthlift.generators.adapting.calls import cannot_adapt
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+DISTILLED = "trigflow"
+"""What a consistency model in continuous time (Sana Sprint) predicts."""
 
 
 class Noised(NamedTuple):
@@ -62,6 +64,12 @@ def noising_of(pipeline: Any, *, min_snr: float | None) -> Noising:
         dynamic = config.get("use_dynamic_shifting", False)
         shift = 1.0 if dynamic else config.get("shift") or config.get("flow_shift") or 1.0
         return _Flow(shift=float(shift), steps=int(config.num_train_timesteps))
+    if config.get("prediction_type") == DISTILLED:
+        raise cannot_adapt(
+            pipeline,
+            "it was distilled into a consistency model for few steps, which learns from the model "
+            "that it was made of, not from images",
+        )
     alphas, prediction = getattr(scheduler, "alphas_cumprod", None), config.get("prediction_type")
     if alphas is None or prediction not in PREDICTIONS:
         name = type(scheduler).__name__

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synthlift.generators.adapting.telling import cannot_adapt
+from synthlift.generators.adapting.calls import cannot_adapt
 from synthlift.generators.pipelines.adapter_settings import InversionAdaptation, LoraAdaptation
 from synthlift.generators.pipelines.adapters import (
     DENOISERS,
@@ -24,14 +24,18 @@ from synthlift.generators.pipelines.adapters import (
     lora_parameters,
     make_room,
     parts,
+    tokenizer_of,
     words_file,
 )
 
 ATTENTION = re.compile(
-    r"(?:^|\.)(?:to_(?:q|k|v|out\.0|add_out)|add_(?:q|k|v)_proj|(?:q|k|v|out)_proj"
+    r"(?:^|\.)(?:to_(?:q|k|v|out(?:\.0)?|add_out|qkv_mlp_proj)|add_(?:q|k|v)_proj|(?:q|k|v|out)_proj"
     r"|SelfAttention\.(?:q|k|v|o))$"
 )
-"""Linear layers of attention, as diffusers and the text encoders CLIP and T5 name them."""
+"""Linear layers of attention, as diffusers and the text encoders CLIP and T5 name them.
+
+In blocks of Flux.2 one layer gives query, key, value and what goes beside attention.
+"""
 START = 0.02
 """Standard deviation of the first factor's numbers, of which the second one's are 0 at first."""
 
@@ -188,7 +192,7 @@ def _tables(pipeline: Any) -> Iterator[tuple[str, Any, Tensor]]:
     for part, encoder in parts(pipeline).items():
         if part in DENOISERS:
             continue
-        tokenizer = getattr(pipeline, part.replace("text_encoder", "tokenizer"), None)
+        tokenizer = tokenizer_of(pipeline, part)
         ask = getattr(encoder, "get_input_embeddings", None)
         if tokenizer is not None and ask is not None:
             yield part, tokenizer, ask().weight.detach()

@@ -86,6 +86,17 @@ def diversity_judge(
     return judge
 
 
+def unjudged(train: ImageSet, *, least: float) -> list[str]:
+    """What to say where a collapse was to be watched for, and no class could be judged."""
+    if not least or diversity_judge(train, least=least, seed=0) is not None:
+        return []
+    said = (
+        "Whether its images became alike was not judged: no class has two different training "
+        "images to compare with."
+    )
+    return [said]
+
+
 def _words(classes: Sequence[str], lowest: float) -> str:
     if not classes:
         return ""

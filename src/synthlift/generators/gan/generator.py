@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.gan.collapse import FEWEST_COMPARED, diversity_judge
+from synthlift.generators.gan.collapse import FEWEST_COMPARED, diversity_judge, unjudged
 from synthlift.generators.gan.config import GANConfig, settle
 from synthlift.generators.gan.networks import build_discriminator, build_generator, plan_network
 from synthlift.generators.gan.training import GANLearner
@@ -78,6 +78,8 @@ class GANGenerator(Generator):
         with deterministic_kernels():
             weights, progress = train(learner, examples=examples, config=config, run=run, look=look)
         facts.update(history(progress, steps=config.steps))
+        if said := unjudged(data, least=config.least_diversity):
+            facts["warnings"] = [*facts.get("warnings", []), *said]
         return fitted(weights)
 
     def load(self, folder: Path, *, device: str = "cpu") -> GANFitted:

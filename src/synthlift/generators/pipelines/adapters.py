@@ -80,6 +80,13 @@ def parts(pipeline: Any) -> dict[str, nn.Module]:
     return {name: network for name, network in found.items() if isinstance(network, nn.Module)}
 
 
+def tokenizer_of(pipeline: Any, part: str) -> Any:
+    """The tokenizer of a text encoder, without what reads images beside it, as in Flux.2."""
+    found = getattr(pipeline, part.replace("text_encoder", "tokenizer"), None)
+    inner = getattr(found, "tokenizer", found)
+    return inner if hasattr(found, "image_processor") else found
+
+
 def add_loras(pipeline: Any, loras: Sequence[LoraFile]) -> list[str]:
     """Put existing LoRA files into a pipeline, and let them act.
 
@@ -283,10 +290,10 @@ def make_room(pipeline: Any, words: Sequence[str], *, vectors: int) -> list[Room
     for part, encoder in parts(pipeline).items():
         if part in DENOISERS:
             continue
-        tokenizer = getattr(pipeline, part.replace("text_encoder", "tokenizer"), None)
+        tokenizer = tokenizer_of(pipeline, part)
         try:
-            added = tokenizer.add_tokens(tokens)  # type: ignore[union-attr]
-            ids = tuple(tokenizer.convert_tokens_to_ids(tokens))  # type: ignore[union-attr]
+            added = tokenizer.add_tokens(tokens)
+            ids = tuple(tokenizer.convert_tokens_to_ids(tokens))
             rows = encoder.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
             # The new rows are overwritten, but first drawn from the global state.
             with torch.random.fork_rng(devices=[]):

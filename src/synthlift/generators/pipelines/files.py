@@ -10,7 +10,7 @@ from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.single_file import INDEX, layout_of, parts_without
 from synthlift.weights import hash_weights_of, locate
-from synthlift.weights.copies import hollow_parts, pickled_parts
+from synthlift.weights.copies import hollow_parts, marks_in, pickled_parts, pipeline_mark
 from synthlift.weights.files import read_json
 from synthlift.weights.hub import name_of
 
@@ -134,5 +134,11 @@ def _hash_weights(folder: Path, *, what: str) -> str:
             f"{what} has no weights in safetensors{of_parts}",
             rule="weights are read as safetensors only: other formats can run code when loaded",
             remedy=f"download the safetensors variant{either}",
+        )
+    if pipeline_mark(folder) is None:
+        raise InputError(
+            f"{what} has weights of different kinds: {', '.join(sorted(marks_in(folder)))}",
+            rule="the parts are plain, or of one kind that a mark in their files' names tells",
+            remedy="download the plain files, or those of one kind for all parts",
         )
     return hash_weights_of(folder)

@@ -10,6 +10,7 @@ import torch
 from synthlift.generators.pipelines.files import PipelineFiles
 from synthlift.generators.pipelines.single_file import INDEX, holds_only_network, parts_beside
 from synthlift.generators.pipelines.vocabularies import known_tokenizer, lacks_vocabulary
+from synthlift.weights.copies import pipeline_mark, variant_in
 from synthlift.weights.files import read_json
 
 NETWORKS = ("transformer", "unet")
@@ -62,10 +63,15 @@ def _whole(
 
     index = read_json(folder / INDEX)
     libraries = {"diffusers": diffusers, "transformers": transformers}
+    mark = pipeline_mark(folder)
     for part in parts_beside(file, folder):
         library, name = index[part]
         opened = getattr(libraries[library], name).from_pretrained(
-            folder / part, dtype=dtype, use_safetensors=True, local_files_only=True
+            folder / part,
+            dtype=dtype,
+            variant=variant_in(folder / part, mark),
+            use_safetensors=True,
+            local_files_only=True,
         )
         parts = {**parts, part: opened}
     pipeline = kind.from_single_file(
@@ -100,6 +106,7 @@ def _network_alone(
     return kind.from_pretrained(
         folder,
         dtype=dtype,
+        variant=pipeline_mark(folder) or None,
         use_safetensors=True,
         local_files_only=True,
         **{part: opened},

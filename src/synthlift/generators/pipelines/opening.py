@@ -24,6 +24,7 @@ from synthlift.generators.pipelines.from_file import pipeline_from_file
 from synthlift.generators.pipelines.single_file import INDEX, parts_beside
 from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF
 from synthlift.weights import locate
+from synthlift.weights.copies import pipeline_mark, variant_in
 from synthlift.weights.files import read_json
 from synthlift.weights.missing import missing_weights
 
@@ -107,6 +108,7 @@ def open_pipeline(
                 files.folder,
                 dtype=dtype,
                 use_safetensors=True,
+                variant=pipeline_mark(files.folder) or None,
                 local_files_only=True,
                 **(parts or {}),
             )
@@ -135,11 +137,12 @@ def _require_weights(pipeline: Any, *, files: PipelineFiles, model: str) -> None
         InputError: some are missing.
     """
     beside = () if files.single is None else parts_beside(files.single, files.folder)
+    mark = pipeline_mark(files.folder)
     for part, network in pipeline.components.items():
         if not isinstance(network, torch.nn.Module):
             continue
         folder = files.folder / part if files.single is None or part in beside else None
-        if lost := missing_weights(network, folder=folder):
+        if lost := missing_weights(network, folder=folder, mark=mark):
             raise InputError(
                 f"the text-to-image model '{model}' cannot be opened: its {part} lacks weights, "
                 f"such as {lost}",
@@ -296,7 +299,11 @@ def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
         )
     try:
         opened = getattr(diffusers, kind).from_pretrained(
-            place, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
+            place,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            variant=variant_in(place),
+            local_files_only=True,
         )
     except UNREADABLE as error:
         raise _broken(folder, f"cannot be opened: {str(error).splitlines()[0]}") from None

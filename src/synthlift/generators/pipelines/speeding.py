@@ -13,6 +13,7 @@ from synthlift.generators.pipelines.files import CONFIG, hash_part
 from synthlift.generators.pipelines.opening import UNREADABLE
 from synthlift.generators.pipelines.step_cache import StepCache, denoiser_of
 from synthlift.weights import locate
+from synthlift.weights.copies import variant_in
 from synthlift.weights.files import read_json
 from synthlift.weights.missing import missing_weights
 
@@ -75,7 +76,11 @@ def _replace_decoder(pipeline: Any, config: PipelineConfig) -> None:
         raise _unfitting(config, f"is a model of class '{kind}'")
     try:
         tiny: Any = AutoencoderTiny.from_pretrained(
-            place, dtype=getattr(torch, config.dtype), use_safetensors=True, local_files_only=True
+            place,
+            dtype=getattr(torch, config.dtype),
+            use_safetensors=True,
+            variant=variant_in(place),
+            local_files_only=True,
         )
     except UNREADABLE as error:
         raise _unfitting(config, f"cannot be opened: {str(error).splitlines()[0]}") from None

@@ -59,11 +59,15 @@ def _tokenizers(model: Path, without: tuple[str, ...]) -> tuple[tuple[Any, int],
         import diffusers
         import transformers
     kinds = [getattr(transformers, index[name][1]) for name in parts]
-    opened = [
+    found = [
         known_tokenizer(model / name)
         if lacks_vocabulary(model / name)
         else kind.from_pretrained(model / name, local_files_only=True)
         for kind, name in zip(kinds, parts, strict=True)
+    ]
+    # Where images can be read, too, as in Flux.2, it is a part of what reads them.
+    opened = [
+        one.tokenizer if isinstance(one, transformers.ProcessorMixin) else one for one in found
     ]
     told = _told_length(getattr(diffusers, str(index.get("_class_name")), None))
     return tuple(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.gan.collapse import FEWEST_COMPARED, diversity_judge
+from synthlift.generators.gan.collapse import FEWEST_COMPARED, diversity_judge, unjudged
 from synthlift.generators.learning.drawing import deterministic_kernels
 from synthlift.generators.learning.examples import Examples, load_examples, to_pixels
 from synthlift.generators.learning.folders import read_network
@@ -109,8 +109,11 @@ class TranslationGenerator(InputsGenerator):
         facts |= {"stock": stock, "left_out": sources.left_out}
         if config.paired:
             facts["pairs"] = _on_pairs(config, found, sources, compared)
+        further = [] if config.paired else unjudged(data, least=config.least_diversity)
         if missing := _without(stock):
-            facts["warnings"] = [*facts.get("warnings", []), missing]
+            further.append(missing)
+        if further:
+            facts["warnings"] = [*facts.get("warnings", []), *further]
         return fitted(weights)
 
     def reload(self, folder: Path, *, inputs: FitInputs, device: str = "cpu") -> TranslationFitted:

@@ -1,7 +1,8 @@
 """Imported by the process that workers are forked from, and by nothing else: see ``starting``.
 
-It imports what nearly every study needs. Components, and the libraries that some of them need, are
-left to the workers.
+It imports what nearly every study needs, if late: pandas to read, scikit-learn to measure how real
+samples look. Components, and the libraries that some of them need, are left to the workers; so is
+torch's compiler, which optimisers of ``torch.optim`` import, ours not.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import atexit
 import gc
 import importlib
 
-import torch
-
 from synthlift.study.executors.memory import spare_imported_modules
 
 MODULES = (
+    "pandas",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
     "synthlift.curation.apply",
     "synthlift.evaluation.outcome",
     "synthlift.study.stages.curation",
@@ -28,8 +30,6 @@ MODULES = (
 
 for name in MODULES:
     importlib.import_module(name)
-# The first optimiser of a process imports torch's compiler, whether anything is compiled or not.
-torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
 spare_imported_modules()
 # Extensions complain of leaks where objects stay exempt when this process ends.
 atexit.register(gc.unfreeze)

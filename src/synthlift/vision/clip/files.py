@@ -19,6 +19,7 @@ from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
 from synthlift.store.files import hash_file
 from synthlift.weights import locate
+from synthlift.weights.recognising import UNUSED_TYPES, USABLE
 
 Library = Literal["transformers", "siglip", "open_clip"]
 """Whose model it is: transformers' CLIP, transformers' SigLIP, or one of open_clip's."""
@@ -252,7 +253,8 @@ def _libraries(folder: Path, path: Path) -> list[Library]:
         found.sort()
     if not found:
         what = f"holds a model of type '{kind}'" if kind else "holds no CLIP checkpoint"
-        raise _refusal(path, what, "give the folder of a downloaded checkpoint")
+        remedy = "give the folder of a downloaded checkpoint"
+        raise _refusal(path, what, f"{remedy}: {USABLE}" if kind in UNUSED_TYPES else remedy)
     return found
 
 

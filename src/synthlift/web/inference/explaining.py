@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthlift.errors import InputError
 from synthlift.study.folder import RESULTS
+from synthlift.web.inference.loaded import Loaded
 
 if TYPE_CHECKING:
     from synthlift.api.references import Reference
@@ -18,24 +19,30 @@ if TYPE_CHECKING:
 
 NEAREST = "nearest"
 """Folder, beside that of generated images, for the training images that they are nearest to."""
-KEPT = 4
-"""Runs whose training images are kept ready."""
 
 
 class References:
-    """Training images of runs, ready to be compared with; the least recently used given up."""
+    """Training images of runs, ready to be compared with; they count among the loaded models.
 
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, float], Reference | None] = {}
+    Args:
+        loaded: where they are kept.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
 
     def of(self, run: Path, rival: Classifier) -> Reference | None:
         """Those of a run; None where they are not to be had."""
-        key = (str(run), (run / RESULTS).stat().st_mtime)
-        found = self._kept.pop(key) if key in self._kept else _opened(run, rival)
-        self._kept[key] = found
-        while len(self._kept) > KEPT:
-            self._kept.pop(next(iter(self._kept)))
-        return found
+        results = run / RESULTS
+        key = (str(results), results.stat().st_mtime)
+        return self._loaded.hold(key, lambda: _opened(run, rival), weigh=_bytes_of)
+
+
+def _bytes_of(reference: Reference | None) -> int:
+    """With the model whose features they are compared by: it stays with them, come what may."""
+    from synthlift.vision.holding import held_bytes
+
+    return 0 if reference is None else reference.nbytes + held_bytes(reference)
 
 
 def _opened(run: Path, rival: Classifier) -> Reference | None:

@@ -1,4 +1,4 @@
-"""Models that are kept loaded, the least recently used given up first."""
+"""Models that are kept loaded, and what goes with them; the least recently used given up first."""
 
 from __future__ import annotations
 
@@ -57,6 +57,23 @@ class Loaded:
         model = load()
         self._keep(key, model, max(size, held_bytes(model)))
         return model
+
+    def hold(
+        self, key: tuple[str, float], make: Callable[[], Model], *, weigh: Callable[[Model], int]
+    ) -> Model:
+        """What goes with models, such as images to compare with, within the same limit.
+
+        Args:
+            key: a place, and when it changed last.
+            make: computes it.
+            weigh: the bytes that it takes.
+        """
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return cast(Model, self._kept[key][0])
+        made = make()
+        self._keep(key, made, weigh(made))
+        return made
 
     @contextmanager
     def use(self, model: object) -> Iterator[None]:

@@ -51,7 +51,7 @@ class Worker:
 
         self.send, self.device = send, choose_device(device)
         self.loaded = Loaded(int(KEPT_SHARE * _memory_of(self.device, limit=memory_bytes)))
-        self.references = References()
+        self.references = References(self.loaded)
         self.drawer = Drawer(
             self.loaded, self.references, self._classifier, send=send, device=self.device
         )
