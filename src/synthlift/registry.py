@@ -102,6 +102,12 @@ class ComponentConfig(BaseModel):
         """Bytes of a device's memory that a worker holds with it, estimated; 0 = not counted."""
         return 0
 
+    def original_bytes(self, *, image_shape: tuple[int, int, int]) -> int:
+        """Bytes of one image as it was drawn, which is kept beside that of the study's size, before
+        it is compressed; 0 = none is kept."""
+        del image_shape
+        return 0
+
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
         """Images that training samples for its monitor, or encodes; counts toward a budget."""
         del examples, image_shape

@@ -62,6 +62,7 @@ def test_a_plan_says_no_less_than_what_the_store_then_holds(study: Study, home: 
         options = Options(store=store, workers=1)
         planned = forecast(study, base=home, options=options, listener=Listener())
     assert held < planned["disk_bytes"] < 6 * held
+    assert held / 3 < planned["disk_bytes_about"] < planned["disk_bytes"]
 
 
 def test_plans_leave_the_choice_by_speed_to_the_run(study: Study, home: Path) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from synthlift import api
 from synthlift.cli import app
+from synthlift.cli.output import size
 from synthlift.cli.preview import _words
 from synthlift.errors import InputError
 from synthlift.spec.provenance import provenance_of
@@ -135,6 +136,42 @@ def test_images_that_a_safety_checker_blackens_are_told(
     assert done.exit_code == 0, done.output
     assert "Note: text_to_image: 3 of 3 images came out black" in done.stdout
     assert "; 3 of them stayed black." in done.stdout
+
+
+def test_disk_and_energy_are_told_and_a_preview_tells_how_small_pictures_become(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synthlift.store import packed
+    from synthlift.study import storing
+    from tests.pipelines import tiny_stable_diffusion
+
+    for module in (packed, storing):  # as if pictures of 32 pixels were large
+        monkeypatch.setattr(module, "LARGE_IMAGE", 64)
+    source = draw_folder(tmp_path / "drawn")
+    model = tiny_stable_diffusion(tmp_path / "dark", objecting=True)  # black ones pack well
+    dark = {"kind": "text_to_image", "model": str(model), "sampler_steps": 1}
+    monkeypatch.chdir(tmp_path)
+    with home_of(tmp_path) as store:
+        changes = ["--set", f"generators={json.dumps([dark])}", "--set", "data.image_size=32"]
+        options = [*changes, "--store", str(store), "--quiet"]
+        before = CliRunner().invoke(app, ["plan", str(source), *options])
+        told = json.loads(CliRunner().invoke(app, ["plan", str(source), *options, "--json"]).stdout)
+        looked = [*options, "--within", "3s", "--per-class", "2"]
+        done = CliRunner().invoke(app, ["preview", str(source), *looked])
+        after = json.loads(
+            CliRunner().invoke(app, ["plan", str(source), *options, "--json"]).stdout
+        )
+    assert done.exit_code == 0, done.output
+    assert "disk about" in before.stdout
+    assert "`synthlift preview` measures" in before.stdout
+    assert told["disk_bytes_about"] is None
+    assert after["disk_bytes_about"] < after["disk_bytes"] < told["disk_bytes"]
+    assert (
+        f"Disk: about {size(after['disk_bytes_about'])}, at most {size(after['disk_bytes'])}."
+        in (done.stdout)
+    )
+    assert "Energy at most: " in done.stdout
+    assert "estimated for the processor alone" in done.stdout
 
 
 @pytest.mark.parametrize(

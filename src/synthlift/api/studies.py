@@ -84,8 +84,8 @@ def plan(
     Returns:
         classes (usable images of each), design, image_size, channels, arms, replicates,
         generator_fits, steps, seconds (upper bound), energy_kwh (upper bound; None = not known),
-        energy_method, disk_bytes, minimal_detectable_effect, warnings and decisions with their
-        reasons.
+        energy_method, disk_bytes (upper bound), disk_bytes_about (None = only a preview tells),
+        minimal_detectable_effect, warnings and decisions with their reasons.
     """
     from synthlift.study.driver import forecast
     from synthlift.study.executors.local import Listener

@@ -59,6 +59,15 @@ def size(count: float) -> str:
     raise AssertionError
 
 
+def energy(plan: Mapping[str, Any]) -> str:
+    """A forecast's energy in words, with how it is known."""
+    kwh, method = plan["energy_kwh"], str(plan["energy_method"])
+    if kwh is None:
+        return method
+    shown = f"{1000 * kwh:.2g} Wh" if kwh < 0.1 else f"{kwh:.2g} kWh"
+    return f"{shown}, {method}"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)

@@ -8,6 +8,8 @@ from typing import Any
 from synthlift.cli import options
 from synthlift.cli.errors import guarded
 
+ONLY_SEEN = "not known: `synthlift preview` measures how small generated images become"
+
 
 @guarded
 @options.with_data
@@ -44,9 +46,9 @@ def plan(
 
 
 def _words(found: Mapping[str, Any]) -> str:
-    from synthlift.cli.output import duration, size
+    from synthlift.cli.output import duration, energy, size
 
-    effect = found["minimal_detectable_effect"]
+    effect, about = found["minimal_detectable_effect"], found["disk_bytes_about"]
     rows = [
         ("design", found["design"]),
         ("training size", f"{found['image_size']} pixels, {found['channels']} channel(s)"),
@@ -55,8 +57,9 @@ def _words(found: Mapping[str, Any]) -> str:
         ("generator fits", found["generator_fits"]),
         ("training steps", ", ".join(f"{n:,} ({what})" for what, n in found["steps"].items())),
         ("takes at most", None if found["seconds"] is None else duration(found["seconds"])),
-        ("energy at most", None if found["seconds"] is None else _energy(found)),
-        ("disk at most", None if found["disk_bytes"] is None else size(found["disk_bytes"])),
+        ("energy at most", None if found["seconds"] is None else energy(found)),
+        ("disk about", size(about) if about is not None else ONLY_SEEN),
+        ("disk at most", size(found["disk_bytes"])),
         (
             "smallest difference it would find",
             None if effect is None else f"{100 * float(effect):.1f} points",
@@ -69,14 +72,6 @@ def _words(found: Mapping[str, Any]) -> str:
     for text in found["warnings"]:
         lines += ["", _wrap(f"Warning: {text}", 2)]
     return "\n".join(lines)
-
-
-def _energy(found: Mapping[str, Any]) -> str:
-    kwh, method = found["energy_kwh"], str(found["energy_method"])
-    if kwh is None:
-        return method
-    shown = f"{1000 * kwh:.2g} Wh" if kwh < 0.1 else f"{kwh:.2g} kWh"
-    return f"{shown}, {method}"
 
 
 def _wrap(text: str, indent: int) -> str:

@@ -77,7 +77,7 @@ def preview(
 
 
 def _words(found: Preview) -> str:
-    from synthlift.cli.output import duration, table
+    from synthlift.cli.output import duration, energy, size, table
 
     rows = [
         {
@@ -100,6 +100,10 @@ def _words(found: Preview) -> str:
             f"{plan['replicates']} replicates, {plan['generator_fits']} generator fits at "
             f"{plan['image_size']} pixels."
         )
+        lines.append(f"Energy at most: {energy(plan)}.")
+    about = plan["disk_bytes_about"]
+    expected = "" if about is None else f"about {size(about)}, "
+    lines.append(f"Disk: {expected}at most {size(plan['disk_bytes'])}.")
     for one in found.generators:
         none = [label for label, count in one["images"].items() if not count]
         if none:

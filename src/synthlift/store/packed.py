@@ -89,6 +89,18 @@ def write_streams(path: Path, streams: Sequence[bytes], *, shape: tuple[int, ...
     return path
 
 
+def stored_bytes(pixels: UInt8, originals: UInt8 | None = None) -> list[int]:
+    """Bytes that each image of a batch takes.
+
+    Args:
+        pixels: uint8 [n, H, W, C].
+        originals: as they were drawn, uint8 [n, h, w, 3]; None = they are not kept.
+    """
+    sizes = [one.nbytes if one.nbytes <= LARGE_IMAGE else len(packed(one)) for one in pixels]
+    beside = [0] * len(sizes) if originals is None else [len(packed(one)) for one in originals]
+    return [size + more for size, more in zip(sizes, beside, strict=True)]
+
+
 def open_images(folder: Path) -> PixelRows:
     """The images that :func:`write_images` wrote into a folder; each is read when asked for."""
     path = folder / PACKED

@@ -11,12 +11,13 @@ from synthlift.store.images import usable_rows
 from synthlift.study.energy import JOULES_PER_KWH, WATTS_PER_CORE
 from synthlift.study.expecting import Option, expected_seconds
 from synthlift.study.gpu_energy import most_watts
+from synthlift.study.packed_sizes import known_sizes
 from synthlift.study.planning import Plan, describe_task, make_plan
 from synthlift.study.preparation import Opened, decide_design, open_data, undeclared_groups
 from synthlift.study.session import Session
 from synthlift.study.sharing import pools_in
 from synthlift.study.speeds import measure
-from synthlift.study.storing import expected_bytes
+from synthlift.study.storing import disk_use
 
 WARN_ABOVE = 3
 UPPER = 1.25
@@ -31,8 +32,9 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     Returns:
         JSON: classes (usable images of each), design, image_size, channels, arms, replicates,
         generator_fits, steps, seconds (upper bound), energy_kwh (upper bound; None on a GPU that
-        does not tell what it may draw), energy_method, disk_bytes, minimal_detectable_effect (None
-        = a class is not tested), warnings and decisions.
+        does not tell what it may draw), energy_method, disk_bytes (upper bound), disk_bytes_about
+        (to expect; None where only a preview could tell), minimal_detectable_effect (None = a class
+        is not tested), warnings and decisions.
     """
     session.open_decisions.add(TIMED)
     opened = open_data(session)
@@ -52,6 +54,8 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     )
     effect = detectable(opened, session, plan)
     seconds = expected_seconds(task, option, speeds) * UPPER
+    packed = known_sizes(session, opened, plan)
+    disk = disk_use(session, plan, opened, task=task, option=option, speeds=speeds, packed=packed)
     labels = usable_rows(session.store, opened.inventory.key)["label"].tolist()
     return {
         "classes": dict(sorted(Counter(labels).items())),
@@ -71,9 +75,8 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         },
         "seconds": seconds,
         **_energy(seconds, workers=workers, device=session.device),
-        "disk_bytes": expected_bytes(
-            session, plan, opened, task=task, option=option, speeds=speeds
-        ),
+        "disk_bytes": disk.at_most,
+        "disk_bytes_about": disk.about,
         "minimal_detectable_effect": effect if math.isfinite(effect) else None,
         "warnings": [
             *undeclared_groups(session, opened),

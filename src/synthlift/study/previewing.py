@@ -11,10 +11,12 @@ from synthlift.errors import InputError
 from synthlift.seeds import seed_for
 from synthlift.spec.blackened import Blackened
 from synthlift.spec.study import Component
+from synthlift.store.packed import stored_bytes
 from synthlift.study.beside import open_beside
 from synthlift.study.components import settings_of
 from synthlift.study.forecast import forecast_study
 from synthlift.study.generation import fit_request
+from synthlift.study.packed_sizes import note_sizes
 from synthlift.study.planning import make_plan
 from synthlift.study.preparation import Opened, Prepared, decide_design, open_data, prepare
 from synthlift.study.session import Session
@@ -41,6 +43,7 @@ class Glimpse:
         steps, planned: trained, and what the study would train; None = there is nothing to train.
         steps_per_second, images_per_second: measured on one thread, or on the device.
         pictures: uint8 [H, W, C] each, by class.
+        stored: bytes that each would take in the store.
         blackened: how many came out black.
     """
 
@@ -51,6 +54,7 @@ class Glimpse:
     steps_per_second: float | None
     images_per_second: float | None
     pictures: Mapping[str, list[UInt8]] = field(repr=False)
+    stored: Sequence[int] = field(repr=False)
     blackened: Blackened = field(default_factory=Blackened)
 
     @property
@@ -61,6 +65,15 @@ class Glimpse:
         if self.steps == self.planned:
             return f"after all {self.planned:,} planned steps"
         return f"after {self.steps:,} of {self.planned:,} planned steps"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Pictures that were drawn, by class, the bytes that each takes, and how many are black."""
+
+    pictures: dict[str, list[UInt8]]
+    stored: list[int] = field(default_factory=list)
+    blackened: Blackened = field(default_factory=Blackened)
 
 
 def preview_study(
@@ -93,7 +106,8 @@ def preview_study(
     began = time.perf_counter()
     open_data(session)
     reading = time.perf_counter() - began
-    forecast = forecast_study(session, workers=workers)
+    study = session.study
+    forecast_study(session, workers=workers)  # takes the decisions, and refuses before any work
     opened = open_data(session)
     plan = make_plan(session, opened, workers=workers)
     session.study = session.study.model_copy(update={"generators": plan.generators})
@@ -114,6 +128,10 @@ def preview_study(
     ]
     design = decide_design(session, opened)
     speeds = measure(session, opened, design, plan.image_size, plan.channels, generators=())
+    for one in glimpses:
+        note_sizes(session, opened, plan, one.name, one.stored)
+    session.study = study
+    forecast = forecast_study(session, workers=workers)
     told = {"classifier_steps_per_second": 1 / speeds.classifier_step, "reading_seconds": reading}
     return {**forecast, **told}, glimpses
 
@@ -146,7 +164,7 @@ def _glimpse(
         short = component if steps == planned else _with(short, steps=steps)
     (fitted,) = session.ask([fit_request(session, short, unit, prepared.data)])
     generator = open_fit(session.store, fitted.key, device=session.device)
-    pictures, rate, blackened = _sampled(
+    rate, seen = _sampled(
         session, generator, component.title, opened, seconds=SAMPLING * seconds, count=per_class
     )
     return Glimpse(
@@ -156,8 +174,9 @@ def _glimpse(
         planned=planned,
         steps_per_second=1 / speed.step if speed else None,
         images_per_second=1 / speed.sampled_image if speed else rate,
-        pictures=pictures,
-        blackened=blackened,
+        pictures=seen.pictures,
+        stored=seen.stored,
+        blackened=seen.blackened,
     )
 
 
@@ -183,9 +202,9 @@ def _sampled(
     *,
     seconds: float,
     count: int,
-) -> tuple[dict[str, list[UInt8]], float | None, Blackened]:
-    """Images of all classes until time is up, how many came in a second, how many came black."""
-    pictures: dict[str, list[UInt8]] = {str(label): [] for label in opened.classes}
+) -> tuple[float | None, Seen]:
+    """Images of all classes until time is up, and how many came in a second."""
+    seen = Seen({str(label): [] for label in opened.classes})
     requests = [
         SampleRequest(
             index=index,
@@ -193,18 +212,21 @@ def _sampled(
             seed=seed_for(session.study.seed, "preview", name, known, index),
         )
         for index in range(count)
-        for label, known in enumerate(pictures)
+        for label, known in enumerate(seen.pictures)
     ]
     wanted = _within(generator, requests)
-    began, made = time.perf_counter(), Blackened()
+    drawing, began = 0.0, time.perf_counter()
     for batch in wanted:
+        drawing += time.perf_counter() - began
         for image, label in zip(batch.pixels, batch.labels.tolist(), strict=True):
-            pictures[opened.classes[label]].append(image)
-        made.add(len(batch), redrawn=batch.redrawn, black=batch.black)
-        if time.perf_counter() - began > seconds:
+            seen.pictures[opened.classes[label]].append(image)
+        seen.stored.extend(stored_bytes(batch.pixels, batch.originals))
+        seen.blackened.add(len(batch), redrawn=batch.redrawn, black=batch.black)
+        if drawing > seconds:
             break
-    elapsed = time.perf_counter() - began
-    return pictures, made.images / elapsed if made.images and elapsed > 0 else None, made
+        began = time.perf_counter()
+    images = seen.blackened.images
+    return images / drawing if images and drawing > 0 else None, seen
 
 
 def _within(generator: FittedGenerator, requests: Sequence[SampleRequest]) -> Iterator[ImageBatch]:

@@ -158,11 +158,13 @@ class Found(BaseModel):
 class Forecast(BaseModel):
     """What a study would do and take at most; nothing was trained to say so.
 
+    ``disk_bytes_about`` is what to expect, where that is known.
     ``obstacles`` are of questions that the pictures, as they were read for it, forbid.
     """
 
     seconds: float | None
     disk_bytes: int | None
+    disk_bytes_about: int | None = None
     design: str
     image_size: int
     arms: list[str]

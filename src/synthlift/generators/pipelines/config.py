@@ -11,9 +11,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile, lora_file
 from synthlift.generators.pipelines.files import hash_part, hash_pipeline, pipeline_files
-from synthlift.generators.pipelines.footprint import pipeline_bytes
+from synthlift.generators.pipelines.footprint import USUAL_SIDE, pipeline_bytes
 from synthlift.generators.pipelines.prompt_table import read_prompts
-from synthlift.generators.pipelines.suited import asked_scheduler, chunk, scheduler_of, suited
+from synthlift.generators.pipelines.suited import (
+    asked_scheduler,
+    chunk,
+    native_side,
+    scheduler_of,
+    suited,
+)
 from synthlift.generators.prompts import LABEL, placeholders
 from synthlift.registry import ComponentConfig, OnePool
 from synthlift.weights import locate
@@ -178,6 +184,15 @@ class PipelineConfig(ComponentConfig):
             side=None if self.size == "auto" else self.size,
         )
         return drawing if self.adapt is None else 2 * drawing
+
+    def original_bytes(self, *, image_shape: tuple[int, int, int]) -> int:
+        """See :class:`~synthlift.registry.ComponentConfig`."""
+        side = self.size
+        if side == "auto":
+            folder = pipeline_files(self.model, self.config).folder
+            side = native_side(folder) or USUAL_SIDE
+        larger = side**2 > image_shape[0] * image_shape[1]
+        return 3 * side**2 if self.keep_originals and larger else 0
 
     def fixed_chunk(self) -> int:
         """Images computed together where nothing was measured."""

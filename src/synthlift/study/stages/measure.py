@@ -83,6 +83,13 @@ def sampling_speed(request: StageRequest, context: StageContext) -> Summary:
     }
 
 
+def packed_sizes(request: StageRequest, context: StageContext) -> Summary:
+    """Stage: bytes of the pictures that a preview drew, as it says; a measurement, as speed is."""
+    del context
+    sizes = request.local["sizes"]
+    return {"mean": float(np.mean(sizes)), "largest": max(sizes), "pictures": len(sizes)}
+
+
 def _noise(shape: list[int], classes: int, attributes: Sequence[str]) -> ImageSet:
     count = max(64, 2 * classes)
     pixels = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)

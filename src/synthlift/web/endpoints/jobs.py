@@ -156,6 +156,7 @@ def _forecast(said: dict[str, Any]) -> Forecast | None:
         return Forecast(
             seconds=said["seconds"],
             disk_bytes=said["disk_bytes"],
+            disk_bytes_about=said.get("disk_bytes_about"),
             design=said["design"].replace("_", "-"),
             image_size=said["image_size"],
             arms=said["arms"],

@@ -247,7 +247,7 @@
     const plan = job.forecast;
     const pairs = [
       ["Time", time(plan)],
-      ["Disk", plan.disk_bytes === null ? "not known" : `at most ${size(plan.disk_bytes)}`],
+      ["Disk", plan.disk_bytes === null ? "not known" : `${plan.disk_bytes_about === null ? "" : `about ${size(plan.disk_bytes_about)}, `}at most ${size(plan.disk_bytes)}`],
       ["Size of the pictures", `${plan.image_size} × ${plan.image_size} pixels`],
       ["Repetitions", `${plan.replicates}, with ${several(plan.generator_fits, "training", "trainings")} of the generator`],
       ["Smallest difference it would find", plan.smallest_effect === null ? "not known" : `${(100 * plan.smallest_effect).toFixed(1)} percentage points`],
