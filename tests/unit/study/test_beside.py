@@ -19,7 +19,7 @@ from synthlift.study.layout import make_layout
 from synthlift.study.ledger import Ledger
 from synthlift.study.preparation import Prepared, design_for_fitting, open_data, prepare
 from synthlift.study.session import Session
-from tests.e2e.tiny import study_of
+from tests.e2e.tiny import FLOW, study_of
 
 SIDE = 16
 
@@ -48,7 +48,11 @@ def draw(folder: Path, *, peak: int, seed: int) -> Path:
 def prepared_of(folder: Path) -> tuple[Session, Prepared]:
     store = Store(folder.parent / f"store of {folder.name}")
     session = Session(
-        study=study_of(folder, data={"source": str(folder), "near_duplicates": "ignore"}),
+        study=study_of(
+            folder,
+            data={"source": str(folder), "near_duplicates": "ignore"},
+            generators=[FLOW],
+        ),
         store=store,
         executor=Here(store, workers=1),
         ledger=Ledger(folder.parent / "ledger"),
