@@ -17,6 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 from hypothesis import settings
 
+from synthlift.machine import free_bytes
 from tests.e2e.browsing import chromium
 
 # Tests share two cores: a slow example is no failure, and every run tries the same ones.
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # matplotlib's font list takes seconds to build; it depends on no test, so it is kept.
 os.environ.setdefault("MPLCONFIGDIR", str(ROOT / ".cache" / "matplotlib"))
+IN_MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
 FOLDERS = {
     "SYNTHLIFT_STORE": "store",
     "SYNTHLIFT_DATA_HOME": "data-home",
@@ -38,6 +40,13 @@ FOLDERS = {
     "XDG_DATA_HOME": "home/.local/share",
     "XDG_STATE_HOME": "home/.local/state",
 }
+
+
+def pytest_configure() -> None:
+    """Temporary folders lie in memory where there is room: each study flushes a hundred files."""
+    there = os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free >= ROOM
+    if there and free_bytes() >= 2 * ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from synthlift.generators.learning.optimizer import learning_rate_factor
 from synthlift.store.files import hash_files
 from synthlift.testing.inputs import drawn_inputs
 from synthlift.types import ImageBatch, MonitorReading, RunContext, SampleRequest
+from tests.unit.generators.killing import Progress, kill_once_told
 
 WATCHED: dict[str, Any] = {
     "steps": 240,
@@ -31,18 +29,6 @@ WATCHED: dict[str, Any] = {
     "sampler_steps": 2,
     "micro_batch": 8,
 }
-
-CHILD = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_flow_training import Verdicts, fit
-
-def progress(done, total, note):
-    print(done, flush=True)
-
-fit(Path(sys.argv[1]), monitor=Verdicts("++-+++"), progress=progress, checkpoint_seconds=1e-6)
-"""
 
 
 class Verdicts:
@@ -67,6 +53,10 @@ def fit(
     return FlowGenerator(config).fit(drawn_inputs(), run=run)
 
 
+def _fit_watched(progress: Progress, folder: Path) -> FlowFitted:
+    return fit(folder, monitor=Verdicts("++-+++"), progress=progress, checkpoint_seconds=1e-6)
+
+
 def _weights(fitted: FlowFitted, folder: Path) -> str:
     fitted.save(folder)
     return hash_files(folder)["network/diffusion_pytorch_model.safetensors"]
@@ -75,17 +65,7 @@ def _weights(fitted: FlowFitted, folder: Path) -> str:
 def test_a_killed_fit_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
-    command = [sys.executable, "-c", CHILD, str(killed), str(Path(__file__).parent)]
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert child.stdout is not None
-    for line in child.stdout:
-        if int(line) >= 130:
-            break
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+    kill_once_told(partial(_fit_watched, folder=killed), lambda done, _note: done >= 130)
     assert (killed / FILE).is_file()
 
     logged: list[dict[str, Any]] = []

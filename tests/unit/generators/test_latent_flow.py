@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +42,9 @@ from synthlift.types import (
     UInt8,
 )
 from tests.autoencoders import pooling_weights, random_weights, write_pair
+from tests.unit.generators.killing import Progress, kill_once_told
 
 QUICK: dict[str, Any] = {"steps": 6, "batch_size": 8, "width": 8, "sampler_steps": 2}
-
-CHILD = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_latent_flow import fit_watched
-
-def progress(done, total, note):
-    print(note.split()[0], done, flush=True)
-
-fit_watched(Path(sys.argv[1]), Path(sys.argv[3]), progress)
-"""
 
 
 def _inputs(train: ImageSet) -> FitInputs:
@@ -217,6 +203,10 @@ def fit_watched(folder: Path, autoencoder: Path, progress: Any = None) -> FlowFi
     return FlowGenerator(config).fit(drawn_inputs(), run=run)
 
 
+def _fit_telling(progress: Progress, folder: Path, autoencoder: Path) -> None:
+    fit_watched(folder, autoencoder, progress)
+
+
 @pytest.mark.parametrize(
     ("phase", "at"), [("encoding", 300), pytest.param("loss", 40, marks=pytest.mark.slow)]
 )
@@ -226,23 +216,8 @@ def test_a_killed_fit_goes_on_and_ends_with_the_same_bits(
     monkeypatch.setattr(encoding, "CHUNK_PIXELS", encoding.CHUNK_PIXELS)
     killed = tmp_path / "killed"
     killed.mkdir()
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", CHILD, str(killed), str(here), str(tiny_autoencoder)]
-    child = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=here.parents[2],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(here.parents[2])},
-    )
-    assert child.stdout is not None
-    for line in child.stdout:
-        note, done = line.split()
-        if note == phase and int(done) >= at:
-            break
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+    child = partial(_fit_telling, folder=killed, autoencoder=tiny_autoencoder)
+    kill_once_told(child, lambda done, note: note.split()[0] == phase and done >= at)
     left = {path: path.stat().st_mtime_ns for path in (killed / "latents").glob("*.npy")}
     assert 3 <= len(left) <= 10
     fit_watched(killed, tiny_autoencoder).save(tmp_path / "a")

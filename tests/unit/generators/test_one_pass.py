@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,49 +17,22 @@ from synthlift.registry import available
 from synthlift.store.files import hash_files
 from synthlift.testing.inputs import draw_images, drawn_inputs
 from synthlift.types import ImageSet, RunContext, SampleRequest
+from tests.unit.generators.killing import fit_drawn, kill_once_told
 from tests.unit.generators.one_pass import digits, fit, inputs_of, pixels_of, toned
 
 KINDS = ("gan", "vae")
 TINY: dict[str, Any] = {"steps": 60, "batch_size": 16, "width": 32, "micro_batch": 8}
 REQUESTS = [SampleRequest(index=i, label=i % 3, seed=i) for i in range(20)]
 
-CHILD = """
-import sys
-from pathlib import Path
-from tests.unit.generators.test_one_pass import TINY
-from synthlift.registry import available
-from synthlift.testing.inputs import drawn_inputs
-from synthlift.types import RunContext
-
-kind, folder = sys.argv[1], Path(sys.argv[2])
-descriptor = available("generators")[kind]
-config = descriptor.config.model_validate({**TINY, "steps": 120, "checkpoint_seconds": 0.02})
-run = RunContext(
-    folder=folder, seed=3, progress=lambda done, total, note: print(done, flush=True)
-)
-descriptor.build(config).fit(drawn_inputs(), run=run)
-"""
-
 
 @pytest.mark.parametrize("kind", ["vae", pytest.param("gan", marks=pytest.mark.slow)])
 def test_a_killed_fit_goes_on_and_ends_with_the_same_bits(kind: str, tmp_path: Path) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, kind, str(killed)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())},
-    )
-    assert child.stdout is not None
-    for line in child.stdout:
-        if int(line) >= 70:
-            break
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
-    assert (killed / FILE).is_file()
     settings = {**TINY, "steps": 120, "checkpoint_seconds": 0.02}
+    child = partial(fit_drawn, kind=kind, folder=killed, settings=settings)
+    kill_once_told(child, lambda done, _note: done >= 70)
+    assert (killed / FILE).is_file()
     told: list[int] = []
 
     descriptor = available("generators")[kind]

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from synthlift.types import (
     RunContext,
     SampleRequest,
 )
+from tests.unit.generators.killing import fit_drawn, kill_once_told
 from tests.unit.generators.one_pass import digits, inputs_of, pixels_of
 from tests.unit.generators.translating import (
     MODES,
@@ -40,22 +38,6 @@ from tests.unit.generators.translating import (
     requests_of,
     right,
 )
-
-CHILD = """
-import json, sys
-from pathlib import Path
-from synthlift.registry import available
-from synthlift.testing.inputs import drawn_inputs
-from synthlift.types import RunContext
-
-descriptor = available("generators")["translation"]
-config = descriptor.config.model_validate(json.loads(sys.argv[1]))
-run = RunContext(
-    folder=Path(sys.argv[2]), seed=3, progress=lambda done, total, note: print(done, flush=True)
-)
-descriptor.build(config).fit(drawn_inputs(), run=run)
-"""
-
 
 # ── learning ──────────────────────────────────────────────────────────────────────────────────
 
@@ -241,19 +223,8 @@ def test_a_killed_fit_goes_on_and_ends_with_the_same_bits(mode: str, tmp_path: P
     killed = tmp_path / "killed"
     killed.mkdir()
     settings = {**TINY, **MODES[mode], "steps": 40, "checkpoint_seconds": 1e-6}
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, json.dumps(settings), str(killed)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())},
-    )
-    assert child.stdout is not None
-    for line in child.stdout:
-        if int(line) >= 20:
-            break
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+    child = partial(fit_drawn, kind="translation", folder=killed, settings=settings)
+    kill_once_told(child, lambda done, _note: done >= 20)
     assert (killed / FILE).is_file()
     resumed = fit(killed, drawn_inputs(), **settings)
     whole = fit(tmp_path / "whole", drawn_inputs(), **settings)
