@@ -100,7 +100,7 @@ class ImageBatch:
         origins, prompts: in words, the file or real image that each comes from; what it shows.
         redrawn, black: images that came out black, as a safety checker leaves them, and were drawn
             anew; those of them that stayed black.
-        originals: uint8 [n, h, w, 3], larger, as they were drawn; None = they are not kept.
+        originals: uint8 [n, h, w, C], larger, as they were drawn; None = they are not kept.
     """
 
     pixels: UInt8

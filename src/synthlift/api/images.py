@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -35,12 +37,12 @@ class SampledAgain(NamedTuple):
 
     Attributes:
         pixels: at the study's size.
-        original: as it was drawn, packed, since there may be many; None = as the pixels.
+        original: file of it as it was drawn; None = as the pixels.
         soft: for how much it counts of each class; None = its label says all.
     """
 
     pixels: UInt8
-    original: bytes | None
+    original: Path | None
     soft: Float32 | None
 
 
@@ -54,10 +56,11 @@ class Pixels:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._sampled: dict[str, SampledAgain] = {}
+        self._number = itertools.count()
 
     def __getstate__(self) -> dict[str, Any]:
         # Data loaders copy their data set into workers; maps are opened again there.
-        return {"run": self.run, "_sampled": {}}
+        return {"run": self.run, "_sampled": {}, "_number": itertools.count()}
 
     def training(self, image: ArmImage) -> UInt8:
         """As the model saw it before augmentation: uint8 [size, size, C]."""
@@ -226,8 +229,8 @@ class Pixels:
             return None if kept is None else np.asarray(kept[np.array([image.row])][0])
         if image.id not in self._sampled:
             self._sample_again(image)
-        stream = self._sampled[image.id].original
-        return None if stream is None else unpacked(stream)
+        file = self._sampled[image.id].original
+        return None if file is None else unpacked(file.read_bytes())
 
     def shares(self, image: ArmImage) -> dict[str, float]:
         """For how much a generated image counts of each class; nothing where its label says all.
@@ -285,8 +288,25 @@ class Pixels:
         for (together, savings), members in alike.items():
             fitted = leaner(kept.fitted, together, savings=savings)
             batches = fitted.sample([request for _, request in members])
-            made = [one for batch in batches for one in _sampled_again(batch)]
-            self._sampled |= zip((image.id for image, _ in members), made, strict=True)
+            made = (one for batch in batches for one in self._made_again(batch))
+            for (image, _), one in zip(members, made, strict=True):
+                self._sampled[image.id] = one
+
+    def _made_again(self, batch: ImageBatch) -> Iterator[SampledAgain]:
+        """Images at the study's size; their originals, which may take gigabytes, lie on disk."""
+        from synthlift.store.packed import packed
+
+        soft = [None] * len(batch) if batch.soft_labels is None else batch.soft_labels
+        for row, (pixels, share) in enumerate(zip(batch.pixels, soft, strict=True)):
+            file = None
+            if batch.originals is not None:
+                file = Path(self._aside.name, f"{next(self._number)}.png")
+                file.write_bytes(packed(batch.originals[row]))
+            yield SampledAgain(pixels, file, share)
+
+    @cached_property
+    def _aside(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="synthlift-originals-")
 
     def _halvings(self, generator: str) -> list[Halving]:
         """Where memory ran out when the run sampled images of a kept generator."""
@@ -296,15 +316,6 @@ class Pixels:
         fit = read_component(self.run.path / GENERATORS / generator).get("fit", "")
         decisions = {one.name: one.value for one in self.run.results.decisions}
         return halvings_among(decisions, fit=fit_name(generator, fit))
-
-
-def _sampled_again(batch: ImageBatch) -> Iterator[SampledAgain]:
-    from synthlift.store.packed import packed
-
-    whole = [None] * len(batch) if batch.originals is None else batch.originals
-    soft = [None] * len(batch) if batch.soft_labels is None else batch.soft_labels
-    for pixels, original, share in zip(batch.pixels, whole, soft, strict=True):
-        yield SampledAgain(pixels, None if original is None else packed(original), share)
 
 
 def read_component(folder: Path) -> dict[str, Any]:

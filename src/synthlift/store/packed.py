@@ -187,10 +187,11 @@ def packed(image: UInt8) -> bytes:
 
 
 def unpacked(stream: bytes) -> UInt8:
-    """What :func:`packed` made of an image, uint8 [H, W] or [H, W, 3]."""
+    """What :func:`packed` made of an image, uint8 [H, W, C]."""
     from PIL import Image
 
-    return np.asarray(Image.open(io.BytesIO(stream)))
+    pixels = np.asarray(Image.open(io.BytesIO(stream)))
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
 def _read(file: io.BufferedReader, count: int) -> NDArray[np.uint64]:

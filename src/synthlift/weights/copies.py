@@ -54,13 +54,14 @@ def weights_in(files: Iterable[File], ending: str = SAFE, *, mark: str | None = 
     Args:
         files: of the folder.
         ending: of their names.
-        mark: of a copy that is taken before the plain one.
+        mark: of the copy that is taken first where there is no plain one.
     """
     found = [file for file in sorted(files) if file.suffix == ending]
     if ending == PICKLED:  # optimizers, and weights for other programs, end so, too
         found = [file for file in found if NAMED.fullmatch(file.stem)]
     marks = {mark_of(file) for file in found}
-    taken = mark if mark in marks else min(marks, key=_rank, default="")
+    rounded = mark if mark in marks else min(marks, key=_rank, default="")
+    taken = "" if "" in marks else rounded
     return [file for file in found if mark_of(file) == taken]
 
 
@@ -84,7 +85,7 @@ def variant_in(folder: Path, mark: str | None = "") -> str | None:
 
     Args:
         folder: of one model.
-        mark: of a copy that is taken before the plain one.
+        mark: of the copy that is taken first where there is no plain one.
     """
     return next((mark_of(file) for file in weights_in(folder.glob("*"), mark=mark)), "") or None
 

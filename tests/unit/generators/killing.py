@@ -30,7 +30,7 @@ def kill_once_told(fit: Callable[[Progress], object], when: Callable[[int, str],
     context: Any = worker_context()
     hears, tells = context.Pipe(duplex=False)
     with one_thread_environment():
-        child = context.Process(target=_fit, args=(fit, tells, dict(os.environ)))
+        child = context.Process(target=_fit, args=(fit, tells, dict(os.environ), context.Event()))
         child.start()
     tells.close()
     while not when(*hears.recv()):
@@ -47,7 +47,9 @@ def fit_drawn(progress: Progress, *, kind: str, folder: Path, settings: Mapping[
     generator.fit(drawn_inputs(), run=RunContext(folder=folder, seed=3, progress=progress))
 
 
-def _fit(fit: Callable[[Progress], object], tells: Any, environment: Mapping[str, str]) -> None:
-    start_worker(environment)
+def _fit(
+    fit: Callable[[Progress], object], tells: Any, environment: Mapping[str, str], began: Any
+) -> None:
+    start_worker(environment, began)
     settle()
     fit(lambda done, _total, note: tells.send((done, note)))

@@ -16,6 +16,7 @@ from synthlift.errors import InputError
 from synthlift.generators.pipelines.files import pipeline_files
 from synthlift.generators.pipelines.footprint import count_weights, pipeline_bytes
 from synthlift.generators.pipelines.single_file import layout_of
+from synthlift.generators.pipelines.terms import terms_of
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.pipelines.vocabularies import LAYOUTS, known_tokenizer
 from synthlift.generators.text_to_image.config import TextToImageConfig
@@ -100,6 +101,16 @@ def test_a_network_alone_draws_with_the_rest_of_its_folder(
     file = tmp_path / "network.safetensors"
     shutil.move(next((rest / "transformer").glob("*.safetensors")), file)
     assert same(file, whole, tmp_path, config=rest)
+
+
+def test_terms_of_the_folder_with_the_other_parts_go_along(tmp_path: Path) -> None:
+    rest = tiny_flux(tmp_path / "flux")
+    (rest / "LICENSE.md").write_text("Not for sale.")
+    file = tmp_path / "network.safetensors"
+    save_file(network_of(rest), file)
+    config = TextToImageConfig(model=str(file), config=str(rest))
+    assert "Not for sale." in terms_of(config)
+    assert config.licence == TextToImageConfig(model=str(rest)).licence != ""
 
 
 def test_a_family_that_diffusers_reads_from_no_file_is_told(tmp_path: Path) -> None:

@@ -121,6 +121,23 @@ def test_a_pipeline_of_which_one_image_fits_into_memory_draws_one(
     assert not compiled._pipelines
 
 
+def test_memory_that_is_short_today_is_not_remembered_of_the_machine(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHLIFT_DATA_HOME", str(tmp_path / "machine"))
+    model: dict[str, Any] = {"model": str(tiny_pipeline), "micro_batch": "measured"}
+    with monkeypatch.context() as patch:
+
+        def none(*_: Any) -> Any:
+            raise torch.OutOfMemoryError("no memory is left")
+
+        patch.setattr(TextToImageFitted, "_call", none)
+        short: Any = fit("text_to_image", tmp_path / "short", adapting.inputs(), **model)
+    assert short.facts()["measured"]["seconds_per_image"] == {}
+    again: Any = fit("text_to_image", tmp_path / "again", adapting.inputs(), **model)
+    assert again.facts()["measured"]["seconds_per_image"]
+
+
 def test_a_plan_counts_with_the_chunk_by_size_before_one_is_measured(tiny_pipeline: Path) -> None:
     fixed = TextToImageConfig(model=str(tiny_pipeline))
     left = adapting.settings(tiny_pipeline, micro_batch="measured", adapt={"kind": "lora"})

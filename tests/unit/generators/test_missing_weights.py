@@ -22,6 +22,7 @@ from tests.pipelines import tiny_controlnet, tiny_stable_diffusion, tiny_stable_
 from tests.single_files import settings_alone, single_file
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+ROUNDED = "diffusion_pytorch_model.fp16.safetensors"
 
 
 def change(folder: Path, *, by: Callable[[dict[str, Tensor]], object]) -> None:
@@ -120,6 +121,12 @@ def test_rounded_weights_alone_are_opened_and_parts_may_differ(
     found = opened(folder).state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in usual.items())
     assert count_weights(folder) == weights
+    # Beside a plain copy a rounded one is not opened, whatever other parts have.
+    plain, rounded = folder / "unet" / WEIGHTS, folder / "unet" / ROUNDED
+    save_file({name: 0 * one for name, one in load_file(plain).items()}, rounded)
+    config = TextToImageConfig(model=str(folder))
+    unet = open_pipeline(config, task="text_to_image").unet
+    assert any(bool(one.any()) for one in unet.parameters())
     change(folder / "text_encoder", by=without("final_layer_norm.bias"))
     assert "its text_encoder lacks weights, such as" in refusal(folder)
     marked(folder / "vae", "bf16")

@@ -320,16 +320,6 @@ def test_the_terms_of_the_model_go_with_what_was_noted(tiny_pipeline: Path, tmp_
     assert not (tmp_path / "silent" / LICENCE).exists()
 
 
-def test_what_is_kept_of_an_image_as_it_was_drawn_is_forecast(tiny_pipeline: Path) -> None:
-    own = TextToImageConfig(model=str(tiny_pipeline))  # which draws 16 pixels
-    assert own.original_bytes(image_shape=(8, 8, 1)) == 3 * 16**2
-    assert own.original_bytes(image_shape=(16, 16, 1)) == 0
-    told = TextToImageConfig(model=str(tiny_pipeline), size=64)
-    assert told.original_bytes(image_shape=(16, 16, 3)) == 3 * 64**2
-    without = TextToImageConfig(model=str(tiny_pipeline), keep_originals=False)
-    assert without.original_bytes(image_shape=(8, 8, 1)) == 0
-
-
 def test_the_terms_of_what_a_pipeline_draws_with_besides_go_along(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:

@@ -103,6 +103,11 @@ class ImageToImageConfig(PipelineConfig):
         """Strengths in use, ``auto`` resolved."""
         return SUITED[self.method] if self.strength == "auto" else self.strength
 
+    def original_bytes(self, *, image_shape: tuple[int, int, int]) -> int:
+        """See :class:`~synthlift.registry.ComponentConfig`; what is repainted in parts has none."""
+        inner = super().original_bytes(image_shape=image_shape)
+        return 0 if self.method == "inpainting" else inner
+
     def one_pool(self) -> OnePool:
         """Images start from those of a training set."""
         return "training set" if self.adapt is None else "no"

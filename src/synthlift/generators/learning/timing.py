@@ -71,8 +71,10 @@ def once(
         with deterministic_kernels():
             found = dict(measure())
         run.log("fit.measured", **found)
-        # Of two fits that measured at a time, both take what was written first.
-        found = _remember(known, found, left)
+        # Where not one image went into memory, it was short today, and nothing was measured.
+        if found.get("seconds_per_image", True):
+            # Of two fits that measured at a time, both take what was written first.
+            found = _remember(known, found, left)
     write_json_atomic(place, found)
     return found
 

@@ -192,7 +192,7 @@ class PipelineConfig(ComponentConfig):
             folder = pipeline_files(self.model, self.config).folder
             side = native_side(folder) or USUAL_SIDE
         larger = side**2 > image_shape[0] * image_shape[1]
-        return 3 * side**2 if self.keep_originals and larger else 0
+        return image_shape[2] * side**2 if self.keep_originals and larger else 0
 
     def fixed_chunk(self) -> int:
         """Images computed together where nothing was measured."""
@@ -234,7 +234,7 @@ class PipelineConfig(ComponentConfig):
             **({"scheduler": scheduler} if scheduler else {}),
             **({} if own is None else own._asdict()),
             **({} if together is None else {"micro_batch": together}),
-            "licence": licence_of(files.named),
+            "licence": licence_of(files.named) or licence_of(files.folder),
             "revision": revision_of(files.folder),
             "own_scheduler": scheduler_of(files.folder),
             **value,

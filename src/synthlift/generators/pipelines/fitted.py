@@ -46,15 +46,15 @@ from synthlift.generators.pipelines.wishes import (
     Wish,
     brought_to,
     drawn_anew,
+    in_channels,
     is_black,
     originals_of,
+    together,
 )
 from synthlift.seeds import generator_for
 from synthlift.spec.provenance import LICENCE
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 
-TOGETHER = 32
-"""Chunks among whose requests equal settings are looked for."""
 UNTOLD = ("together", "licence_text")
 """Facts that no report shows."""
 
@@ -167,7 +167,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         for request in requests:
             self._vocabulary.require(request)
             check_params(request, numbers=self.numbers)
-        window = TOGETHER * self.micro_batch
+        kept = bool(requests) and self._config.keep_originals
+        window = together(self.micro_batch, sides=self._native_size() if kept else (0, 0))
         for start in range(0, len(requests), window):
             yield self._window(requests[start : start + window])
 
@@ -347,7 +348,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             image if dark else self._finished(image, wish)
             for image, dark, wish in zip(fitted, black, wishes, strict=True)
         ]
-        return Sheet(np.stack(finished), black, whole if self._keeps(whole) else None)
+        kept = in_channels(whole, self.image_shape[2]) if self._keeps(whole) else None
+        return Sheet(np.stack(finished), black, kept)
 
     def _keeps(self, drawn: UInt8) -> bool:
         """Whether images [n, h, w, 3] are kept as they were drawn, which is larger than wanted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from synthlift.generators.pipelines.files import PipelineFiles
 from synthlift.generators.pipelines.single_file import INDEX, holds_only_network, parts_beside
 from synthlift.generators.pipelines.vocabularies import known_tokenizer, lacks_vocabulary
-from synthlift.weights.copies import pipeline_mark, variant_in
+from synthlift.weights.copies import parts_of, pipeline_mark, variant_in
 from synthlift.weights.files import read_json
 
 NETWORKS = ("transformer", "unet")
@@ -58,22 +59,11 @@ def _whole(
     kind: Any, folder: Path, file: Path, *, dtype: torch.dtype, parts: dict[str, Any]
 ) -> Any:
     """A pipeline whose class reads the file, with what lies beside it."""
-    import diffusers
     import transformers
 
-    index = read_json(folder / INDEX)
-    libraries = {"diffusers": diffusers, "transformers": transformers}
-    mark = pipeline_mark(folder)
-    for part in parts_beside(file, folder):
-        library, name = index[part]
-        opened = getattr(libraries[library], name).from_pretrained(
-            folder / part,
-            dtype=dtype,
-            variant=variant_in(folder / part, mark),
-            use_safetensors=True,
-            local_files_only=True,
-        )
-        parts = {**parts, part: opened}
+    parts = parts | {
+        part: _opened(folder, part, dtype=dtype) for part in parts_beside(file, folder)
+    }
     pipeline = kind.from_single_file(
         str(file), config=str(folder), dtype=dtype, local_files_only=True, **parts
     )
@@ -103,12 +93,45 @@ def _network_alone(
     opened = network.from_single_file(
         str(file), config=str(folder), subfolder=part, dtype=dtype, local_files_only=True
     )
+    parts = {**parts, part: opened}
+    return pipeline_from_folder(kind, folder, dtype=dtype, parts=parts)
+
+
+def pipeline_from_folder(
+    kind: Any, folder: Path, *, dtype: torch.dtype, parts: Mapping[str, Any]
+) -> Any:
+    """The pipeline of a folder, on the processor; of parts that are there rounded alone, these.
+
+    Args:
+        kind: class of diffusers that opens it.
+        folder: as diffusers saves it.
+        dtype: of the weights.
+        parts: that it gets beside its own, or in their place.
+
+    Raises:
+        ValueError, OSError: the files are incomplete.
+    """
+    rounded = {
+        part: _opened(folder, part, dtype=dtype)
+        for part in parts_of(read_json(folder / INDEX))
+        if part not in parts and variant_in(folder / part)
+    }
     return kind.from_pretrained(
-        folder,
+        folder, dtype=dtype, use_safetensors=True, local_files_only=True, **rounded, **parts
+    )
+
+
+def _opened(folder: Path, part: str, *, dtype: torch.dtype) -> Any:
+    import diffusers
+    import transformers
+
+    library, name = read_json(folder / INDEX)[part]
+    libraries = {"diffusers": diffusers, "transformers": transformers}
+    home = libraries.get(library) or getattr(diffusers.pipelines, library)
+    return getattr(home, name).from_pretrained(
+        folder / part,
         dtype=dtype,
-        variant=pipeline_mark(folder) or None,
+        variant=variant_in(folder / part, pipeline_mark(folder)),
         use_safetensors=True,
         local_files_only=True,
-        **{part: opened},
-        **parts,
     )

@@ -20,7 +20,7 @@ from synthlift.generators.pipelines.files import (
     pipeline_files,
 )
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
-from synthlift.generators.pipelines.from_file import pipeline_from_file
+from synthlift.generators.pipelines.from_file import pipeline_from_file, pipeline_from_folder
 from synthlift.generators.pipelines.single_file import INDEX, parts_beside
 from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF
 from synthlift.weights import locate
@@ -104,14 +104,7 @@ def open_pipeline(
             whole = pipeline_from_file(files, files.single, dtype=dtype)
             pipeline = kind.from_pipe(whole, torch_dtype=dtype, **(parts or {}))
         else:
-            pipeline = kind.from_pretrained(
-                files.folder,
-                dtype=dtype,
-                use_safetensors=True,
-                variant=pipeline_mark(files.folder) or None,
-                local_files_only=True,
-                **(parts or {}),
-            )
+            pipeline = pipeline_from_folder(kind, files.folder, dtype=dtype, parts=parts or {})
     except UNREADABLE as error:
         raise InputError(
             f"the text-to-image model '{config.model}' cannot be opened: {error}",

@@ -31,6 +31,9 @@ def terms_of(config: PipelineConfig) -> str:
 def _besides(config: PipelineConfig) -> list[tuple[str, str, Path]]:
     """What a pipeline draws with besides its own weights: what it is, its name, its place."""
     found = [("LoRA file", one.path, lora_file(one.path)) for one in config.loras]
+    files = pipeline_files(config.model, config.config)
+    if files.single is not None and config.config:  # whose text encoders draw, too
+        found.append(("model with the other parts", config.config, files.folder))
     parts = {"decoder": config.decoder, "ControlNet": getattr(config, "control_model", "")}
     found += [(what, said, locate(said)) for what, said in parts.items() if said]
     return [(what, Path(said).name, place) for what, said, place in found]

@@ -18,6 +18,8 @@ from synthlift.types import Float32, SampleRequest, UInt8
 REDRAWN = 3
 """How often an image that comes out black is drawn anew."""
 
+TOGETHER, HELD_BYTES = 32, 2**27
+"""Chunks that are drawn together at most, and bytes of their originals."""
 Bools = NDArray[np.bool_]
 
 
@@ -61,7 +63,7 @@ class Sheet(NamedTuple):
     Attributes:
         pixels: [n, H, W, C].
         black: which of the images the pipeline left black, whatever was made of them since.
-        originals: [n, h, w, 3] at the pipeline's size, where they are kept.
+        originals: [n, h, w, C] at the pipeline's size, where they are kept.
     """
 
     pixels: NDArray[Any]
@@ -78,7 +80,7 @@ class Drawn(NamedTuple):
         black: whether the last try came out black, too.
         origin: in words, for its provenance.
         tries: how often it came out black and was drawn anew.
-        original: [h, w, 3] at the pipeline's size, where it is kept.
+        original: [h, w, C] at the pipeline's size, where it is kept.
     """
 
     wish: Wish
@@ -95,16 +97,35 @@ def is_black(drawn: Float32) -> Bools:
     return found
 
 
+def together(micro_batch: int, *, sides: tuple[int, int]) -> int:
+    """Requests among which equal settings are looked for, whole chunks.
+
+    Args:
+        micro_batch: images of a chunk.
+        sides: of originals that are kept of them; 0 = none are.
+    """
+    chunk_bytes = 3 * micro_batch * math.prod(sides)
+    return micro_batch * max(1, min(TOGETHER, HELD_BYTES // max(1, chunk_bytes)))
+
+
+def in_channels(images: UInt8, channels: int) -> UInt8:
+    """Images [n, h, w, 3] in as many channels as a study has."""
+    if channels == 3:
+        return images
+    return np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in images])[..., None]
+
+
 def brought_to(shape: tuple[int, ...], image: UInt8) -> UInt8:
-    """An image [h, w, 3] as one of a study, [H, W, C]."""
+    """An image [h, w, 1 or 3] as one of a study, [H, W, C]."""
     height, width, channels = shape
-    picture = Image.fromarray(image).convert("L" if channels == 1 else "RGB")
+    plain = image[:, :, 0] if image.shape[2] == 1 else image
+    picture = Image.fromarray(plain).convert("L" if channels == 1 else "RGB")
     resized = picture.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(resized, dtype=np.uint8).reshape(shape)
 
 
 def originals_of(drawn: Sequence[Drawn]) -> UInt8 | None:
-    """Images [n, h, w, 3] as they were drawn; None = they are not kept."""
+    """Images [n, h, w, C] as they were drawn; None = they are not kept."""
     kept = [one.original for one in drawn if one.original is not None]
     return np.stack(kept) if kept else None
 
