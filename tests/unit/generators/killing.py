@@ -29,8 +29,9 @@ def kill_once_told(fit: Callable[[Progress], object], when: Callable[[int, str],
     """
     context: Any = worker_context()
     hears, tells = context.Pipe(duplex=False)
+    began = context.Event()  # held: the child finds it by a name that goes with it
     with one_thread_environment():
-        child = context.Process(target=_fit, args=(fit, tells, dict(os.environ), context.Event()))
+        child = context.Process(target=_fit, args=(fit, tells, dict(os.environ), began))
         child.start()
     tells.close()
     while not when(*hears.recv()):
