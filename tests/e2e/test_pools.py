@@ -128,6 +128,32 @@ def test_an_export_comes_back_as_a_pool(pooled: Ran, source: Path, home: Path) -
     assert (once_more / f"back-{kept.name}-{LICENCE}").read_text() == "Draw no swans."
 
 
+@pytest.mark.parametrize("form", ["imagefolder", "hf"])
+def test_generate_hands_on_the_terms_of_a_pool(
+    source: Path, home: Path, tmp_path: Path, form: str
+) -> None:
+    """Also where the pool is given as ``hf:PATH``, relative to the study."""
+    pool = tmp_path / "pool"
+    if form == "hf":
+        rows: dict[str, list[Any]] = {"image": [], "label": []}
+        for place in sorted(source.rglob("*.png"))[::8]:
+            rows["image"].append({"bytes": place.read_bytes(), "path": place.name})
+            rows["label"].append(place.parent.name)
+        pool.mkdir()
+        pd.DataFrame(rows).to_parquet(pool / "train.parquet")
+    else:
+        shutil.copytree(source, pool)
+    (pool / f"flux-{LICENCE}").write_text("Draw no swans.")
+    named = {"imagefolder": "./pool", "hf": "hf:./pool"}[form]
+    study = study_of(source, generators=[{"kind": "pool", "source": named, "reserved": 0}])
+    file = tmp_path / "study.yaml"
+    file.write_text(study.model_dump_json())
+    with home_of(home):
+        api.generate(file, per_class=1, out=tmp_path / "drawn", workers=1)
+    kept = tmp_path / "drawn" / "generators" / "pool" / f"flux-{LICENCE}"
+    assert kept.read_text() == "Draw no swans."
+
+
 def test_generate_takes_what_a_pool_has(pooled: Ran, tmp_path: Path) -> None:
     found = api.generate(pooled.folder, per_class=100, out=tmp_path / "out")
     assert found.counts["ramp"] == 0

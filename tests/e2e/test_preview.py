@@ -123,8 +123,10 @@ def test_the_command_prints_speeds_and_the_forecast(
 def test_images_that_a_safety_checker_blackens_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from synthlift.study import storing
     from tests.pipelines import tiny_stable_diffusion
 
+    monkeypatch.setattr(storing, "LARGE_IMAGE", 64)  # as if pictures of 16 pixels were large
     source = draw_folder(tmp_path / "drawn")
     model = tiny_stable_diffusion(tmp_path / "strict", objecting=True)
     strict = {"kind": "text_to_image", "model": str(model), "sampler_steps": 1}
@@ -133,9 +135,12 @@ def test_images_that_a_safety_checker_blackens_are_told(
     with home_of(tmp_path) as store:
         changes = ["--set", f"generators={json.dumps([strict])}", "--store", str(store)]
         done = CliRunner().invoke(app, [*arguments, *changes])
+        planned = CliRunner().invoke(app, ["plan", str(source), *changes, "--json", "--quiet"])
     assert done.exit_code == 0, done.output
     assert "Note: text_to_image: 3 of 3 images came out black" in done.stdout
     assert "; 3 of them stayed black." in done.stdout
+    told = json.loads(planned.stdout)
+    assert told["disk_bytes_about"] is None, "black pictures say nothing of the size of others"
 
 
 def test_disk_and_energy_are_told_and_a_preview_tells_how_small_pictures_become(
@@ -148,11 +153,11 @@ def test_disk_and_energy_are_told_and_a_preview_tells_how_small_pictures_become(
     for module in (packed, storing):  # as if pictures of 32 pixels were large
         monkeypatch.setattr(module, "LARGE_IMAGE", 64)
     source = draw_folder(tmp_path / "drawn")
-    model = tiny_stable_diffusion(tmp_path / "dark", objecting=True)  # black ones pack well
-    dark = {"kind": "text_to_image", "model": str(model), "sampler_steps": 1}
+    model = tiny_stable_diffusion(tmp_path / "model")
+    drawn = {"kind": "text_to_image", "model": str(model), "sampler_steps": 1}
     monkeypatch.chdir(tmp_path)
     with home_of(tmp_path) as store:
-        changes = ["--set", f"generators={json.dumps([dark])}", "--set", "data.image_size=32"]
+        changes = ["--set", f"generators={json.dumps([drawn])}", "--set", "data.image_size=32"]
         options = [*changes, "--store", str(store), "--quiet"]
         before = CliRunner().invoke(app, ["plan", str(source), *options])
         told = json.loads(CliRunner().invoke(app, ["plan", str(source), *options, "--json"]).stdout)

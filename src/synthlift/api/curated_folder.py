@@ -48,7 +48,7 @@ def write_curated(
         files = _write_kept(curated, found, partial, link=link)
         _write_table(partial / TABLE, _kept_rows(curated, files))
         _write_table(partial / VERDICTS, _all_rows(curated, found))
-        copy_licences(found.source.where.path, partial)
+        copy_licences(found.source.where.files, partial)
         pixels = _Pictures(found, store)
         _sheet(curated, pixels).save(partial / SHEET)
         (partial / PAGE).write_text(_page(done, found, pixels), encoding="utf-8")

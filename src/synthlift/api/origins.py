@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -148,7 +148,16 @@ class _Images:
             workers=wants.workers,
             listener=wants.listener,
         )
-        return _kept(place, facts, wants, run=self.source, name=name, fitted_on=words)
+        opened = _kept(place, facts, wants, run=self.source, name=name, fitted_on=words)
+        return replace(opened, save=partial(self._save, opened))
+
+    def _save(self, opened: Opened, folder: Path) -> None:
+        from synthlift.api.fitting import component_of
+        from synthlift.study.beside import copy_terms
+
+        opened.save(folder)
+        # A fit that studies share says nothing of where its pool lies.
+        copy_terms(component_of(self.source, self.name), base=self.source.base, target=folder)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from synthlift.types import UInt8
 UNLABELLED = ""
 """The label of an image without one."""
 
+HUB = "hf:"
+"""How a source begins that a reader of the Hub's formats opens; a path may follow."""
 PARTS = ("train", "validation", "test")
 
 
@@ -71,6 +73,12 @@ class Where:
     def path(self) -> Path:
         """The source as a path (it may be none)."""
         return Path(self.base) / Path(self.source).expanduser()
+
+    @property
+    def files(self) -> Path:
+        """Where the files behind the source lie, ``hf:PATH`` included (it may be none)."""
+        local = self.source.startswith(HUB)
+        return self.beside(self.source.removeprefix(HUB).partition("?")[0]) if local else self.path
 
     def beside(self, text: str) -> Path:
         """A further path of the study file, made absolute."""

@@ -36,7 +36,7 @@ from synthlift.data.plain_jpeg import ENDINGS, START, decode_plain, read_plain
 from synthlift.data.turning import orientation_of, size_as_shown, turned
 from synthlift.data.wording import CONVERSIONS
 from synthlift.errors import InputError
-from synthlift.spec.provenance import ORIGIN, PREFIX, SHARES, SYNTHETIC
+from synthlift.spec.provenance import ORIGIN, PREFIX, SYNTHETIC, told_shares
 from synthlift.types import UInt8
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Decoded:
         bits: stored bits per channel: 1, 8 or 16.
         peak: largest stored value of a 16-bit grey image without a window, else 0.
         conversions: keys of :data:`~synthlift.data.wording.CONVERSIONS` that apply.
-        shares: what the file says of the classes between which the image lies; "" for nothing.
+        shares: what :func:`told_shares` finds in the file.
     """
 
     pixels: UInt8
@@ -306,8 +306,8 @@ def decode_picture(
             done.add("16-bit colour")
         pixels = np.asarray(_eight_bit(image, done, mask=mask))
     pixels = turned(pixels, orientation_of(image))
-    shares = str(image.info.get(PREFIX + SHARES, ""))
-    return replace(finish(pixels, mode=mode, bits=bits, peak=peak, done=done), shares=shares)
+    found = finish(pixels, mode=mode, bits=bits, peak=peak, done=done)
+    return replace(found, shares=told_shares(image.info))
 
 
 def _finish_plain(pixels: UInt8) -> Decoded:

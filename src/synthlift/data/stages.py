@@ -59,7 +59,7 @@ def read_request(source: Source, asked: Asked) -> StageRequest:
     return StageRequest(
         stage="read",
         function=f"{_HERE}:read",
-        version="3",
+        version="4" if asked.shares else "3",
         config={
             "fingerprint": source.fingerprint,
             # The same files without their classes are other data.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from itertools import chain, count
 from pathlib import Path
 
 from synthlift.spec.provenance import LICENCE
+
+INSIDE = ("images", "data", "train")
+"""Folders of images in one that Synthlift wrote."""
 
 
 def licences_of(place: Path) -> dict[str, Path]:
@@ -18,7 +22,9 @@ def licences_of(place: Path) -> dict[str, Path]:
     if not place.exists():
         return {}
     folder = place if place.is_dir() else place.parent
-    for one in (folder, folder.parent):
+    # What lies above any other folder belongs to something else.
+    above = (folder.parent,) if folder.name in INSIDE else ()
+    for one in (folder, *above):
         kept = sorted(one.glob(f"generators/*/*{LICENCE}"))
         found = {f"{path.parent.name}-{path.name}": path for path in kept}
         found.update((path.name, path) for path in sorted(one.glob(f"*{LICENCE}")))
@@ -28,9 +34,15 @@ def licences_of(place: Path) -> dict[str, Path]:
 
 
 def copy_licences(place: Path, target: Path) -> None:
-    """Lay what :func:`licences_of` finds into another folder."""
+    """Lay what :func:`licences_of` finds into another folder, where no other text is lost by it."""
     for name, text in licences_of(place).items():
-        shutil.copyfile(text, target / name)
+        names = chain([name], (f"{number}-{name}" for number in count(2)))
+        free = next(one for one in names if _takes(target / one, text.read_bytes()))
+        shutil.copyfile(text, target / free)
+
+
+def _takes(place: Path, text: bytes) -> bool:
+    return not place.exists() or place.read_bytes() == text
 
 
 def kept_licences(generator: Path) -> dict[str, str]:

@@ -13,13 +13,14 @@ import math
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from synthlift.types import Float32, UInt8
 
 PREFIX = "synthlift:"
 ORIGIN, SYNTHETIC = "origin", "synthetic"
+CLASS = "class"
 SHARES = "class_shares"
 """Said of an image that lies between classes: for how much it counts of each, a JSON object."""
 LICENCE = "MODEL-LICENCE.txt"
@@ -88,7 +89,7 @@ def facts_of(
         ORIGIN: SYNTHETIC,
         "generator": generator,
         "kind": kind,
-        "class": label,
+        CLASS: label,
         "seed": str(seed),
         "index": str(index),
         "fit": "" if fit is None else str(fit),
@@ -117,6 +118,25 @@ def shares_in(text: str) -> dict[str, float]:
         return {}
     whole = math.isclose(math.fsum(shares.values()), 1, abs_tol=1e-3)
     return shares if whole and all(0 <= share <= 1 for share in shares.values()) else {}
+
+
+def told_shares(facts: Mapping[Any, Any]) -> str:
+    """What the chunks of a PNG say of the classes between which it lies; "" for nothing.
+
+    The class that the image was made for stays with it: who gives it another one contradicts it.
+    """
+    shares = facts.get(PREFIX + SHARES)
+    return json.dumps([str(facts.get(PREFIX + CLASS, "")), str(shares)]) if shares else ""
+
+
+def shares_told(text: str) -> tuple[str, dict[str, float]]:
+    """The class and the shares in what :func:`told_shares` gave; ("", {}) in any other text."""
+    try:
+        label, shares = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return "", {}
+    whole = isinstance(label, str) and isinstance(shares, str)
+    return (label, shares_in(shares)) if whole else ("", {})
 
 
 def png_bytes(pixels: UInt8, *, facts: Mapping[str, str] | None = None) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from synthlift.errors import InputError, nearest_name
 from synthlift.registry import descriptor
 from synthlift.spec.data import Beside, Data, Pool
+from synthlift.spec.licences import copy_licences
 from synthlift.spec.study import Component
 from synthlift.store import Artefact, StageRequest
 from synthlift.store.images import usable_rows
@@ -237,6 +238,12 @@ def pools_of(component: Component) -> dict[str, Pool]:
     """The further images that a generator names."""
     told: Mapping[str, Mapping[str, object]] = settings_of("generators", component).pools()
     return {name: Pool.model_validate(pool) for name, pool in told.items()}
+
+
+def copy_terms(component: Component, *, base: Path, target: Path) -> None:
+    """Lay the terms that lie with the images of a generator's pools into its folder."""
+    for pool in pools_of(component).values():
+        copy_licences(pool_of(pool, base=base).files, target)
 
 
 def _open_unlabelled(name: str, *, base: Path) -> Source:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthlift.spec.facts import GalleryImage
-from synthlift.spec.licences import copy_licences
 from synthlift.spec.results import Results
+from synthlift.spec.study import Component
 from synthlift.store import Artefact, digest
 from synthlift.store.files import write_bytes_atomic, write_json_atomic
 from synthlift.study.assembly import assemble, scope, warnings
-from synthlift.study.beside import pools_of
+from synthlift.study.beside import copy_terms
 from synthlift.study.clock import REPLANNED
 from synthlift.study.components import resolve_component
 from synthlift.study.copying import copying_figures
@@ -23,7 +23,6 @@ from synthlift.study.evidence import evaluate, pictures_of
 from synthlift.study.folder import ARTEFACTS, RESULTS, TRAINING, RunFolder
 from synthlift.study.generation import sheets_of
 from synthlift.study.membership import membership_figures
-from synthlift.study.places import pool_of
 from synthlift.study.realism import quality_figures
 from synthlift.study.refit import final_model
 from synthlift.study.retrieving import retrieved_table
@@ -160,7 +159,7 @@ def _write_all(
     for pool in {p.generator: p for p in reversed(list(work.pools.values()))}.values():
         place = folder.file("generators") / pool.generator
         _copy_folder(pool.fitted.folder / SAVED, place)
-        _copy_licences(work.session, pool.generator, place)
+        copy_terms(_named(work, pool.generator), base=work.session.base, target=place)
         write_json_atomic(place / "component.json", _component(work, pool.generator, pool.fitted))
     for pool in work.pools.values():
         place = folder.file(TRAINING) / sheets_of(pool.generator, pool.unit)
@@ -182,13 +181,6 @@ def _compared(work: Work) -> Mapping[str, str]:
     return {} if rival is None else {"rival": rival}
 
 
-def _copy_licences(session: Session, generator: str, target: Path) -> None:
-    """Terms that lie with the images of an imported pool go with the run's generator."""
-    component = next(one for one in session.study.generators if one.title == generator)
-    for pool in pools_of(component).values():
-        copy_licences(pool_of(pool, base=session.base).path, target)
-
-
 def _artefacts(work: Work) -> Mapping[str, Any]:
     """What of the store is the run's own: the root holds other data and other models, too."""
     models: dict[str, dict[str, str]] = {}
@@ -197,10 +189,13 @@ def _artefacts(work: Work) -> Mapping[str, Any]:
     return {"data": dict(work.prepared.data), "models": models}
 
 
+def _named(work: Work, generator: str) -> Component:
+    return next(one for one in work.session.study.generators if one.title == generator)
+
+
 def _component(work: Work, generator: str, fitted: Artefact) -> Mapping[str, Any]:
-    component = next(g for g in work.session.study.generators if g.title == generator)
     return {
-        **resolve_component("generators", component),
+        **resolve_component("generators", _named(work, generator)),
         "classes": list(work.prepared.opened.classes),
         "image_shape": list(work.prepared.image_shape),
         "fit": fitted.key,

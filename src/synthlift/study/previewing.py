@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthlift.errors import InputError
 from synthlift.seeds import seed_for
-from synthlift.spec.blackened import Blackened
+from synthlift.spec.blackened import STILL_BLACK, Blackened
 from synthlift.spec.study import Component
 from synthlift.store.packed import stored_bytes
 from synthlift.study.beside import open_beside
@@ -43,7 +43,7 @@ class Glimpse:
         steps, planned: trained, and what the study would train; None = there is nothing to train.
         steps_per_second, images_per_second: measured on one thread, or on the device.
         pictures: uint8 [H, W, C] each, by class.
-        stored: bytes that each would take in the store.
+        stored: bytes that each would take in the store, without those that stayed black.
         blackened: how many came out black.
     """
 
@@ -69,7 +69,7 @@ class Glimpse:
 
 @dataclass(frozen=True)
 class Seen:
-    """Pictures that were drawn, by class, the bytes that each takes, and how many are black."""
+    """Pictures that were drawn, by class, bytes of those that are not black, and how many are."""
 
     pictures: dict[str, list[UInt8]]
     stored: list[int] = field(default_factory=list)
@@ -220,7 +220,10 @@ def _sampled(
         drawing += time.perf_counter() - began
         for image, label in zip(batch.pixels, batch.labels.tolist(), strict=True):
             seen.pictures[opened.classes[label]].append(image)
-        seen.stored.extend(stored_bytes(batch.pixels, batch.originals))
+        sizes = stored_bytes(batch.pixels, batch.originals)
+        # What a safety checker blackened packs into next to nothing; the study draws other images.
+        black = [STILL_BLACK in origin for origin in batch.origins or [""] * len(sizes)]
+        seen.stored.extend(x for x, dark in zip(sizes, black, strict=True) if not dark)
         seen.blackened.add(len(batch), redrawn=batch.redrawn, black=batch.black)
         if drawing > seconds:
             break

@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 import secrets
 import shutil
@@ -21,6 +22,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ LIST = "list-"
 """What a list of the pictures of one moment is called, before its digest."""
 MOST_POOLS, MOST_IMAGES = 50, 20_000
 LISTED = ("file_name", "label")
+SETTLED_NS = 2_000_000_000
+"""What was changed so long ago is found to have changed when it changes again."""
 _ID = re.compile(r"[0-9a-f]{16}")
 README = """These pictures are synthetic: a generator made them and a person kept them.
 They show nothing that exists.
@@ -266,9 +270,36 @@ class Pools:
 
 
 def missing_of(path: Path) -> int:
-    """How many pictures of a list of :meth:`Pools.listed` are gone."""
+    """How many pictures of a list of :meth:`Pools.listed` are gone.
+
+    What was found holds as long as the list and the pool's folders are as they were.
+    """
+    folders = [one for one in (path.parent / IMAGES).glob("*") if one.is_dir()]
+    changed = {one.name: one.stat().st_mtime_ns for one in (path, *folders)}
+    # What changes again in the same tick of the file system's clock does not show in its times.
+    settled = max(changed.values()) < time.time_ns() - SETTLED_NS
+    count = _missing_of if settled else _missing_of.__wrapped__
+    return count(path, tuple(sorted(changed.items())))
+
+
+@lru_cache(maxsize=1024)
+def _missing_of(path: Path, changed: tuple[tuple[str, int], ...]) -> int:
+    del changed
+    named: dict[str, set[str]] = {}
     with path.open(newline="", encoding="utf-8") as stream:
-        return sum(not (path.parent / row["file_name"]).is_file() for row in csv.DictReader(stream))
+        for row in csv.DictReader(stream):
+            folder, _, name = row["file_name"].rpartition("/")
+            named.setdefault(folder, set()).add(name)
+    return sum(len(names - _files_in(path.parent / folder)) for folder, names in named.items())
+
+
+def _files_in(folder: Path) -> set[str]:
+    """Names of the files in a folder, without asking after each; none if there is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except FileNotFoundError:
+        return set()
 
 
 def _keep_terms(pool: Pool, terms: str, facts: Mapping[str, str]) -> None:

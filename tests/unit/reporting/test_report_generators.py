@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from synthlift.reporting import render, text
+from synthlift.study.energy import NOT_KNOWN
 from tests.unit.reporting.sample import sample_results
 from tests.unit.reporting.test_report import outline
 
@@ -77,3 +78,13 @@ def test_what_a_membership_attack_means_is_said_in_a_sentence() -> None:
     words = outline(render(alone, folder=None)).words
     assert "No sign that the generator gives away what it was trained on" in words
     assert "no proof of privacy" in words
+
+
+def test_energy_that_is_not_known_is_told_as_it_is_for_the_whole_study() -> None:
+    results = sample_results()
+    first, second = results.generators
+    changed = {"generators": [first, second.model_copy(update={"energy_kwh": None})]}
+    html = render(results.model_copy(update=changed), folder=None)
+    section = html.split('<section id="realism"')[1].split("</section>")[0]
+    assert f"–: {NOT_KNOWN}; the chart leaves such generators out." in section
+    assert NOT_KNOWN not in render(results, folder=None)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from synthlift.spec.provenance import facts_of, shares_in, shares_of
+from synthlift.spec.provenance import facts_of, shares_in, shares_of, shares_told
 
 
 def said_of(label: str, shares: dict[str, float] | None) -> dict[str, str]:
@@ -38,4 +38,5 @@ def test_an_image_of_one_class_alone_says_nothing(shares: dict[str, float] | Non
 )
 def test_what_holds_no_shares_is_not_believed(text: str) -> None:
     assert shares_in(text) == {}
+    assert shares_told(text)[1] == {}
     assert shares_in(json.dumps({"cat": 0.25, "dog": 0.75})) == {"cat": 0.25, "dog": 0.75}

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from synthlift.data.contract import Where
 from synthlift.data.overlap import overlap_request
 from synthlift.data.sources import open_source
+from synthlift.spec.provenance import facts_of, png_bytes
 from synthlift.store import StageRequest, Store
-from synthlift.store.images import usable_rows
+from synthlift.store.images import read_beside, usable_rows
 from synthlift.study.beside import Images, beyond_white, read_images
 from synthlift.study.executors.local import LocalExecutor
 from synthlift.study.layout import make_layout
 from synthlift.study.ledger import Ledger
 from synthlift.study.preparation import Prepared, design_for_fitting, open_data, prepare
 from synthlift.study.session import Session
+from synthlift.types import SampleRequest
 from tests.e2e.tiny import FLOW, study_of
+from tests.unit.generators.one_pass import fit, inputs_of
 
 SIDE = 16
 
@@ -118,3 +124,39 @@ def test_data_of_8_bits_do_not_say_what_is_white_in_16(tmp_path: Path) -> None:
     assert prepared.opened.white is None
     images = read(session, prepared, draw(tmp_path / "pool", peak=1000, seed=1))
     assert images.read.summary["white"] == 1023
+
+
+@pytest.mark.parametrize("by", ["folder", "table"])
+def test_an_image_between_classes_that_is_given_another_one_counts_for_that_alone(
+    tmp_path: Path, by: str
+) -> None:
+    """The third is in the class that it was made for, under another name."""
+    session, prepared = prepared_of(draw(tmp_path / "ours", peak=255, seed=0))
+    pool, shares = tmp_path / "pool", {"a": 0.8, "b": 0.2}
+    facts = facts_of(generator="g", kind="k", label="a", seed=1, index=0, fit_seed=2, shares=shares)
+    labels = ("a", "b", "renamed")
+    for number, label in enumerate(labels):
+        folder = pool / (label if by == "folder" else "all")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((SIDE, SIDE, 1), 10 * number, np.uint8)
+        (folder / f"{number}.png").write_bytes(png_bytes(pixels, facts=facts))
+    asked: dict[str, Any] = {"classes": {"renamed": "a"}}
+    if by == "table":
+        rows = [f"all/{number}.png,{label}\n" for number, label in enumerate(labels)]
+        (pool / "table.csv").write_text("".join(["file_name,label\n", *rows]))
+        asked |= {"metadata": str(pool / "table.csv"), "label": "label"}
+    where = Where(str(pool), "/", one_class=True, shares=True, **asked)
+    found = read_images(session, prepared, open_source(where, strict=False))
+    keys = {"inventory": found.inventory, "pixels": found.pixels}
+    stock = read_beside(session.store, classes=("a", "b"), left_out=set(), **keys)
+    inputs = replace(inputs_of(stock), sources={"pool": stock})
+    fitted = fit("pool", tmp_path / "fit", inputs, source=str(pool), reserved=0, **asked)
+    requests = [
+        SampleRequest(index=index, label=label, seed=0) for index, label in ((0, 0), (1, 0), (0, 1))
+    ]
+    counts = {
+        int(pixels.flat[0]): soft
+        for batch in fitted.sample(requests)
+        for pixels, soft in zip(batch.pixels, np.asarray(batch.soft_labels).tolist(), strict=True)
+    }
+    assert counts == {0: pytest.approx([0.8, 0.2]), 10: [0, 1], 20: pytest.approx([0.8, 0.2])}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import shutil
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -14,7 +16,7 @@ from synthlift.data.contract import Where
 from synthlift.data.sources import open_source
 from synthlift.spec.licences import licences_of
 from synthlift.spec.provenance import LICENCE, png_bytes
-from synthlift.web.pools import IMAGES, TABLE, Pools
+from synthlift.web.pools import IMAGES, TABLE, Pools, missing_of
 
 
 def test_the_table_of_a_pool_names_its_classes_as_they_are(tmp_path: Path) -> None:
@@ -65,3 +67,34 @@ def test_the_terms_of_the_models_behind_its_pictures_stay_with_a_pool(tmp_path: 
         found = {name: archive.read(name) for name in archive.namelist()}
     assert {name: text for name, text in found.items() if LICENCE in name} == kept
     assert {*licences_of(pool.path / IMAGES)} == {*kept}, "for a study that takes it"
+
+
+def test_a_pool_that_stays_as_it_is_is_not_searched_again_for_what_is_gone(tmp_path: Path) -> None:
+    pools = Pools(tmp_path)
+    pool = pools.make("kept")
+    for number in range(4):
+        pool = pools.judge(
+            pool.id,
+            source=f"drawn/{number}",
+            label="ab"[number % 2],
+            verdict="keep",
+            who="",
+            png=png_bytes(np.full((8, 8, 1), number, np.uint8)),
+            facts={},
+            seen=None,
+        )
+    listed = pools.listed(pool.id)
+    assert missing_of(listed) == 0
+    first, *others = (pool.file(one) for one in pool.images)
+    first.unlink()
+    assert missing_of(listed) == 1, "also right after it was looked at"
+    for place in (listed, *(pool.path / IMAGES).iterdir()):
+        os.utime(place, (1000, 1000))
+    assert missing_of(listed) == 1
+    others[0].unlink()
+    os.utime(others[0].parent, (1000, 1000))  # as if nothing had happened
+    assert missing_of(listed) == 1
+    os.utime(others[0].parent, (2000, 2000))
+    assert missing_of(listed) == 2
+    shutil.rmtree(others[1].parent)
+    assert missing_of(listed) == 3

@@ -15,7 +15,7 @@ from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pool.config import POOL, PoolConfig
 from synthlift.generators.pool.randomising import randomise
 from synthlift.seeds import generator_for
-from synthlift.spec.provenance import SHARES, shares_in
+from synthlift.spec.provenance import SHARES, shares_told
 from synthlift.types import (
     FitInputs,
     FittedGenerator,
@@ -124,12 +124,16 @@ class PoolFitted(FittedGenerator):
         classes, ours = self._vocabulary.classes, self._config.classes
         found = np.eye(len(classes), dtype=np.float32)[self._stock.labels[rows]]
         for place, row in enumerate(rows.tolist()):
+            made_for, told = shares_told(str(said[row]))
+            label = self._stock.labels[row]
+            # Whoever moved the image to another class, or labelled it anew, goes before its file.
+            if ours.get(made_for, made_for) != classes[label]:
+                continue
             shares = np.zeros(len(classes))
-            for name, share in shares_in(str(said[row])).items():
+            for name, share in told.items():
                 if ours.get(name, name) in classes:
                     shares[classes.index(ours.get(name, name))] += share
-            # A table that gives the image another class than its file goes before the file.
-            if shares[self._stock.labels[row]] > 0:
+            if shares[label] > 0:
                 found[place] = shares / shares.sum()
         return found
 
