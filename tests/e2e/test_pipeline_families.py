@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,20 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
 from synthlift import api
 from synthlift.testing.inputs import CLASSES
 from tests.e2e.tiny import draw_folder, home_of, run, study_of
+from tests.flow_files import file_of_parts, sd3_network
 from tests.further_pipelines import (
     tiny_flux_2,
     tiny_flux_2_klein,
     tiny_qwen_image,
     tiny_z_image,
 )
-from tests.pipelines import FAMILIES, SIDE
+from tests.pipelines import FAMILIES, SIDE, tiny_stable_diffusion_2
+from tests.single_files import settings_alone, single_file
 
 LARGE = {
     "qwen": tiny_qwen_image,
@@ -28,21 +32,44 @@ LARGE = {
     "flux-2": tiny_flux_2,
     "klein": tiny_flux_2_klein,
 }
-EVERY = {**FAMILIES, **LARGE}
-SIZELESS = ("flux", *LARGE)
+EVERY = {**FAMILIES, "sd-turbo": tiny_stable_diffusion_2, **LARGE}
+SIZELESS = ("flux", "flux-network", *LARGE)
 """They do not say their size, and are then large."""
+FEW_STEPS = {"lcm": (4, 1.5), "sd-turbo": (4, 0.0)}
+IN_ONE_FILE = ("sd-file", "sd3-file", "flux-network")
 DRAWN = [name for name in CLASSES if name != "never_seen"]
 
 
+def settings_of(family: str, place: Path) -> dict[str, Any]:
+    """Names a tiny model of a family, or one in a file with the settings and parts beside it."""
+    if family not in IN_ONE_FILE:
+        return {"model": str(EVERY[family](place / family))}
+    file, beside = place / f"{family}.safetensors", place / "beside"
+    whole = EVERY[family.partition("-")[0]](place / "whole")
+    if family == "sd-file":
+        single_file(whole, file)
+        settings_alone(whole, beside)
+    elif family == "sd3-file":
+        weights = load_file(next((whole / "transformer").glob("*.safetensors")))
+        # Text encoders that differ in nothing but their names lie in the folder.
+        file_of_parts(sd3_network(weights), whole, file, encoders=())
+        beside = whole
+    else:
+        beside = Path(shutil.copytree(whole, beside))
+        shutil.move(next((beside / "transformer").glob("*.safetensors")), file)
+    return {"model": str(file), "config": str(beside)}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("family", EVERY)
+@pytest.mark.parametrize("family", [*EVERY, *IN_ONE_FILE])
 def test_words_become_images_that_are_curated_and_studied(
     family: str, tiny_clip: Path, tmp_path: Path
 ) -> None:
     source = draw_folder(tmp_path / "real", per_class=30)
-    model = EVERY[family](tmp_path / "models" / family)
-    few = family == "lcm"
-    generator: dict[str, Any] = {"kind": "text_to_image", "model": str(model), "micro_batch": 16}
+    few = FEW_STEPS.get(family)
+    (tmp_path / "models").mkdir()
+    model = settings_of(family, tmp_path / "models")
+    generator: dict[str, Any] = {"kind": "text_to_image", "micro_batch": 16, **model}
     if family in SIZELESS:
         generator["size"] = SIDE
     study = study_of(
@@ -82,4 +109,4 @@ def test_words_become_images_that_are_curated_and_studied(
     (found,) = ran.results["generators"]
     assert found["one_pool"]
     suited = (found["config"]["sampler_steps"], found["config"]["guidance_scale"])
-    assert suited == ((4, 1.5) if few else (2, 2.0))
+    assert suited == (few or (2, 2.0))
