@@ -211,8 +211,15 @@ def _put(node: object, parts: Sequence[str], value: object, text: str) -> object
         items = list(node)
         items[position] = _put(items[position], rest, value, text)
         return items
-    mapping: Content = {"kind": node} if isinstance(node, str) else dict(node or {})  # type: ignore[call-overload]
-    return {**mapping, head: _put(mapping.get(head), rest, value, text)}
+    mapping = {"kind": node} if isinstance(node, str) else node
+    if not isinstance(mapping, Mapping | None):
+        raise InputError(
+            f"override '{text}': nothing called '{head}' can lie below {mapping}",
+            rule="a place leads through settings that hold others",
+            remedy=f"leave '.{'.'.join(parts)}' out, or correct the place",
+        )
+    known: Content = dict(mapping or {})
+    return {**known, head: _put(known.get(head), rest, value, text)}
 
 
 def _position(items: Sequence[object], head: str, text: str) -> int:

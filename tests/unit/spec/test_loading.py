@@ -182,6 +182,7 @@ def test_overrides_reach_every_place(override: str, reached: Any, value: Any) ->
 def test_overrides_change_one_thing_only_and_the_last_one_wins() -> None:
     source = {"training": {"steps": 10, "ema": 0.5}, "generators": [{"kind": "flow", "steps": 9}]}
     study = load_study(source, ["training.steps=20", "training.steps=30", "generators.0.width=8"])
+    assert "can lie below 10" in refusal(source, "training.steps.x=1").given
     assert (study.training.steps, study.training.ema) == (30, 0.5)
     assert study.generators[0].settings() == {"steps": 9, "width": 8}
     assert source["training"] == {"steps": 10, "ema": 0.5}
