@@ -314,13 +314,21 @@ def _normalisation(
     )
 
 
+def alone(tower: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a tower of open_clip that gives its embedding alone.
+
+    CoCa's also give its decoder of captions what they made of each token.
+    """
+    return {name: value for name, value in tower.items() if name != "output_tokens"}
+
+
 def _of_open_clip(config: Mapping[str, Any]) -> dict[str, Any]:
     model, images = config["model_cfg"], config.get("preprocess_cfg", {})
     size = model["vision_cfg"].get("image_size", 224)
     return {
         "library": "open_clip",
         "vision": {
-            "vision_cfg": {**model["vision_cfg"], "timm_model_pretrained": False},
+            "vision_cfg": {**alone(model["vision_cfg"]), "timm_model_pretrained": False},
             "quick_gelu": model.get("quick_gelu", False),
         },
         "embedding": model["embed_dim"],

@@ -21,6 +21,7 @@ from synthlift.vision.clip.files import (
     CONFIGS,
     ClipFiles,
     TextTower,
+    alone,
     clip_place,
     find_clip,
     hash_clip,
@@ -361,8 +362,9 @@ def _open_clip_settings(files: ClipFiles, text: TextTower | None) -> dict[str, A
     """The model's settings, by which all of its weights come from its file, and all else too."""
     settings: dict[str, Any] = _read_settings(files)["model_cfg"]
     told = {"hf_model_name": str(text.settings), "hf_model_pretrained": False} if text else {}
+    settings.pop("multimodal_cfg", None)  # CoCa's decoder, which writes captions
     return {
         **settings,
-        "vision_cfg": {**settings["vision_cfg"], "timm_model_pretrained": False},
-        "text_cfg": {**settings["text_cfg"], **told},
+        "vision_cfg": {**alone(settings["vision_cfg"]), "timm_model_pretrained": False},
+        "text_cfg": {**alone(settings["text_cfg"]), **told},
     }
