@@ -72,17 +72,37 @@ def warned(
     Raises:
         InputError: a LoRA file that may act in part does not fit at all.
     """
-    words, vocabulary = facts.get("words", {}), Vocabulary.from_json(facts)
-    wording = wording_of(config, seed=facts["seed"], words=words)
-    found = [
-        *_ambiguities(wording, vocabulary),
-        *_too_long(config, prompts, words),
-        *_less_read(config),
-        *([*_nothing_avoided(config)] or _avoided_too_long(config)),
-        *_guided_in_vain(config, config.guidance_scale),
-        *_partly_acting(config),
-    ]
+    found = [*_of_words(facts, config, prompts), *_partly_acting(config)]
     return {**facts, **({"warnings": found} if found else {})}
+
+
+def foretold(config: PipelineConfig, images: ImageSet) -> list[str]:
+    """The warnings of :func:`warned` for which no weights are read.
+
+    Args:
+        config: the settings.
+        images: those of which a training set will be; no pixels are read.
+
+    Raises:
+        InputError: as :func:`noted`.
+    """
+    facts = noted(config, images, seed=0)
+    wording = wording_of(config, seed=0, words=facts.get("words"))
+    prompts = every_prompt(wording, Vocabulary.from_json(facts), facts["together"])
+    return [*_of_words(facts, config, prompts)]
+
+
+def _of_words(
+    facts: Mapping[str, Any], config: PipelineConfig, prompts: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """What the files tell of the words, without weights."""
+    words = facts.get("words", {})
+    wording = wording_of(config, seed=facts["seed"], words=words)
+    yield from _ambiguities(wording, Vocabulary.from_json(facts))
+    yield from _too_long(config, prompts, words)
+    yield from _less_read(config)
+    yield from [*_nothing_avoided(config)] or _avoided_too_long(config)
+    yield from _guided_in_vain(config, config.guidance_scale)
 
 
 def every_prompt(
