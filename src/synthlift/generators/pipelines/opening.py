@@ -27,7 +27,10 @@ from synthlift.weights import locate
 from synthlift.weights.copies import pipeline_mark, variant_in
 from synthlift.weights.files import read_json
 from synthlift.weights.missing import missing_weights
+from synthlift.weights.quiet import quiet
 
+LIBRARIES = ("diffusers", "transformers")
+"""Those that open pipelines and draw with them."""
 UNREADABLE = (ValueError, OSError, RuntimeError, SafetensorError)
 """What the libraries raise for files that are not there, are cut off, or of another shape."""
 BINNING = "use_resolution_binning"
@@ -84,10 +87,6 @@ def open_pipeline(
     opener, does = OPENERS[task]
     with needing_extra("text-to-image", extra="text2image"):
         import diffusers
-        from diffusers.utils import logging as diffusers_logging
-        from transformers.utils import logging as transformers_logging
-    for chatty in (diffusers_logging, transformers_logging):
-        chatty.disable_progress_bar()
     files = pipeline_files(config.model, config.config)
     if hash_pipeline(files) != config.model_sha256:
         raise InputError(
@@ -100,11 +99,12 @@ def open_pipeline(
         opener = name
     dtype, kind = getattr(torch, config.dtype), getattr(diffusers, opener)
     try:
-        if files.single is not None:
-            whole = pipeline_from_file(files, files.single, dtype=dtype)
-            pipeline = kind.from_pipe(whole, torch_dtype=dtype, **(parts or {}))
-        else:
-            pipeline = pipeline_from_folder(kind, files.folder, dtype=dtype, parts=parts or {})
+        with quiet(*LIBRARIES):
+            if files.single is not None:
+                whole = pipeline_from_file(files, files.single, dtype=dtype)
+                pipeline = kind.from_pipe(whole, torch_dtype=dtype, **(parts or {}))
+            else:
+                pipeline = pipeline_from_folder(kind, files.folder, dtype=dtype, parts=parts or {})
     except UNREADABLE as error:
         raise InputError(
             f"the text-to-image model '{config.model}' cannot be opened: {error}",
@@ -113,7 +113,8 @@ def open_pipeline(
             if files.single is None
             else "give the folder with the settings of this very model: config: FOLDER",
         ) from None
-    _require_weights(pipeline, files=files, model=config.model)
+    with quiet(*LIBRARIES):
+        _require_weights(pipeline, files=files, model=config.model)
     _require_told(pipeline, task=task, model=config.model)
     _require_start(pipeline, task=task, model=config.model)
     if config.scheduler:
