@@ -98,9 +98,9 @@ def remarks_on(kept: Kept, params: Params) -> list[str]:
 
     What the fit warned of comes first, unless words of one's own take the place of the study's.
     """
-    facts = getattr(kept.fitted, "facts", dict)() if "prompt" not in params else {}
+    told = {} if "prompt" in params else getattr(kept.fitted, "facts", dict)()
     own = kept.fitted.remarks(params) if isinstance(kept.fitted, Remarks) else []
-    return [*facts.get("warnings", ()), *own]
+    return [*told.get("warnings", ()), *own]
 
 
 def _limits(metadata: Collection[object]) -> tuple[float, float]:

@@ -19,7 +19,8 @@ def foretell(request: StageRequest, context: StageContext) -> Summary:
     if not isinstance(generator, Foretells):
         return {"warnings": []}
     inventory = request.one("inventory")
-    rows, classes = (one(context.store, inventory) for one in (usable_rows, class_names))
+    rows = usable_rows(context.store, inventory)
+    classes = class_names(context.store, inventory)
     count = len(rows["id"])
     nothing = np.broadcast_to(np.zeros(1, np.uint8), (count, 1, 1, 1))
     images = ImageSet(
