@@ -10,7 +10,8 @@ from typing import Any
 
 from synthlift.errors import needing_extra
 from synthlift.generators.conditions import Vocabulary
-from synthlift.generators.pipelines.adapter_settings import learnt_words
+from synthlift.generators.pipelines import few_step_loras
+from synthlift.generators.pipelines.adapter_settings import learnt_words, lora_file
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import pipeline_files
@@ -23,6 +24,7 @@ from synthlift.generators.pipelines.opening import (
     takes,
 )
 from synthlift.generators.pipelines.single_file import INDEX
+from synthlift.generators.pipelines.suited import Suited, heedless
 from synthlift.generators.pipelines.terms import terms_of
 from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
 from synthlift.generators.wording import Wording, ambiguous
@@ -31,7 +33,7 @@ from synthlift.weights.files import read_json
 
 MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
-GUIDED_FROM = {"ZImagePipeline": 0}
+GUIDED_FROM = {"ZImagePipeline": 0, "Krea2Pipeline": 0}
 """The guidance above which a pipeline looks at what it is to avoid, where that is not 1."""
 
 
@@ -103,6 +105,7 @@ def _of_words(
     yield from _less_read(config)
     yield from [*_nothing_avoided(config)] or _avoided_too_long(config)
     yield from _guided_in_vain(config, config.guidance_scale)
+    yield from _for_few_steps(config)
 
 
 def every_prompt(
@@ -227,6 +230,12 @@ def _guided_in_vain(config: PipelineConfig, guidance_scale: float) -> Iterator[s
     """A warning where a pipeline would tell its network the guidance, which has no ear for it."""
     folder = pipeline_files(config.model, config.config).folder
     kind = _kind_of(folder)
+    if guidance_scale > 1 and heedless(folder):
+        yield (
+            f"guidance_scale {guidance_scale:g} has no effect on this pipeline: it was distilled "
+            "for few steps, and draws without"
+        )
+        return
     if guidance_scale <= 1 or kind is None or not takes(kind, TRUE_GUIDANCE):
         return
     network = read_json(folder / "transformer" / "config.json")
@@ -242,6 +251,15 @@ def _kind_of(folder: Path) -> Any:
     with needing_extra("text-to-image", extra="text2image"):
         import diffusers
     return getattr(diffusers, str(read_json(folder / INDEX).get("_class_name", "")), None)
+
+
+def _for_few_steps(config: PipelineConfig) -> Iterator[str]:
+    yield from few_step_loras.warnings(
+        pipeline_files(config.model, config.config).folder,
+        [(lora_file(one.path), one.weight) for one in config.loras],
+        own=Suited(config.sampler_steps, config.guidance_scale),
+        scheduler=config.scheduler,
+    )
 
 
 def _partly_acting(config: PipelineConfig) -> list[str]:

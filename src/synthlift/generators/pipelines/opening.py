@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from synthlift.errors import InputError, nearest_name, needing_extra
 from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.few_step_loras import TRAILING
 from synthlift.generators.pipelines.files import (
     CONFIG,
     PipelineFiles,
@@ -22,7 +23,7 @@ from synthlift.generators.pipelines.files import (
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.from_file import pipeline_from_file, pipeline_from_folder
 from synthlift.generators.pipelines.single_file import INDEX, parts_beside
-from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF
+from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF, TRAJECTORY
 from synthlift.weights import locate
 from synthlift.weights.copies import pipeline_mark, variant_in
 from synthlift.weights.files import read_json
@@ -45,6 +46,9 @@ BLANK = " "
 """What such pipelines are told to avoid where nothing is said of it, so that they guide at all."""
 UNSEEDED = "DPMSolverSDEScheduler"
 """A scheduler whose noise does not go by the seed of an image."""
+SPACING, ORIGINAL = "timestep_spacing", "original_inference_steps"
+EVEN = 40
+"""Of so many a consistency scheduler takes some: 4, 5 or 8 begin at pure noise and are even."""
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 TOLD = ("prompt", "guidance_scale", "num_inference_steps", "generator")
 """Arguments by which every pipeline is told what to draw."""
@@ -117,8 +121,8 @@ def open_pipeline(
         _require_weights(pipeline, files=files, model=config.model)
     _require_told(pipeline, task=task, model=config.model)
     _require_start(pipeline, task=task, model=config.model)
-    if config.scheduler:
-        pipeline.scheduler = _scheduler(pipeline, config.scheduler)
+    if config.scheduler or config.timestep_spacing:
+        pipeline.scheduler = _scheduler(pipeline, config.scheduler, config.timestep_spacing)
     pipeline.set_progress_bar_config(disable=True)
     _arrange(pipeline)
     return pipeline if device is None else pipeline.to(device)
@@ -249,23 +253,39 @@ def _require_start(pipeline: Any, *, task: Task, model: str) -> None:
         )
 
 
-def _scheduler(pipeline: Any, name: str) -> Any:
-    """A scheduler of another class with the settings of the pipeline's own."""
-    from diffusers import DDIMScheduler, LCMScheduler
+def _scheduler(pipeline: Any, name: str, spacing: str) -> Any:
+    """A scheduler of another class, or of other steps, with the settings of the pipeline's own."""
+    from diffusers import DDIMScheduler, LCMScheduler, TCDScheduler
 
-    kinds = {kind.__name__: kind for kind in pipeline.scheduler.compatibles}
+    own = pipeline.scheduler
+    kinds = {kind.__name__: kind for kind in [*own.compatibles, type(own)]}
     kinds.pop(UNSEEDED, None)
-    # For LoRA files that make a consistency model of a pipeline; diffusers does not list it.
-    predicted = pipeline.scheduler.config.get("prediction_type", "epsilon")
+    # For LoRA files that make a consistency model of a pipeline; diffusers does not list them.
+    predicted = own.config.get("prediction_type", "epsilon")
     if DDIMScheduler in kinds.values() and predicted in CONSISTENT_OF:
-        kinds[CONSISTENT] = LCMScheduler
-    if name not in kinds:
+        kinds.update({CONSISTENT: LCMScheduler, TRAJECTORY: TCDScheduler})
+    if name and name not in kinds:
         raise InputError(
             f"the scheduler '{name}'{nearest_name(name, kinds)}",
             rule=f"schedulers that suit this pipeline are: {', '.join(sorted(kinds))}",
             remedy="name one of them, or leave 'scheduler' out",
         )
-    return kinds[name].from_config(pipeline.scheduler.config)
+    kind = kinds[name] if name else type(own)
+    taken = inspect.signature(kind).parameters
+    if spacing and SPACING not in taken:
+        raise InputError(
+            f"timestep_spacing: {spacing} for a {kind.__name__}",
+            rule="this scheduler spaces its steps by itself",
+            remedy="leave 'timestep_spacing' out, or name another 'scheduler'",
+        )
+    told: dict[str, Any] = {SPACING: spacing} if spacing else {}
+    if kind is LCMScheduler and spacing == TRAILING:
+        told[ORIGINAL] = EVEN
+    # What lies between noise and a latent has no bounds; where nothing is said, some assume any.
+    latent = getattr(pipeline, "vae", None) is not None
+    if "clip_sample" in taken and "clip_sample" not in own.config and latent:
+        told["clip_sample"] = False
+    return kind.from_config(own.config, **told)
 
 
 def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
