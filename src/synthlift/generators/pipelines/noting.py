@@ -119,7 +119,10 @@ def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
     files = pipeline_files(config.model, config.config)
     texts = {name: str(params[name]) for name in ("prompt", "negative_prompt") if name in params}
     lost = {
-        name: lost_words(files.folder, text, without=files.without) for name, text in texts.items()
+        name: lost_words(
+            files.folder, text, without=files.without, avoided=name == "negative_prompt"
+        )
+        for name, text in texts.items()
     }
     found = [
         f"the {name.replace('_', ' ')} is longer than the text encoder reads: the words '{words}' "
@@ -267,16 +270,17 @@ def _cut(
         known: the same prompts in words that the tokenizers know.
         what: what they are called.
     """
-    files = pipeline_files(config.model, config.config)
+    files, avoided = pipeline_files(config.model, config.config), what == "negative prompt"
     cut: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row, count in enumerate(tokens_lost(files.folder, known, without=files.without)):
+    lost = tokens_lost(files.folder, known, without=files.without, avoided=avoided)
+    for row, count in enumerate(lost):
         if count:
             cut[prompts[row][0]].append((count, row))
     for label, rows in cut.items():
         _, worst = max(rows, key=lambda found: found[0])
-        lost = lost_words(files.folder, known[worst], without=files.without)
+        unseen = lost_words(files.folder, known[worst], without=files.without, avoided=avoided)
         others = f"; so it is with {len(rows) - 1:,} more of '{label}'" if len(rows) > 1 else ""
         yield (
             f"the {what} '{prompts[worst][1]}' is longer than the text encoder reads: the words "
-            f"'{lost}' are not seen{others}"
+            f"'{unseen}' are not seen{others}"
         )
