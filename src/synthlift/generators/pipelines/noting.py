@@ -77,6 +77,7 @@ def warned(
     found = [
         *_ambiguities(wording, vocabulary),
         *_too_long(config, prompts, words),
+        *_prior_too_long(config),
         *_less_read(config),
         *([*_nothing_avoided(config)] or _avoided_too_long(config)),
         *_guided_in_vain(config, config.guidance_scale),
@@ -246,6 +247,13 @@ def _too_long(
         for label, prompt in distinct
     ]
     yield from _cut(config, distinct, known, what="prompt")
+
+
+def _prior_too_long(config: PipelineConfig) -> Iterator[str]:
+    """A warning for each prompt of an adaptation's prior that is cut."""
+    prior = None if config.adapt is None else config.adapt.prior
+    texts = [*dict.fromkeys(prior.prompts)] if prior is not None else []
+    yield from _cut(config, [(text, text) for text in texts], texts, what="prompt of the prior")
 
 
 def _avoided_too_long(config: PipelineConfig) -> Iterator[str]:
