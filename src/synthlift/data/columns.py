@@ -11,7 +11,7 @@ from synthlift.data.readers.folder import SPLIT_NAMES
 from synthlift.data.tables import Table, no_column
 from synthlift.data.wording import listed
 from synthlift.errors import InputError
-from synthlift.spec.provenance import column_of
+from synthlift.spec.provenance import SHARES, column_of
 
 # Names that mean the same column in different data sets, the plainest first.
 PATH_NAMES = (
@@ -45,6 +45,7 @@ class Roles:
     Attributes:
         label, group, part, mask: names of columns.
         attributes: names of columns, in the order of the study file.
+        shares: whether for how much images count of each class is told, and asked for.
         notes: what was chosen without being told, in words.
     """
 
@@ -53,6 +54,7 @@ class Roles:
     attributes: tuple[str, ...] = ()
     part: str | None = None
     mask: str | None = None
+    shares: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -102,6 +104,7 @@ def roles_of(table: Table, where: Where, *, known: frozenset[str] = frozenset())
         attributes=tuple(name for name in where.attributes if name in has),
         part=part,
         mask=_mask(table, where),
+        shares=where.shares and SHARES in has,
         notes=(*notes, *more),
     )
 
@@ -116,6 +119,8 @@ def facts_of(table: Table, roles: Roles) -> list[Facts]:
     attributes = {
         name: table.with_points(column_of(name, table.columns)) for name in roles.attributes
     }
+    if roles.shares:
+        attributes[SHARES] = table.columns[SHARES]
     return [
         Facts(
             label=values(roles.label)[row],
