@@ -37,20 +37,29 @@ WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "Extractor
 File = TypeVar("File", bound=PurePath)
 
 
+def every_part(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Parts of a pipeline that are there, each with its library and its class.
+
+    Settings of a pipeline stand beside them, some as a list (Krea 2).
+
+    Args:
+        index: content of ``model_index.json``.
+    """
+    return {
+        part: (kind[0], kind[1])
+        for part, kind in index.items()
+        if isinstance(kind, list) and len(kind) == 2 and all(isinstance(one, str) for one in kind)
+    }
+
+
 def parts_of(index: Mapping[str, Any]) -> list[str]:
     """Parts of a pipeline that have weights.
 
     Args:
         index: content of ``model_index.json``.
     """
-    return [
-        part
-        for part, kind in index.items()
-        if isinstance(kind, list)
-        and kind
-        and kind[-1] is not None
-        and not str(kind[-1]).endswith(WEIGHTLESS)
-    ]
+    parts = every_part(index).items()
+    return [part for part, (_, kind) in parts if not kind.endswith(WEIGHTLESS)]
 
 
 def weights_in(files: Iterable[File], ending: str = SAFE, *, mark: str | None = "") -> list[File]:

@@ -31,8 +31,8 @@ from synthlift.weights.files import read_json
 
 MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
-GUIDED_FROM = {"ZImagePipeline": 0}
-"""The guidance above which a pipeline looks at what it is to avoid, where that is not 1."""
+GUIDED_FROM_0 = ("ZImage", "Krea2")
+"""How the classes of pipelines begin that look at what they are to avoid from 0 on, not from 1."""
 
 
 def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, Any]:
@@ -181,6 +181,11 @@ def _less_read(config: PipelineConfig) -> Iterator[str]:
         )
 
 
+def guided_from(kind: Any) -> int:
+    """The guidance above which pipelines of a class look at what they are to avoid."""
+    return 0 if getattr(kind, "__name__", "").startswith(GUIDED_FROM_0) else 1
+
+
 def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
     """A warning where negative prompts are given and cannot have an effect."""
     if not (config.negative_prompt or any(config.class_negative_prompts.values())):
@@ -192,7 +197,7 @@ def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
 def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
     transformer = read_json(folder / "transformer" / "config.json").get("_class_name", "")
     kind = _kind_of(folder)
-    least = GUIDED_FROM.get(getattr(kind, "__name__", ""), 1)
+    least = guided_from(kind)
     if kind is not None and not takes(kind, NEGATIVE):
         yield f"negative prompts have no effect on this pipeline: a {kind.__name__} takes none"
     elif guidance_scale <= least:

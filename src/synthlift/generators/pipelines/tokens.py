@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from synthlift.errors import needing_extra
 from synthlift.generators.pipelines.reading import reader_in, room
 from synthlift.generators.pipelines.vocabularies import known_tokenizer, lacks_vocabulary
+from synthlift.weights.copies import INDEX, every_part
+from synthlift.weights.files import read_json
 
 READERS = ("tokenizer", "prior_tokenizer")
 """How the names of parts begin that make tokens of a prompt."""
@@ -52,16 +53,13 @@ def _tokenizers(
     model: Path, without: tuple[str, ...], avoided: bool
 ) -> tuple[tuple[Any, int | None], ...]:
     """Each with the number of tokens of a prompt that is read of it; None = any."""
-    index = json.loads((model / "model_index.json").read_text("utf-8"))
+    index = read_json(model / INDEX)
     name = str(index.get("_class_name"))
     readers = (*READERS, PROCESSOR) if name.startswith(PROCESSED) else READERS
     parts = {
         part: kind
-        for part, kind in index.items()
-        if part.startswith(readers)
-        and isinstance(kind, list)
-        and kind[0] is not None
-        and part.replace("tokenizer", "text_encoder") not in without
+        for part, kind in every_part(index).items()
+        if part.startswith(readers) and part.replace("tokenizer", "text_encoder") not in without
     }
     if not parts or name.startswith(READ_WHOLE):
         return ()
