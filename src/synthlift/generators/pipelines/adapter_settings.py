@@ -155,6 +155,7 @@ NOT_ADAPTED = {
     "model that it was made of, not from images",
     "CogView4": OTHER_TIMES,
     "Kandinsky": "its latents are those of a MoVQ, which is not known here",
+    "NucleusMoE": "how an image becomes its latents is not known",
 }
 """Why pipelines cannot be adapted, by how their class begins."""
 READ_WITHOUT_GRADIENTS = ("PRX",)
