@@ -48,12 +48,19 @@ def tiny_clip(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
     return folder
 
 
-def tiny_open_clip(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
-    """A model of open_clip in the layout that it is published in."""
+def tiny_open_clip(folder: Path, *, seed: int = 0, side: int = 16, captions: bool = False) -> Path:
+    """A model of open_clip in the layout that it is published in.
+
+    Args:
+        folder: is made.
+        seed: of its weights.
+        side: pixels a side of the images that it sees.
+        captions: whether it is a CoCa, which can also write some.
+    """
     import open_clip
     from safetensors.torch import save_file
 
-    settings = {
+    settings: dict[str, Any] = {
         "embed_dim": 8,
         "vision_cfg": {
             "image_size": side,
@@ -72,7 +79,15 @@ def tiny_open_clip(folder: Path, *, seed: int = 0, side: int = 16) -> Path:
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = open_clip.CLIP(**settings)
+        if captions:
+            told = {"output_tokens": True}
+            settings["vision_cfg"] |= told | {"attentional_pool": True, "attn_pooler_heads": 2}
+            settings["multimodal_cfg"] = settings["text_cfg"] | {"attn_pooler_heads": 2}
+            settings["text_cfg"] = settings["text_cfg"] | told | {"embed_cls": True}
+            model = open_clip.CoCa(**settings)
+            settings["custom_text"] = True
+        else:
+            model = open_clip.CLIP(**settings)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: value.contiguous() for name, value in model.state_dict().items()},

@@ -97,6 +97,7 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """CLIP checkpoints with random weights in all formats that are read, by library."""
     from tests.clips import tiny_clip, tiny_open_clip, tiny_open_clip_with_bert, tiny_siglip
+    from tests.duals import tiny_dual
 
     folder = tmp_path_factory.mktemp("clips")
     return {
@@ -104,6 +105,7 @@ def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "siglip": tiny_siglip(folder / "siglip"),
         "open_clip": tiny_open_clip(folder / "open_clip"),
         "open_clip_bert": tiny_open_clip_with_bert(folder / "open_clip_bert"),
+        "siglip2": tiny_dual(folder / "siglip2", "siglip2"),
     }
 
 

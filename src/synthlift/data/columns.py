@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from synthlift.data.contract import Where
 from synthlift.data.readers.folder import SPLIT_NAMES
@@ -25,6 +26,8 @@ LABEL_NAMES = (
 )
 PART_NAMES = ("split", "part", "subset", "partition", "set")
 MASK_NAMES = ("mask", "mask_path", "mask_file", "masks", "segmentation")
+_MOST_CATEGORIES, _LEAST_EACH = 12, 5
+"""Of a column that may be an attribute: values, and images a value on average."""
 _BOX_NAMES = (
     {"xmin", "ymin", "xmax", "ymax"},
     {"x_min", "y_min", "x_max", "y_max"},
@@ -98,15 +101,15 @@ def roles_of(table: Table, where: Where, *, known: frozenset[str] = frozenset())
             raise no_column(name, has, given=table.name, key="attributes")
     label, notes = _label(table, where)
     part, more = _part(table)
-    return Roles(
+    roles = Roles(
         label=label,
         group=where.group if where.group in has else None,
         attributes=tuple(name for name in where.attributes if name in has),
         part=part,
         mask=_mask(table, where),
         shares=where.shares and SHARES in has,
-        notes=(*notes, *more),
     )
+    return replace(roles, notes=(*notes, *more, *_unused(table, roles)))
 
 
 def facts_of(table: Table, roles: Roles) -> list[Facts]:
@@ -198,6 +201,31 @@ def _part(table: Table) -> tuple[str | None, list[str]]:
         if any(value.lower() in SPLIT_NAMES for value in found):
             return None, [f"column '{name}' is not read as a split: it also holds {listed(odd)}"]
     return None, []
+
+
+def _unused(table: Table, roles: Roles) -> list[str]:
+    """Which columns could be attributes and are not kept; of those nothing is known by name."""
+    taken = {roles.label, roles.group, roles.part, roles.mask, SHARES, *roles.attributes}
+    names = (*PATH_NAMES, *ID_NAMES, *LABEL_NAMES, *PART_NAMES, *MASK_NAMES)
+    taken |= set(columns_called(table, names))
+    found = [
+        f"{name} ({listed(values, quoted=False)})"
+        for name in table.columns
+        if name not in taken and (values := _categories(table.columns[name]))
+    ]
+    if not found:
+        return []
+    what = f"columns of '{table.name}' that are not used: {listed(found, quoted=False)}"
+    return [f"{what}; list those that matter under data.attributes, for subgroups and prompts"]
+
+
+def _categories(values: Sequence[str]) -> list[str]:
+    """The values of a column that sorts images, the most frequent first; else none."""
+    counts = Counter(value for value in values if value)
+    several = 2 <= len(counts) <= _MOST_CATEGORIES
+    if not several or sum(counts.values()) < len(counts) * _LEAST_EACH:
+        return []
+    return [value for value, _ in counts.most_common()]
 
 
 def _mask(table: Table, where: Where) -> str | None:

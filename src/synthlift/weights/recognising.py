@@ -8,13 +8,22 @@ from pathlib import Path
 
 from synthlift.weights.files import metadata_of, read_json, tensor_shapes
 
-CLIP_TYPES = ("clip", "siglip")
-"""Types of transformers that can be used as a CLIP; SigLIP 2 of a fixed size is of type siglip."""
-UNUSED_TYPES = ("siglip2", "align", "altclip", "chinese_clip")
+DUAL_TYPES = (
+    "siglip2",
+    "align",
+    "altclip",
+    "chinese_clip",
+    "metaclip_2",
+    "vision-text-dual-encoder",
+)
+"""Types of transformers that embed images and texts in one space, beside its CLIP and SigLIP."""
+CLIP_TYPES = ("clip", "siglip", *DUAL_TYPES)
+"""All those that can be used as a CLIP; SigLIP 2 of a fixed size is of type siglip."""
+UNUSED_TYPES = ("groupvit", "clipseg", "blip", "blip-2", "flava", "owlvit", "owlv2", "x_clip")
 """Those that are like it, and cannot."""
 USABLE = (
-    f"of transformers' models those of type {' and '.join(CLIP_TYPES)} can be used as a CLIP (of "
-    "SigLIP 2 the checkpoints of a fixed size), and those of open_clip"
+    f"of transformers' models those of type {', '.join(CLIP_TYPES)} can be used as a CLIP, and "
+    "those of open_clip"
 )
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING")
 LONGEST_LICENCE = 2**20

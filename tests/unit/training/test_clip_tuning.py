@@ -72,7 +72,13 @@ def test_zero_shot_takes_no_step_and_is_calibrated_like_any_other(
 
 @pytest.mark.parametrize(
     ("library", "early_stopping"),
-    [("transformers", True), ("siglip", False), ("open_clip", False), ("open_clip_bert", False)],
+    [
+        ("transformers", True),
+        ("siglip", False),
+        ("siglip2", False),
+        ("open_clip", False),
+        ("open_clip_bert", False),
+    ],
 )
 def test_only_what_is_tuned_changes(
     library: str, early_stopping: bool, tmp_path: Path, tiny_clips: dict[str, Path]

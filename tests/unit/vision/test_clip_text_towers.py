@@ -16,7 +16,7 @@ from synthlift.spec.study import Study
 from synthlift.vision.clip.config import ClipConfig
 from synthlift.vision.clip.files import TEXT_TYPES, hash_clip
 from synthlift.vision.prediction import compute
-from tests.clips import BERT, WORDS, tiny_open_clip_with_bert
+from tests.clips import BERT, WORDS, tiny_open_clip, tiny_open_clip_with_bert
 from tests.unit.vision.test_clip import naming, network, pixels, theirs
 
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -60,6 +60,15 @@ def test_text_towers_of_every_type_give_the_logits_of_open_clip(kind: str, tmp_p
     wanted = theirs("open_clip_bert", place, pixels(), ["a ant", "a bee", "a sea horse"])
     np.testing.assert_allclose(compute(made, pixels(), what="logits"), wanted, atol=2e-4)
     assert wanted.std(axis=1).max() > 0.01
+
+
+def test_a_model_that_can_write_captions_is_used_as_a_clip(tmp_path: Path) -> None:
+    place = tiny_open_clip(tmp_path / "coca", captions=True)
+    made = network(place, tuning="zero_shot", templates="a {label}")
+    wanted = theirs("open_clip", place, pixels(), ["a ant", "a bee", "a sea horse"])
+    np.testing.assert_allclose(compute(made, pixels(), what="logits"), wanted, atol=2e-4)
+    assert np.ptp(wanted, axis=0).max() > 1e-3
+    assert np.ptp(wanted, axis=1).max() > 1e-3
 
 
 def test_a_text_tower_is_described_where_the_user_says(

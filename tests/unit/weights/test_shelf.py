@@ -85,7 +85,7 @@ def test_what_weights_are_is_recognised(tmp_path: Path, tiny_pipeline: Path) -> 
 
 
 def test_only_what_can_be_used_is_called_clip(tmp_path: Path) -> None:
-    for kind in ("clip", "siglip", "siglip2", "align", "altclip", "chinese_clip"):
+    for kind in (*CLIP_TYPES, "groupvit", "blip"):
         folder = weights(tmp_path / kind / "model.safetensors").parent
         (folder / "config.json").write_text(json.dumps({"model_type": kind}))
         told = CliRunner().invoke(app, ["models", "add", str(folder)]).output
@@ -98,7 +98,7 @@ def test_only_what_can_be_used_is_called_clip(tmp_path: Path) -> None:
         assert f"can use a model of type {kind}: " in told
         with pytest.raises(InputError, match=f"holds a model of type '{kind}'") as caught:
             find_clip(folder)
-        assert "those of type clip and siglip" in caught.value.remedy
+        assert "those of type clip, siglip, siglip2, align" in caught.value.remedy
 
 
 def test_the_licence_is_carried_along(tmp_path: Path) -> None:

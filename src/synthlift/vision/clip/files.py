@@ -1,8 +1,8 @@
 """Which files a CLIP checkpoint consists of, their hash, and what its image tower looks like.
 
-No torch here: Configs read it. A checkpoint is what transformers saves of a ``CLIPModel`` or
-``SiglipModel``, or what open_clip keeps of one of its models; where a folder holds both,
-transformers' files are taken.
+No torch here: Configs read it. A checkpoint is what transformers saves of a ``CLIPModel``, a
+``SiglipModel`` or one of their relatives, or what open_clip keeps of one of its models; where a
+folder holds both, transformers' files are taken.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,16 @@ from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
 from synthlift.store.files import hash_file
 from synthlift.weights import locate
-from synthlift.weights.recognising import UNUSED_TYPES, USABLE
+from synthlift.weights.recognising import DUAL_TYPES, UNUSED_TYPES, USABLE
 
-Library = Literal["transformers", "siglip", "open_clip"]
-"""Whose model it is: transformers' CLIP, transformers' SigLIP, or one of open_clip's."""
+Library = Literal["transformers", "siglip", "dual", "open_clip"]
+"""Whose model it is: transformers' CLIP, SigLIP or another of its models that embed images and
+texts in one space, or one of open_clip's."""
 
 CONFIGS: dict[Library, str] = {
     "transformers": "config.json",
     "siglip": "config.json",
+    "dual": "config.json",
     "open_clip": "open_clip_config.json",
 }
 _ROUNDED = tuple(f"model.{mark}*.safetensors" for mark in ("fp16", "bf16"))
@@ -34,10 +37,21 @@ _ROUNDED = tuple(f"model.{mark}*.safetensors" for mark in ("fp16", "bf16"))
 _NAMES: dict[Library, tuple[str, ...]] = {
     "transformers": ("model.safetensors", "model-*.safetensors", *_ROUNDED),
     "siglip": ("model.safetensors", "model-*.safetensors", *_ROUNDED),
+    "dual": ("model.safetensors", "model-*.safetensors", *_ROUNDED),
     "open_clip": ("open_clip_model.safetensors", "model.safetensors", "*.safetensors"),
 }
 _TYPES: dict[str, Library] = {"clip": "transformers", "siglip": "siglip"}
+_TYPES |= dict.fromkeys(DUAL_TYPES, "dual")
 """By the type of model that transformers' configuration names."""
+NAFLEX = "siglip2"
+"""The type of SigLIP 2 with images of any form; of a fixed size it is of type siglip."""
+JOINED = "vision-text-dual-encoder"
+_WIDTHS = {"align": 640, "altclip": 768}
+"""Of the embedding, where a configuration does not say; 512 for all others."""
+_SIDES = {"align": 289}
+"""Pixels a side of images, where nothing says; 224 for all others."""
+_MODES = {2: "bilinear", 3: "bicubic"}
+"""Ways to resize that a processor names by a number of Pillow's."""
 TEXT_TYPES = ("bert", "roberta", "xlm-roberta", "mt5", "m2m_100")
 """Types of transformers that open_clip takes for a text tower."""
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -49,7 +63,7 @@ HALF = (0.5, 0.5, 0.5)
 """Mean and deviation of what SigLIP sees, where a checkpoint does not say (Zhai 2023)."""
 RULE = (
     "a CLIP checkpoint is a local folder, or a .safetensors file in one, with "
-    f"{CONFIGS['transformers']} (transformers' CLIPModel or SiglipModel) or "
+    f"{CONFIGS['transformers']} (transformers' CLIPModel, SiglipModel or a relative) or "
     f"{CONFIGS['open_clip']} (open_clip); "
     f"'{EMBEDDED}' is the small one that comes with the package"
 )
@@ -190,7 +204,8 @@ def read_architecture(path: Path) -> dict[str, Any]:
 
     Returns:
         JSON: ``library``, ``vision`` (the library's own settings of the tower), ``embedding``
-        (its width), ``size`` in pixels, ``mean`` and ``std`` of its inputs.
+        (its width), ``size`` in pixels, ``mean`` and ``std`` of its inputs, and ``mode`` of
+        resizing where that is not bicubic.
 
     Raises:
         InputError: see :func:`find_clip`; or its configuration lacks an entry.
@@ -200,6 +215,8 @@ def read_architecture(path: Path) -> dict[str, Any]:
     try:
         if found.library == "open_clip":
             return _of_open_clip(config)
+        if found.library == "dual":
+            return _of_dual(config, _processor(found.folder))
         return _of_transformers(config, found.folder, library=found.library)
     except (KeyError, TypeError) as error:
         raise _refusal(path, f"lacks {error} in its configuration", "save it again") from None
@@ -210,20 +227,101 @@ def _of_transformers(
 ) -> dict[str, Any]:
     vision = {**config["vision_config"]}
     if library == "siglip":  # which projects nothing
-        width, projected, mean, std = vision.get("hidden_size", 768), {}, HALF, HALF
+        width, projected, plain = vision.get("hidden_size", 768), {}, HALF
     else:
         width = config.get("projection_dim", vision.get("projection_dim", 512))
-        projected, mean, std = {"projection_dim": width}, MEAN, STD
-    said = folder / "preprocessor_config.json"
-    images = _read(said) if said.is_file() else {}
+        projected, plain = {"projection_dim": width}, None
+    mean, std = _normalisation(_processor(folder), plain)
     return {
         "library": library,
         "vision": {**vision, **projected},
         "embedding": width,
         "size": vision.get("image_size", 224),
-        "mean": list(images.get("image_mean", mean)),
-        "std": list(images.get("image_std", std)),
+        "mean": mean,
+        "std": std,
     }
+
+
+def _processor(folder: Path) -> dict[str, Any]:
+    """What a folder says on how images are prepared."""
+    said = folder / "preprocessor_config.json"
+    if said.is_file():
+        return _read(said)
+    whole = folder / "processor_config.json"  # of the tokenizer's, too
+    within = _read(whole).get("image_processor") if whole.is_file() else None
+    return within if isinstance(within, dict) else {}
+
+
+def _of_dual(config: Mapping[str, Any], images: Mapping[str, Any]) -> dict[str, Any]:
+    """See :func:`read_architecture`."""
+    kind, vision = config["model_type"], {**config["vision_config"]}
+    for stored in ("dtype", "torch_dtype"):  # It is computed in float32, however it was saved.
+        vision.pop(stored, None)
+    settings: dict[str, Any] = {"model_type": kind, "vision_config": vision, "text_config": {}}
+    side = vision.get("image_size")
+    if kind == NAFLEX:  # as many patches as a square image is cut into
+        width = vision.get("hidden_size", 768)
+        most = images.get("max_num_patches", vision.get("num_patches", 256))
+        side = vision.get("patch_size", 16) * math.isqrt(most)
+    else:
+        width = config.get("projection_dim", _WIDTHS.get(kind, 512))
+        settings["projection_dim"] = width
+    if kind == JOINED:
+        settings["text_config"] = {"model_type": "bert"}
+    if kind == "align" or side is None:  # convolutions see images of any size
+        side = _side(images) or _SIDES.get(kind, 224)
+    mean, std = _normalisation(images, HALF if kind in (NAFLEX, "align") else None)
+    return {
+        "library": "dual",
+        "vision": settings,
+        "embedding": width,
+        "size": max(side) if isinstance(side, list) else side,
+        "mode": _MODES.get(images.get("resample", 2 if kind == NAFLEX else 3), "bicubic"),
+        "mean": mean,
+        "std": std,
+    }
+
+
+def _side(images: Mapping[str, Any]) -> int | None:
+    """Pixels a side that a processor makes of images; None = it does not say."""
+    said = images.get("crop_size") or images.get("size")
+    if isinstance(said, dict):
+        said = next((said[name] for name in ("height", "shortest_edge") if name in said), None)
+    return said if isinstance(said, int) else None
+
+
+def _normalisation(
+    images: Mapping[str, Any], plain: tuple[float, ...] | None
+) -> tuple[list[float], list[float]]:
+    """Mean and deviation by which a processor's steps are one step on values of 0 to 1.
+
+    Args:
+        images: settings of the processor: it multiplies values of 0 to 255 with a factor, may take
+            1 away, may normalise what it has then, and may divide by the deviations once more.
+        plain: both, where it does not say; None = those of CLIP's first training images.
+    """
+    factor = 255 * images.get("rescale_factor", 1 / 255)
+    offset = 1.0 if images.get("rescale_offset", False) else 0.0
+    if not images.get("do_normalize", True):
+        means, deviations = [0.0] * 3, [1.0] * 3
+    else:
+        means = list(images.get("image_mean", plain or MEAN))
+        deviations = list(images.get("image_std", plain or STD))
+    if images.get("include_top", False):  # EfficientNet's, for the weights it was published with
+        more = images.get("image_std", plain or STD)
+        deviations = [value * again for value, again in zip(deviations, more, strict=True)]
+    return (
+        [(offset + value) / factor for value in means],
+        [value / factor for value in deviations],
+    )
+
+
+def alone(tower: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a tower of open_clip that gives its embedding alone.
+
+    CoCa's also give its decoder of captions what they made of each token.
+    """
+    return {name: value for name, value in tower.items() if name != "output_tokens"}
 
 
 def _of_open_clip(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,7 +330,7 @@ def _of_open_clip(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "library": "open_clip",
         "vision": {
-            "vision_cfg": {**model["vision_cfg"], "timm_model_pretrained": False},
+            "vision_cfg": {**alone(model["vision_cfg"]), "timm_model_pretrained": False},
             "quick_gelu": model.get("quick_gelu", False),
         },
         "embedding": model["embed_dim"],

@@ -15,22 +15,24 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
 from synthlift.errors import InputError, needing_extra
+from synthlift.vision.clip import dual
 from synthlift.vision.clip.config import ClipCheckpoint
 from synthlift.vision.clip.files import (
     CONFIGS,
     ClipFiles,
     TextTower,
+    alone,
     clip_place,
     find_clip,
     hash_clip,
     text_tower,
 )
 
-ADAPTED = ("q_proj", "k_proj", "v_proj", "qkv")
+ADAPTED = ("q_proj", "k_proj", "v_proj", "query", "key", "value", "qkv")
 """Names of the linear layers of an attention that low-rank matrices stand beside."""
 EMBEDDINGS = ("image_embeds", "pooler_output")
 """What image towers of transformers call their embedding."""
-WITHIN = {"transformers": "", "siglip": "vision_model.", "open_clip": "visual."}
+WITHIN = {"transformers": "", "siglip": "vision_model.", "dual": "", "open_clip": "visual."}
 """What the names of an image tower's weights begin with in a checkpoint."""
 TEXT = "text_model."
 SPARE = 8
@@ -45,19 +47,20 @@ class Tower(nn.Module):
     Args:
         model: the library's own image tower.
         size: pixels a side that it sees.
+        mode: how images of another size are brought to it, as ``interpolate`` names it.
         learns: whether any of it may be trained; else it stays in evaluation mode, so that a
             frozen tower is frozen in its running statistics, too.
     """
 
-    def __init__(self, model: nn.Module, *, size: int, learns: bool) -> None:
+    def __init__(self, model: nn.Module, *, size: int, learns: bool, mode: str = "bicubic") -> None:
         super().__init__()
-        self.model, self.size, self.learns = model, size, learns
+        self.model, self.size, self.learns, self.mode = model, size, learns, mode
 
     def forward(self, x: Tensor) -> Tensor:
         """Resize as the checkpoint's own processor does, make grey RGB, embed."""
         if x.shape[-1] != self.size or x.shape[-2] != self.size:
             x = interpolate(
-                x, (self.size, self.size), mode="bicubic", antialias=True, align_corners=False
+                x, (self.size, self.size), mode=self.mode, antialias=True, align_corners=False
             )
         found = self.model(x.expand(-1, 3, -1, -1).contiguous())
         named = (getattr(found, name, None) for name in EMBEDDINGS)
@@ -82,13 +85,16 @@ def build_tower(architecture: Mapping[str, Any], *, learns: bool) -> Tower:
         with needing_extra("SigLIP", extra="siglip"):
             from transformers import SiglipVisionConfig, SiglipVisionModel
         model = SiglipVisionModel(SiglipVisionConfig(**settings))
+    elif architecture["library"] == "dual":
+        model = dual.build_dual(settings)
     else:
         with needing_extra("CLIP", extra="clip"):
             from open_clip import CLIP
         # The text tower is thrown away, hence as small as can be.
         least = {"context_length": 2, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1}
         model = CLIP(embed_dim=architecture["embedding"], text_cfg=least, **settings).visual
-    return Tower(model, size=architecture["size"], learns=learns)
+    mode = architecture.get("mode", "bicubic")
+    return Tower(model, size=architecture["size"], learns=learns, mode=mode)
 
 
 def adapt(tower: Tower, *, rank: int, alpha: int) -> None:
@@ -103,7 +109,7 @@ def adapt(tower: Tower, *, rank: int, alpha: int) -> None:
     packed = [name for name, _ in tower.model.named_parameters() if name.endswith(PACKED)]
     if not modules and not packed:
         raise InputError(
-            f"LoRA on an image tower of class {type(tower.model).__name__}",
+            f"LoRA on an image tower of class {_class_of(tower.model)}",
             rule="low-rank matrices stand beside the attention of a vision transformer",
             remedy="set tuning: linear_probe or full, or take a CLIP with a vision transformer",
         )
@@ -111,6 +117,10 @@ def adapt(tower: Tower, *, rank: int, alpha: int) -> None:
         r=rank, lora_alpha=alpha, target_modules=modules, target_parameters=packed or None
     )
     inject_adapter_in_model(settings, tower.model)
+
+
+def _class_of(model: nn.Module) -> str:
+    return type(model.dual if isinstance(model, dual.DualImages) else model).__name__
 
 
 class OpenedClip:
@@ -134,6 +144,13 @@ class OpenedClip:
                 remedy="put the former files back, or start the study again",
             )
         self._tensors = _read(self.files)
+        self._dual = dual.OpenedDual(self.files, self._tensors) if self._is_dual else None
+        if self._dual is not None:
+            self._tensors = self._dual.tensors
+
+    @property
+    def _is_dual(self) -> bool:
+        return self.files.library == "dual"
 
     @property
     def scale(self) -> float:
@@ -142,13 +159,19 @@ class OpenedClip:
         SigLIP adds the same number to the logits of all classes, which changes no probability among
         them.
         """
+        if self._dual is not None:
+            return self._dual.scale
         return float(self._tensors["logit_scale"].float().exp())
 
     def load_into(self, tower: Tower) -> None:
         """Put the weights into an image tower; low-rank matrices stay as they are."""
         prefix = WITHIN[self.files.library]
         own = tower.model.state_dict()
-        wanted = {name: name.replace("base_layer.", "") for name in own if ".lora_" not in name}
+        wanted = {
+            name: name.replace("base_layer.", "").removeprefix(dual.WITHIN)
+            for name in own
+            if ".lora_" not in name
+        }
         self._fill(
             tower.model,
             {name: prefix + theirs.removeprefix(prefix) for name, theirs in wanted.items()},
@@ -175,6 +198,7 @@ class OpenedClip:
         return {
             "transformers": self._transformers,
             "siglip": self._siglip,
+            "dual": self._of_dual,
             "open_clip": self._open_clip,
         }[self.files.library]()
 
@@ -213,13 +237,29 @@ class OpenedClip:
         most = config.max_position_embeddings
 
         def read(text: str) -> Tensor:
-            # It was trained on texts that are filled up to their full length.
+            # It was trained on small letters, in texts that are filled up to their full length.
             tokens = tokenizer(
-                [text], return_tensors="pt", verbose=False, padding="max_length", max_length=most
+                [text.lower()],
+                return_tensors="pt",
+                verbose=False,
+                padding="max_length",
+                padding_side="right",
+                max_length=most,
             )["input_ids"]
             self._require_short(text, tokens, most)
             embedding: Tensor = model(input_ids=tokens).pooler_output
             return embedding
+
+        return read
+
+    def _of_dual(self) -> Callable[[str], Tensor]:
+        opened = self._dual
+        assert opened is not None
+
+        def read(text: str) -> Tensor:
+            tokens = opened.tokens(text)
+            self._require_short(text, tokens["input_ids"], opened.most)
+            return opened.embed(tokens)
 
         return read
 
@@ -322,8 +362,9 @@ def _open_clip_settings(files: ClipFiles, text: TextTower | None) -> dict[str, A
     """The model's settings, by which all of its weights come from its file, and all else too."""
     settings: dict[str, Any] = _read_settings(files)["model_cfg"]
     told = {"hf_model_name": str(text.settings), "hf_model_pretrained": False} if text else {}
+    settings.pop("multimodal_cfg", None)  # CoCa's decoder, which writes captions
     return {
         **settings,
-        "vision_cfg": {**settings["vision_cfg"], "timm_model_pretrained": False},
-        "text_cfg": {**settings["text_cfg"], **told},
+        "vision_cfg": {**alone(settings["vision_cfg"]), "timm_model_pretrained": False},
+        "text_cfg": {**alone(settings["text_cfg"]), **told},
     }

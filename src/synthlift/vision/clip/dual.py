@@ -1,0 +1,213 @@
+"""Checkpoints of transformers' other models that embed images and texts in one space.
+
+All of them have ``get_image_features`` and ``get_text_features``, so that one adapter serves them:
+ALIGN, AltCLIP, Chinese CLIP, MetaCLIP 2, SigLIP 2 with images of any form (NaFlex), and pairs of
+towers that were joined (``VisionTextDualEncoderModel``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from synthlift.errors import InputError, needing_extra
+from synthlift.vision.clip.files import CONFIGS, NAFLEX, ClipFiles
+
+WITHIN = "dual."
+"""What the names of a tower's weights begin with, beside those of the whole model."""
+TEXT_PARTS = ("text_model", "text_projection", "logit_scale", "logit_bias", "temperature")
+LEAST: dict[str, Any] = {
+    "vocab_size": 8,
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_attention_heads": 1,
+    "num_hidden_layers": 1,
+    "projection_dim": 8,
+    "projection_size": 8,
+    "project_dim": 8,
+}
+"""Of a text tower that is thrown away, by the names that any of them has."""
+OFFSET = ("roberta", "xlm-roberta", "camembert", "altclip_text_model")
+"""Types of text towers that count positions from behind the token that fills up."""
+UNBOUNDED = 10**6
+"""A tokenizer that says it reads more tokens does not know how many."""
+
+
+class DualImages(nn.Module):
+    """The image tower of such a model.
+
+    Args:
+        model: of transformers; loses its text tower.
+        patch: pixels a side of the patches that it takes in place of images; 0 = it takes images.
+    """
+
+    def __init__(self, model: nn.Module, *, patch: int) -> None:
+        super().__init__()
+        for name in TEXT_PARTS:
+            if hasattr(model, name):
+                delattr(model, name)
+        self.dual: Any = model
+        self.patch = patch
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings [n, d], not normalised, of images [n, 3, side, side]."""
+        given = _patches(x, self.patch) if self.patch else {"pixel_values": x}
+        embeddings: Tensor = self.dual.get_image_features(**given).pooler_output
+        return embeddings
+
+
+def _patches(x: Tensor, patch: int) -> dict[str, Tensor]:
+    """Images cut into patches, line by line, their channels last, all of them to be seen."""
+    count, channels, height, width = x.shape
+    rows, columns = height // patch, width // patch
+    cut = x.reshape(count, channels, rows, patch, columns, patch).permute(0, 2, 4, 3, 5, 1)
+    return {
+        "pixel_values": cut.reshape(count, rows * columns, -1),
+        "pixel_attention_mask": x.new_ones((count, rows * columns), dtype=torch.long),
+        "spatial_shapes": torch.tensor([[rows, columns]]).expand(count, 2),
+    }
+
+
+def build_dual(settings: Mapping[str, Any]) -> DualImages:
+    """An image tower with random weights, from ``vision`` of a checkpoint's architecture."""
+    with needing_extra("CLIP", extra="clip"):
+        from transformers import MODEL_MAPPING, AutoConfig
+    given = {**settings, "text_config": {**LEAST, **settings["text_config"]}}
+    config = AutoConfig.for_model(given.pop("model_type"), **given)
+    patch = config.vision_config.patch_size if config.model_type == NAFLEX else 0
+    with _quiet():
+        whole: Any = MODEL_MAPPING[type(config)]
+        return DualImages(whole(config), patch=patch)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what transformers says of bars, of weights (which we tell), and of small texts."""
+    from transformers.utils import logging
+
+    chatty: Any = logging
+    shown = chatty.get_verbosity()
+    chatty.disable_progress_bar()
+    chatty.set_verbosity_error()
+    try:
+        yield
+    finally:
+        chatty.set_verbosity(shown)
+
+
+def _load(files: ClipFiles, tensors: Mapping[str, Tensor]) -> tuple[Any, Any, dict[str, Any]]:
+    """Settings and model, and what transformers found of its weights."""
+    from transformers import MODEL_MAPPING, AutoConfig
+
+    config = AutoConfig.from_pretrained(files.folder, local_files_only=True)
+    whole: Any = MODEL_MAPPING[type(config)]
+    model, told = whole.from_pretrained(
+        None,
+        config=config,
+        state_dict=dict(tensors),
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    return config, model, told
+
+
+class OpenedDual:
+    """A whole checkpoint: weights under the names that this version of transformers has, and texts.
+
+    Args:
+        files: of the checkpoint.
+        tensors: what its files of weights hold; published ones may have names of former versions.
+
+    Raises:
+        InputError: weights are missing or of another shape, or its configuration cannot be used.
+    """
+
+    def __init__(self, files: ClipFiles, tensors: Mapping[str, Tensor]) -> None:
+        self.files = files
+        try:
+            with _quiet(), torch.random.fork_rng(devices=[]):
+                self.config, self._model, told = _load(files, tensors)
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:  # transformers raises what it pleases.
+            raise InputError(
+                f"the CLIP checkpoint '{files.folder}' cannot be read: {error}",
+                rule=f"{CONFIGS[files.library]} describes a model that transformers "
+                f"{metadata.version('transformers')} knows",
+                remedy="download the checkpoint again",
+            ) from None
+        self._model.train(False)
+        lacking = [*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])]
+        if lacking:
+            raise InputError(
+                f"the weights of the CLIP checkpoint '{files.folder}' do not fit its "
+                f"configuration: {len(lacking)} tensors are missing or of another shape, first "
+                f"'{min(lacking)}'",
+                rule=f"{CONFIGS[files.library]} describes the weights beside it",
+                remedy="download the checkpoint again",
+            )
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights by name."""
+        found: dict[str, Tensor] = self._model.state_dict()
+        return found
+
+    @property
+    def scale(self) -> float:
+        """What cosines are multiplied with for logits."""
+        held = self.tensors
+        if "temperature" in held:  # ALIGN divides by it.
+            return 1.0 / float(held["temperature"])
+        return float(held["logit_scale"].exp())
+
+    @property
+    def most(self) -> int:
+        """Tokens that its text tower reads at most."""
+        told = self.config.text_config
+        most: int = told.max_position_embeddings
+        if told.model_type in OFFSET:
+            most -= told.pad_token_id + 1
+        length = int(min(self._tokenizer.model_max_length, UNBOUNDED))
+        return most if length == UNBOUNDED else min(most, length)
+
+    def tokens(self, text: str) -> dict[str, Tensor]:
+        """What the text tower is given of a text, however long."""
+        if self.config.model_type != NAFLEX:
+            found: dict[str, Tensor] = self._tokenizer([text], return_tensors="pt", verbose=False)
+            return found
+        # It was trained on small letters, filled up behind to the full length, without a mask.
+        ids = self._tokenizer(
+            [text.lower()],
+            return_tensors="pt",
+            verbose=False,
+            padding="max_length",
+            padding_side="right",
+            max_length=self.most,
+        )["input_ids"]
+        return {"input_ids": ids}
+
+    @functools.cached_property
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
+        except Exception as error:  # Packages that read tokenizers raise what they please.
+            raise InputError(
+                f"the tokenizer in '{self.files.folder}' cannot be read: {error}",
+                rule="the files are those that transformers saves of a tokenizer",
+                remedy="download them again",
+            ) from None
+
+    def embed(self, tokens: Mapping[str, Tensor]) -> Tensor:
+        """The embedding [1, d] of a text, not normalised."""
+        embedding: Tensor = self._model.get_text_features(**tokens).pooler_output
+        return embedding
