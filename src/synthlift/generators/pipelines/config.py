@@ -9,13 +9,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile, lora_file
+from synthlift.generators.pipelines.adapter_settings import (
+    AnyAdaptation,
+    LoraFile,
+    lora_file,
+    require_adaptable,
+)
 from synthlift.generators.pipelines.few_step_loras import advised
 from synthlift.generators.pipelines.files import hash_part, hash_pipeline, pipeline_files
 from synthlift.generators.pipelines.footprint import USUAL_SIDE, pipeline_bytes
 from synthlift.generators.pipelines.prompt_table import read_prompts
 from synthlift.generators.pipelines.suited import (
     chunk,
+    class_of,
     native_side,
     scheduler_of,
     suited,
@@ -230,6 +236,8 @@ class PipelineConfig(ComponentConfig):
         if not isinstance(value, dict) or not value.get("model") or value.get("model_sha256"):
             return value
         files = pipeline_files(value["model"], value.get("config", ""))
+        if value.get("adapt"):
+            require_adaptable(class_of(files.folder), value["adapt"])
         loras = [lora_file(path) for path in _paths(value.get("loras", ()))]
         said = value.get("scheduler")
         advice = advised(files.folder, said=said, loras=loras)

@@ -23,7 +23,7 @@ from synthlift.generators.pipelines.files import (
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.from_file import pipeline_from_file, pipeline_from_folder
 from synthlift.generators.pipelines.single_file import INDEX, parts_beside
-from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF, TRAJECTORY
+from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF, PRX, TRAJECTORY
 from synthlift.weights import locate
 from synthlift.weights.copies import pipeline_mark, variant_in
 from synthlift.weights.files import read_json
@@ -125,6 +125,8 @@ def open_pipeline(
         pipeline.scheduler = _scheduler(pipeline, config.scheduler, config.timestep_spacing)
     pipeline.set_progress_bar_config(disable=True)
     _arrange(pipeline)
+    if name.startswith(PRX):
+        pipeline.transformer.register_forward_pre_hook(_with_times, with_kwargs=True)
     return pipeline if device is None else pipeline.to(device)
 
 
@@ -157,6 +159,14 @@ def _arrange(pipeline: Any) -> None:
         # Where time is a dimension, too, as in Qwen-Image's autoencoder, torch has no such order.
         if all(one.dim() < 5 for one in part.parameters()):
             part.to(memory_format=torch.channels_last)
+
+
+def _with_times(_network: Any, given: tuple[Any, ...], told: dict[str, Any]) -> Any:
+    """A time for every image: PRX tells one in all, or two where it is guided."""
+    images, times = told.get("hidden_states"), told.get("timestep")
+    if images is None or times is None or len(times) == len(images):
+        return given, told
+    return given, {**told, "timestep": times.repeat_interleave(len(images) // len(times))}
 
 
 def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:
@@ -368,7 +378,7 @@ def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
     """Height and width in pixels at which a pipeline draws, its own where none is asked for.
 
-    Of some, as Z-Image, only the call knows their own, and draws 1024 pixels.
+    Of some, as Z-Image, only the call knows their own, and draws 1024 pixels; PRX states pixels.
     """
     if asked != "auto":
         return asked, asked
@@ -378,5 +388,6 @@ def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
     if own is None:
         return USUAL_SIDE, USUAL_SIDE
     height, width = own if isinstance(own, list | tuple) else (own, own)
-    factor = getattr(pipeline, "vae_scale_factor", 1)
+    stated = type(pipeline).__name__.startswith(PRX)
+    factor = 1 if stated else getattr(pipeline, "vae_scale_factor", 1)
     return height * factor, width * factor

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from synthlift.weights.copies import INDEX
 from synthlift.weights.files import read_json
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -36,12 +37,16 @@ NAMED = {
 """By a word of a model's name, as its makers advise."""
 HYPER = re.compile(r"hyper([ _-]*(sd|xl|flux)|([ _-]*lora)?$)", re.IGNORECASE)
 """Where "hyper" is Hyper-SD, and no style such as "hyper-realistic"."""
-DISTILLED = {"Flux2KleinPipeline": Suited(4, 1.0), "Krea2Pipeline": Suited(8, 0.0)}
-"""Pipelines whose files say so, as their makers advise."""
-HEEDLESS = "Flux2KleinPipeline"
+HEEDLESS = "Flux2Klein"
+"""How the class of a pipeline begins that heeds no guidance once it was distilled."""
 Z_IMAGE_TURBO = Suited(8, 0.0)
 """Eight evaluations of the network, as its makers advise; older versions of diffusers took nine
 steps for them."""
+DISTILLED = {"Flux2Klein": Suited(4, 1.0), "Krea2": Suited(8, 0.0)}
+"""By how the class of a pipeline begins, of those whose index says that they were distilled."""
+PRX = "PRX"
+"""How the class of a pipeline begins whose index states the pixels of a side that it draws."""
+PRX_DISTILLED = Suited(8, 1.0)
 MERGED = Suited(6, 2.0)
 """Of Turbo, Lightning and Hyper models that others made for Stable Diffusion 1 and XL. Their makers
 advise different things, such as a scale of 2 with 4 to 8 steps or 3 to 6 (DreamShaper XL), and a
@@ -70,9 +75,9 @@ SCHEDULER = Path("scheduler", "scheduler_config.json")
 def suited(folder: Path, *, named: Path | None = None, scheduler: str = "") -> Suited | None:
     """What a pipeline was distilled for; None where it needs the usual number of steps.
 
-    It goes by the scheduler, by what the index says, by whether a Flux model was trained to be
-    guided, and by the words of the model's own name, see :func:`names_of`. A number of steps in
-    that name counts.
+    It goes by the scheduler, by whether a Flux model was trained to be guided, by whether the index
+    says that it was distilled, and by the words of the model's own name, see :func:`names_of`. A
+    number of steps in that name counts.
 
     Args:
         folder: of the pipeline, or of its settings.
@@ -90,13 +95,17 @@ def _suited(folder: Path, place: Path) -> Suited | None:
     scheduler = scheduler_of(folder)
     if scheduler in SCHEDULED:
         return SCHEDULED[scheduler]
-    index = read_json(folder / "model_index.json")
-    if index.get("is_distilled") is True and str(index.get("_class_name")) in DISTILLED:
-        return DISTILLED[str(index["_class_name"])]
     transformer = read_json(folder / "transformer" / "config.json")
     kind = transformer.get("_class_name")
     if kind == "FluxTransformer2DModel" and transformer.get("guidance_embeds") is False:
         return NAMED["schnell"]
+    name = class_of(folder)
+    if is_distilled(folder):
+        found = next((one for begins, one in DISTILLED.items() if name.startswith(begins)), None)
+        if found is not None:
+            return found
+    if name.startswith(PRX) and "distilled" in words_of(place):
+        return PRX_DISTILLED
     word = few_step_word(place)
     if word == "turbo" and kind == "ZImageTransformer2DModel":
         return Z_IMAGE_TURBO
@@ -105,8 +114,12 @@ def _suited(folder: Path, place: Path) -> Suited | None:
 
 def heedless(folder: Path) -> bool:
     """Whether a pipeline was distilled so that it heeds no guidance, whatever it is told."""
-    index = read_json(folder / "model_index.json")
-    return index.get("is_distilled") is True and index.get("_class_name") == HEEDLESS
+    return is_distilled(folder) and class_of(folder).startswith(HEEDLESS)
+
+
+def is_distilled(folder: Path) -> bool:
+    """Whether a pipeline's index says that it was distilled for few steps."""
+    return read_json(folder / INDEX).get("is_distilled") is True
 
 
 def few_step_word(place: Path) -> str:
@@ -159,6 +172,11 @@ def words_of(place: Path) -> frozenset[str]:
     return frozenset(word.lower() for name in names_of(place) for word in WORD.findall(name))
 
 
+def class_of(folder: Path) -> str:
+    """Class of diffusers that a pipeline is of; "" where its files do not tell."""
+    return str(read_json(folder / INDEX).get("_class_name", ""))
+
+
 def scheduler_of(folder: Path) -> str:
     """Class of diffusers that leads from noise to image; "" where the files do not tell."""
     config = read_json(folder / SCHEDULER)
@@ -180,6 +198,8 @@ def chunk(folder: Path) -> int | None:
 
 def native_side(folder: Path) -> int | None:
     """Pixels of the longer side at which a pipeline draws, as far as its files tell."""
+    if class_of(folder).startswith(PRX):
+        return int(read_json(folder / INDEX).get("default_sample_size") or 0) or None
     for part in ("unet", "transformer"):
         size = read_json(folder / part / "config.json").get("sample_size")
         if size:
