@@ -47,6 +47,8 @@ DISTILLED = {"Flux2Klein": Suited(4, 1.0), "Krea2": Suited(8, 0.0)}
 PRX = "PRX"
 """How the class of a pipeline begins whose index states the pixels of a side that it draws."""
 PRX_DISTILLED = Suited(8, 1.0)
+QWEN_2_1, QWEN_2_1_SUITED = "QwenImage21", Suited(40, 1.0)
+"""Qwen-Image 2.1 is meant to be drawn from without guidance, which it does not need."""
 MERGED = Suited(6, 2.0)
 """Of Turbo, Lightning and Hyper models that others made for Stable Diffusion 1 and XL. Their makers
 advise different things, such as a scale of 2 with 4 to 8 steps or 3 to 6 (DreamShaper XL), and a
@@ -104,6 +106,8 @@ def _suited(folder: Path, place: Path) -> Suited | None:
         found = next((one for begins, one in DISTILLED.items() if name.startswith(begins)), None)
         if found is not None:
             return found
+    if name.startswith(QWEN_2_1):
+        return QWEN_2_1_SUITED
     if name.startswith(PRX) and "distilled" in words_of(place):
         return PRX_DISTILLED
     word = few_step_word(place)
