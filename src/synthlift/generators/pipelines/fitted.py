@@ -298,8 +298,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def _ready(self) -> Opened:
         """The pipeline for this task; one that is open for another shares its models with it."""
-        key = (self.task, self._savings)
-        if key not in self._pipelines:
+        if (key := (self.task, self._savings)) not in self._pipelines:
             if any(savings for _, savings in [key, *self._pipelines]):
                 self._pipelines.clear()  # two would take twice the memory
             self._pipelines[key] = self._open(self._parts())
@@ -316,7 +315,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         texts = remember_texts(opened)
         compiles = not self._savings
         steps = speed_up(opened, self._config, device=self._device, compiles=compiles)
-        ready = saving.place(opened, self._device, savings=self._savings)
+        side = min(sides(opened, asked=self._config.size))
+        ready = saving.place(opened, self._device, savings=self._savings, side=side)
         return Opened(ready, texts, steps, alone=not parts)
 
     def _parts(self) -> dict[str, Any]:
