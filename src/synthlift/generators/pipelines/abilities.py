@@ -33,7 +33,7 @@ CONTROLS = ("controlnet", "adapter")
 """Parts that look at another image, from which lines or poses are followed."""
 ALONG = "draws along another image, such as its edges"
 PARTLY = "is the second part of a cascade of two models, and draws nothing without the first"
-CASCADES = ("StableCascade", "Wuerstchen")
+BOTH = "is a cascade of two models, with guidance and steps for each"
 KINDS: dict[str, str] = {
     "Control": ALONG,
     "Adapter": ALONG,
@@ -51,8 +51,10 @@ KINDS: dict[str, str] = {
     "Audio": "makes sounds",
     "Decoder": PARTLY,
     "Prior": "is the first part of a cascade of two models, and draws nothing without the second",
+    "StableCascade": BOTH,
+    "Wuerstchen": BOTH,
 }
-"""What pipelines do, by a part of their class's name, that cannot draw from text alone."""
+"""What pipelines do, by a part of their class's name, that cannot draw from text as others do."""
 SPLIT = ("KandinskyPipeline", "KandinskyV22Pipeline")
 """Parts of cascades whose names do not say it."""
 
@@ -151,12 +153,10 @@ def require_told(pipeline: Any, *, task: Task, model: str) -> None:
     if missing == [GUIDANCE] and takes(kind, TRUE_GUIDANCE):
         return
     if missing:
-        cascade = kind.__name__.startswith(CASCADES)
         raise _refused(
             model,
             f"a {kind.__name__} takes no " + " and no ".join(missing),
-            rule=f"a pipeline that {OPENERS[task][1]} is told: {', '.join(wanted)}"
-            + ("; a cascade of two models has guidance and steps for each" if cascade else ""),
+            rule=f"a pipeline that {OPENERS[task][1]} is told: {', '.join(wanted)}",
             remedy="take a model of another family",
         )
 
