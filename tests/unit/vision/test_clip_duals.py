@@ -173,6 +173,17 @@ def test_settings_that_nobody_knows_are_refused(duals: dict[str, Path], tmp_path
     assert "transformers" in refused.value.rule
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_without_its_tokenizer_is_refused(
+    kind: str, duals: dict[str, Path], tmp_path: Path
+) -> None:
+    place = shutil.copytree(duals[kind], tmp_path / "wordless")
+    for name in ("tokenizer.json", "vocab.txt"):
+        (place / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match="wordless' has no tokenizer"):
+        ClipCheckpoint(model=str(place))
+
+
 def test_weights_that_do_not_fit_are_refused(duals: dict[str, Path], tmp_path: Path) -> None:
     place = shutil.copytree(duals["chinese_clip"], tmp_path / "short")
     held = load_file(place / "model.safetensors")

@@ -11,6 +11,7 @@ from typing import Any
 
 from synthlift.errors import needing_extra
 from synthlift.generators.pipelines.vocabularies import known_tokenizer, lacks_vocabulary
+from synthlift.weights.vocabulary import reading_tokenizer
 
 UNLIMITED = 100_000
 """Tokenizers without a limit give a huge number."""
@@ -62,7 +63,7 @@ def _tokenizers(model: Path, without: tuple[str, ...]) -> tuple[tuple[Any, int],
     found = [
         known_tokenizer(model / name)
         if lacks_vocabulary(model / name)
-        else kind.from_pretrained(model / name, local_files_only=True)
+        else _read(kind, model / name)
         for kind, name in zip(kinds, parts, strict=True)
     ]
     # Where images can be read, too, as in Flux.2, it is a part of what reads them.
@@ -74,6 +75,11 @@ def _tokenizers(model: Path, without: tuple[str, ...]) -> tuple[tuple[Any, int],
         (one, told if told and index[name][1].startswith(CUT_BY_CALL) else one.model_max_length)
         for one, name in zip(opened, parts, strict=True)
     )
+
+
+def _read(kind: Any, folder: Path) -> Any:
+    with reading_tokenizer(folder):
+        return kind.from_pretrained(folder, local_files_only=True)
 
 
 def _told_length(kind: Any) -> int | None:

@@ -27,6 +27,7 @@ from synthlift.vision.clip.files import (
     hash_clip,
     text_tower,
 )
+from synthlift.weights.vocabulary import reading_tokenizer
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "query", "key", "value", "qkv")
 """Names of the linear layers of an attention that low-rank matrices stand beside."""
@@ -212,7 +213,8 @@ class OpenedClip:
             model = CLIPTextModelWithProjection(config)
         model.train(False)
         self._fill(model, {name: name for name in model.state_dict()})
-        tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
+        with reading_tokenizer(self.files.folder):
+            tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
 
         def read(text: str) -> Tensor:
             tokens = tokenizer([text], return_tensors="pt", verbose=False)["input_ids"]
@@ -233,7 +235,8 @@ class OpenedClip:
             model = SiglipTextModel(config)
         model.train(False)
         self._fill(model, {name: TEXT + name.removeprefix(TEXT) for name in model.state_dict()})
-        tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
+        with reading_tokenizer(self.files.folder):
+            tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
         most = config.max_position_embeddings
 
         def read(text: str) -> Tensor:
@@ -289,8 +292,9 @@ class OpenedClip:
         import open_clip
 
         if self._text is None:
-            return open_clip.get_tokenizer(f"local-dir:{self.files.folder}")
-        try:
+            with reading_tokenizer(self.files.folder):
+                return open_clip.get_tokenizer(f"local-dir:{self.files.folder}")
+        with reading_tokenizer(self._text.tokenizer):
             return open_clip.tokenizer.HFTokenizer(
                 str(self._text.tokenizer),
                 context_length=told.get(
@@ -300,12 +304,6 @@ class OpenedClip:
                 local_files_only=True,
                 **(told.get("tokenizer_kwargs") or {}),
             )
-        except Exception as error:  # Packages that read tokenizers raise what they please.
-            raise InputError(
-                f"the tokenizer in '{self._text.tokenizer}' cannot be read: {error}",
-                rule="the files are those that transformers saves of a tokenizer",
-                remedy="download them again",
-            ) from None
 
     def _require_short(self, text: str, tokens: Tensor, most: int) -> None:
         if tokens.shape[1] > most:
