@@ -91,11 +91,13 @@ def test_a_table_of_prompts_is_read(tmp_path: Path) -> None:
         "label,prompt,negative_prompt\n"
         "crane,a crane standing,machine\n"
         'crane,"a crane, flying",machine\n'
-        "gull,a gull,\n"
+        "\n"
+        "gull, a gull, \n"
+        'tern, a "tern", bird of prey\n'
     )
     assert read_prompts(table) == {
-        "class_prompts": {"crane": ("a crane standing", "a crane, flying"), "gull": ("a gull",)},
-        "class_negative_prompts": {"crane": "machine"},
+        "class_prompts": {"crane": ("a crane standing", "a crane, flying"), "gull": ("a gull",), "tern": ('a "tern"',)},
+        "class_negative_prompts": {"crane": "machine", "tern": "bird of prey"},
     }
 
 
@@ -105,12 +107,21 @@ def test_a_table_of_prompts_is_read(tmp_path: Path) -> None:
         ("class,prompt\nx,y\n", "columns class, prompt"),
         ("label,prompt\ncrane,\n", "line 2"),
         ("label,prompt,negative_prompt\nx,y,a\nx,z,b\n", "line 3"),
+        ('label,prompt\nx,"two\nlines"\nzero,a thick, red zero\n', "line 4.*quotes"),
+        ("label,prompt,negative_prompt\nzero,a thick, red zero\n", "line 2.*' red zero'"),
+        ("label,prompt,negative_prompt\nzero,a thick, red zero,grey\n", "line 2.*3 cells"),
+        ("label,prompt,negative_prompt\nzero,a thick zero\n", "line 2.*3 cells"),
+        ("negative_prompt,label,prompt\nzero\n", "line 2.*3 cells"),
+        ("label,prompt,prompt\nx,y,z\n", "columns label, prompt, prompt"),
+        ("label,prompt\n\n", "has no line below"),
+        ("", "columns none"),
+        ('label,prompt\nx,y\nz,"open\na,b\n', "from line 3 on"),
     ],
 )
 def test_a_faulty_table_is_refused(tmp_path: Path, text: str, says: str) -> None:
     table = tmp_path / "prompts.csv"
     table.write_text(text)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=rf"(?s){says}"):
         read_prompts(table)
     with pytest.raises(InputError, match="No such file"):
         read_prompts(tmp_path / "none.csv")
