@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from synthlift.errors import InputError
@@ -65,3 +66,16 @@ def reading_tokenizer(folder: Path) -> Iterator[None]:
             rule="the files are those that transformers saves of a tokenizer",
             remedy="download them again",
         ) from None
+
+
+def differ(texts: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether texts differ in more than capitals, accents and spaces.
+
+    These are nothing to many tokenizers, as their makers meant it.
+    """
+    return [_plain(text) for text in texts] != [_plain(text) for text in others]
+
+
+def _plain(text: str) -> str:
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(one for one in apart if not unicodedata.combining(one)).split())
