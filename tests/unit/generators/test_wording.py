@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from synthlift.errors import InputError
+from synthlift.generators.homonyms import HOMONYMS, ambiguous
 from synthlift.generators.pipelines.prompt_table import read_prompts
-from synthlift.generators.wording import Wording, ambiguous
+from synthlift.generators.wording import Wording
+from synthlift.types import ImageSet
+from tests.unit.generators.test_text_to_image import fitted_on
 
 TEMPLATES = ("a photo of {label}", "{label} on {ground}, {light}", "a drawing")
 PHRASES = {"ground": ("sand", "snow", "grass", "rock"), "light": ("at noon", "at dusk")}
@@ -96,7 +100,11 @@ def test_a_table_of_prompts_is_read(tmp_path: Path) -> None:
         'tern, a "tern", bird of prey\n'
     )
     assert read_prompts(table) == {
-        "class_prompts": {"crane": ("a crane standing", "a crane, flying"), "gull": ("a gull",), "tern": ('a "tern"',)},
+        "class_prompts": {
+            "crane": ("a crane standing", "a crane, flying"),
+            "gull": ("a gull",),
+            "tern": ('a "tern"',),
+        },
         "class_negative_prompts": {"crane": "machine", "tern": "bird of prey"},
     }
 
@@ -128,5 +136,37 @@ def test_a_faulty_table_is_refused(tmp_path: Path, text: str, says: str) -> None
 
 
 def test_a_word_of_two_meanings_is_known_where_it_stands_alone() -> None:
-    assert ambiguous("Crane") == ("a bird", "a machine")
-    assert ambiguous("crane, a bird") is None
+    assert ambiguous("Crane") == ambiguous("a crane") == ("crane", ("a bird", "a machine"))
+    for explained in ("crane, a bird", "computer mouse", "cat", "grass", "ape", "series", ""):
+        assert ambiguous(explained) is None
+    plurals = {
+        "cranes": "crane",
+        "mice": "mouse",
+        "jaguars": "jaguar",
+        "flies": "fly",
+        "matches": "match",
+        "irises": "iris",
+        "calves": "calf",
+        "bass": "bass",
+        "planes": "plane",
+        "glasses": "glasses",
+        "canaries": "canary",
+        "switches": "switch",
+    }
+    for words, singular in plurals.items():
+        assert ambiguous(words) == (singular, HOMONYMS[singular])
+
+
+def test_names_of_two_meanings_are_pointed_out_together(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    labels = ("bats", "mice", "heron", "bow", "bank", "kite", "mole", "nail", "file", "jam", "log")
+    pixels = np.zeros((len(labels), 16, 16, 3), np.uint8)
+    train = ImageSet.from_arrays(pixels, np.arange(len(labels)), labels)
+    (words,) = fitted_on(train, tiny_pipeline, tmp_path, prompt="{label}").facts()["warnings"]
+    assert words.startswith("'bats' means an animal as well as")
+    assert "'mice' means an animal as well as a computer's mouse; 'bow' means" in words
+    assert "so it is with 'jam', 'log': the pipeline may draw either" in words
+    assert words.endswith("such as bats: 'bat, an animal'")
+    # The packaged one knows one meaning of each of its words.
+    assert "warnings" not in fitted_on(train, Path("embedded"), tmp_path, prompt="{label}").facts()
