@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,16 @@ def pretrained_models() -> list[Pretrained]:
         if entry.kind in PIPELINES and entry.name != EMBEDDED and Path(entry.path).exists()
     ]
     return [Pretrained(EMBEDDED, title, OWN_WORDS, OWN_LICENCE, own), *found]
+
+
+def licence_behind(settings: Mapping[str, Any]) -> str:
+    """What a generator's model states; that of the packaged one stands in no settings.
+
+    Args:
+        settings: of the generator, filled in.
+    """
+    own = OWN_LICENCE if settings.get("model") == EMBEDDED else ""
+    return settings.get("licence") or own
 
 
 def find_pretrained(name: str) -> Pretrained:
