@@ -55,6 +55,7 @@ from synthlift.seeds import generator_for
 from synthlift.spec.provenance import LICENCE
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 
+LESS_ROUNDED = "set dtype: float32"
 UNTOLD = ("together", "licence_text")
 """Facts that no report shows."""
 
@@ -394,6 +395,6 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             raise InputError(
                 f"the text-to-image model '{config.model}' drew numbers that are no colours",
                 rule=f"images are finite; the number format was {config.dtype}",
-                remedy="set dtype: float32",
+                remedy=LESS_ROUNDED if config.dtype != "float32" else "download the model again",
             )
         return drawn
