@@ -82,7 +82,7 @@ def add(
     from synthlift.cli import output
     from synthlift.weights.recognising import remark_on
 
-    entry = api.add_model(source, name=name, allow_pickle=allow_pickle)
+    entry = api.add_model(source, name=name, allow_pickle=allow_pickle, note=output.note)
     if as_json:
         output.say_json(asdict(entry))
         return

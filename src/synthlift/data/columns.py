@@ -12,7 +12,7 @@ from synthlift.data.readers.folder import SPLIT_NAMES
 from synthlift.data.tables import Table, no_column
 from synthlift.data.wording import listed
 from synthlift.errors import InputError
-from synthlift.spec.provenance import column_of
+from synthlift.spec.provenance import SHARES, column_of
 
 # Names that mean the same column in different data sets, the plainest first.
 PATH_NAMES = (
@@ -48,6 +48,7 @@ class Roles:
     Attributes:
         label, group, part, mask: names of columns.
         attributes: names of columns, in the order of the study file.
+        shares: whether for how much images count of each class is told, and asked for.
         notes: what was chosen without being told, in words.
     """
 
@@ -56,6 +57,7 @@ class Roles:
     attributes: tuple[str, ...] = ()
     part: str | None = None
     mask: str | None = None
+    shares: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -105,6 +107,7 @@ def roles_of(table: Table, where: Where, *, known: frozenset[str] = frozenset())
         attributes=tuple(name for name in where.attributes if name in has),
         part=part,
         mask=_mask(table, where),
+        shares=where.shares and SHARES in has,
     )
     return replace(roles, notes=(*notes, *more, *_unused(table, roles)))
 
@@ -119,6 +122,8 @@ def facts_of(table: Table, roles: Roles) -> list[Facts]:
     attributes = {
         name: table.with_points(column_of(name, table.columns)) for name in roles.attributes
     }
+    if roles.shares:
+        attributes[SHARES] = table.columns[SHARES]
     return [
         Facts(
             label=values(roles.label)[row],
@@ -200,7 +205,7 @@ def _part(table: Table) -> tuple[str | None, list[str]]:
 
 def _unused(table: Table, roles: Roles) -> list[str]:
     """Which columns could be attributes and are not kept; of those nothing is known by name."""
-    taken = {roles.label, roles.group, roles.part, roles.mask, *roles.attributes}
+    taken = {roles.label, roles.group, roles.part, roles.mask, SHARES, *roles.attributes}
     names = (*PATH_NAMES, *ID_NAMES, *LABEL_NAMES, *PART_NAMES, *MASK_NAMES)
     taken |= set(columns_called(table, names))
     found = [

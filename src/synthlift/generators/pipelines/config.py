@@ -9,16 +9,23 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile, lora_file
+from synthlift.generators.pipelines.adapter_settings import (
+    AnyAdaptation,
+    LoraFile,
+    lora_file,
+    require_adaptable,
+)
 from synthlift.generators.pipelines.files import hash_part, hash_pipeline, pipeline_files
 from synthlift.generators.pipelines.footprint import USUAL_SIDE, pipeline_bytes
 from synthlift.generators.pipelines.prompt_table import read_prompts
 from synthlift.generators.pipelines.suited import (
     asked_scheduler,
     chunk,
+    class_of,
     native_side,
     scheduler_of,
     suited,
+    suited_by,
 )
 from synthlift.generators.prompts import LABEL, placeholders
 from synthlift.registry import ComponentConfig, OnePool
@@ -226,9 +233,11 @@ class PipelineConfig(ComponentConfig):
         if not isinstance(value, dict) or not value.get("model") or value.get("model_sha256"):
             return value
         files = pipeline_files(value["model"], value.get("config", ""))
+        if value.get("adapt"):
+            require_adaptable(class_of(files.folder), value["adapt"])
         loras = [lora_file(path) for path in _paths(value.get("loras", ()))]
         scheduler = asked_scheduler(files.folder, said=value.get("scheduler"), loras=loras)
-        own = suited(files.folder, named=files.named, scheduler=scheduler)
+        own = suited_by(loras) or suited(files.folder, named=files.named, scheduler=scheduler)
         together = chunk(files.folder)
         return {
             **({"scheduler": scheduler} if scheduler else {}),

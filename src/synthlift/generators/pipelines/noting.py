@@ -31,8 +31,8 @@ from synthlift.weights.files import read_json
 
 MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
-GUIDED_FROM = {"ZImagePipeline": 0}
-"""The guidance above which a pipeline looks at what it is to avoid, where that is not 1."""
+GUIDED_FROM_0 = ("ZImage", "Krea2")
+"""How the classes of pipelines begin that look at what they are to avoid from 0 on, not from 1."""
 
 
 def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, Any]:
@@ -77,6 +77,7 @@ def warned(
     found = [
         *_ambiguities(wording, vocabulary),
         *_too_long(config, prompts, words),
+        *_prior_too_long(config),
         *_less_read(config),
         *([*_nothing_avoided(config)] or _avoided_too_long(config)),
         *_guided_in_vain(config, config.guidance_scale),
@@ -119,7 +120,10 @@ def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
     files = pipeline_files(config.model, config.config)
     texts = {name: str(params[name]) for name in ("prompt", "negative_prompt") if name in params}
     lost = {
-        name: lost_words(files.folder, text, without=files.without) for name, text in texts.items()
+        name: lost_words(
+            files.folder, text, without=files.without, avoided=name == "negative_prompt"
+        )
+        for name, text in texts.items()
     }
     found = [
         f"the {name.replace('_', ' ')} is longer than the text encoder reads: the words '{words}' "
@@ -177,6 +181,11 @@ def _less_read(config: PipelineConfig) -> Iterator[str]:
         )
 
 
+def guided_from(kind: Any) -> int:
+    """The guidance above which pipelines of a class look at what they are to avoid."""
+    return 0 if getattr(kind, "__name__", "").startswith(GUIDED_FROM_0) else 1
+
+
 def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
     """A warning where negative prompts are given and cannot have an effect."""
     if not (config.negative_prompt or any(config.class_negative_prompts.values())):
@@ -188,7 +197,7 @@ def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
 def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
     transformer = read_json(folder / "transformer" / "config.json").get("_class_name", "")
     kind = _kind_of(folder)
-    least = GUIDED_FROM.get(getattr(kind, "__name__", ""), 1)
+    least = guided_from(kind)
     if kind is not None and not takes(kind, NEGATIVE):
         yield f"negative prompts have no effect on this pipeline: a {kind.__name__} takes none"
     elif guidance_scale <= least:
@@ -245,6 +254,13 @@ def _too_long(
     yield from _cut(config, distinct, known, what="prompt")
 
 
+def _prior_too_long(config: PipelineConfig) -> Iterator[str]:
+    """A warning for each prompt of an adaptation's prior that is cut."""
+    prior = None if config.adapt is None else config.adapt.prior
+    texts = [*dict.fromkeys(prior.prompts)] if prior is not None else []
+    yield from _cut(config, [(text, text) for text in texts], texts, what="prompt of the prior")
+
+
 def _avoided_too_long(config: PipelineConfig) -> Iterator[str]:
     """A warning for each negative prompt that is cut."""
     avoided = dict.fromkeys([config.negative_prompt, *config.class_negative_prompts.values()])
@@ -267,16 +283,17 @@ def _cut(
         known: the same prompts in words that the tokenizers know.
         what: what they are called.
     """
-    files = pipeline_files(config.model, config.config)
+    files, avoided = pipeline_files(config.model, config.config), what == "negative prompt"
     cut: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row, count in enumerate(tokens_lost(files.folder, known, without=files.without)):
+    lost = tokens_lost(files.folder, known, without=files.without, avoided=avoided)
+    for row, count in enumerate(lost):
         if count:
             cut[prompts[row][0]].append((count, row))
     for label, rows in cut.items():
         _, worst = max(rows, key=lambda found: found[0])
-        lost = lost_words(files.folder, known[worst], without=files.without)
+        unseen = lost_words(files.folder, known[worst], without=files.without, avoided=avoided)
         others = f"; so it is with {len(rows) - 1:,} more of '{label}'" if len(rows) > 1 else ""
         yield (
             f"the {what} '{prompts[worst][1]}' is longer than the text encoder reads: the words "
-            f"'{lost}' are not seen{others}"
+            f"'{unseen}' are not seen{others}"
         )

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from synthlift.errors import InputError, nearest_name, needing_extra
+from synthlift.generators.pipelines.adapter_settings import lora_file
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import (
     CONFIG,
@@ -22,7 +23,7 @@ from synthlift.generators.pipelines.files import (
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.from_file import pipeline_from_file, pipeline_from_folder
 from synthlift.generators.pipelines.single_file import INDEX, parts_beside
-from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF
+from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF, PRX, suited_by
 from synthlift.weights import locate
 from synthlift.weights.copies import pipeline_mark, variant_in
 from synthlift.weights.files import read_json
@@ -42,6 +43,8 @@ BLANK = " "
 """What such pipelines are told to avoid where nothing is said of it, so that they guide at all."""
 UNSEEDED = "DPMSolverSDEScheduler"
 """A scheduler whose noise does not go by the seed of an image."""
+SPACING, TRAILING = "timestep_spacing", "trailing"
+"""A setting of schedulers, and what LoRA files for few steps (Lightning) were made with."""
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 TOLD = ("prompt", "guidance_scale", "num_inference_steps", "generator")
 """Arguments by which every pipeline is told what to draw."""
@@ -118,8 +121,12 @@ def open_pipeline(
     _require_start(pipeline, task=task, model=config.model)
     if config.scheduler:
         pipeline.scheduler = _scheduler(pipeline, config.scheduler)
+    if config.loras and suited_by([lora_file(lora.path) for lora in config.loras]):
+        pipeline.scheduler = _trailing(pipeline.scheduler)
     pipeline.set_progress_bar_config(disable=True)
     _arrange(pipeline)
+    if name.startswith(PRX):
+        pipeline.transformer.register_forward_pre_hook(_with_times, with_kwargs=True)
     return pipeline if device is None else pipeline.to(device)
 
 
@@ -152,6 +159,14 @@ def _arrange(pipeline: Any) -> None:
         # Where time is a dimension, too, as in Qwen-Image's autoencoder, torch has no such order.
         if all(one.dim() < 5 for one in part.parameters()):
             part.to(memory_format=torch.channels_last)
+
+
+def _with_times(_network: Any, given: tuple[Any, ...], told: dict[str, Any]) -> Any:
+    """A time for every image: PRX tells one in all, or two where it is guided."""
+    images, times = told.get("hidden_states"), told.get("timestep")
+    if images is None or times is None or len(times) == len(images):
+        return given, told
+    return given, {**told, "timestep": times.repeat_interleave(len(images) // len(times))}
 
 
 def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:
@@ -267,6 +282,13 @@ def _scheduler(pipeline: Any, name: str) -> Any:
     return kinds[name].from_config(pipeline.scheduler.config)
 
 
+def _trailing(scheduler: Any) -> Any:
+    """The same, beginning at the very noise that it ends at in training; few steps need that."""
+    if scheduler.config.get(SPACING, TRAILING) == TRAILING:
+        return scheduler
+    return type(scheduler).from_config(scheduler.config, **{SPACING: TRAILING})
+
+
 def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
     """Open a ControlNet for a pipeline, on the processor.
 
@@ -347,7 +369,7 @@ def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
     """Height and width in pixels at which a pipeline draws, its own where none is asked for.
 
-    Of some, as Z-Image, only the call knows their own, and draws 1024 pixels.
+    Of some, as Z-Image, only the call knows their own, and draws 1024 pixels; PRX states pixels.
     """
     if asked != "auto":
         return asked, asked
@@ -357,5 +379,6 @@ def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
     if own is None:
         return USUAL_SIDE, USUAL_SIDE
     height, width = own if isinstance(own, list | tuple) else (own, own)
-    factor = getattr(pipeline, "vae_scale_factor", 1)
+    stated = type(pipeline).__name__.startswith(PRX)
+    factor = 1 if stated else getattr(pipeline, "vae_scale_factor", 1)
     return height * factor, width * factor

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from synthlift.weights.copies import INDEX
 from synthlift.weights.files import read_json
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -32,9 +33,15 @@ NAMED = {
     "lcm": Suited(4, 1.5),
 }
 """By a word of a model's name, as its makers advise."""
+LIGHTNING = "lightning"
 Z_IMAGE_TURBO = Suited(8, 0.0)
 """Eight evaluations of the network, as its makers advise; older versions of diffusers took nine
 steps for them."""
+DISTILLED = {"Flux2Klein": Suited(4, 1.0), "Krea2": Suited(8, 0.0)}
+"""By how the class of a pipeline begins, of those whose index says that they were distilled."""
+PRX = "PRX"
+"""How the class of a pipeline begins whose index states the pixels of a side that it draws."""
+PRX_DISTILLED = Suited(8, 1.0)
 MERGED = Suited(6, 2.0)
 """Of Turbo and Lightning models that others made for Stable Diffusion 1 and XL. Their makers advise
 different things, such as a scale of 2 with 4 to 8 steps or 3 to 6 (DreamShaper XL), and a scale of
@@ -64,8 +71,9 @@ UNNAMED = "pytorch_lora_weights"
 def suited(folder: Path, *, named: Path | None = None, scheduler: str = "") -> Suited | None:
     """What a pipeline was distilled for; None where it needs the usual number of steps.
 
-    It goes by the scheduler, by whether a Flux model was trained to be guided, and by the words of
-    the model's own name, see :func:`names_of`. A number of steps in that name counts.
+    It goes by the scheduler, by whether a Flux model was trained to be guided, by whether the index
+    says that it was distilled, and by the words of the model's own name, see :func:`names_of`. A
+    number of steps in that name counts.
 
     Args:
         folder: of the pipeline, or of its settings.
@@ -87,7 +95,13 @@ def _suited(folder: Path, place: Path) -> Suited | None:
     kind = transformer.get("_class_name")
     if kind == "FluxTransformer2DModel" and transformer.get("guidance_embeds") is False:
         return NAMED["schnell"]
-    words = words_of(place)
+    words, name = words_of(place), class_of(folder)
+    if read_json(folder / INDEX).get("is_distilled") is True:
+        found = next((one for begins, one in DISTILLED.items() if name.startswith(begins)), None)
+        if found is not None:
+            return found
+    if name.startswith(PRX) and "distilled" in words:
+        return PRX_DISTILLED
     word = next((word for word in NAMED if word in words), "")
     if word == "turbo" and kind == "ZImageTransformer2DModel":
         return Z_IMAGE_TURBO
@@ -120,12 +134,31 @@ def asked_scheduler(folder: Path, *, said: str | None, loras: Sequence[Path]) ->
     """
     if said is not None:
         return said
-    places = [file.parent if file.stem == UNNAMED else file for file in loras]
-    words = {word for place in (*places, *loras) for word in words_of(place)}
+    words = {word for place in (*_places(loras), *loras) for word in words_of(place)}
     own = read_json(folder / SCHEDULER)
     fits = not str(own.get("_class_name", "")).startswith((FLOW, CONSISTENT))
     fits = fits and own.get("prediction_type", "epsilon") in CONSISTENT_OF
     return CONSISTENT if "lcm" in words and fits else ""
+
+
+def suited_by(loras: Sequence[Path]) -> Suited | None:
+    """What LoRA files distil a pipeline for; None where none is called "lightning".
+
+    Their noise is that of steps counted from the end ("trailing").
+
+    Args:
+        loras: files of weights.
+    """
+    place = next((one for one in _places(loras) if LIGHTNING in words_of(one)), None)
+    if place is None:
+        return None
+    usual = NAMED[LIGHTNING]
+    return usual._replace(sampler_steps=steps_of(place) or usual.sampler_steps)
+
+
+def _places(loras: Sequence[Path]) -> list[Path]:
+    """The files, or the folders of those that are called as all are."""
+    return [file.parent if file.stem == UNNAMED else file for file in loras]
 
 
 def steps_of(place: Path) -> int | None:
@@ -152,6 +185,11 @@ def words_of(place: Path) -> frozenset[str]:
     return frozenset(word.lower() for name in names_of(place) for word in WORD.findall(name))
 
 
+def class_of(folder: Path) -> str:
+    """Class of diffusers that a pipeline is of; "" where its files do not tell."""
+    return str(read_json(folder / INDEX).get("_class_name", ""))
+
+
 def scheduler_of(folder: Path) -> str:
     """Class of diffusers that leads from noise to image; "" where the files do not tell."""
     config = read_json(folder / SCHEDULER)
@@ -173,6 +211,8 @@ def chunk(folder: Path) -> int | None:
 
 def native_side(folder: Path) -> int | None:
     """Pixels of the longer side at which a pipeline draws, as far as its files tell."""
+    if class_of(folder).startswith(PRX):
+        return int(read_json(folder / INDEX).get("default_sample_size") or 0) or None
     for part in ("unet", "transformer"):
         size = read_json(folder / part / "config.json").get("sample_size")
         if size:
