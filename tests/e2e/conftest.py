@@ -11,22 +11,35 @@ from pathlib import Path
 
 import pytest
 
+from synthlift import api
 from synthlift.web.library import id_of
 from tests.e2e.serving import Server, finished_study, serving
+from tests.e2e.tiny import home_of
 
 
 @pytest.fixture(scope="session")
 def drawn_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data, store and run of a study of drawn images; whoever writes takes a copy."""
+    """Data, store and run of a study of drawn images; whoever writes takes a copy.
+
+    How fast this machine is lies in the store, so that no forecast of a test measures it anew.
+    """
     base = tmp_path_factory.mktemp("drawn-study")
     assert finished_study(base) == base / "run"
+    with home_of(base) as store:
+        api.plan(base / "data" / "shapes", budget="5m", store=store, workers=1)
     return base
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, drawn_study: Path) -> Path:
     """This file's own copy of it, whose store knows the copied run alone."""
-    place = shutil.copytree(drawn_study, tmp_path_factory.mktemp("web") / "home")
+    place = shutil.copytree(
+        drawn_study,
+        tmp_path_factory.mktemp("web") / "home",
+        ignore=lambda folder, _: ["data"] if Path(folder) == drawn_study else [],
+    )
+    # The very pictures, which nobody changes: copies would be read anew.
+    (place / "data").symlink_to(drawn_study / "data")
     for root in (place / "store" / "roots").iterdir():
         root.write_text(root.read_text().replace(str(drawn_study), str(place)))
     return place

@@ -74,9 +74,15 @@ def test_a_list_that_is_lost_after_an_upload_takes_none_away(
 
 def test_a_server_that_is_gone_is_told_of_in_the_end(browser: Any, server: Server) -> None:
     with page_of(browser, may_say=LOST) as page:
+        page.clock.install()
         page.route("**/api/v1/examples", lambda route: route.abort("failed"))
         page.goto(server.address)
-        page.get_by_text("The server does not answer.").wait_for()
+        told, waits = page.get_by_text("The server does not answer."), 0
+        while not told.is_visible():
+            assert waits < 60, "the page asks for ever"
+            page.clock.run_for(1000)
+            waits += 1
+        assert waits > 3, "it asks more than once, and not at once"
 
 
 STOP_AT_THE_FIRST = """() => new MutationObserver((_, watch) => {

@@ -210,6 +210,8 @@ class LocalExecutor:
         """Whether no worker got as far as its own work, and one of them ended by itself."""
         if self._began is None or self._began.is_set():
             return False
+        for pool in self._pools.values():
+            pool.shutdown(wait=True)  # its thread learns how each of them ended
         codes = [process.exitcode for process in self._processes.values()]
         return any(code is not None and code >= 0 for code in codes)
 

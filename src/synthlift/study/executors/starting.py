@@ -64,15 +64,31 @@ def one_thread_environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
-    """Processes that start meanwhile inherit that Ctrl-C is the parent's business."""
+    """Processes that start meanwhile inherit that Ctrl-C is the parent's business.
+
+    The parent hears it at the end of the block: the first worker takes seconds to start.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    had = _block_interrupts()
     try:
         yield
     finally:
+        if had is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, had)
         signal.signal(signal.SIGINT, before)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _block_interrupts() -> set[int] | None:
+    """Hold them back, which processes inherit where this exists; what was held back before."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return None
+    return signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def require_main_process() -> None:
