@@ -119,6 +119,50 @@ def test_ctrl_c_while_workers_start_is_heard_by_their_parent_alone_once_they_hav
         signal.raise_signal(signal.SIGINT)
 
 
+IMPATIENT = f"""
+import os, signal, sys, threading, time
+from pathlib import Path
+import psutil
+from synthlift.errors import Interrupted
+from synthlift.store import StageRequest, Store
+from synthlift.study.executors.local import LocalExecutor
+
+def servers():
+    return [one for one in psutil.Process().children()
+            if one.status() != "zombie" and "forkserver" in str(one.cmdline())]
+
+def press():
+    while not servers():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=press).start()
+    request = StageRequest(stage="look", function="{HERE}:nothing")
+    for _ in range(2):
+        try:
+            with LocalExecutor(Store(Path(sys.argv[1])), workers=1) as executor:
+                executor.run([request])
+            print("done")
+        except Interrupted:
+            print("interrupted", servers())
+"""
+
+
+@LINUX
+def test_ctrl_c_does_not_wait_for_what_the_first_worker_imports(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(IMPATIENT)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, str(file), str(tmp_path / "store")]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.splitlines() == ["interrupted []", "done"], "another one is begun then"
+    assert done.stderr == ""
+
+
 def test_where_no_socket_fits_workers_import_for_themselves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
