@@ -11,22 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from synthlift import api
 from synthlift.web.library import id_of
 from tests.e2e.serving import Server, finished_study, serving
-from tests.e2e.tiny import home_of
 
 
 @pytest.fixture(scope="session")
 def drawn_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data, store and run of a study of drawn images; whoever writes takes a copy.
-
-    How fast this machine is lies in the store, so that no forecast of a test measures it anew.
-    """
+    """Data, store and run of a study of drawn images; whoever writes takes a copy."""
     base = tmp_path_factory.mktemp("drawn-study")
     assert finished_study(base) == base / "run"
-    with home_of(base) as store:
-        api.plan(base / "data" / "shapes", budget="5m", store=store, workers=1)
     return base
 
 

@@ -279,7 +279,7 @@ def test_a_study_is_begun_once_and_its_page_bears_a_lost_answer(
         page.locator("#stage.fault").wait_for()
         page.locator("#stage:not(.fault)").wait_for()
         page.get_by_role("button", name="Stop").click()
-        page.locator("#resume").wait_for(timeout=90_000)
+        page.locator("#resume").wait_for(timeout=20_000)
     jobs = server.ask("GET", "/api/v1/jobs")[1]["jobs"]
     assert [job["kind"] for job in jobs] == ["study", "inspect"]
     forecasts = [job for job in JobTable(server.home / "jobs.sqlite").all() if job.kind == "plan"]
