@@ -18,7 +18,7 @@ from synthlift.evaluation.wilson import wilson
 from synthlift.spec import people
 from synthlift.spec.provenance import provenance_in
 from synthlift.web.library import id_of
-from tests.e2e.browsing import faults_of, page_of
+from tests.e2e.browsing import faults_light_and_dark, faults_of, page_of
 from tests.e2e.serving import Server, finished_study, serving
 from tests.e2e.tiny import zip_with_table
 
@@ -50,17 +50,6 @@ def server(home: Path, finished: Path, other: Path) -> Iterator[Server]:
 
 
 # ── every page ────────────────────────────────────────────────────────────────────────────────
-
-
-def faults_light_and_dark(page: Any) -> list[str]:
-    """What is wrong with it light on a desk, and dark on a phone."""
-    wide = faults_of(page)
-    page.emulate_media(color_scheme="dark")
-    page.set_viewport_size({"width": 390, "height": 900})
-    narrow = faults_of(page)
-    page.emulate_media(color_scheme="light")
-    page.set_viewport_size({"width": 1200, "height": 900})
-    return [*wide, *(f"dark: {said}" for said in narrow)]
 
 
 def test_no_page_has_a_serious_fault(browser: Any, server: Server, run_id: str) -> None:
