@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -80,7 +81,7 @@ class _Hub(BaseHTTPRequestHandler):
     """Knows those of ``FILES``; ``them/gated`` wants an agreement; ``them/disabled`` is."""
 
     def do_GET(self) -> None:
-        path = self.path.split("?")[0].removeprefix("/api/models").removeprefix("/")
+        path = unquote(self.path.split("?")[0]).removeprefix("/api/models").removeprefix("/")
         words = path.split("/")
         name, rest = "/".join(words[:2]), "/".join(words[2:])
         files = FILES.get(name, {})
@@ -106,8 +107,10 @@ class _Hub(BaseHTTPRequestHandler):
                 "siblings": [{"rfilename": file} for file in files],
             }
             self._answer(200, json.dumps(told).encode())
+        elif (file := "/".join(rest.split("/")[2:])) in files:
+            self._answer(200, files[file])
         else:
-            self._answer(200, files["/".join(rest.split("/")[2:])])
+            self._answer(404, b"{}", "EntryNotFound")
 
     def do_HEAD(self) -> None:
         self.do_GET()
