@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -44,6 +45,7 @@ def look(request: StageRequest, context: StageContext) -> Summary:
         "loaded": [name for name in modules if name in sys.modules],
         "variable": os.environ.get("SYNTHLIFT_TEST_VARIABLE"),
         "threads": [os.environ["OMP_NUM_THREADS"], sys.modules["torch"].get_num_threads()],
+        "collects": gc.isenabled(),
         "deaf": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
         "seen": found,
         "folder": str(Path.cwd()),
@@ -79,6 +81,7 @@ def test_pools_fork_from_one_process_that_has_imported_torch_and_has_one_thread(
     for one in (first, second):
         assert one["threads"] == ["1", 1]
         assert one["deaf"]
+        assert one["collects"]
 
 
 def test_a_pool_that_a_thread_starts_does_the_same(tmp_path: Path) -> None:
