@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from synthlift.api.exporting.card import as_code, as_markdown
+from synthlift.api.exporting.card import as_code, as_markdown, licence_behind
 from synthlift.api.exporting.entries import Entry, Names
 from synthlift.api.exporting.headers import without_headers
 from synthlift.api.naming import fitting, folder_names, plain_name
@@ -197,6 +197,12 @@ def test_every_class_has_a_folder_of_its_own(labels: list[str]) -> None:
 
 
 # ── words of a card ───────────────────────────────────────────────────────────────────────────
+
+
+def test_the_licence_of_the_packaged_model_is_told() -> None:
+    assert licence_behind({"model": "embedded", "licence": ""}) == "apache-2.0"
+    assert licence_behind({"model": "/models/x", "licence": "openrail++"}) == "openrail++"
+    assert licence_behind({"steps": 3}) == ""
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from synthlift.errors import InputError, needing_extra
 from synthlift.vision.clip.files import CONFIGS, NAFLEX, ClipFiles
+from synthlift.weights.vocabulary import reading_tokenizer
 
 WITHIN = "dual."
 """What the names of a tower's weights begin with, beside those of the whole model."""
@@ -198,14 +199,8 @@ class OpenedDual:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        try:
+        with reading_tokenizer(self.files.folder):
             return AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
-        except Exception as error:  # Packages that read tokenizers raise what they please.
-            raise InputError(
-                f"the tokenizer in '{self.files.folder}' cannot be read: {error}",
-                rule="the files are those that transformers saves of a tokenizer",
-                remedy="download them again",
-            ) from None
 
     def embed(self, tokens: Mapping[str, Tensor]) -> Tensor:
         """The embedding [1, d] of a text, not normalised."""
