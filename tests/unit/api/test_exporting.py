@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from synthlift.api.exporting.card import as_code, as_markdown, licence_behind
+from synthlift.api.exporting.card import as_code, as_markdown
 from synthlift.api.exporting.entries import Entry, Names
 from synthlift.api.exporting.headers import without_headers
 from synthlift.api.naming import fitting, folder_names, plain_name
+from synthlift.api.pretrained import licence_behind
 from synthlift.api.training_sets import ArmImage
 from synthlift.data.decode import decode_stream
 from synthlift.spec.provenance import facts_of, png_bytes, provenance_in, provenance_of

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from synthlift import api
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.suited import asked_scheduler, chunk, native_side, suited
+from synthlift.generators.pipelines.few_step_loras import advised
+from synthlift.generators.pipelines.suited import chunk, native_side, suited
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.config import TextToImageConfig
@@ -121,10 +122,10 @@ def test_a_scheduler_for_few_steps_and_a_lora_file_for_it_choose_few_steps(
 def test_no_consistency_model_is_made_of_flow_matching(tmp_path: Path) -> None:
     sana = {"_class_name": "DPMSolverMultistepScheduler", "prediction_type": "flow_prediction"}
     place = pipeline(tmp_path / "sana", scheduler=sana)
-    assert asked_scheduler(place, said=None, loras=[tmp_path / "my-lcm.safetensors"]) == ""
-    usual = pipeline(tmp_path / "usual", scheduler={"_class_name": "DDIMScheduler"})
     lora = [tmp_path / "my-lcm.safetensors"]
-    assert asked_scheduler(usual, said=None, loras=lora) == "LCMScheduler"
+    assert advised(place, said=None, loras=lora).scheduler == ""
+    usual = pipeline(tmp_path / "usual", scheduler={"_class_name": "DDIMScheduler"})
+    assert advised(usual, said=None, loras=lora).scheduler == "LCMScheduler"
 
 
 def test_where_no_part_tells_a_size_it_is_that_of_the_call(tmp_path: Path) -> None:

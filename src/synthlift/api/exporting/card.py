@@ -11,16 +11,15 @@ from typing import Any
 from synthlift.api.exporting.entries import Entry
 from synthlift.api.exporting.formats import Format, Written, features_of
 from synthlift.api.exporting.guards import copying_finding, gate_message
+from synthlift.api.pretrained import licence_behind
 from synthlift.api.run_folder import Run
 from synthlift.api.training_sets import verdicts
-from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.spec.arms import Arm
 from synthlift.spec.facts import GeneratorResult
 from synthlift.spec.people import in_force
 from synthlift.spec.places import plain, without_places
 from synthlift.spec.provenance import SHARES
 from synthlift.study.sharing import fit_seed
-from synthlift.weights.recognising import licence_of
 
 CARD, HUB_CARD = "DATA_CARD.md", "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
@@ -278,12 +277,6 @@ def _pool_terms(told: Told) -> str:
         if (licence := licence_behind(g.config))
     ]
     return "".join(said)
-
-
-def licence_behind(config: Mapping[str, Any]) -> str:
-    """What a generator's model states; that of the packaged one stands in no settings."""
-    own = licence_of(embedded_model("text_to_image")) if config.get("model") == EMBEDDED else ""
-    return config.get("licence") or own
 
 
 def _provenance(told: Told) -> str:

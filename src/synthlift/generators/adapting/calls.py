@@ -22,7 +22,8 @@ from synthlift.errors import InputError
 from synthlift.generators.pipelines import adapter_settings
 from synthlift.generators.pipelines.adapters import DENOISERS
 from synthlift.generators.pipelines.noting import guided_from
-from synthlift.generators.pipelines.opening import guidance, told_besides
+from synthlift.generators.pipelines.opening import LIBRARIES, guidance, told_besides
+from synthlift.weights.quiet import quiet
 
 IMAGES = ("sample", "hidden_states", "x")
 TIMES = ("timestep", "t")
@@ -165,6 +166,7 @@ def _sign(pipeline: Any, answers: Sequence[Tensor], given: Sequence[Tensor]) -> 
     raise cannot_adapt(pipeline, "what it makes of its network's answer is not known")
 
 
+@quiet(*LIBRARIES)
 def _draw(pipeline: Any, *, prompts: Sequence[str], size: int | None) -> None:
     """Draw without guidance, below the decorator that switches gradients off."""
     call: Callable[..., Any] = inspect.unwrap(type(pipeline).__call__)

@@ -12,7 +12,8 @@ from synthlift.embedded import EMBEDDED
 from synthlift.errors import needing_extra
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.homonyms import ambiguous
-from synthlift.generators.pipelines.adapter_settings import learnt_words
+from synthlift.generators.pipelines import few_step_loras
+from synthlift.generators.pipelines.adapter_settings import learnt_words, lora_file
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import pipeline_files
@@ -25,6 +26,7 @@ from synthlift.generators.pipelines.opening import (
     takes,
 )
 from synthlift.generators.pipelines.single_file import INDEX
+from synthlift.generators.pipelines.suited import Suited, heedless
 from synthlift.generators.pipelines.terms import terms_of
 from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
 from synthlift.generators.wording import Wording
@@ -76,19 +78,40 @@ def warned(
     Raises:
         InputError: a LoRA file that may act in part does not fit at all.
     """
-    words, vocabulary = facts.get("words", {}), Vocabulary.from_json(facts)
-    wording = wording_of(config, seed=facts["seed"], words=words)
-    found = [
-        # The packaged pipeline knows one meaning of what it knows.
-        *(() if config.model == EMBEDDED else _ambiguities(wording, vocabulary)),
-        *_too_long(config, prompts, words),
-        *_prior_too_long(config),
-        *_less_read(config),
-        *([*_nothing_avoided(config)] or _avoided_too_long(config)),
-        *_guided_in_vain(config, config.guidance_scale),
-        *_partly_acting(config),
-    ]
+    found = [*_of_words(facts, config, prompts), *_partly_acting(config)]
     return {**facts, **({"warnings": found} if found else {})}
+
+
+def foretold(config: PipelineConfig, images: ImageSet) -> list[str]:
+    """The warnings of :func:`warned` for which no weights are read.
+
+    Args:
+        config: the settings.
+        images: those of which a training set will be; no pixels are read.
+
+    Raises:
+        InputError: as :func:`noted`.
+    """
+    facts = noted(config, images, seed=0)
+    wording = wording_of(config, seed=0, words=facts.get("words"))
+    prompts = every_prompt(wording, Vocabulary.from_json(facts), facts["together"])
+    return [*_of_words(facts, config, prompts)]
+
+
+def _of_words(
+    facts: Mapping[str, Any], config: PipelineConfig, prompts: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """What the files tell of the words, without weights."""
+    words = facts.get("words", {})
+    wording = wording_of(config, seed=facts["seed"], words=words)
+    if config.model != EMBEDDED:  # which knows one meaning of what it knows
+        yield from _ambiguities(wording, Vocabulary.from_json(facts))
+    yield from _too_long(config, prompts, words)
+    yield from _prior_too_long(config)
+    yield from _less_read(config)
+    yield from [*_nothing_avoided(config)] or _avoided_too_long(config)
+    yield from _guided_in_vain(config, config.guidance_scale)
+    yield from _for_few_steps(config)
 
 
 def every_prompt(
@@ -231,6 +254,12 @@ def _guided_in_vain(config: PipelineConfig, guidance_scale: float) -> Iterator[s
     """A warning where a pipeline would tell its network the guidance, which has no ear for it."""
     folder = pipeline_files(config.model, config.config).folder
     kind = _kind_of(folder)
+    if guidance_scale > 1 and heedless(folder):
+        yield (
+            f"guidance_scale {guidance_scale:g} has no effect on this pipeline: it was distilled "
+            "for few steps, and draws without"
+        )
+        return
     if guidance_scale <= 1 or kind is None or not takes(kind, TRUE_GUIDANCE):
         return
     network = read_json(folder / "transformer" / "config.json")
@@ -246,6 +275,15 @@ def _kind_of(folder: Path) -> Any:
     with needing_extra("text-to-image", extra="text2image"):
         import diffusers
     return getattr(diffusers, str(read_json(folder / INDEX).get("_class_name", "")), None)
+
+
+def _for_few_steps(config: PipelineConfig) -> Iterator[str]:
+    yield from few_step_loras.warnings(
+        pipeline_files(config.model, config.config).folder,
+        [(lora_file(one.path), one.weight) for one in config.loras],
+        own=Suited(config.sampler_steps, config.guidance_scale),
+        scheduler=config.scheduler,
+    )
 
 
 def _partly_acting(config: PipelineConfig) -> list[str]:
