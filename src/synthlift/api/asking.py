@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synthlift.errors import InputError
 from synthlift.generators.prompts import Remarks
@@ -94,8 +94,13 @@ def params_for(
 
 
 def remarks_on(kept: Kept, params: Params) -> list[str]:
-    """What of a request has no effect, in words, such as the end of a prompt that is too long."""
-    return kept.fitted.remarks(params) if isinstance(kept.fitted, Remarks) else []
+    """What of a request has no effect, in words, such as the end of a prompt that is too long.
+
+    What the fit warned of comes first, unless words of one's own take the place of the study's.
+    """
+    told: dict[str, Any] = {} if "prompt" in params else getattr(kept.fitted, "facts", dict)()
+    own = kept.fitted.remarks(params) if isinstance(kept.fitted, Remarks) else []
+    return [*told.get("warnings", ()), *own]
 
 
 def _limits(metadata: Collection[object]) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from synthlift.api.sources import Asked, Source, ask_with_plugins
 from synthlift.embedded import EMBEDDED
 from synthlift.errors import InputError
 from synthlift.spec.loading import dump_study, load_study
+from synthlift.spec.provenance import SHARES
 from synthlift.spec.study import Component, Study
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def inspect(
 
     Returns:
         Counts per class, exclusions by reason, sizes, the design and the smallest difference
-        that a study would find, see :func:`synthlift.data.inspection.inspect_inventory`; and
-        ``findings``, see :func:`synthlift.data.findings.find_faults`, with ``warnings`` (the
-        worst first) and ``advice``.
+        that a study would find, see :func:`synthlift.data.inspection.inspect_inventory`; names of
+        ``attributes``; and ``findings``, see :func:`synthlift.data.findings.find_faults`, with
+        ``warnings`` (the worst first) and ``advice``.
 
     Raises:
         InputError: the data cannot be opened, or there is no folder for the page.
@@ -112,11 +113,19 @@ def _facts(asked: Asked, opened: Opened, found: Inventory) -> dict[str, Any]:
     published = _published(asked, found.rows)
     return {
         "source": opened.where.source,
+        "attributes": _attributes(found.rows, asked.study.data),
         "generated": found.conversions.get("generated", 0),
         **inspect_inventory(
             found.rows, summary=summary, data=asked.study.data, published=published
         ),
     }
+
+
+def _attributes(rows: Sequence[Row], data: Data) -> list[str]:
+    """What is told of images beside the class: what is listed first, then what came along."""
+    told = {name for row in rows for name in row.attributes} - {SHARES, *data.derived}
+    listed = [name for name in data.attributes if name in told]
+    return [*listed, *sorted(told - {*listed})]
 
 
 def _with_findings(
@@ -280,7 +289,7 @@ def init(
         )
     given = ask_with_plugins(data).study
     if text_to_image:
-        given = _prompting(given, text_to_image)
+        _prompting(given, text_to_image)  # A wrong pipeline is told before all images are read.
     source = given.data.source
     facts = inspect(data, faults=False, progress=progress)
     if facts["problem"]:
@@ -289,6 +298,8 @@ def init(
             rule="a study needs at least two classes with at least 3 usable images each",
             remedy=f"see what was left out and why: synthlift inspect {shlex.quote(source)}",
         )
+    if text_to_image:
+        given = _prompting(given, text_to_image, attributes=facts["attributes"])
     path.write_text(_header(path, facts) + dump_study(_study(given, path, facts)), encoding="utf-8")
     return path
 
@@ -307,8 +318,13 @@ def _study(given: Study, path: Path, facts: Mapping[str, Any]) -> Study:
     )
 
 
-def _prompting(given: Study, model: str) -> Study:
+def _prompting(given: Study, model: str, *, attributes: Sequence[str] = ()) -> Study:
     """The same study with a pipeline that draws what class and attributes say.
+
+    Args:
+        given: the study.
+        model: folder or name of the pipeline.
+        attributes: that the images have.
 
     Raises:
         InputError: it is no pipeline.
@@ -317,7 +333,7 @@ def _prompting(given: Study, model: str) -> Study:
 
     place = Path(model).expanduser()
     # A column such as "age (years)" cannot be named by a prompt.
-    names = [name for name in given.data.attributes if can_stand(name)]
+    names = [name for name in attributes if can_stand(name)]
     words = ", ".join(["a photo of {label}", *(f"{{{name}}}" for name in names)])
     component = Component.model_validate(
         {
@@ -364,6 +380,7 @@ def _header(path: Path, facts: Mapping[str, Any]) -> str:
         f"Training size: {facts['image_size']['reason']}.",
         f"Design {design['letter']}: {design['reason']}.",
         f"Smallest difference that a study would find: {effect_in_words(effect)}.",
+        *(f"Noted: {note}." for note in facts["notes"]),
         "Every key below may be left out; what stands here is its default or what was found.",
         f"What it would do and take:  synthlift plan {shlex.quote(str(path))}",
         f"Run it:                     synthlift run {shlex.quote(str(path))}",

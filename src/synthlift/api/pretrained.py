@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError, nearest_name
 from synthlift.weights import Shelf
+from synthlift.weights.recognising import licence_of
 
 if TYPE_CHECKING:
     from synthlift.api.kept_generators import Kept
@@ -171,6 +172,12 @@ def facts_of(kept: Kept) -> dict[str, Any]:
         "seed": kept.seed,
         **({NAMELESS: True} if kept.nameless else {}),
     }
+
+
+def licence_behind(config: Mapping[str, Any]) -> str:
+    """What a generator's model states; that of the packaged one stands in no settings."""
+    own = licence_of(embedded_model("text_to_image")) if config.get("model") == EMBEDDED else ""
+    return config.get("licence") or own
 
 
 @contextmanager

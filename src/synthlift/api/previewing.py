@@ -27,7 +27,7 @@ class Preview:
         sheet: the contact sheet, PNG.
         generators: one a generator: name, kind, label (how far it was trained), steps, planned,
             steps_per_second, images_per_second, images (by class), redrawn and black (images that
-            came out black; those that stayed so), remarks.
+            came out black; those that stayed so), remarks (what its fit warns of, too).
         classifier_steps_per_second: measured on one thread, or on the device.
         plan: what :func:`synthlift.api.plan` says of the study.
         seconds: that the preview took.
@@ -135,7 +135,7 @@ def preview(
                 "images": {label: len(row) for label, row in one.pictures.items()},
                 "redrawn": one.blackened.redrawn,
                 "black": one.blackened.black,
-                "remarks": [one.blackened.words] if one.blackened.words else [],
+                "remarks": [*one.warnings, *filter(None, [one.blackened.words])],
             }
             for one in glimpses
         ],

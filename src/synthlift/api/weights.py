@@ -7,14 +7,14 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError
 from synthlift.weights import Entry, Shelf
-from synthlift.weights.copies import INDEX, opened_weights, pickled_parts
+from synthlift.weights.copies import INDEX, STATE, opened_weights, pickled_parts, training_state
 from synthlift.weights.files import HASHED, read_json
 from synthlift.weights.hub import PREFIX, fetch
 from synthlift.weights.recognising import LICENCE_FILES
@@ -43,16 +43,23 @@ def check_models(*names: str) -> list[dict[str, Any]]:
     return [{**asdict(entry), "state": state} for entry, state in Shelf().check(names)]
 
 
-def add_model(source: str | Path, *, name: str = "", allow_pickle: bool = False) -> Entry:
+def add_model(
+    source: str | Path,
+    *,
+    name: str = "",
+    allow_pickle: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> Entry:
     """Give weights a name that study files may use; a folder or file stays where it is.
 
     Args:
-        source: folder, file, or ``hf:OWNER/NAME[@REVISION]``, which is fetched unless the Hub's
-            local cache has it.
+        source: folder, file, or ``hf:OWNER/NAME[/FILE.safetensors][@REVISION]``, which is fetched
+            unless the Hub's local cache has it.
         name: by default that of the folder, file or model.
         allow_pickle: read weights that are there in a pickled format alone, in any part of a
             pipeline, and write all beside the shelf as safetensors. Such files can run any code
             when they are read.
+        note: is told what was left out, in words.
 
     Raises:
         InputError: nothing of use is there, the name is taken, or the weights are pickled.
@@ -61,8 +68,9 @@ def add_model(source: str | Path, *, name: str = "", allow_pickle: bool = False)
     revision, place = "", Path(said).expanduser()
     if said.startswith(PREFIX):
         fetched = fetch(said, pickles=allow_pickle)
-        place, revision = fetched.folder, fetched.revision
+        place, revision = fetched.place, fetched.revision
         name = name or said.removeprefix(PREFIX).partition("@")[0].rpartition("/")[2]
+        name = name.removesuffix(".safetensors")
     if place.exists() and (pickled := pickled_parts(place)):
         if not allow_pickle:
             parts = f" of its {', '.join(pickled)}" if any(pickled) else ""
@@ -77,6 +85,9 @@ def add_model(source: str | Path, *, name: str = "", allow_pickle: bool = False)
         shelf.converted.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=shelf.converted) as draft:
             written = convert(place, Path(draft) / "weights")
+            if place.is_dir() and (state := training_state(place)):
+                named = ", ".join(dict.fromkeys(path.name for path in state))
+                note(f"left out, being what a training goes on from and no weights: {named}")
             return shelf.take(
                 written, Path(draft) / "weights", name=called, source=said, revision=revision
             )
@@ -116,7 +127,7 @@ def _kept(place: Path) -> Iterator[Path]:
     opened = set(opened_weights(place))
     for path in place.rglob("*"):
         licence = path.name.upper().startswith(LICENCE_FILES)
-        wanted = path.suffix in (*HASHED, ".md") or licence
+        wanted = (path.suffix in (*HASHED, ".md") or licence) and not STATE.fullmatch(path.name)
         if pipeline and path.suffix == ".safetensors":
             wanted = path in opened
         if wanted and path.is_file():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from synthlift.data.contract import Where
 from synthlift.data.readers.folder import SPLIT_NAMES
 from synthlift.data.tables import Table, no_column
 from synthlift.data.wording import listed
 from synthlift.errors import InputError
-from synthlift.spec.provenance import column_of
+from synthlift.spec.provenance import SHARES, column_of
 
 # Names that mean the same column in different data sets, the plainest first.
 PATH_NAMES = (
@@ -25,6 +26,8 @@ LABEL_NAMES = (
 )
 PART_NAMES = ("split", "part", "subset", "partition", "set")
 MASK_NAMES = ("mask", "mask_path", "mask_file", "masks", "segmentation")
+_MOST_CATEGORIES, _LEAST_EACH = 12, 5
+"""Of a column that may be an attribute: values, and images a value on average."""
 _BOX_NAMES = (
     {"xmin", "ymin", "xmax", "ymax"},
     {"x_min", "y_min", "x_max", "y_max"},
@@ -45,6 +48,7 @@ class Roles:
     Attributes:
         label, group, part, mask: names of columns.
         attributes: names of columns, in the order of the study file.
+        shares: whether for how much images count of each class is told, and asked for.
         notes: what was chosen without being told, in words.
     """
 
@@ -53,6 +57,7 @@ class Roles:
     attributes: tuple[str, ...] = ()
     part: str | None = None
     mask: str | None = None
+    shares: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -96,14 +101,15 @@ def roles_of(table: Table, where: Where, *, known: frozenset[str] = frozenset())
             raise no_column(name, has, given=table.name, key="attributes")
     label, notes = _label(table, where)
     part, more = _part(table)
-    return Roles(
+    roles = Roles(
         label=label,
         group=where.group if where.group in has else None,
         attributes=tuple(name for name in where.attributes if name in has),
         part=part,
         mask=_mask(table, where),
-        notes=(*notes, *more),
+        shares=where.shares and SHARES in has,
     )
+    return replace(roles, notes=(*notes, *more, *_unused(table, roles)))
 
 
 def facts_of(table: Table, roles: Roles) -> list[Facts]:
@@ -116,6 +122,8 @@ def facts_of(table: Table, roles: Roles) -> list[Facts]:
     attributes = {
         name: table.with_points(column_of(name, table.columns)) for name in roles.attributes
     }
+    if roles.shares:
+        attributes[SHARES] = table.columns[SHARES]
     return [
         Facts(
             label=values(roles.label)[row],
@@ -193,6 +201,31 @@ def _part(table: Table) -> tuple[str | None, list[str]]:
         if any(value.lower() in SPLIT_NAMES for value in found):
             return None, [f"column '{name}' is not read as a split: it also holds {listed(odd)}"]
     return None, []
+
+
+def _unused(table: Table, roles: Roles) -> list[str]:
+    """Which columns could be attributes and are not kept; of those nothing is known by name."""
+    taken = {roles.label, roles.group, roles.part, roles.mask, SHARES, *roles.attributes}
+    names = (*PATH_NAMES, *ID_NAMES, *LABEL_NAMES, *PART_NAMES, *MASK_NAMES)
+    taken |= set(columns_called(table, names))
+    found = [
+        f"{name} ({listed(values, quoted=False)})"
+        for name in table.columns
+        if name not in taken and (values := _categories(table.columns[name]))
+    ]
+    if not found:
+        return []
+    what = f"columns of '{table.name}' that are not used: {listed(found, quoted=False)}"
+    return [f"{what}; list those that matter under data.attributes, for subgroups and prompts"]
+
+
+def _categories(values: Sequence[str]) -> list[str]:
+    """The values of a column that sorts images, the most frequent first; else none."""
+    counts = Counter(value for value in values if value)
+    several = 2 <= len(counts) <= _MOST_CATEGORIES
+    if not several or sum(counts.values()) < len(counts) * _LEAST_EACH:
+        return []
+    return [value for value, _ in counts.most_common()]
 
 
 def _mask(table: Table, where: Where) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from synthlift.errors import InputError, nearest_name
+from synthlift.imagesets import ImageSet
 
 LABEL = "label"
 
@@ -18,6 +19,15 @@ class Remarks(Protocol):
 
     def remarks(self, params: Mapping[str, Any]) -> list[str]:
         """What of a request's ``params`` has no effect, in words; nothing is sampled."""
+        ...
+
+
+@runtime_checkable
+class Foretells(Protocol):
+    """A generator that knows before it is fitted what of its words has no effect."""
+
+    def foretold(self, images: ImageSet) -> list[str]:
+        """What a fit would warn of by classes and attributes alone; no pixels, no weights."""
         ...
 
 

@@ -129,14 +129,18 @@ def told_shares(facts: Mapping[Any, Any]) -> str:
     return json.dumps([str(facts.get(PREFIX + CLASS, "")), str(shares)]) if shares else ""
 
 
-def shares_told(text: str) -> tuple[str, dict[str, float]]:
-    """The class and the shares in what :func:`told_shares` gave; ("", {}) in any other text."""
+def shares_told(text: str) -> tuple[str | None, dict[str, float]]:
+    """The class and the shares in what :func:`told_shares` gave; ("", {}) in any other text.
+
+    The class is None in what a table says of an image: there it stands beside.
+    """
     try:
         label, shares = json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        return "", {}
-    whole = isinstance(label, str) and isinstance(shares, str)
-    return (label, shares_in(shares)) if whole else ("", {})
+        label = shares = None
+    if isinstance(label, str) and isinstance(shares, str) and text.startswith("["):
+        return label, shares_in(shares)
+    return (None, found) if (found := shares_in(text)) else ("", {})
 
 
 def png_bytes(pixels: UInt8, *, facts: Mapping[str, str] | None = None) -> bytes:

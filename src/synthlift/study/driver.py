@@ -51,6 +51,7 @@ from synthlift.study.rounds import add_round, train_round, used_generators
 from synthlift.study.session import Session
 from synthlift.study.sharing import sharing
 from synthlift.study.sparing import Spared
+from synthlift.study.warning import foretold
 from synthlift.study.work import Work
 
 
@@ -199,7 +200,10 @@ def _conduct(
     workers: int,
     clock: Clock,
 ) -> None:
-    work = _lay_out(session, opened, make_plan(session, opened, workers=workers))
+    plan = make_plan(session, opened, workers=workers)
+    for text in foretold(session, opened, plan):
+        session.log("warning", text=text)
+    work = _lay_out(session, opened, plan)
     _note(work, folder, options, workers)
     waiting = list(enumerate(work.prepared.layout.rounds()))
     planned = -(-work.planned // work.prepared.layout.round_size)
@@ -312,6 +316,7 @@ class _Pipe:
     def __init__(self, listener: Listener) -> None:
         self._listener, self._waiting = listener, list[tuple[str, dict[str, Any]]]()
         self._folder: RunFolder | None = None
+        self._warned = set[str]()
 
     def attach(self, folder: RunFolder) -> None:
         self._folder = folder
@@ -320,6 +325,10 @@ class _Pipe:
         self._waiting.clear()
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
+        if name == "warning":
+            if fields["text"] in self._warned:  # Many fits warn of the same.
+                return
+            self._warned.add(fields["text"])
         self._listener.on_event(name, fields)
         if self._folder is None:
             self._waiting.append((name, fields))

@@ -18,6 +18,7 @@ from synthlift.study.session import Session
 from synthlift.study.sharing import pools_in
 from synthlift.study.speeds import measure
 from synthlift.study.storing import disk_use
+from synthlift.study.warning import foretold
 
 WARN_ABOVE = 3
 UPPER = 1.25
@@ -81,6 +82,7 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
         "warnings": [
             *undeclared_groups(session, opened),
             *_warnings(effect, session.study.primary.margin, plan),
+            *foretold(session, opened, plan),
         ],
         "decisions": {
             name: {"value": d["value"], "reason": d["reason"]}

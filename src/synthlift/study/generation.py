@@ -22,6 +22,7 @@ from synthlift.study.pretrained import checkpoint_for
 from synthlift.study.session import Session
 from synthlift.study.sharing import fit_seed, one_pool
 from synthlift.study.streams import Stream
+from synthlift.study.warning import TITLE
 
 _STAGES = "synthlift.study.stages.generation"
 REFILL_LIMIT = 3
@@ -73,6 +74,7 @@ def fit_request(
         device=session.device,
         local={
             **session.holds(component.title),
+            TITLE: component.title,
             "plugins": session.plugin_paths(),
             "sheets": [str(session.sheets / sheets_of(component.title, unit))]
             if session.sheets

@@ -45,6 +45,7 @@ class Glimpse:
         pictures: uint8 [H, W, C] each, by class.
         stored: bytes that each would take in the store, without those that stayed black.
         blackened: how many came out black.
+        warnings: what its fit warns of.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Glimpse:
     pictures: Mapping[str, list[UInt8]] = field(repr=False)
     stored: Sequence[int] = field(repr=False)
     blackened: Blackened = field(default_factory=Blackened)
+    warnings: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -177,6 +179,7 @@ def _glimpse(
         pictures=seen.pictures,
         stored=seen.stored,
         blackened=seen.blackened,
+        warnings=tuple(fitted.summary.get("warnings", ())),
     )
 
 

@@ -14,6 +14,7 @@ from synthlift.store.images import DataKeys
 from synthlift.study.device_memory import holds, share_device
 from synthlift.study.executors.local import HOLDS, LocalExecutor
 from synthlift.study.ledger import Ledger
+from synthlift.study.warning import early
 
 if TYPE_CHECKING:
     from synthlift.study.beside import Images
@@ -77,6 +78,8 @@ class Session:
         self._count(request.key for request in wanted)
         if any(request.local.get(HOLDS) for request in wanted):
             self.executor.holding = share_device(self)
+        for text in early(self, wanted):
+            self.log("warning", text=text)
         self.executor.run(wanted)
         return [self.store.open(request.key) for request in wanted]
 

@@ -23,6 +23,11 @@ NAMED = re.compile(
     r"(?:diffusion_pytorch_|pytorch_)?model(?:-\d+-of-\d+)?(?:\.(\w+))?(?:-\d+-of-\d+)?"
 )
 """Names, without the ending, under which they look for them, and the mark of a copy."""
+STATE = re.compile(
+    r"(?:training_args|optimizer|scheduler|scaler|sampler|rng_state(?:_\d+)?|random_states_\d+)"
+    r"\.(?:bin|pt|pth|pkl)"
+)
+"""Names under which transformers and accelerate keep what a training goes on from."""
 SHARD = re.compile(r"-\d+-of-(\d+)")
 """In names of weights that are in several files."""
 PREFERRED = ("", "fp16", "bf16")
@@ -32,20 +37,29 @@ WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "Extractor
 File = TypeVar("File", bound=PurePath)
 
 
+def every_part(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Parts of a pipeline that are there, each with its library and its class.
+
+    Settings of a pipeline stand beside them, some as a list (Krea 2).
+
+    Args:
+        index: content of ``model_index.json``.
+    """
+    return {
+        part: (kind[0], kind[1])
+        for part, kind in index.items()
+        if isinstance(kind, list) and len(kind) == 2 and all(isinstance(one, str) for one in kind)
+    }
+
+
 def parts_of(index: Mapping[str, Any]) -> list[str]:
     """Parts of a pipeline that have weights.
 
     Args:
         index: content of ``model_index.json``.
     """
-    return [
-        part
-        for part, kind in index.items()
-        if isinstance(kind, list)
-        and kind
-        and kind[-1] is not None
-        and not str(kind[-1]).endswith(WEIGHTLESS)
-    ]
+    parts = every_part(index).items()
+    return [part for part, (_, kind) in parts if not kind.endswith(WEIGHTLESS)]
 
 
 def weights_in(files: Iterable[File], ending: str = SAFE, *, mark: str | None = "") -> list[File]:
@@ -115,6 +129,11 @@ def mark_of(file: PurePath) -> str:
     return (named[1] if named else None) or ""
 
 
+def training_state(place: Path) -> list[Path]:
+    """Files of a folder that a training goes on from, and that hold no weights, in order."""
+    return [path for path in sorted(place.rglob("*")) if STATE.fullmatch(path.name)]
+
+
 def _rank(mark: str) -> tuple[int, str]:
     return PREFERRED.index(mark) if mark in PREFERRED else len(PREFERRED), mark
 
@@ -159,6 +178,7 @@ def pickled_parts(place: Path) -> dict[str, list[Path]]:
         return {part: files for part, files in pickled.items() if files}
     found = pickles_of(place)
     if place.is_dir():
+        found = [path for path in found if not STATE.fullmatch(path.name)]
         described = any((place / name).is_file() for name in DESCRIBED)
         own = described and any(path.parent == place for path in found)
         if any(place.glob(f"*{SAFE}") if own else place.rglob(f"*{SAFE}")):

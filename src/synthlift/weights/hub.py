@@ -26,8 +26,12 @@ from synthlift.weights.files import read_json
 
 PREFIX = "hf:"
 COMMIT = re.compile(r"[0-9a-f]{40}")
-NAMED = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
-SETTINGS = ("*.json", "*.txt", "*.model", "README.md", "LICENSE*", "LICENCE*")
+NAMED = re.compile(
+    r"hf:([\w.-]+/[\w.-]+)(?:/((?:[\w. -]+/)*[\w. -]+\.safetensors))?(?:@([\w./-]+))?"
+)
+FORMS = "hf:OWNER/NAME, or hf:OWNER/NAME/FILE.safetensors for one file; @REVISION may follow"
+TERMS = ("README.md", "LICENSE*", "LICENCE*")
+SETTINGS = ("*.json", "*.txt", "*.model", *TERMS)
 TEMPLATES = ("*.jinja",)
 """How a tokenizer turns a prompt into a question; older versions of this package left them out."""
 TEMPLATED = ("ZImage", "Flux2", "Ovis", "GlmImage", "NucleusMoE", "Ideogram4", "QwenImage21")
@@ -35,18 +39,32 @@ TEMPLATED = ("ZImage", "Flux2", "Ovis", "GlmImage", "NucleusMoE", "Ideogram4", "
 WEIGHTS = ("*.safetensors",)
 """Pickled weights are never fetched, unless they are asked for."""
 PICKLES = ("*.bin", "*.ckpt")
+SHOWN = 5
+SHARD = re.compile(r"-\d+-of-\d+\.")
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What the Hub gave: the folder, and the commit that it is the state of."""
+    """What the Hub gave.
+
+    Attributes:
+        folder: of the model.
+        revision: the commit that it is the state of.
+        file: the one that was named; None = the whole is meant.
+    """
 
     folder: Path
     revision: str
+    file: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """What is meant: a file, or the folder."""
+        return self.file or self.folder
 
 
 def fetch(said: str, *, pickles: bool = False) -> Fetched:
-    """Weights by their name on the Hub, ``hf:OWNER/NAME`` or ``hf:OWNER/NAME@REVISION``.
+    """Weights by their name on the Hub: ``hf:OWNER/NAME[/FILE.safetensors][@REVISION]``.
 
     Args:
         said: the name.
@@ -54,17 +72,18 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
 
     Raises:
         InputError: the name has another form; the package that asks the Hub is missing; the Hub
-            knows no such model or revision, has disabled it, wants an agreement first, or cannot be
-            reached; parts of a pipeline are pickled, and that was not asked for.
+            knows no such model, file or revision, has disabled it, wants an agreement first, or
+            cannot be reached; parts of a pipeline are pickled, and that was not asked for; the
+            model is several files of weights, of which one must be named.
     """
     named = NAMED.fullmatch(said)
     if not named:
         raise InputError(
             f"'{said}' as a model of the Hub",
-            rule="a model of the Hub is written hf:OWNER/NAME, or hf:OWNER/NAME@REVISION",
+            rule=f"a model of the Hub is written {FORMS}",
             remedy="correct it, or give the path of a local folder",
         )
-    name, revision = named.groups()
+    name, file, revision = named.groups()
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
@@ -74,11 +93,13 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
             remedy=f"{installing('text2image')}; or give the path of a local folder",
         ) from None
     asked: dict[str, Any] = {"repo_id": name, "revision": revision}
+    if file is not None:
+        return _one_file(said, asked, file)
     found = _cached(asked, SETTINGS)
     if found is None or not _is_whole(found, asked, pickles=pickles):
         try:
             with _explained(said):
-                wanted, pickled = _wanted(asked, pickles=pickles)
+                wanted, pickled = _wanted(said, asked, pickles=pickles)
                 if not pickled:
                     found = Path(snapshot_download(**asked, allow_patterns=wanted))
         except InputError:
@@ -90,6 +111,19 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
             raise _pickled(said, pickled)
     assert found is not None
     return Fetched(found, revision=found.name)
+
+
+def _one_file(said: str, asked: dict[str, Any], name: str) -> Fetched:
+    """A file that is named, with what says on which terms it is given."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    beside = [*TERMS, *(f"{PurePosixPath(name).parent}/{one}" for one in TERMS)]
+    folder = _cached(asked, [glob.escape(name), *beside])
+    if folder is None or not (folder / name).is_file():
+        with _explained(said):
+            hf_hub_download(**asked, filename=name)
+            folder = Path(snapshot_download(**asked, allow_patterns=[glob.escape(name), *beside]))
+    return Fetched(folder, revision=folder.name, file=folder / name)
 
 
 def _cached(asked: dict[str, Any], patterns: Sequence[str]) -> Path | None:
@@ -123,7 +157,7 @@ def _is_whole(folder: Path, asked: dict[str, Any], *, pickles: bool) -> bool:
     return True
 
 
-def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[str]]:
+def _wanted(said: str, asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[str]]:
     """Patterns of the files that are fetched, and parts of a pipeline that cannot be.
 
     Of a pipeline they are the settings, and of each part one copy of its weights. All copies would
@@ -134,6 +168,7 @@ def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[st
     told = HfApi().model_info(**asked)
     files = [PurePosixPath(one.rfilename) for one in told.siblings or ()]
     if PurePosixPath(INDEX) not in files:
+        _require_one(said, files)
         safe = any(file.suffix == SAFE for file in files)
         return [*SETTINGS, *TEMPLATES, *WEIGHTS, *(PICKLES if pickles and not safe else ())], []
     weights: list[PurePosixPath] = []
@@ -149,6 +184,21 @@ def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[st
         pickled += [part] if others and not (safe_ones or pickles) else []
     chosen = [glob.escape(str(file)) for file in weights]
     return [*SETTINGS, *TEMPLATES, *chosen], pickled
+
+
+def _require_one(said: str, files: Sequence[PurePosixPath]) -> None:
+    """Refuse a collection of files, such as of LoRA: all of them might be very much."""
+    described = any(file.name.endswith("config.json") for file in files if len(file.parts) == 1)
+    held = [str(file) for file in files if file.suffix == SAFE]
+    if described or len(held) < 2 or any(SHARD.search(file) for file in held):
+        return
+    name, _, revision = said.partition("@")
+    shown = ", ".join(held[:SHOWN]) + (", …" if len(held) > SHOWN else "")
+    raise InputError(
+        f"the model '{said}' is {len(held)} files of weights: {shown}",
+        rule="where no settings say what belongs together, one file is meant",
+        remedy=f"name it, such as {name}/{held[0]}" + (f"@{revision}" if revision else ""),
+    )
 
 
 def _pickled(said: str, parts: Sequence[str]) -> InputError:
@@ -180,6 +230,8 @@ def _explained(said: str) -> Iterator[None]:
 
     try:
         yield
+    except InputError:
+        raise
     except errors.GatedRepoError:
         raise InputError(
             f"the model '{said}' is gated",
@@ -192,6 +244,12 @@ def _explained(said: str) -> Iterator[None]:
             rule="the Hub gives no model that its owner or the Hub itself has disabled",
             remedy="its page may say why: search the Hub for a copy, or give the folder of an "
             "earlier download",
+        ) from None
+    except errors.EntryNotFoundError:
+        raise InputError(
+            f"the model '{said}' has no such file",
+            rule=f"a file of a model is written as its path there: {FORMS}",
+            remedy="look at its list of files on the Hub",
         ) from None
     except errors.RevisionNotFoundError:
         raise InputError(

@@ -170,6 +170,18 @@ def test_images_of_the_prior_that_stay_black_are_not_learnt(tmp_path: Path) -> N
         fit(settings(every, adapt=adapt), tmp_path / "none")
 
 
+def test_words_of_the_prior_that_the_encoder_does_not_read_are_named(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    prompts = ["a bird of many colours", "a crab", "a bird of many colours"]
+    adapt = {**LORA, "steps": 1, "readings": 0, "prior": {"images": 2, "prompts": prompts}}
+    config = settings(
+        tiny_pipeline, adapt=adapt, names={"crane": "a", "gull": "b"}, prompt="{label}"
+    )
+    (words,) = fit(config, tmp_path / "fit").facts()["warnings"]
+    assert words.startswith("the prompt of the prior 'a bird of many colours' is longer than")
+
+
 def test_each_class_is_drawn_with_its_own_adapter(tiny_pipeline: Path, tmp_path: Path) -> None:
     config = settings(tiny_pipeline, adapt={**LORA, "per_class": True, "readings": 0})
     generator = fit(config, tmp_path / "fit")

@@ -16,6 +16,7 @@ from torch import Tensor
 from synthlift.errors import InputError
 from synthlift.generators.adapting.bench import Bench, open_bench
 from synthlift.generators.adapting.learner import Batch
+from synthlift.generators.pipelines.adapter_settings import LoraAdaptation
 from synthlift.generators.pipelines.noting import noted
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
 from synthlift.types import RunContext
@@ -25,6 +26,16 @@ from tests.further_pipelines import (
     tiny_qwen_image,
     tiny_sana_sprint,
     tiny_z_image,
+)
+from tests.newer_pipelines import (
+    tiny_aura_flow,
+    tiny_chroma,
+    tiny_cogview_4,
+    tiny_krea_2,
+    tiny_lumina,
+    tiny_lumina_2,
+    tiny_ovis_image,
+    tiny_prx,
 )
 from tests.pipelines import tiny_flux, tiny_pixart, tiny_sana, tiny_stable_diffusion_3
 from tests.unit.generators.adapting import draw, fit, images, inputs, learnt_files, settings
@@ -60,7 +71,16 @@ FAMILIES = {
     "flux": Family(tiny_flux, {"guidance_scale": 2}, packed=True),
     "sd3": Family(tiny_stable_diffusion_3, {"guidance_scale": 1}),
     "sana": Family(tiny_sana, {"guidance_scale": 1}, side=32),
+    "lumina-2": Family(tiny_lumina_2, {"guidance_scale": 1}, side=64),
+    "lumina": Family(tiny_lumina, {"guidance_scale": 1}, side=64),
+    "chroma": Family(tiny_chroma, {"guidance_scale": 1}, packed=True),
+    "aura-flow": Family(tiny_aura_flow, {"guidance_scale": 1}),
+    "ovis": Family(tiny_ovis_image, {"guidance_scale": 1}, packed=True),
+    "prx": Family(tiny_prx, {"guidance_scale": 1}),
+    "krea-2": Family(tiny_krea_2, {"guidance_scale": 0}, packed=True),
 }
+BINNED = ("sana", "prx")
+"""Those that would draw at the nearest size that was published of their kind."""
 READ_BY_LANGUAGE_MODELS = [
     "qwen",
     "z-image",
@@ -87,6 +107,8 @@ def knowing(bench: Bench, target: Tensor, steps: list[Step]) -> Iterator[None]:
     def answered(_network: Any, given: Sequence[Any], named: dict[str, Any], out: Any) -> Any:
         steps.append(Step(signature.bind(*given, **named).arguments, out[0]))
         right = shape.sign * target
+        if not shape.listed:  # a variance, where there is one, is not used
+            right = torch.cat([right, torch.zeros_like(out[0][:, right.shape[1] :])], dim=1)
         return (list(right) if shape.listed else right, *out[1:])
 
     handle = network.register_forward_hook(answered, with_kwargs=True)
@@ -99,7 +121,7 @@ def knowing(bench: Bench, target: Tensor, steps: list[Step]) -> Iterator[None]:
 def bench_of(family: Family, folder: Path) -> Bench:
     guidance = family.unguided.get("guidance_scale", 1)
     model, adapt = family.build(folder / "model"), LORA
-    size = "auto" if family.build is tiny_sana else family.side
+    size = "auto" if family.build in (tiny_sana, tiny_prx) else family.side
     config = settings(model, adapt=adapt, size=size, guidance_scale=guidance)
     facts = noted(config, inputs().train, seed=1)
     return open_bench(config, facts=facts, run=RunContext(folder=folder, seed=1))
@@ -135,7 +157,7 @@ def test_the_loss_is_that_of_the_way_which_the_pipeline_goes(family: str, tmp_pa
             width=kind.side,
             latents=given,
             output_type="np",
-            **({"use_resolution_binning": False} if family == "sana" else {}),
+            **({"use_resolution_binning": False} if family in BINNED else {}),
             **kind.unguided,
         ).images
     # The pipeline's own steps with the velocity that is learnt end at the image: its layout, its
@@ -161,7 +183,8 @@ def test_the_loss_is_that_of_the_way_which_the_pipeline_goes(family: str, tmp_pa
         batch = Batch(clean, PROMPTS, noise, level.expand(2), torch.ones(2))
         with torch.no_grad():
             learnt = bench.denoising.errors(batch)
-        wrong = (shape.sign * stacked(step.answer) - target).square().flatten(1).mean(1)
+        answer = shape.sign * stacked(step.answer)[:, : target.shape[1]]
+        wrong = (answer - target).square().flatten(1).mean(1)
         assert torch.allclose(learnt, wrong, rtol=1e-3), float(sigma)
         compared += 1
     assert compared
@@ -251,6 +274,15 @@ def test_a_killed_fit_of_them_goes_on_to_the_same_bits(family: str, tmp_path: Pa
         (tiny_z_image, {**LORA, "text_encoder": True, "gradient_checkpointing": True}),
         (tiny_pixart, LORA),
         (tiny_sana, LORA),
+        (tiny_lumina_2, {**LORA, "layers": "all"}),
+        (tiny_krea_2, {**LORA, "text_encoder": True}),
+        *(
+            pytest.param(build, adapt, marks=pytest.mark.slow)
+            for build in (tiny_lumina_2, tiny_lumina, tiny_chroma, tiny_aura_flow, tiny_ovis_image)
+            for adapt in (LEARNT_WORDS, {**LORA, "text_encoder": True})
+        ),
+        pytest.param(tiny_krea_2, LEARNT_WORDS, marks=pytest.mark.slow),
+        pytest.param(tiny_prx, LORA, marks=pytest.mark.slow),
         pytest.param(tiny_pixart, LEARNT_WORDS, marks=pytest.mark.slow),
         pytest.param(tiny_sana, LEARNT_WORDS, marks=pytest.mark.slow),
         pytest.param(tiny_flux_2_klein, LEARNT_WORDS, marks=pytest.mark.slow),
@@ -262,7 +294,8 @@ def test_words_and_text_encoders_are_learnt_too(
     build: Callable[[Path], Path], adapt: dict[str, Any], tmp_path: Path
 ) -> None:
     model = build(tmp_path / "model")
-    size = "auto" if build in (tiny_pixart, tiny_sana) else 16
+    own = (tiny_pixart, tiny_sana, tiny_prx, tiny_lumina, tiny_lumina_2)
+    size = "auto" if build in own else 16
     config = settings(model, adapt={**adapt, "readings": 0}, size=size)
     generator = fit(config, tmp_path / "fit")
     adapted = draw(generator)
@@ -272,10 +305,34 @@ def test_words_and_text_encoders_are_learnt_too(
 
 
 def test_a_network_distilled_for_few_steps_is_refused(tmp_path: Path) -> None:
-    config = settings(tiny_sana_sprint(tmp_path / "model"), adapt=LORA)
+    model = tiny_sana_sprint(tmp_path / "model")
     with pytest.raises(InputError, match="was distilled into a consistency model") as caught:
-        fit(config, tmp_path / "fit")
+        settings(model, adapt=LORA)
     assert "leave 'adapt' out" in caught.value.remedy
+
+
+@pytest.mark.parametrize("adapt", [LEARNT_WORDS, {**LORA, "text_encoder": True}])
+def test_texts_that_are_read_without_gradients_are_refused(
+    adapt: dict[str, Any], tmp_path: Path
+) -> None:
+    model = tiny_prx(tmp_path / "model")
+    with pytest.raises(InputError, match="only its network learns"):
+        settings(model, adapt=adapt)
+    # Several images of several prompts are drawn together, guided or not.
+    plain, guided = (draw(fit(settings(model, guidance_scale=s), tmp_path)) for s in (1, 2))
+    assert not np.array_equal(plain, guided)
+
+
+def test_a_network_that_is_told_other_times_than_its_noise_is_refused(tmp_path: Path) -> None:
+    model = tiny_cogview_4(tmp_path / "model")
+    with pytest.raises(InputError, match="the times that its network is told") as caught:
+        settings(model, adapt=LORA)
+    assert "Lumina" in caught.value.rule
+    # So it is where only the pipeline itself tells.
+    learns = LoraAdaptation(kind="lora", steps=1, readings=0)
+    config = settings(model, size=16).model_copy(update={"adapt": learns})
+    with pytest.raises(InputError, match="the times that its network is told"):
+        fit(config, tmp_path / "fit")
 
 
 def test_a_size_that_a_pipeline_cannot_draw_is_refused(tmp_path: Path) -> None:

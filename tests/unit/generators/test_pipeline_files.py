@@ -11,19 +11,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner
 
 from synthlift import api
-from synthlift.cli import app
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.suited import asked_scheduler, chunk, native_side, suited
+from synthlift.generators.pipelines.few_step_loras import advised
+from synthlift.generators.pipelines.suited import chunk, native_side, suited
 from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.config import TextToImageConfig
-from synthlift.spec.loading import load_study
 from synthlift.types import SampleRequest
 from synthlift.weights.recognising import licence_of
-from tests.e2e.tiny import draw_folder
 from tests.further_pipelines import tiny_sana_sprint, tiny_z_image
 from tests.pipelines import FAMILIES, SIDE, tiny_sana
 from tests.unit.generators.test_text_to_image import draw, fitted
@@ -125,10 +122,10 @@ def test_a_scheduler_for_few_steps_and_a_lora_file_for_it_choose_few_steps(
 def test_no_consistency_model_is_made_of_flow_matching(tmp_path: Path) -> None:
     sana = {"_class_name": "DPMSolverMultistepScheduler", "prediction_type": "flow_prediction"}
     place = pipeline(tmp_path / "sana", scheduler=sana)
-    assert asked_scheduler(place, said=None, loras=[tmp_path / "my-lcm.safetensors"]) == ""
-    usual = pipeline(tmp_path / "usual", scheduler={"_class_name": "DDIMScheduler"})
     lora = [tmp_path / "my-lcm.safetensors"]
-    assert asked_scheduler(usual, said=None, loras=lora) == "LCMScheduler"
+    assert advised(place, said=None, loras=lora).scheduler == ""
+    usual = pipeline(tmp_path / "usual", scheduler={"_class_name": "DDIMScheduler"})
+    assert advised(usual, said=None, loras=lora).scheduler == "LCMScheduler"
 
 
 def test_where_no_part_tells_a_size_it_is_that_of_the_call(tmp_path: Path) -> None:
@@ -345,32 +342,3 @@ def pickled_in_shards(part: Path) -> list[Path]:
     (part / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     file.unlink()
     return paths
-
-
-def test_a_study_file_is_written_for_a_pipeline(tiny_pipeline: Path, tmp_path: Path) -> None:
-    images = draw_folder(tmp_path / "images", per_class=6)
-    out = tmp_path / "study.yaml"
-    arguments = ["init", str(images), "--text-to-image", str(tiny_pipeline), "--out", str(out)]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    (generator,) = load_study(out).generators
-    assert generator.kind == "text_to_image"
-    assert generator.settings()["prompt"] == "a photo of {label}"
-    assert generator.settings()["model"] == str(tiny_pipeline)
-    with pytest.raises(InputError, match="holds no pipeline"):
-        api.init(images, out=tmp_path / "no.yaml", text_to_image=str(images))
-    assert not (tmp_path / "no.yaml").exists()
-
-
-def test_a_column_that_no_prompt_can_name_is_left_out_of_it(
-    tiny_pipeline: Path, tmp_path: Path
-) -> None:
-    images = draw_folder(tmp_path / "images", per_class=6)
-    files = [path.relative_to(images).as_posix() for path in sorted(images.glob("*/*"))]
-    rows = [f"{file},{k % 3},{'fm'[k % 2]}" for k, file in enumerate(files)]
-    table = tmp_path / "facts.csv"
-    table.write_text("\n".join(["path,age (years),sex", *rows]))
-    data = {"source": str(images), "metadata": str(table), "attributes": ["age (years)", "sex"]}
-    out = api.init({"data": data}, out=tmp_path / "study.yaml", text_to_image=str(tiny_pipeline))
-    (generator,) = load_study(out).generators
-    assert generator.settings()["prompt"] == "a photo of {label}, {sex}"

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.tokens import lost_words
+from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.generators.text_to_image.generator import TextToImageFitted, TextToImageGenerator
 from synthlift.spec.provenance import LICENCE
 from synthlift.types import FitInputs, ImageBatch, ImageSet, LockedTest, RunContext, SampleRequest
+from tests.reading import LETTER, MUCH, READERS, reading
 
 CLASSES = ("crane", "gull")
 
@@ -186,10 +187,25 @@ def test_words_that_the_pipeline_cuts_off_are_lost_too(tmp_path: Path) -> None:
         assert lost_words(model, "a " * most) == ""
         assert lost_words(model, "a " * (most + 1)) == "a"
     # Where what reads prompts reads images, too, and has no limit itself.
-    assert lost_words(tiny_flux_2(tmp_path / "flux-2"), "a " * 300) == ""
+    assert lost_words(tiny_flux_2(tmp_path / "flux-2"), "a " * 150) == ""
     sana = tiny_sana(tmp_path / "sana")
     assert lost_words(sana, "a" * 290) == ""
     assert lost_words(sana, "a" * 310) != ""
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_as_much_is_told_to_be_lost_as_the_pipeline_cuts_off(kind: str, tmp_path: Path) -> None:
+    most = reading(kind, tmp_path / "pipeline")
+    assert 50 < most < MUCH
+    assert lost_words(tmp_path / "pipeline", LETTER * most) == ""
+    assert lost_words(tmp_path / "pipeline", LETTER * (most + 2)) == LETTER * 2
+    assert tokens_lost(tmp_path / "pipeline", [LETTER * most, LETTER * (most + 2)]) == [0, 2]
+
+
+def test_what_leads_to_prompts_takes_no_room_of_negative_ones(tmp_path: Path) -> None:
+    lumina, most = tmp_path / "lumina", reading("Lumina2Pipeline", tmp_path / "lumina")
+    assert lost_words(lumina, LETTER * (most + 1), avoided=True) == ""
+    assert lost_words(lumina, LETTER * 257, avoided=True) == LETTER
 
 
 def test_a_class_name_of_two_meanings_is_pointed_out(tiny_pipeline: Path, tmp_path: Path) -> None:

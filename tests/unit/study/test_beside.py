@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -146,17 +148,71 @@ def test_an_image_between_classes_that_is_given_another_one_counts_for_that_alon
         (pool / "table.csv").write_text("".join(["file_name,label\n", *rows]))
         asked |= {"metadata": str(pool / "table.csv"), "label": "label"}
     where = Where(str(pool), "/", one_class=True, shares=True, **asked)
+    counts = _counted(session, prepared, where, tmp_path, rows=((0, 0), (1, 0), (0, 1)), **asked)
+    assert counts == {0: pytest.approx([0.8, 0.2]), 10: [0, 1], 20: pytest.approx([0.8, 0.2])}
+
+
+@pytest.mark.parametrize("by", ["table", "metadata", "parquet"])
+def test_a_table_says_for_how_much_images_count_whose_files_say_nothing(
+    tmp_path: Path, by: str
+) -> None:
+    """As those of an export that were written anew; the first one says it itself."""
+    session, prepared = prepared_of(draw(tmp_path / "ours", peak=255, seed=0))
+    pool, shares = tmp_path / "pool", {"a": 0.8, "b": 0.2}
+    pool.mkdir()
+    facts = facts_of(generator="g", kind="k", label="a", seed=1, index=0, fit_seed=2, shares=shares)
+    told = ("{}", json.dumps({"a": 0.6, "b": 0.4}), "", json.dumps({"a": 0.3, "b": 0.7}))
+    pictures = [
+        png_bytes(np.full((SIDE, SIDE, 1), 10 * number, np.uint8), facts=None if number else facts)
+        for number in range(len(told))
+    ]
+    names = [f"{number}.png" for number in range(len(told))]
+    table = pd.DataFrame({"file_name": names, "label": list("aaab"), "class_shares": told})
+    source, asked = str(pool / "table.csv"), dict[str, Any](label="label")
+    if by == "parquet":
+        source = str(pool / "table.parquet")
+        held: Any = [{"bytes": one, "path": ""} for one in pictures]
+        table = table.assign(image=held)
+        table.drop(columns="file_name").to_parquet(source)
+    else:
+        for name, picture in zip(names, pictures, strict=True):
+            (pool / name).write_bytes(picture)
+        table.to_csv(source, index=False)
+    if by == "metadata":
+        source, asked = str(pool), {**asked, "metadata": source}
+    where = Where(source, "/", one_class=True, shares=True, **asked)
+    counts = _counted(
+        session, prepared, where, tmp_path, rows=((0, 0), (1, 0), (2, 0), (0, 1)), **asked
+    )
+    assert counts == {
+        0: pytest.approx([0.8, 0.2]),
+        10: pytest.approx([0.6, 0.4]),
+        20: [1, 0],
+        30: pytest.approx([0.3, 0.7]),
+    }
+
+
+def _counted(
+    session: Session,
+    prepared: Prepared,
+    where: Where,
+    folder: Path,
+    *,
+    rows: Sequence[tuple[int, int]],
+    **asked: Any,
+) -> dict[int, Any]:
+    """For how much images of a pool, known by their grey, count of each class.
+
+    ``rows`` are place and class of each image.
+    """
     found = read_images(session, prepared, open_source(where, strict=False))
     keys = {"inventory": found.inventory, "pixels": found.pixels}
     stock = read_beside(session.store, classes=("a", "b"), left_out=set(), **keys)
     inputs = replace(inputs_of(stock), sources={"pool": stock})
-    fitted = fit("pool", tmp_path / "fit", inputs, source=str(pool), reserved=0, **asked)
-    requests = [
-        SampleRequest(index=index, label=label, seed=0) for index, label in ((0, 0), (1, 0), (0, 1))
-    ]
-    counts = {
+    fitted = fit("pool", folder / "fit", inputs, source=where.source, reserved=0, **asked)
+    requests = [SampleRequest(index=index, label=label, seed=0) for index, label in rows]
+    return {
         int(pixels.flat[0]): soft
         for batch in fitted.sample(requests)
         for pixels, soft in zip(batch.pixels, np.asarray(batch.soft_labels).tolist(), strict=True)
     }
-    assert counts == {0: pytest.approx([0.8, 0.2]), 10: [0, 1], 20: pytest.approx([0.8, 0.2])}

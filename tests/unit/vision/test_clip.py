@@ -100,6 +100,20 @@ def test_zero_shot_gives_the_logits_of_the_library_itself(
     np.testing.assert_allclose(mine, wanted, atol=2e-4)
 
 
+def test_a_copy_in_half_precision_will_do(tmp_path: Path, tiny_clips: dict[str, Path]) -> None:
+    folder = shutil.copytree(tiny_clips["transformers"], tmp_path / "rounded")
+    plain, rounded = folder / "model.safetensors", folder / "model.fp16.safetensors"
+    save_file({name: one.half() for name, one in load_file(plain).items()}, rounded)
+    assert find_clip(folder).weights == (plain,)
+    plain.unlink()
+    assert find_clip(folder).weights == (rounded,)
+    half, whole = (
+        compute(network(one, tuning="zero_shot", templates="a {label}"), pixels(), what="logits")
+        for one in (folder, tiny_clips["transformers"])
+    )
+    np.testing.assert_allclose(half, whole, atol=0.1)
+
+
 def test_an_ensemble_of_prompts_is_the_mean_of_their_embeddings(
     tiny_clips: dict[str, Path],
 ) -> None:

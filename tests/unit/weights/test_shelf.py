@@ -88,6 +88,7 @@ def test_only_what_can_be_used_is_called_clip(tmp_path: Path) -> None:
     for kind in (*CLIP_TYPES, "groupvit", "blip"):
         folder = weights(tmp_path / kind / "model.safetensors").parent
         (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+        (folder / "tokenizer.json").write_text("{}")
         told = CliRunner().invoke(app, ["models", "add", str(folder)]).output
         entry = Shelf().find(kind)
         if kind in CLIP_TYPES:
@@ -129,6 +130,22 @@ def test_pickled_weights_are_read_only_when_allowed_and_kept_as_safetensors(
     assert torch.equal(found["a"], shared)
     assert torch.equal(found["b"], shared)
     assert not list(Path(entry.path).rglob("*.bin"))
+
+
+def test_what_a_training_goes_on_from_is_left_out_and_told(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    torch.save({"a": torch.ones(2)}, folder / "pytorch_model.bin")
+    (folder / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    for name in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({"steps": 3}, folder / name)
+    (folder / "scheduler_config.json").write_text("{}")
+    result = CliRunner().invoke(app, ["models", "add", str(folder), "--allow-pickle"])
+    assert result.exit_code == 0, result.output
+    told = "no weights: optimizer.pt, rng_state.pth, scheduler.pt, training_args.bin\n"
+    assert told in result.output
+    names = {path.name for path in Path(Shelf().find("clip").path).iterdir()}
+    assert names == {"config.json", "model.safetensors", "scheduler_config.json"}
 
 
 def test_a_template_of_prompts_is_hashed_and_kept_and_without_one_the_hash_is_as_ever(

@@ -42,7 +42,7 @@ from synthlift.data.readers.numbered import (
 )
 from synthlift.errors import InputError, installing, nearest_name
 from synthlift.registry import ComponentConfig
-from synthlift.spec.provenance import column_of
+from synthlift.spec.provenance import SHARES, column_of
 from synthlift.store import digest
 from synthlift.types import UInt8
 
@@ -169,13 +169,15 @@ def _items(part: str, table: Table, chosen: Chosen, where: Where, notes: list[st
         if labels is None:
             notes.append(f"part '{part or 'all'}' left out: none of its images has a label")
             return []
+    told = (SHARES,) if where.shares and SHARES in table.columns else ()
     return row_items(
         part,
         table.rows,
         labels=labels,
         groups=None if chosen.group is None else words_of(table, chosen.group),
         attributes={
-            name: words_of(table, column_of(name, table.columns)) for name in chosen.attributes
+            **{n: words_of(table, column_of(n, table.columns)) for n in chosen.attributes},
+            **{name: words_of(table, name) for name in told},
         },
         masked=chosen.mask is not None,
     )

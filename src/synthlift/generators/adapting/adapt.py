@@ -13,6 +13,7 @@ from synthlift.generators.adapting.bench import Bench, open_bench
 from synthlift.generators.adapting.examples import past_examples, prompting_of, training_examples
 from synthlift.generators.adapting.latents import balanced_rows, kept_latents
 from synthlift.generators.adapting.learner import AdapterLearner
+from synthlift.generators.adapting.memory import with_less_memory
 from synthlift.generators.adapting.parts import Learnt, LearntLora, LearntWords
 from synthlift.generators.adapting.prior import Preserved, preserved
 from synthlift.generators.adapting.validating import ValidationLoss, looks
@@ -76,6 +77,17 @@ def adapt(
     config: PipelineConfig, inputs: FitInputs, *, facts: Mapping[str, Any], run: RunContext
 ) -> tuple[dict[str, Any], Adapter]:
     """Learn what ``config.adapt`` says; see :func:`~synthlift.generators.adapting.adapted`."""
+    (found, adapter), lowered = with_less_memory(
+        lambda able: _adapted(able, inputs, facts=facts, run=run), config, folder=run.folder
+    )
+    if lowered:
+        found = {**found, "warnings": [*found.get("warnings", []), lowered]}
+    return found, adapter
+
+
+def _adapted(
+    config: PipelineConfig, inputs: FitInputs, *, facts: Mapping[str, Any], run: RunContext
+) -> tuple[dict[str, Any], Adapter]:
     settings = config.adapt
     assert settings is not None, "ask only where something is to be learnt"
     if settings.optimizer == "adam8bit":

@@ -13,7 +13,7 @@ from synthlift.generators.adapting.calls import Shape, denoiser
 from synthlift.generators.adapting.drawing import PromptedDraws
 from synthlift.generators.adapting.latents import Latents
 from synthlift.generators.adapting.learner import Denoising
-from synthlift.generators.adapting.noise import noising_of
+from synthlift.generators.adapting.noise import noising_of, require_own_times
 from synthlift.generators.adapting.telling import Telling
 from synthlift.generators.learning.drawing import deterministic_kernels
 from synthlift.generators.pipelines.adapter_settings import LoraAdaptation, spelling
@@ -75,6 +75,7 @@ def open_bench(config: PipelineConfig, *, facts: Mapping[str, Any], run: RunCont
             cached=cached,
             spelled=spelling(settings, facts.get("words", {})),
         )
+        require_own_times(pipeline)
         latents = Latents(pipeline, shape=telling.shape, side=_side(pipeline, telling.shape))
     denoising = Denoising(network, telling=telling, noising=noising, latents=latents)
     return Bench(pipeline, latents, denoising, PromptedDraws(facts, config, pipeline))

@@ -19,14 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from synthlift.errors import InputError
+from synthlift.generators.pipelines import adapter_settings
 from synthlift.generators.pipelines.adapters import DENOISERS
-from synthlift.generators.pipelines.noting import GUIDED_FROM
-from synthlift.generators.pipelines.opening import guidance, told_besides
+from synthlift.generators.pipelines.noting import guided_from
+from synthlift.generators.pipelines.opening import LIBRARIES, guidance, told_besides
+from synthlift.weights.quiet import quiet
 
 IMAGES = ("sample", "hidden_states", "x")
 TIMES = ("timestep", "t")
 """Names of the arguments for noisy images and for times."""
-STEPS = 2
+STEPS, HEARD = 3, 2
+"""Of a drawing, and those of them that are listened to."""
 NEAR = 0.02
 """Of times and answers in half precision."""
 
@@ -89,13 +92,7 @@ def denoiser(pipeline: Any) -> nn.Module:
 
 def cannot_adapt(pipeline: Any, reason: str) -> InputError:
     """The error for a pipeline of a kind that cannot be adapted here."""
-    return InputError(
-        f"a {type(pipeline).__name__} cannot be adapted: {reason}",
-        rule="pipelines with one UNet or transformer that removes noise in latents or pixels, as "
-        "Stable Diffusion 1 to 3, XL, PixArt, Sana, Flux, Flux.2, Qwen-Image and Z-Image, can be "
-        "adapted",
-        remedy="take another pipeline, or leave 'adapt' out",
-    )
+    return adapter_settings.cannot_adapt(type(pipeline).__name__, reason)
 
 
 def first_call(pipeline: Any, network: nn.Module, *, prompts: Sequence[str], size: Any) -> Told:
@@ -109,7 +106,7 @@ def first_call(pipeline: Any, network: nn.Module, *, prompts: Sequence[str], siz
 
 
 def shape_of(pipeline: Any, network: nn.Module, *, size: int | None) -> Shape:
-    """Two steps of a drawing, of which the first one is computed.
+    """The first steps of a drawing, of which one is computed.
 
     Raises:
         InputError: what the pipeline does with times or answers is not known.
@@ -119,13 +116,13 @@ def shape_of(pipeline: Any, network: nn.Module, *, size: int | None) -> Shape:
         torch.no_grad(),
         _answering(network) as answers,
         _given(pipeline.scheduler) as given,
-        _listening(network, calls, enough=STEPS),
+        _listening(network, calls, enough=HEARD),
     ):
         _draw(pipeline, prompts=[""], size=size)
     told = calls[0] if calls else {}
     image = next((name for name in IMAGES if name in told), "")
     time = next((name for name in TIMES if isinstance(told.get(name), Tensor)), "")
-    if len(calls) < STEPS or not image or not time:
+    if len(calls) < HEARD or not image or not time:
         raise cannot_adapt(pipeline, "how its network is told the image and the time is not known")
     per_time, falls_from = _times(pipeline, [call[time] for call in calls])
     return Shape(
@@ -141,13 +138,13 @@ def shape_of(pipeline: Any, network: nn.Module, *, size: int | None) -> Shape:
 
 def _times(pipeline: Any, told: Sequence[Tensor]) -> tuple[float, float | None]:
     """What makes times of the network of the scheduler's: a factor, and where it counts from."""
-    own = [float(one) for one in pipeline.scheduler.timesteps[:STEPS]]
+    own = [float(one) for one in pipeline.scheduler.timesteps[:HEARD]]
     there = [float(one.flatten()[0]) for one in told]
     last = float(pipeline.scheduler.config.get("num_train_timesteps") or 0)
     for falls_from in (None, last):
         here = [one if falls_from is None else falls_from - one for one in own]
         # The larger one says most of the factor: the other may be 0.
-        most = max(range(STEPS), key=lambda step: abs(here[step]))
+        most = max(range(HEARD), key=lambda step: abs(here[step]))
         factor = there[most] / here[most] if here[most] else 0.0
         misses = [abs(factor * mine - one) for mine, one in zip(here, there, strict=True)]
         if factor > 0 and max(misses) <= NEAR * abs(there[most]):
@@ -169,10 +166,11 @@ def _sign(pipeline: Any, answers: Sequence[Tensor], given: Sequence[Tensor]) -> 
     raise cannot_adapt(pipeline, "what it makes of its network's answer is not known")
 
 
+@quiet(*LIBRARIES)
 def _draw(pipeline: Any, *, prompts: Sequence[str], size: int | None) -> None:
     """Draw without guidance, below the decorator that switches gradients off."""
     call: Callable[..., Any] = inspect.unwrap(type(pipeline).__call__)
-    scale = GUIDED_FROM.get(type(pipeline).__name__, 1)
+    scale = guided_from(type(pipeline))
     try:
         call(
             pipeline,

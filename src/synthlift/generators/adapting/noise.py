@@ -10,8 +10,11 @@ from torch import Tensor
 
 from synthlift.errors import InputError
 from synthlift.generators.adapting.calls import cannot_adapt
+from synthlift.generators.pipelines.adapter_settings import NOT_ADAPTED, OTHER_TIMES
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+APART = 0.02
+"""Of a time and the share of noise there: some schedulers count times in whole numbers."""
 DISTILLED = "trigflow"
 """What a consistency model in continuous time (Sana Sprint) predicts."""
 
@@ -40,6 +43,24 @@ class Noising(ABC):
         """Add noise; ``levels_n`` in (0, 1) are ranks of levels, evenly drawn."""
 
 
+def require_own_times(pipeline: Any) -> None:
+    """Refuse a pipeline that tells its network another time than how much of an image is noise.
+
+    Args:
+        pipeline: that has begun to draw.
+
+    Raises:
+        InputError: its scheduler is of flow matching, and its times and noise do not agree.
+    """
+    scheduler = pipeline.scheduler
+    if not _flows(scheduler):
+        return
+    times = scheduler.timesteps.float().cpu() / float(scheduler.config.num_train_timesteps)
+    shares = torch.as_tensor(scheduler.sigmas).float().cpu()[: len(times)]
+    if (times - shares).abs().max() > APART:
+        raise cannot_adapt(pipeline, OTHER_TIMES)
+
+
 def noising_of(pipeline: Any, *, min_snr: float | None) -> Noising:
     """What the pipeline's scheduler was made for.
 
@@ -48,12 +69,7 @@ def noising_of(pipeline: Any, *, min_snr: float | None) -> Noising:
     """
     scheduler = pipeline.scheduler
     config = scheduler.config
-    flows = (
-        type(scheduler).__name__.startswith("FlowMatch")
-        or config.get("use_flow_sigmas", False)
-        or config.get("prediction_type") == "flow_prediction"
-    )
-    if flows:
+    if _flows(scheduler):
         if min_snr is not None:
             raise InputError(
                 f"min_snr {min_snr:g} for a {type(pipeline).__name__}",
@@ -65,16 +81,22 @@ def noising_of(pipeline: Any, *, min_snr: float | None) -> Noising:
         shift = 1.0 if dynamic else config.get("shift") or config.get("flow_shift") or 1.0
         return _Flow(shift=float(shift), steps=int(config.num_train_timesteps))
     if config.get("prediction_type") == DISTILLED:
-        raise cannot_adapt(
-            pipeline,
-            "it was distilled into a consistency model for few steps, which learns from the model "
-            "that it was made of, not from images",
-        )
+        raise cannot_adapt(pipeline, NOT_ADAPTED["SanaSprint"])
     alphas, prediction = getattr(scheduler, "alphas_cumprod", None), config.get("prediction_type")
     if alphas is None or prediction not in PREDICTIONS:
         name = type(scheduler).__name__
         raise cannot_adapt(pipeline, f"what its {name} predicts ({prediction}) is not known")
     return _Diffusion(alphas.float().cpu(), prediction=str(prediction), min_snr=min_snr)
+
+
+def _flows(scheduler: Any) -> bool:
+    """Whether it leads along straight lines from noise to image."""
+    config = scheduler.config
+    return bool(
+        type(scheduler).__name__.startswith("FlowMatch")
+        or config.get("use_flow_sigmas", False)
+        or config.get("prediction_type") == "flow_prediction"
+    )
 
 
 class _Diffusion(Noising):

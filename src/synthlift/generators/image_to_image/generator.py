@@ -20,7 +20,7 @@ from synthlift.generators.image_to_image.starting import StartingImages
 from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
-from synthlift.generators.pipelines.noting import noted, warned
+from synthlift.generators.pipelines.noting import foretold, noted, warned
 from synthlift.generators.pipelines.opening import Task, open_controlnet, sized
 from synthlift.generators.pipelines.parameters import NUMBERS
 from synthlift.generators.pipelines.together import with_measured_chunk
@@ -30,6 +30,7 @@ from synthlift.types import (
     FitInputs,
     Float32,
     ImageBatch,
+    ImageSet,
     InputsGenerator,
     RunContext,
     SampleRequest,
@@ -82,6 +83,10 @@ class ImageToImageGenerator(InputsGenerator):
         )
         fitted = ImageToImageFitted(inputs, facts, adapter=adapter, device=run.device)
         return with_measured_chunk(fitted, run=run)
+
+    def foretold(self, images: ImageSet) -> list[str]:
+        """See :class:`~synthlift.generators.prompts.Foretells`."""
+        return foretold(self.config, images)
 
     def reload(self, folder: Path, *, inputs: FitInputs, device: str = "cpu") -> ImageToImageFitted:
         """Read back what was noted; images and masks come with the inputs."""

@@ -149,6 +149,52 @@ class InversionAdaptation(Adaptation):
 AnyAdaptation = Annotated[LoraAdaptation | InversionAdaptation, Field(discriminator="kind")]
 
 
+OTHER_TIMES = "the times that its network is told say less of the noise than its scheduler adds"
+NOT_ADAPTED = {
+    "SanaSprint": "it was distilled into a consistency model for few steps, which learns from the "
+    "model that it was made of, not from images",
+    "CogView4": OTHER_TIMES,
+    "Kandinsky": "its latents are those of a MoVQ, which is not known here",
+    "NucleusMoE": "how an image becomes its latents is not known",
+}
+"""Why pipelines cannot be adapted, by how their class begins."""
+READ_WITHOUT_GRADIENTS = ("PRX",)
+"""How the classes of those begin of which neither text encoders nor words can learn."""
+
+
+def require_adaptable(kind: str, asked: Any) -> None:
+    """Refuse to adapt pipelines of a class of which it is known before they are opened.
+
+    Args:
+        kind: the class.
+        asked: how they are to be adapted, as settings or as what is to become them.
+
+    Raises:
+        InputError: they cannot be.
+    """
+    said = dict(asked) if isinstance(asked, Mapping | BaseModel) else {}
+    texts = said.get("text_encoder") or said.get("kind") == "textual_inversion"
+    if texts and kind.startswith(READ_WITHOUT_GRADIENTS):
+        raise cannot_adapt(
+            kind,
+            "it reads texts without gradients, and only its network learns: adapt: {kind: lora}",
+        )
+    for begins, reason in NOT_ADAPTED.items():
+        if kind.startswith(begins):
+            raise cannot_adapt(kind, reason)
+
+
+def cannot_adapt(kind: str, reason: str) -> InputError:
+    """The error for pipelines of a class that cannot be adapted here."""
+    return InputError(
+        f"a {kind} cannot be adapted: {reason}",
+        rule="pipelines with one UNet or transformer that removes noise in latents or pixels, as "
+        "Stable Diffusion 1 to 3, XL, PixArt, Sana, Flux, Flux.2, Qwen-Image, Z-Image, Lumina, "
+        "Chroma, AuraFlow, Ovis-Image, PRX and Krea 2, can be adapted",
+        remedy="take another pipeline, or leave 'adapt' out",
+    )
+
+
 def learnt_words(classes: Sequence[str], counts: Sequence[int]) -> dict[str, str]:
     """The word that each class with training images is learnt under, such as ``<crane>``."""
     words: dict[str, str] = {}

@@ -10,13 +10,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from synthlift.embedded import EMBEDDED
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.adapter_settings import AnyAdaptation, LoraFile, lora_file
+from synthlift.generators.pipelines.adapter_settings import (
+    AnyAdaptation,
+    LoraFile,
+    lora_file,
+    require_adaptable,
+)
+from synthlift.generators.pipelines.few_step_loras import advised
 from synthlift.generators.pipelines.files import hash_part, hash_pipeline, pipeline_files
 from synthlift.generators.pipelines.footprint import USUAL_SIDE, pipeline_bytes
 from synthlift.generators.pipelines.prompt_table import read_prompts
 from synthlift.generators.pipelines.suited import (
-    asked_scheduler,
     chunk,
+    class_of,
     native_side,
     scheduler_of,
     suited,
@@ -95,7 +101,10 @@ class PipelineConfig(ComponentConfig):
             pipeline was distilled for few steps, what its makers advise is the default.
         sampler_steps: steps from noise to image; likewise.
         scheduler: class of diffusers that takes the place of the pipeline's own scheduler;
-            LCMScheduler by default where a LoRA file is called so (lcm).
+            what its maker advises by default where a LoRA file is for few steps (*lcm*, *4step*).
+        timestep_spacing: how its steps lie, where it can be told; "" = as the pipeline has it.
+            trailing = they begin at pure noise, which models for few steps want; the default where
+            a LoRA file is for few.
         size: side in pixels at which the pipeline draws; auto = its own. Images are then brought
             to the study's size.
         keep_originals: keep images as they were drawn, losslessly compressed, beside those at the
@@ -139,6 +148,7 @@ class PipelineConfig(ComponentConfig):
     guidance_scale: float = Field(default=2.0, ge=0, le=50)
     sampler_steps: int = Field(default=30, ge=1, le=1000)
     scheduler: str = ""
+    timestep_spacing: Literal["", "leading", "linspace", "trailing"] = ""
     size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] | Literal["auto"] = "auto"
     keep_originals: bool = True
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -227,12 +237,17 @@ class PipelineConfig(ComponentConfig):
         if not isinstance(value, dict) or not value.get("model") or value.get("model_sha256"):
             return value
         files = pipeline_files(value["model"], value.get("config", ""))
+        if value.get("adapt"):
+            require_adaptable(class_of(files.folder), value["adapt"])
         loras = [lora_file(path) for path in _paths(value.get("loras", ()))]
-        scheduler = asked_scheduler(files.folder, said=value.get("scheduler"), loras=loras)
-        own = suited(files.folder, named=files.named, scheduler=scheduler)
+        said = value.get("scheduler")
+        advice = advised(files.folder, said=said, loras=loras)
+        scheduler = advice.scheduler if said is None else said
+        own = advice.own or suited(files.folder, named=files.named, scheduler=scheduler)
         together = chunk(files.folder)
         return {
             **({"scheduler": scheduler} if scheduler else {}),
+            **({"timestep_spacing": advice.spacing} if advice.spacing else {}),
             **({} if own is None else own._asdict()),
             **({} if together is None else {"micro_batch": together}),
             # A key holds what is filled in; that of the packaged model is told by data cards.

@@ -12,7 +12,13 @@ from synthlift.errors import InputError
 from synthlift.generators.pipelines.single_file import INDEX, layout_of, parts_without
 from synthlift.generators.pipelines.vocabularies import is_known, lacks_vocabulary
 from synthlift.weights import hash_weights_of, locate
-from synthlift.weights.copies import hollow_parts, marks_in, pickled_parts, pipeline_mark
+from synthlift.weights.copies import (
+    every_part,
+    hollow_parts,
+    marks_in,
+    pickled_parts,
+    pipeline_mark,
+)
 from synthlift.weights.files import read_json
 from synthlift.weights.hub import name_of
 from synthlift.weights.vocabulary import VOCABULARY
@@ -110,11 +116,8 @@ def _require_parts(files: PipelineFiles) -> None:
     """Refuse a pipeline of which whole parts are missing; of a single file, only words can be."""
     named = [
         name
-        for name, kind in read_json(files.folder / INDEX).items()
-        if isinstance(kind, list)
-        and kind
-        and kind[0] is not None
-        and (files.single is None or name.startswith("tokenizer"))
+        for name in every_part(read_json(files.folder / INDEX))
+        if (files.single is None or name.startswith("tokenizer"))
         and name.replace("tokenizer", "text_encoder") not in files.without
     ]
     missing = [name for name in named if not (files.folder / name).is_dir()]

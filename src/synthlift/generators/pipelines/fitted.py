@@ -16,6 +16,7 @@ from torch import Generator as Noise
 
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.pipelines import saving
 from synthlift.generators.pipelines.adapter_settings import spelling
 from synthlift.generators.pipelines.adapters import (
     Adapter,
@@ -28,6 +29,7 @@ from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import every_prompt, remarks_on, wording_of
 from synthlift.generators.pipelines.opening import (
+    LIBRARIES,
     Task,
     guidance,
     open_pipeline,
@@ -35,8 +37,6 @@ from synthlift.generators.pipelines.opening import (
     turned_to,
 )
 from synthlift.generators.pipelines.parameters import NUMBERS, check_params
-from synthlift.generators.pipelines.saving import place as placed
-from synthlift.generators.pipelines.saving import ways
 from synthlift.generators.pipelines.speeding import speed_up
 from synthlift.generators.pipelines.step_cache import StepCache
 from synthlift.generators.pipelines.wishes import (
@@ -54,6 +54,7 @@ from synthlift.generators.pipelines.wishes import (
 from synthlift.seeds import generator_for
 from synthlift.spec.provenance import LICENCE
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
+from synthlift.weights.quiet import quiet
 
 LESS_ROUNDED = "set dtype: float32"
 UNTOLD = ("together", "licence_text")
@@ -102,8 +103,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         device: str = "cpu",
     ) -> None:
         self._facts, self._device, self._config = dict(facts), device, config
-        self._adapter = adapter
-        self._savings = 0
+        self._adapter, self._savings = adapter, 0
         # Shared with copies that compute fewer images together.
         self._pipelines: dict[tuple[Task, int], Opened] = {}
         self._vocabulary = Vocabulary.from_json(facts)
@@ -191,7 +191,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
     @property
     def ways_to_save(self) -> tuple[str, ...]:
         """See :class:`~synthlift.savings.SavesMemory`."""
-        return ways(self._device)
+        return saving.ways(self._device)
 
     def with_savings(self, savings: int) -> Self:
         """The same generator drawing in less memory."""
@@ -317,7 +317,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         texts = remember_texts(opened)
         compiles = not self._savings
         steps = speed_up(opened, self._config, device=self._device, compiles=compiles)
-        ready = placed(opened, self._device, savings=self._savings)
+        ready = saving.place(opened, self._device, savings=self._savings)
         return Opened(ready, texts, steps, alone=not parts)
 
     def _parts(self) -> dict[str, Any]:
@@ -382,7 +382,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             "output_type": "np",
         }
         try:
-            drawn: Float32 = self._call(padded, settings, told)[: len(wishes)]
+            with quiet(*LIBRARIES):
+                drawn: Float32 = self._call(padded, settings, told)[: len(wishes)]
         except ValueError as error:
             raise InputError(
                 f"the text-to-image model '{config.model}' cannot draw so: "

@@ -12,7 +12,8 @@ from synthlift.embedded import EMBEDDED
 from synthlift.errors import needing_extra
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.homonyms import ambiguous
-from synthlift.generators.pipelines.adapter_settings import learnt_words
+from synthlift.generators.pipelines import few_step_loras
+from synthlift.generators.pipelines.adapter_settings import learnt_words, lora_file
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import pipeline_files
@@ -25,6 +26,7 @@ from synthlift.generators.pipelines.opening import (
     takes,
 )
 from synthlift.generators.pipelines.single_file import INDEX
+from synthlift.generators.pipelines.suited import Suited, heedless
 from synthlift.generators.pipelines.terms import terms_of
 from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
 from synthlift.generators.wording import Wording
@@ -33,10 +35,10 @@ from synthlift.weights.files import read_json
 
 MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
+GUIDED_FROM_0 = ("ZImage", "Krea2")
+"""How the classes of pipelines begin that look at what they are to avoid from 0 on, not from 1."""
 MOST_MEANINGS = 8
 """Names of which a warning says what they mean; of further ones it says that they are such, too."""
-GUIDED_FROM = {"ZImagePipeline": 0}
-"""The guidance above which a pipeline looks at what it is to avoid, where that is not 1."""
 
 
 def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, Any]:
@@ -76,18 +78,40 @@ def warned(
     Raises:
         InputError: a LoRA file that may act in part does not fit at all.
     """
-    words, vocabulary = facts.get("words", {}), Vocabulary.from_json(facts)
-    wording = wording_of(config, seed=facts["seed"], words=words)
-    found = [
-        # The packaged pipeline knows one meaning of what it knows.
-        *(() if config.model == EMBEDDED else _ambiguities(wording, vocabulary)),
-        *_too_long(config, prompts, words),
-        *_less_read(config),
-        *([*_nothing_avoided(config)] or _avoided_too_long(config)),
-        *_guided_in_vain(config, config.guidance_scale),
-        *_partly_acting(config),
-    ]
+    found = [*_of_words(facts, config, prompts), *_partly_acting(config)]
     return {**facts, **({"warnings": found} if found else {})}
+
+
+def foretold(config: PipelineConfig, images: ImageSet) -> list[str]:
+    """The warnings of :func:`warned` for which no weights are read.
+
+    Args:
+        config: the settings.
+        images: those of which a training set will be; no pixels are read.
+
+    Raises:
+        InputError: as :func:`noted`.
+    """
+    facts = noted(config, images, seed=0)
+    wording = wording_of(config, seed=0, words=facts.get("words"))
+    prompts = every_prompt(wording, Vocabulary.from_json(facts), facts["together"])
+    return [*_of_words(facts, config, prompts)]
+
+
+def _of_words(
+    facts: Mapping[str, Any], config: PipelineConfig, prompts: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """What the files tell of the words, without weights."""
+    words = facts.get("words", {})
+    wording = wording_of(config, seed=facts["seed"], words=words)
+    if config.model != EMBEDDED:  # which knows one meaning of what it knows
+        yield from _ambiguities(wording, Vocabulary.from_json(facts))
+    yield from _too_long(config, prompts, words)
+    yield from _prior_too_long(config)
+    yield from _less_read(config)
+    yield from [*_nothing_avoided(config)] or _avoided_too_long(config)
+    yield from _guided_in_vain(config, config.guidance_scale)
+    yield from _for_few_steps(config)
 
 
 def every_prompt(
@@ -124,7 +148,10 @@ def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
     files = pipeline_files(config.model, config.config)
     texts = {name: str(params[name]) for name in ("prompt", "negative_prompt") if name in params}
     lost = {
-        name: lost_words(files.folder, text, without=files.without) for name, text in texts.items()
+        name: lost_words(
+            files.folder, text, without=files.without, avoided=name == "negative_prompt"
+        )
+        for name, text in texts.items()
     }
     found = [
         f"the {name.replace('_', ' ')} is longer than the text encoder reads: the words '{words}' "
@@ -192,6 +219,11 @@ def _less_read(config: PipelineConfig) -> Iterator[str]:
         )
 
 
+def guided_from(kind: Any) -> int:
+    """The guidance above which pipelines of a class look at what they are to avoid."""
+    return 0 if getattr(kind, "__name__", "").startswith(GUIDED_FROM_0) else 1
+
+
 def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
     """A warning where negative prompts are given and cannot have an effect."""
     if not (config.negative_prompt or any(config.class_negative_prompts.values())):
@@ -203,7 +235,7 @@ def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
 def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
     transformer = read_json(folder / "transformer" / "config.json").get("_class_name", "")
     kind = _kind_of(folder)
-    least = GUIDED_FROM.get(getattr(kind, "__name__", ""), 1)
+    least = guided_from(kind)
     if kind is not None and not takes(kind, NEGATIVE):
         yield f"negative prompts have no effect on this pipeline: a {kind.__name__} takes none"
     elif guidance_scale <= least:
@@ -222,6 +254,12 @@ def _guided_in_vain(config: PipelineConfig, guidance_scale: float) -> Iterator[s
     """A warning where a pipeline would tell its network the guidance, which has no ear for it."""
     folder = pipeline_files(config.model, config.config).folder
     kind = _kind_of(folder)
+    if guidance_scale > 1 and heedless(folder):
+        yield (
+            f"guidance_scale {guidance_scale:g} has no effect on this pipeline: it was distilled "
+            "for few steps, and draws without"
+        )
+        return
     if guidance_scale <= 1 or kind is None or not takes(kind, TRUE_GUIDANCE):
         return
     network = read_json(folder / "transformer" / "config.json")
@@ -237,6 +275,15 @@ def _kind_of(folder: Path) -> Any:
     with needing_extra("text-to-image", extra="text2image"):
         import diffusers
     return getattr(diffusers, str(read_json(folder / INDEX).get("_class_name", "")), None)
+
+
+def _for_few_steps(config: PipelineConfig) -> Iterator[str]:
+    yield from few_step_loras.warnings(
+        pipeline_files(config.model, config.config).folder,
+        [(lora_file(one.path), one.weight) for one in config.loras],
+        own=Suited(config.sampler_steps, config.guidance_scale),
+        scheduler=config.scheduler,
+    )
 
 
 def _partly_acting(config: PipelineConfig) -> list[str]:
@@ -258,6 +305,13 @@ def _too_long(
         for label, prompt in distinct
     ]
     yield from _cut(config, distinct, known, what="prompt")
+
+
+def _prior_too_long(config: PipelineConfig) -> Iterator[str]:
+    """A warning for each prompt of an adaptation's prior that is cut."""
+    prior = None if config.adapt is None else config.adapt.prior
+    texts = [*dict.fromkeys(prior.prompts)] if prior is not None else []
+    yield from _cut(config, [(text, text) for text in texts], texts, what="prompt of the prior")
 
 
 def _avoided_too_long(config: PipelineConfig) -> Iterator[str]:
@@ -282,16 +336,17 @@ def _cut(
         known: the same prompts in words that the tokenizers know.
         what: what they are called.
     """
-    files = pipeline_files(config.model, config.config)
+    files, avoided = pipeline_files(config.model, config.config), what == "negative prompt"
     cut: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row, count in enumerate(tokens_lost(files.folder, known, without=files.without)):
+    lost = tokens_lost(files.folder, known, without=files.without, avoided=avoided)
+    for row, count in enumerate(lost):
         if count:
             cut[prompts[row][0]].append((count, row))
     for label, rows in cut.items():
         _, worst = max(rows, key=lambda found: found[0])
-        lost = lost_words(files.folder, known[worst], without=files.without)
+        unseen = lost_words(files.folder, known[worst], without=files.without, avoided=avoided)
         others = f"; so it is with {len(rows) - 1:,} more of '{label}'" if len(rows) > 1 else ""
         yield (
             f"the {what} '{prompts[worst][1]}' is longer than the text encoder reads: the words "
-            f"'{lost}' are not seen{others}"
+            f"'{unseen}' are not seen{others}"
         )

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from synthlift.errors import InputError, nearest_name, needing_extra
 from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.generators.pipelines.few_step_loras import TRAILING
 from synthlift.generators.pipelines.files import (
     CONFIG,
     PipelineFiles,
@@ -22,12 +23,15 @@ from synthlift.generators.pipelines.files import (
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.from_file import pipeline_from_file, pipeline_from_folder
 from synthlift.generators.pipelines.single_file import INDEX, parts_beside
-from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF
+from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF, PRX, TRAJECTORY
 from synthlift.weights import locate
 from synthlift.weights.copies import pipeline_mark, variant_in
 from synthlift.weights.files import read_json
 from synthlift.weights.missing import missing_weights
+from synthlift.weights.quiet import quiet
 
+LIBRARIES = ("diffusers", "transformers")
+"""Those that open pipelines and draw with them."""
 UNREADABLE = (ValueError, OSError, RuntimeError, SafetensorError)
 """What the libraries raise for files that are not there, are cut off, or of another shape."""
 BINNING = "use_resolution_binning"
@@ -42,6 +46,9 @@ BLANK = " "
 """What such pipelines are told to avoid where nothing is said of it, so that they guide at all."""
 UNSEEDED = "DPMSolverSDEScheduler"
 """A scheduler whose noise does not go by the seed of an image."""
+SPACING, ORIGINAL = "timestep_spacing", "original_inference_steps"
+EVEN = 40
+"""Of so many a consistency scheduler takes some: 4, 5 or 8 begin at pure noise and are even."""
 Task = Literal["text_to_image", "image_to_image", "inpainting"]
 TOLD = ("prompt", "guidance_scale", "num_inference_steps", "generator")
 """Arguments by which every pipeline is told what to draw."""
@@ -84,10 +91,6 @@ def open_pipeline(
     opener, does = OPENERS[task]
     with needing_extra("text-to-image", extra="text2image"):
         import diffusers
-        from diffusers.utils import logging as diffusers_logging
-        from transformers.utils import logging as transformers_logging
-    for chatty in (diffusers_logging, transformers_logging):
-        chatty.disable_progress_bar()
     files = pipeline_files(config.model, config.config)
     if hash_pipeline(files) != config.model_sha256:
         raise InputError(
@@ -100,11 +103,12 @@ def open_pipeline(
         opener = name
     dtype, kind = getattr(torch, config.dtype), getattr(diffusers, opener)
     try:
-        if files.single is not None:
-            whole = pipeline_from_file(files, files.single, dtype=dtype)
-            pipeline = kind.from_pipe(whole, torch_dtype=dtype, **(parts or {}))
-        else:
-            pipeline = pipeline_from_folder(kind, files.folder, dtype=dtype, parts=parts or {})
+        with quiet(*LIBRARIES):
+            if files.single is not None:
+                whole = pipeline_from_file(files, files.single, dtype=dtype)
+                pipeline = kind.from_pipe(whole, torch_dtype=dtype, **(parts or {}))
+            else:
+                pipeline = pipeline_from_folder(kind, files.folder, dtype=dtype, parts=parts or {})
     except UNREADABLE as error:
         raise InputError(
             f"the text-to-image model '{config.model}' cannot be opened: {error}",
@@ -113,13 +117,16 @@ def open_pipeline(
             if files.single is None
             else "give the folder with the settings of this very model: config: FOLDER",
         ) from None
-    _require_weights(pipeline, files=files, model=config.model)
+    with quiet(*LIBRARIES):
+        _require_weights(pipeline, files=files, model=config.model)
     _require_told(pipeline, task=task, model=config.model)
     _require_start(pipeline, task=task, model=config.model)
-    if config.scheduler:
-        pipeline.scheduler = _scheduler(pipeline, config.scheduler)
+    if config.scheduler or config.timestep_spacing:
+        pipeline.scheduler = _scheduler(pipeline, config.scheduler, config.timestep_spacing)
     pipeline.set_progress_bar_config(disable=True)
     _arrange(pipeline)
+    if name.startswith(PRX):
+        pipeline.transformer.register_forward_pre_hook(_with_times, with_kwargs=True)
     return pipeline if device is None else pipeline.to(device)
 
 
@@ -152,6 +159,14 @@ def _arrange(pipeline: Any) -> None:
         # Where time is a dimension, too, as in Qwen-Image's autoencoder, torch has no such order.
         if all(one.dim() < 5 for one in part.parameters()):
             part.to(memory_format=torch.channels_last)
+
+
+def _with_times(_network: Any, given: tuple[Any, ...], told: dict[str, Any]) -> Any:
+    """A time for every image: PRX tells one in all, or two where it is guided."""
+    images, times = told.get("hidden_states"), told.get("timestep")
+    if images is None or times is None or len(times) == len(images):
+        return given, told
+    return given, {**told, "timestep": times.repeat_interleave(len(images) // len(times))}
 
 
 def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:
@@ -248,23 +263,39 @@ def _require_start(pipeline: Any, *, task: Task, model: str) -> None:
         )
 
 
-def _scheduler(pipeline: Any, name: str) -> Any:
-    """A scheduler of another class with the settings of the pipeline's own."""
-    from diffusers import DDIMScheduler, LCMScheduler
+def _scheduler(pipeline: Any, name: str, spacing: str) -> Any:
+    """A scheduler of another class, or of other steps, with the settings of the pipeline's own."""
+    from diffusers import DDIMScheduler, LCMScheduler, TCDScheduler
 
-    kinds = {kind.__name__: kind for kind in pipeline.scheduler.compatibles}
+    own = pipeline.scheduler
+    kinds = {kind.__name__: kind for kind in [*own.compatibles, type(own)]}
     kinds.pop(UNSEEDED, None)
-    # For LoRA files that make a consistency model of a pipeline; diffusers does not list it.
-    predicted = pipeline.scheduler.config.get("prediction_type", "epsilon")
+    # For LoRA files that make a consistency model of a pipeline; diffusers does not list them.
+    predicted = own.config.get("prediction_type", "epsilon")
     if DDIMScheduler in kinds.values() and predicted in CONSISTENT_OF:
-        kinds[CONSISTENT] = LCMScheduler
-    if name not in kinds:
+        kinds.update({CONSISTENT: LCMScheduler, TRAJECTORY: TCDScheduler})
+    if name and name not in kinds:
         raise InputError(
             f"the scheduler '{name}'{nearest_name(name, kinds)}",
             rule=f"schedulers that suit this pipeline are: {', '.join(sorted(kinds))}",
             remedy="name one of them, or leave 'scheduler' out",
         )
-    return kinds[name].from_config(pipeline.scheduler.config)
+    kind = kinds[name] if name else type(own)
+    taken = inspect.signature(kind).parameters
+    if spacing and SPACING not in taken:
+        raise InputError(
+            f"timestep_spacing: {spacing} for a {kind.__name__}",
+            rule="this scheduler spaces its steps by itself",
+            remedy="leave 'timestep_spacing' out, or name another 'scheduler'",
+        )
+    told: dict[str, Any] = {SPACING: spacing} if spacing else {}
+    if kind is LCMScheduler and spacing == TRAILING:
+        told[ORIGINAL] = EVEN
+    # What lies between noise and a latent has no bounds; where nothing is said, some assume any.
+    latent = getattr(pipeline, "vae", None) is not None
+    if "clip_sample" in taken and "clip_sample" not in own.config and latent:
+        told["clip_sample"] = False
+    return kind.from_config(own.config, **told)
 
 
 def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
@@ -347,7 +378,7 @@ def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
     """Height and width in pixels at which a pipeline draws, its own where none is asked for.
 
-    Of some, as Z-Image, only the call knows their own, and draws 1024 pixels.
+    Of some, as Z-Image, only the call knows their own, and draws 1024 pixels; PRX states pixels.
     """
     if asked != "auto":
         return asked, asked
@@ -357,5 +388,6 @@ def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
     if own is None:
         return USUAL_SIDE, USUAL_SIDE
     height, width = own if isinstance(own, list | tuple) else (own, own)
-    factor = getattr(pipeline, "vae_scale_factor", 1)
+    stated = type(pipeline).__name__.startswith(PRX)
+    factor = 1 if stated else getattr(pipeline, "vae_scale_factor", 1)
     return height * factor, width * factor

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.suited import is_official, names_of, words_of
+from synthlift.generators.pipelines.suited import few_step_word, is_official, names_of, words_of
 from synthlift.generators.pipelines.vocabularies import LAYOUTS
 from synthlift.weights.files import read_json, tensor_shapes
 
@@ -93,7 +93,7 @@ def _stable_diffusion(shapes: Mapping[str, Any], file: Path) -> str:
     inside, words = shapes.get(FIRST_LAYER, ()), words_of(file)
     if len(inside) != 4 or inside[1] != 4:
         return ""
-    if kind == "sdxl" and words & FEW_STEPS:
+    if kind == "sdxl" and (words & FEW_STEPS or few_step_word(file) == "hyper"):
         return "sdxl-turbo" if "turbo" in words and is_official(file) else "sdxl-lightning"
     if kind == "sd2" and words & FEW_STEPS:
         return "sd2-turbo"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from synthlift.weights.copies import INDEX
 from synthlift.weights.files import read_json
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -30,42 +30,53 @@ NAMED = {
     "schnell": Suited(4, 0.0),
     "sprint": Suited(2, 4.5),
     "lcm": Suited(4, 1.5),
+    "tcd": Suited(4, 0.0),
+    "dmd": Suited(4, 0.0),
+    "hyper": Suited(8, 0.0),
 }
 """By a word of a model's name, as its makers advise."""
+HYPER = re.compile(r"hyper([ _-]*(sd|xl|flux)|([ _-]*lora)?$)", re.IGNORECASE)
+"""Where "hyper" is Hyper-SD, and no style such as "hyper-realistic"."""
+HEEDLESS = "Flux2KleinPipeline"
 Z_IMAGE_TURBO = Suited(8, 0.0)
 """Eight evaluations of the network, as its makers advise; older versions of diffusers took nine
 steps for them."""
+DISTILLED = {"Flux2Klein": Suited(4, 1.0), "Krea2": Suited(8, 0.0)}
+"""By how the class of a pipeline begins, of those whose index says that they were distilled."""
+PRX = "PRX"
+"""How the class of a pipeline begins whose index states the pixels of a side that it draws."""
+PRX_DISTILLED = Suited(8, 1.0)
 MERGED = Suited(6, 2.0)
-"""Of Turbo and Lightning models that others made for Stable Diffusion 1 and XL. Their makers advise
-different things, such as a scale of 2 with 4 to 8 steps or 3 to 6 (DreamShaper XL), and a scale of
-0 would rob those of their guidance."""
+"""Of Turbo, Lightning and Hyper models that others made for Stable Diffusion 1 and XL. Their makers
+advise different things, such as a scale of 2 with 4 to 8 steps or 3 to 6 (DreamShaper XL), and a
+scale of 0 would rob those of their guidance."""
+MERGEABLE = ("turbo", "lightning", "hyper")
 OFFICIAL = re.compile(
     r"((stabilityai|bytedance)[ _-]+)?(sd[ _-]?(xl)?|stable[ _-]diffusion([ _-]xl)?)[ _-]"
-    r"(turbo|lightning)(?![a-z])",
+    r"(turbo|lightning)(?![a-z])|(bytedance[ _-]+)?hyper[ _-]*sd(xl|15)?(?![a-z])",
     re.IGNORECASE,
 )
-"""What the models that Turbo and Lightning were published as are called first, after the owner's
-name in some folders."""
+"""What the models that Turbo, Lightning and Hyper were published as are called first, after the
+owner's name in some folders."""
 WIDTHS = {"768": "sd1", "2048": "sdxl"}
 """Of the text embeddings that a UNet reads: Stable Diffusion 1, and XL."""
 CHUNKS = ((64, 32), (256, 8), (float("inf"), 4))
 """Up to so many pixels a side, so many images."""
-CONSISTENT = "LCMScheduler"
-SCHEDULED = {CONSISTENT: Suited(4, 1.5), "TCDScheduler": Suited(4, 0.0)}
+CONSISTENT, TRAJECTORY = "LCMScheduler", "TCDScheduler"
+SCHEDULED = {CONSISTENT: NAMED["lcm"], TRAJECTORY: NAMED["tcd"]}
 FLOW = "FlowMatch"
 """How schedulers of flow matching begin."""
 CONSISTENT_OF = ("epsilon", "sample", "v_prediction")
 """What a network may predict that a consistency model is made of."""
 SCHEDULER = Path("scheduler", "scheduler_config.json")
-UNNAMED = "pytorch_lora_weights"
-"""What diffusers calls a file of LoRA weights; the folder then says what it is."""
 
 
 def suited(folder: Path, *, named: Path | None = None, scheduler: str = "") -> Suited | None:
     """What a pipeline was distilled for; None where it needs the usual number of steps.
 
-    It goes by the scheduler, by whether a Flux model was trained to be guided, and by the words of
-    the model's own name, see :func:`names_of`. A number of steps in that name counts.
+    It goes by the scheduler, by whether a Flux model was trained to be guided, by whether the index
+    says that it was distilled, and by the words of the model's own name, see :func:`names_of`. A
+    number of steps in that name counts.
 
     Args:
         folder: of the pipeline, or of its settings.
@@ -87,15 +98,39 @@ def _suited(folder: Path, place: Path) -> Suited | None:
     kind = transformer.get("_class_name")
     if kind == "FluxTransformer2DModel" and transformer.get("guidance_embeds") is False:
         return NAMED["schnell"]
-    words = words_of(place)
-    word = next((word for word in NAMED if word in words), "")
+    words, name = words_of(place), class_of(folder)
+    if read_json(folder / INDEX).get("is_distilled") is True:
+        found = next((one for begins, one in DISTILLED.items() if name.startswith(begins)), None)
+        if found is not None:
+            return found
+    if name.startswith(PRX) and "distilled" in words:
+        return PRX_DISTILLED
+    word = few_step_word(place)
     if word == "turbo" and kind == "ZImageTransformer2DModel":
         return Z_IMAGE_TURBO
-    return MERGED if word in ("turbo", "lightning") and _merged(folder, place) else NAMED.get(word)
+    return MERGED if word in MERGEABLE and _merged(folder, place) else NAMED.get(word)
+
+
+def heedless(folder: Path) -> bool:
+    """Whether a pipeline was distilled so that it heeds no guidance, whatever it is told."""
+    index = read_json(folder / "model_index.json")
+    return index.get("is_distilled") is True and index.get("_class_name") == HEEDLESS
+
+
+def few_step_word(place: Path) -> str:
+    """The word of a model's own name by which it draws in few steps; "" = there is none."""
+    words = words_of(place)
+    if "hyper" in words and steps_of(place) is None and not _is_hyper(place):
+        words -= {"hyper"}
+    return next((word for word in NAMED if word in words), "")
+
+
+def _is_hyper(place: Path) -> bool:
+    return any(HYPER.search(name.removesuffix(".safetensors")) for name in names_of(place))
 
 
 def _merged(folder: Path, place: Path) -> bool:
-    """Whether others than those who published Turbo and Lightning made a model of few steps."""
+    """Whether others than those who published Turbo and its like made a model of few steps."""
     unet = read_json(folder / "unet" / "config.json")
     # A string: some networks have a list of widths.
     kind = WIDTHS.get(str(unet.get("cross_attention_dim")), "")
@@ -104,28 +139,8 @@ def _merged(folder: Path, place: Path) -> bool:
 
 
 def is_official(place: Path) -> bool:
-    """Whether a model is called as those that Turbo and Lightning were published as."""
+    """Whether a model is called as those that Turbo and its like were published as."""
     return any(OFFICIAL.match(name) for name in names_of(place))
-
-
-def asked_scheduler(folder: Path, *, said: str | None, loras: Sequence[Path]) -> str:
-    """The scheduler that takes the place of a pipeline's own; "" = none does.
-
-    A LoRA file that is called "lcm" makes a consistency model of a pipeline.
-
-    Args:
-        folder: of the pipeline.
-        said: by the user; None = nothing.
-        loras: files of weights.
-    """
-    if said is not None:
-        return said
-    places = [file.parent if file.stem == UNNAMED else file for file in loras]
-    words = {word for place in (*places, *loras) for word in words_of(place)}
-    own = read_json(folder / SCHEDULER)
-    fits = not str(own.get("_class_name", "")).startswith((FLOW, CONSISTENT))
-    fits = fits and own.get("prediction_type", "epsilon") in CONSISTENT_OF
-    return CONSISTENT if "lcm" in words and fits else ""
 
 
 def steps_of(place: Path) -> int | None:
@@ -152,6 +167,11 @@ def words_of(place: Path) -> frozenset[str]:
     return frozenset(word.lower() for name in names_of(place) for word in WORD.findall(name))
 
 
+def class_of(folder: Path) -> str:
+    """Class of diffusers that a pipeline is of; "" where its files do not tell."""
+    return str(read_json(folder / INDEX).get("_class_name", ""))
+
+
 def scheduler_of(folder: Path) -> str:
     """Class of diffusers that leads from noise to image; "" where the files do not tell."""
     config = read_json(folder / SCHEDULER)
@@ -173,6 +193,8 @@ def chunk(folder: Path) -> int | None:
 
 def native_side(folder: Path) -> int | None:
     """Pixels of the longer side at which a pipeline draws, as far as its files tell."""
+    if class_of(folder).startswith(PRX):
+        return int(read_json(folder / INDEX).get("default_sample_size") or 0) or None
     for part in ("unet", "transformer"):
         size = read_json(folder / part / "config.json").get("sample_size")
         if size:

@@ -127,7 +127,7 @@ class PoolFitted(FittedGenerator):
             made_for, told = shares_told(str(said[row]))
             label = self._stock.labels[row]
             # Whoever moved the image to another class, or labelled it anew, goes before its file.
-            if ours.get(made_for, made_for) != classes[label]:
+            if made_for is not None and ours.get(made_for, made_for) != classes[label]:
                 continue
             shares = np.zeros(len(classes))
             for name, share in told.items():

@@ -12,7 +12,7 @@ from synthlift.generators.adapting import adapted
 from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
-from synthlift.generators.pipelines.noting import noted, warned
+from synthlift.generators.pipelines.noting import foretold, noted, warned
 from synthlift.generators.pipelines.opening import Task, told_besides
 from synthlift.generators.pipelines.together import with_measured_chunk
 from synthlift.generators.pipelines.varying import variations
@@ -22,6 +22,7 @@ from synthlift.types import (
     FitInputs,
     Generator,
     ImageBatch,
+    ImageSet,
     RunContext,
     SampleRequest,
     UInt8,
@@ -51,6 +52,10 @@ class TextToImageGenerator(Generator):
         )
         fitted = TextToImageFitted(facts, adapter=adapter, device=run.device)
         return with_measured_chunk(fitted, run=run)
+
+    def foretold(self, images: ImageSet) -> list[str]:
+        """See :class:`~synthlift.generators.prompts.Foretells`."""
+        return foretold(self.config, images)
 
     def load(self, folder: Path, *, device: str = "cpu") -> TextToImageFitted:
         """Read what was noted; the pipeline is opened when images are asked for."""

@@ -201,6 +201,7 @@ _STAGES = {
     "split": "who trains, validates, tests",
     "flip": "may images be mirrored?",
     "measure": "how fast is this machine?",
+    "foretell": "are prompts read to their ends?",
     "fit": "training generators",
     "model": "training classifiers",
     "sample": "generating images",

@@ -39,6 +39,7 @@ from synthlift.study.stages.common import (
 from synthlift.study.stages.curves import CurveKeeper
 from synthlift.study.stages.errors import hard_sources
 from synthlift.study.stages.sheets import SheetKeeper, copy_sheets
+from synthlift.study.warning import told_by_fit
 from synthlift.types import (
     ExposesLikelihood,
     ExposesLoss,
@@ -84,6 +85,8 @@ def fit(request: StageRequest, context: StageContext) -> Summary:
     fitted.save(context.out / SAVED)
     copy_sheets(context.work / SHEETS, context.out / SHEETS)
     facts: dict[str, Any] = getattr(fitted, "facts", dict)()
+    for words in told_by_fit(request, facts):
+        context.log("warning", text=words)
     return {
         "image_shape": list(fitted.image_shape),
         "classes": list(inputs.train.classes),

@@ -7,9 +7,8 @@ towers that were joined (``VisionTextDualEncoderModel``).
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from synthlift.errors import InputError, needing_extra
 from synthlift.vision.clip.files import CONFIGS, NAFLEX, ClipFiles
+from synthlift.weights.quiet import quiet
 from synthlift.weights.vocabulary import reading_tokenizer
 
 WITHIN = "dual."
@@ -82,24 +82,9 @@ def build_dual(settings: Mapping[str, Any]) -> DualImages:
     given = {**settings, "text_config": {**LEAST, **settings["text_config"]}}
     config = AutoConfig.for_model(given.pop("model_type"), **given)
     patch = config.vision_config.patch_size if config.model_type == NAFLEX else 0
-    with _quiet():
+    with quiet("transformers"):
         whole: Any = MODEL_MAPPING[type(config)]
         return DualImages(whole(config), patch=patch)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what transformers says of bars, of weights (which we tell), and of small texts."""
-    from transformers.utils import logging
-
-    chatty: Any = logging
-    shown = chatty.get_verbosity()
-    chatty.disable_progress_bar()
-    chatty.set_verbosity_error()
-    try:
-        yield
-    finally:
-        chatty.set_verbosity(shown)
 
 
 def _load(files: ClipFiles, tensors: Mapping[str, Tensor]) -> tuple[Any, Any, dict[str, Any]]:
@@ -133,7 +118,7 @@ class OpenedDual:
     def __init__(self, files: ClipFiles, tensors: Mapping[str, Tensor]) -> None:
         self.files = files
         try:
-            with _quiet(), torch.random.fork_rng(devices=[]):
+            with quiet("transformers"), torch.random.fork_rng(devices=[]):
                 self.config, self._model, told = _load(files, tensors)
         except ModuleNotFoundError:
             raise

@@ -33,10 +33,12 @@ CONFIGS: dict[Library, str] = {
     "dual": "config.json",
     "open_clip": "open_clip_config.json",
 }
+_ROUNDED = tuple(f"model.{mark}*.safetensors" for mark in ("fp16", "bf16"))
+"""Copies in half precision, which are all that some folders hold."""
 _NAMES: dict[Library, tuple[str, ...]] = {
-    "transformers": ("model.safetensors", "model-*.safetensors"),
-    "siglip": ("model.safetensors", "model-*.safetensors"),
-    "dual": ("model.safetensors", "model-*.safetensors"),
+    "transformers": ("model.safetensors", "model-*.safetensors", *_ROUNDED),
+    "siglip": ("model.safetensors", "model-*.safetensors", *_ROUNDED),
+    "dual": ("model.safetensors", "model-*.safetensors", *_ROUNDED),
     "open_clip": ("open_clip_model.safetensors", "model.safetensors", "*.safetensors"),
 }
 _TYPES: dict[str, Library] = {"clip": "transformers", "siglip": "siglip"}

@@ -1,0 +1,72 @@
+"""What generators warn of, told as soon as it is known: before they are fitted, and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from synthlift.registry import descriptor
+from synthlift.store import StageRequest
+from synthlift.study.components import resolve_component
+
+if TYPE_CHECKING:
+    from synthlift.spec.study import Component
+    from synthlift.study.planning import Plan
+    from synthlift.study.preparation import Opened
+    from synthlift.study.session import Session
+
+WORDS = "prompt"
+"""The condition of generators that are told words."""
+TITLE = "title"
+"""Under ``local`` of a fit's request: what the study calls the generator."""
+
+
+def told_by_fit(request: StageRequest, facts: Mapping[str, Any]) -> list[str]:
+    """What one fit warns of, beginning with its generator's name.
+
+    Args:
+        request: for the fit.
+        facts: that it gave.
+    """
+    name = request.local.get(TITLE, request.config["generator"]["kind"])
+    return [_of(name, words) for words in facts.get("warnings", ())]
+
+
+def foretold(session: Session, opened: Opened, plan: Plan) -> list[str]:
+    """What generators warn of that words alone tell; no weights are read for it.
+
+    Args:
+        session: of the study.
+        opened: the data as read.
+        plan: names the generators that are used.
+    """
+    used = {arm.generator for arm in plan.arms if arm.uses_synthetic}
+    told = {
+        one.title: _request(session, opened, one)
+        for one in plan.generators
+        if one.title in used and WORDS in descriptor("generators", one.kind).conditions
+    }
+    found = zip(told, session.ask(told.values()), strict=True)
+    return [_of(name, words) for name, one in found for words in one.summary["warnings"]]
+
+
+def _request(session: Session, opened: Opened, component: Component) -> StageRequest:
+    return StageRequest(
+        stage="foretell",
+        function="synthlift.study.stages.foretelling:foretell",
+        config={"generator": resolve_component("generators", component)},
+        inputs={"inventory": opened.inventory.key},
+        label=f"reading the prompts of {component.title}",
+        local={"plugins": session.plugin_paths()},
+    )
+
+
+def _of(name: str, words: str) -> str:
+    return f"Generator '{name}': {words}"
+
+
+def early(session: Session, requests: list[StageRequest]) -> Iterator[str]:
+    """What fits warn of that were made before; those that are made now tell it themselves."""
+    for one in requests:
+        if one.stage == "fit" and session.store.has(one.key):
+            yield from told_by_fit(one, session.store.open(one.key).summary)

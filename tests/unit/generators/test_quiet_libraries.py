@@ -1,0 +1,57 @@
+"""Libraries that draw say nothing of texts that are cut: warnings of ours do, once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.generators.test_text_to_image import draw, fitted
+
+LONG = "a photo of the {label} in a wide field"
+
+
+class Heard(logging.Handler):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+@pytest.fixture
+def heard() -> Iterator[Heard]:
+    import diffusers.utils.logging as of_diffusers
+    import transformers.utils.logging as of_transformers
+
+    handler, libraries = Heard(), (of_diffusers, of_transformers)
+    before = [one.get_verbosity() for one in libraries]
+    for one in libraries:
+        one.set_verbosity_warning()
+        one.add_handler(handler)
+    yield handler
+    assert [one.get_verbosity() for one in libraries] == [logging.WARNING] * 2, "as before"
+    for one, verbosity in zip(libraries, before, strict=True):
+        one.remove_handler(handler)
+        one.set_verbosity(verbosity)
+
+
+def test_long_prompts_are_drawn_without_a_word(
+    tiny_pipeline: Path, tmp_path: Path, heard: Heard
+) -> None:
+    draw(fitted(tiny_pipeline, tmp_path, prompt=LONG))
+    assert heard.said == []
+
+
+@pytest.mark.parametrize("kind", ["lora", "textual_inversion"])
+def test_so_they_are_learnt_from(
+    tiny_pipeline: Path, tmp_path: Path, heard: Heard, kind: str
+) -> None:
+    adapt = {"kind": kind, "steps": 2, "readings": 1, "monitor_images": 2}
+    draw(fitted(tiny_pipeline, tmp_path, prompt=LONG, adapt=adapt))
+    assert heard.said == []
