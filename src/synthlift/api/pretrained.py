@@ -72,16 +72,6 @@ def pretrained_models() -> list[Pretrained]:
     return [Pretrained(EMBEDDED, title, OWN_WORDS, OWN_LICENCE, own), *found]
 
 
-def licence_behind(settings: Mapping[str, Any]) -> str:
-    """What a generator's model states; that of the packaged one stands in no settings.
-
-    Args:
-        settings: of the generator, filled in.
-    """
-    own = OWN_LICENCE if settings.get("model") == EMBEDDED else ""
-    return settings.get("licence") or own
-
-
 def find_pretrained(name: str) -> Pretrained:
     """One of them.
 

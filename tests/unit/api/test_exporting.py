@@ -201,7 +201,7 @@ def test_every_class_has_a_folder_of_its_own(labels: list[str]) -> None:
 
 
 def test_the_licence_of_the_packaged_model_is_told() -> None:
-    assert licence_behind({"model": "embedded", "licence": ""}) == "Apache-2.0"
+    assert licence_behind({"model": "embedded", "licence": ""}) == "apache-2.0"
     assert licence_behind({"model": "/models/x", "licence": "openrail++"}) == "openrail++"
     assert licence_behind({"steps": 3}) == ""
 

@@ -56,7 +56,6 @@ from synthlift.spec.provenance import LICENCE
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 from synthlift.weights.quiet import quiet
 
-LESS_ROUNDED = "set dtype: float32"
 UNTOLD = ("together", "licence_text")
 """Facts that no report shows."""
 
@@ -396,6 +395,6 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             raise InputError(
                 f"the text-to-image model '{config.model}' drew numbers that are no colours",
                 rule=f"images are finite; the number format was {config.dtype}",
-                remedy=LESS_ROUNDED if config.dtype != "float32" else "download the model again",
+                remedy="set dtype: float32, or else download the model again",
             )
         return drawn
