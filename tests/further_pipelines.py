@@ -13,6 +13,11 @@ PARTS = (
     "{% endfor %}"
 )
 """Templates of a conversation, of texts and of texts in parts."""
+QWEN_3 = (
+    "{% for m in messages %}{{ m.role }}: {% if m.content is string %}"
+    "{{ m.content }}{% else %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}"
+    "{% endfor %}"
+)
 WIDTH = 16
 """Of what the text encoders give."""
 
@@ -69,6 +74,60 @@ def tiny_qwen_image(folder: Path, *, seed: int = 0) -> Path:
                 )
             ),
             tokenizer=tokenizer,
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        )
+
+    return saved(folder, build, seed=seed)
+
+
+def tiny_qwen_image_2_1(folder: Path, *, seed: int = 0) -> Path:
+    """A Qwen-Image 2.1 pipeline: no guidance but the true one, and images with transparency."""
+    from diffusers import (
+        AutoencoderKLQwenImage21,
+        FlowMatchEulerDiscreteScheduler,
+        QwenImage21Pipeline,
+        QwenImage21Transformer2DModel,
+    )
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    def build(_folder: Path) -> Any:
+        processor = _qwen_3()
+        rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "mrope_interleaved": True}
+        seen = {
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "deepstack_visual_indexes": [0],
+        }
+        text = {**_text(len(processor.tokenizer)), "head_dim": 8, "rope_scaling": rope}
+        config = Qwen3VLConfig(
+            text_config=text,
+            vision_config=seen,
+            image_token_id=processor.tokenizer.convert_tokens_to_ids("<|image_pad|>"),
+        )
+        return QwenImage21Pipeline(
+            transformer=QwenImage21Transformer2DModel(
+                in_channels=4,
+                out_channels=4,
+                num_layers=1,
+                attention_head_dim=16,
+                num_attention_heads=2,
+                context_in_dim=WIDTH,
+                axes_dims_rope=(4, 6, 6),
+            ),
+            vae=AutoencoderKLQwenImage21(
+                base_dim=4,
+                decoder_base_dim=4,
+                z_dim=4,
+                dim_mult=[1, 1, 1, 2, 2],
+                num_res_blocks=1,
+                latents_mean=[0.1, -0.2, 0.3, 0.0],
+                latents_std=[1.5, 0.5, 2.0, 1.0],
+            ),
+            text_encoder=Qwen3VLForConditionalGeneration(config),
+            processor=processor,
             scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         )
 
@@ -230,6 +289,22 @@ def _text(words: int) -> dict[str, Any]:
 def _deep(words: int, *, layers: int) -> dict[str, Any]:
     """A narrow language model of which layers in the middle are read."""
     return {**_text(words), "hidden_size": 8, "num_hidden_layers": layers}
+
+
+def _qwen_3() -> Any:
+    """What makes tokens of texts and images for Qwen 3."""
+    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
+
+    tokenizer = _tokenizer()
+    seen = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
+    tokenizer.add_tokens(seen, special_tokens=True)
+    build: Any = Qwen3VLProcessor
+    return build(
+        image_processor=Qwen2VLImageProcessor(),
+        tokenizer=tokenizer,
+        video_processor=Qwen3VLVideoProcessor(),
+        chat_template=QWEN_3,
+    )
 
 
 def _tokenizer() -> Any:

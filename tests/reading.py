@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from tests.further_pipelines import PARTS, _tokenizer
+from tests.further_pipelines import PARTS, _qwen_3, _tokenizer
 from tests.pipelines import _gemma_tokenizer, _t5, _t5_tokenizer
 
 LETTER = "q"
@@ -32,23 +32,6 @@ def _pixtral() -> Any:
     tokenizer.add_tokens(["[IMG_BREAK]", "[IMG_END]", "[IMG]"], special_tokens=True)
     seer = PixtralImageProcessor()
     return PixtralProcessor(image_processor=seer, tokenizer=tokenizer, chat_template=PARTS)
-
-
-def _qwen_3() -> Any:
-    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
-
-    tokenizer = _tokenizer()
-    seen = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
-    tokenizer.add_tokens(seen, special_tokens=True)
-    build: Any = Qwen3VLProcessor
-    return build(
-        image_processor=Qwen2VLImageProcessor(),
-        tokenizer=tokenizer,
-        video_processor=Qwen3VLVideoProcessor(),
-        chat_template="{% for m in messages %}{{ m.role }}: {% if m.content is string %}"
-        "{{ m.content }}{% else %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}"
-        "{% endfor %}",
-    )
 
 
 READERS: dict[str, Callable[[], Any]] = {

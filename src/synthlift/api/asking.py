@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from synthlift.errors import InputError
 from synthlift.generators.prompts import Remarks
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from synthlift.api.kept_generators import Kept
 
 Params = Mapping[str, str | float]
+Facts = Mapping[str, Sequence[str]]
 PROMPT, GUIDANCE = "prompt", "guidance"
 """Conditions of a descriptor."""
 NUMBERS = {"guidance_scale": "guidance", "sampler_steps": "number of steps"}
@@ -98,7 +99,7 @@ def remarks_on(kept: Kept, params: Params) -> list[str]:
 
     What the fit warned of comes first, unless words of one's own take the place of the study's.
     """
-    told: dict[str, Any] = {} if "prompt" in params else getattr(kept.fitted, "facts", dict)()
+    told: Facts = {} if "prompt" in params else getattr(kept.fitted, "facts", dict)()
     own = kept.fitted.remarks(params) if isinstance(kept.fitted, Remarks) else []
     return [*told.get("warnings", ()), *own]
 

@@ -16,13 +16,12 @@ from synthlift import api
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.few_step_loras import advised
 from synthlift.generators.pipelines.suited import chunk, native_side, suited
-from synthlift.generators.pipelines.tokens import lost_words
 from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.types import SampleRequest
 from synthlift.weights.recognising import licence_of
 from tests.further_pipelines import tiny_sana_sprint, tiny_z_image
-from tests.pipelines import FAMILIES, SIDE, tiny_sana
+from tests.pipelines import SIDE, tiny_sana
 from tests.unit.generators.test_text_to_image import draw, fitted
 
 
@@ -224,49 +223,6 @@ def test_a_folder_without_a_part_is_refused(tiny_pipeline: Path, tmp_path: Path,
     with pytest.raises(InputError, match=f"lacks {part}") as caught:
         TextToImageConfig(model=str(folder))
     assert "all of it" in caught.value.remedy
-
-
-@pytest.mark.parametrize(("family", "part"), [("sdxl", "tokenizer_2"), ("sd3", "tokenizer_3")])
-@pytest.mark.parametrize("kept", ["tokenizer_config.json", "vocab.json", ""])
-def test_a_tokenizer_without_words_is_refused(
-    family: str, part: str, kept: str, tmp_path: Path
-) -> None:
-    folder = FAMILIES[family](tmp_path / "wordless")
-    TextToImageConfig(model=str(folder))
-    for file in (folder / part).iterdir():
-        if file.name != kept:
-            file.unlink()
-    if kept == "vocab.json":  # without the pairs that are joined
-        (folder / part / kept).write_text("{}")
-    with pytest.raises(InputError, match=rf"has no vocabulary in {part}\n") as refused:
-        TextToImageConfig(model=str(folder))
-    assert "tokenizer.json" in refused.value.rule
-    assert "again" in refused.value.remedy
-
-
-@pytest.mark.parametrize("named", ["spiece.model", "tokenizer.model", "vocab.txt", "ByT5"])
-def test_tokenizers_of_other_kinds_have_words(
-    named: str, tiny_pipeline: Path, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(tiny_pipeline, tmp_path / "other")
-    shutil.rmtree(folder / "tokenizer")
-    (folder / "tokenizer").mkdir()
-    if named == "ByT5":  # reads bytes
-        said = folder / "tokenizer" / "tokenizer_config.json"
-        said.write_text(json.dumps({"tokenizer_class": "ByT5Tokenizer"}))
-    else:
-        (folder / "tokenizer" / named).touch()
-    assert TextToImageConfig(model=str(folder)).model_sha256
-
-
-def test_a_tokenizer_that_cannot_be_read_is_told_in_words(
-    tiny_pipeline: Path, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(tiny_pipeline, tmp_path / "broken")
-    (folder / "tokenizer" / "tokenizer.json").write_text("{}")
-    with pytest.raises(InputError, match=r"tokenizer' cannot be read: ") as refused:
-        lost_words(folder, "a bee")
-    assert "again" in refused.value.remedy
 
 
 def test_a_part_without_weights_and_a_pipeline_of_another_kind_are_refused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.generator import TextToImageFitted
 from synthlift.savings import SavesMemory
 from synthlift.types import SampleRequest
+from tests.further_pipelines import tiny_qwen_image
+from tests.pipelines import tiny_sana
 from tests.unit.generators.test_text_to_image import fitted
 
 REQUESTS = [SampleRequest(index=i, label=i % 2, seed=i) for i in range(4)]
@@ -93,3 +95,20 @@ def test_parts_have_no_other_place_on_the_processor(tiny_pipeline: Path, tmp_pat
     assert ways("cpu") == WAYS[:1]
     assert ways("cuda:1") == WAYS
     assert isinstance(fitted(tiny_pipeline, tmp_path), SavesMemory)
+
+
+@pytest.mark.parametrize("family", [tiny_sana, tiny_qwen_image])
+def test_autoencoders_whose_tiles_have_two_sides_cut_images_too(
+    family: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    side = 32
+    usual = fitted(family(tmp_path / "model"), tmp_path / "fit", size=side).with_micro_batch(1)
+    whole, lean = drawn(usual, []), usual.with_savings(1)
+    seen: list[int] = []
+    vae = lean._pipeline.vae
+    vae.decoder.register_forward_pre_hook(lambda _one, given: seen.append(given[0].shape[-1]))
+    tiled = drawn(lean, [])
+    assert len(seen) > len(REQUESTS), "several tiles an image"
+    assert max(seen) <= side // vae.spatial_compression_ratio // 2
+    assert tiled.shape == whole.shape
+    assert 0 < np.abs(tiled - whole).mean() < 60

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.fitted import PipelineFitted
-from synthlift.generators.pipelines.opening import Task, told_besides
+from synthlift.generators.pipelines.opening import told_besides
 from synthlift.generators.pipelines.wishes import (
     Drawn,
     Settings,

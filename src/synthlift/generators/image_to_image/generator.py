@@ -18,10 +18,11 @@ from synthlift.generators.image_to_image.config import ImageToImageConfig, Metho
 from synthlift.generators.image_to_image.edges import edges
 from synthlift.generators.image_to_image.starting import StartingImages
 from synthlift.generators.learning.compiling import require_compiler
+from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import foretold, noted, warned
-from synthlift.generators.pipelines.opening import Task, open_controlnet, sized
+from synthlift.generators.pipelines.opening import open_controlnet, sized
 from synthlift.generators.pipelines.parameters import NUMBERS
 from synthlift.generators.pipelines.together import with_measured_chunk
 from synthlift.generators.pipelines.varying import picture, variations
@@ -78,9 +79,9 @@ class ImageToImageGenerator(InputsGenerator):
             require_compiler(run.device)
         facts = noted(self.config, inputs.train, seed=run.seed)
         prompts = ImageToImageFitted(inputs, facts, device=run.device).every_prompt()
-        facts, adapter = adapted(
-            self.config, inputs, facts=warned(facts, self.config, prompts), run=run
-        )
+        task = TASKS[self.config.method]
+        facts = warned(facts, self.config, prompts, task=task)
+        facts, adapter = adapted(self.config, inputs, facts=facts, run=run)
         fitted = ImageToImageFitted(inputs, facts, adapter=adapter, device=run.device)
         return with_measured_chunk(fitted, run=run)
 

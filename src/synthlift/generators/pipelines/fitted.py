@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
-from torch import Generator as Noise
 
 from synthlift.errors import InputError
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines import saving
+from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.adapter_settings import spelling
 from synthlift.generators.pipelines.adapters import (
     Adapter,
@@ -30,7 +30,6 @@ from synthlift.generators.pipelines.memory import TextMemory, remember_texts
 from synthlift.generators.pipelines.noting import every_prompt, remarks_on, wording_of
 from synthlift.generators.pipelines.opening import (
     LIBRARIES,
-    Task,
     guidance,
     open_pipeline,
     sides,
@@ -48,6 +47,7 @@ from synthlift.generators.pipelines.wishes import (
     drawn_anew,
     in_channels,
     is_black,
+    opaque,
     originals_of,
     together,
 )
@@ -298,8 +298,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def _ready(self) -> Opened:
         """The pipeline for this task; one that is open for another shares its models with it."""
-        key = (self.task, self._savings)
-        if key not in self._pipelines:
+        if (key := (self.task, self._savings)) not in self._pipelines:
             if any(savings for _, savings in [key, *self._pipelines]):
                 self._pipelines.clear()  # two would take twice the memory
             self._pipelines[key] = self._open(self._parts())
@@ -316,7 +315,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         texts = remember_texts(opened)
         compiles = not self._savings
         steps = speed_up(opened, self._config, device=self._device, compiles=compiles)
-        ready = saving.place(opened, self._device, savings=self._savings)
+        side = min(sides(opened, asked=self._config.size))
+        ready = saving.place(opened, self._device, savings=self._savings, side=side)
         return Opened(ready, texts, steps, alone=not parts)
 
     def _parts(self) -> dict[str, Any]:
@@ -377,12 +377,12 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             ),
             "num_inference_steps": settings.sampler_steps,
             # One stream an image, on the processor: the same pixels in any batch.
-            "generator": [Noise("cpu").manual_seed(wish.seed % 2**63) for wish in padded],
+            "generator": [torch.Generator("cpu").manual_seed(wish.seed % 2**63) for wish in padded],
             "output_type": "np",
         }
         try:
             with quiet(*LIBRARIES):
-                drawn: Float32 = self._call(padded, settings, told)[: len(wishes)]
+                drawn = opaque(self._call(padded, settings, told)[: len(wishes)])
         except ValueError as error:
             raise InputError(
                 f"the text-to-image model '{config.model}' cannot draw so: "

@@ -13,6 +13,7 @@ from synthlift.errors import needing_extra
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.homonyms import ambiguous
 from synthlift.generators.pipelines import few_step_loras
+from synthlift.generators.pipelines.abilities import TRUE_GUIDANCE, Task, takes
 from synthlift.generators.pipelines.adapter_settings import learnt_words, lora_file
 from synthlift.generators.pipelines.adapters import add_loras
 from synthlift.generators.pipelines.config import PipelineConfig
@@ -20,10 +21,8 @@ from synthlift.generators.pipelines.files import pipeline_files
 from synthlift.generators.pipelines.opening import (
     NEGATIVE,
     TOLD_GUIDANCE,
-    TRUE_GUIDANCE,
     guides_truly,
     open_pipeline,
-    takes,
 )
 from synthlift.generators.pipelines.single_file import INDEX
 from synthlift.generators.pipelines.suited import Suited, heedless
@@ -66,7 +65,11 @@ def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, An
 
 
 def warned(
-    facts: dict[str, Any], config: PipelineConfig, prompts: Iterable[tuple[str, str]]
+    facts: dict[str, Any],
+    config: PipelineConfig,
+    prompts: Iterable[tuple[str, str]],
+    *,
+    task: Task = "text_to_image",
 ) -> dict[str, Any]:
     """The facts with warnings about words, and about LoRA files of which a part changes nothing.
 
@@ -74,11 +77,12 @@ def warned(
         facts: of :func:`noted`.
         config: the settings.
         prompts: class and prompt of whatever may be asked for.
+        task: what the pipeline is opened for.
 
     Raises:
         InputError: a LoRA file that may act in part does not fit at all.
     """
-    found = [*_of_words(facts, config, prompts), *_partly_acting(config)]
+    found = [*_of_words(facts, config, prompts), *_partly_acting(config, task)]
     return {**facts, **({"warnings": found} if found else {})}
 
 
@@ -286,11 +290,11 @@ def _for_few_steps(config: PipelineConfig) -> Iterator[str]:
     )
 
 
-def _partly_acting(config: PipelineConfig) -> list[str]:
+def _partly_acting(config: PipelineConfig, task: Task) -> list[str]:
     """A warning for each LoRA file that may act in part, and does; opens the pipeline for it."""
     if not any(lora.partial for lora in config.loras):
         return []
-    return add_loras(open_pipeline(config, task="text_to_image"), config.loras)
+    return add_loras(open_pipeline(config, task=task), config.loras)
 
 
 def _too_long(

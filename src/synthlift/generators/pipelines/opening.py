@@ -11,6 +11,19 @@ import torch
 from safetensors import SafetensorError
 
 from synthlift.errors import InputError, nearest_name, needing_extra
+from synthlift.generators.pipelines.abilities import (
+    BY_NAME,
+    GUIDANCE,
+    OPENERS,
+    TRUE_GUIDANCE,
+    UNLINKED,
+    Task,
+    cannot_open,
+    require_class,
+    require_start,
+    require_told,
+    takes,
+)
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.few_step_loras import TRAILING
 from synthlift.generators.pipelines.files import (
@@ -38,8 +51,6 @@ BINNING = "use_resolution_binning"
 """An argument of pipelines that draw at sizes that were published of their kind."""
 NEGATIVE = "negative_prompt"
 """An argument that some pipelines lack."""
-TRUE_GUIDANCE = "true_cfg_scale"
-"""Another guidance, which pipelines have whose networks can be told the usual one."""
 TOLD_GUIDANCE = "FluxTransformer2DModel"
 """A network that is told the guidance, and computes once a step rather than twice."""
 BLANK = " "
@@ -49,24 +60,8 @@ UNSEEDED = "DPMSolverSDEScheduler"
 SPACING, ORIGINAL = "timestep_spacing", "original_inference_steps"
 EVEN = 40
 """Of so many a consistency scheduler takes some: 4, 5 or 8 begin at pure noise and are even."""
-Task = Literal["text_to_image", "image_to_image", "inpainting"]
-TOLD = ("prompt", "guidance_scale", "num_inference_steps", "generator")
-"""Arguments by which every pipeline is told what to draw."""
-BY_NAME = ("SanaSprintPipeline",)
-"""Pipelines that draw from text, and that the automatic opener of diffusers does not know."""
 BETWEEN = "intermediate_timesteps"
 """An argument of pipelines that have a second step of its own, and take it in two steps alone."""
-STARTS: dict[Task, tuple[str, ...]] = {
-    "text_to_image": (),
-    "image_to_image": ("image", "strength"),
-    "inpainting": ("image", "mask_image", "strength"),
-}
-"""Those by which it is told what to start from."""
-OPENERS: dict[Task, tuple[str, str]] = {
-    "text_to_image": ("AutoPipelineForText2Image", "makes images from text"),
-    "image_to_image": ("AutoPipelineForImage2Image", "changes images as a text says"),
-    "inpainting": ("AutoPipelineForInpainting", "fills a part of an image as a text says"),
-}
 
 
 def open_pipeline(
@@ -98,7 +93,8 @@ def open_pipeline(
             rule=f"its files must hash to {config.model_sha256}",
             remedy="put the former model back, or run the study anew with --replan",
         )
-    name = str(read_json(files.folder / INDEX).get("_class_name", ""))
+    index = read_json(files.folder / INDEX)
+    name = require_class(index, task=task, model=config.model)
     if task == "text_to_image" and name in BY_NAME:
         opener = name
     dtype, kind = getattr(torch, config.dtype), getattr(diffusers, opener)
@@ -110,6 +106,8 @@ def open_pipeline(
             else:
                 pipeline = pipeline_from_folder(kind, files.folder, dtype=dtype, parts=parts or {})
     except UNREADABLE as error:
+        if UNLINKED in str(error):
+            raise cannot_open(name, config.model, task=task) from None
         raise InputError(
             f"the text-to-image model '{config.model}' cannot be opened: {error}",
             rule=f"it is a complete pipeline that {does}",
@@ -119,8 +117,8 @@ def open_pipeline(
         ) from None
     with quiet(*LIBRARIES):
         _require_weights(pipeline, files=files, model=config.model)
-    _require_told(pipeline, task=task, model=config.model)
-    _require_start(pipeline, task=task, model=config.model)
+    require_told(pipeline, task=task, model=config.model)
+    require_start(pipeline, task=task, model=config.model)
     if config.scheduler or config.timestep_spacing:
         pipeline.scheduler = _scheduler(pipeline, config.scheduler, config.timestep_spacing)
     pipeline.set_progress_bar_config(disable=True)
@@ -186,15 +184,10 @@ def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:
             rule=f"diffusers has a pipeline for it that {does}",
             remedy="take a model of another family",
         ) from None
-    _require_told(turned, task=task, model=model)
-    _require_start(turned, task=task, model=model)
+    require_told(turned, task=task, model=model)
+    require_start(turned, task=task, model=model)
     turned.set_progress_bar_config(disable=True)
     return turned
-
-
-def takes(kind: Any, argument: str) -> bool:
-    """Whether pipelines of this class can be told so."""
-    return argument in inspect.signature(kind.__call__).parameters
 
 
 def guides_truly(kind: Any, network: Mapping[str, Any]) -> bool:
@@ -205,6 +198,8 @@ def guides_truly(kind: Any, network: Mapping[str, Any]) -> bool:
         network: settings of its transformer.
     """
     deaf = not network.get("guidance_embeds")
+    if not takes(kind, GUIDANCE):
+        return True
     return takes(kind, TRUE_GUIDANCE) and deaf and network.get("_class_name") != TOLD_GUIDANCE
 
 
@@ -226,41 +221,6 @@ def guidance(
         # Of the usual one, which it has no ear for, it would complain at each call.
         told, avoids = {TRUE_GUIDANCE: scale}, scale > 1
     return {**told, **({NEGATIVE: list(avoided)} if avoids and takes(kind, NEGATIVE) else {})}
-
-
-def _require_told(pipeline: Any, *, task: Task, model: str) -> None:
-    """Refuse a pipeline that cannot be told what every other one is told.
-
-    Raises:
-        InputError: it cannot.
-    """
-    kind, wanted = type(pipeline), (*TOLD, *STARTS[task])
-    if missing := [name for name in wanted if not takes(kind, name)]:
-        raise InputError(
-            f"the text-to-image model '{model}' cannot be used: a {kind.__name__} takes no "
-            + " and no ".join(missing),
-            rule=f"a pipeline that {OPENERS[task][1]} is told: {', '.join(wanted)}",
-            remedy="take a model of another family",
-        )
-
-
-def _require_start(pipeline: Any, *, task: Task, model: str) -> None:
-    """Refuse to start from an image alone where the network also wants to see a mask.
-
-    Raises:
-        InputError: it does.
-    """
-    network, autoencoder = getattr(pipeline, "unet", None), getattr(pipeline, "vae", None)
-    if task != "image_to_image" or network is None or autoencoder is None:
-        return
-    seen, given = network.config.in_channels, autoencoder.config.latent_channels
-    if seen != given:
-        raise InputError(
-            f"the text-to-image model '{model}' cannot start from an image alone",
-            rule=f"its network sees {seen} channels where an image has {given}: it was made to "
-            "repaint what a mask marks, or to follow another image",
-            remedy="take the model that it was made of",
-        )
 
 
 def _scheduler(pipeline: Any, name: str, spacing: str) -> Any:

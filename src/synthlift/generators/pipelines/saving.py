@@ -16,6 +16,7 @@ from synthlift.errors import InputError, needing_extra
 WAYS = ("decoded in tiles", "with each part of the pipeline on the device only while it computes")
 """In words that follow "images are drawn one at a time"."""
 TILED, OFFLOADED = 1, 2
+SQUARE, LATENT = "tile_sample_min_size", "tile_latent_min_size"
 
 
 def ways(device: str) -> tuple[str, ...]:
@@ -27,19 +28,20 @@ def ways(device: str) -> tuple[str, ...]:
     return WAYS[:TILED] if device.partition(":")[0] == "cpu" else WAYS
 
 
-def place(pipeline: Any, device: str, *, savings: int) -> Any:
+def place(pipeline: Any, device: str, *, savings: int, side: int) -> Any:
     """Bring an opened pipeline to a device and let it save memory in so many ways.
 
     Args:
         pipeline: with its adapters, on the processor.
         device: torch device string.
         savings: how many of :func:`ways`.
+        side: of an image in pixels.
 
     Raises:
         InputError: a package is missing, or diffusers knows no order of this pipeline's parts.
     """
     if savings >= TILED:
-        _tile(getattr(pipeline, "vae", None))
+        _tile(getattr(pipeline, "vae", None), side=side)
     if savings < OFFLOADED:
         return pipeline.to(device)
     with needing_extra("a pipeline that does not fit into the device's memory", extra="text2image"):
@@ -55,12 +57,31 @@ def place(pipeline: Any, device: str, *, savings: int) -> Any:
     return pipeline
 
 
-def _tile(autoencoder: Any) -> None:
-    """Decode in tiles of half the side that the autoencoder was made for, where it can."""
+def _tile(autoencoder: Any, *, side: int) -> None:
+    """Decode in tiles of at most half the side of an image, where the autoencoder can."""
     if not hasattr(autoencoder, "enable_tiling"):
         return
     autoencoder.enable_tiling()
-    # As they come, tiles are as large as the usual image: nothing would be cut.
-    for name in ("tile_sample_min_size", "tile_latent_min_size"):
-        if hasattr(autoencoder, name):
-            setattr(autoencoder, name, max(2, getattr(autoencoder, name) // 2))
+    # As they come, tiles are as large as the usual image, and often as this one: nothing is cut.
+    usual = getattr(autoencoder, SQUARE, 0)
+    if usual and hasattr(autoencoder, LATENT):
+        most = max(2, min(usual, side) // 2)
+        latent = getattr(autoencoder, LATENT) * most // usual
+        setattr(autoencoder, SQUARE, most)
+        setattr(autoencoder, LATENT, max(2, latent))
+    for way in ("height", "width"):
+        if hasattr(autoencoder, f"tile_sample_min_{way}"):
+            _halve(autoencoder, way, side=side)
+
+
+def _halve(autoencoder: Any, way: str, *, side: int) -> None:
+    """The same where tiles have a height and a width, and a stride in pixels: whole latents."""
+    least = int(getattr(autoencoder, "spatial_compression_ratio", 8))
+    usual = int(getattr(autoencoder, f"tile_sample_min_{way}"))
+    most = max(2 * least, min(usual, side) // 2 // least * least)
+    # They overlap by a quarter, or by a latent.
+    stride = min(most - least, max(least, most * 3 // 4 // least * least))
+    setattr(autoencoder, f"tile_sample_min_{way}", most)
+    setattr(autoencoder, f"tile_sample_stride_{way}", stride)
+    if hasattr(autoencoder, f"tile_latent_min_{way}"):
+        setattr(autoencoder, f"tile_latent_min_{way}", most // least)

@@ -37,7 +37,8 @@ NAMED = {
 """By a word of a model's name, as its makers advise."""
 HYPER = re.compile(r"hyper([ _-]*(sd|xl|flux)|([ _-]*lora)?$)", re.IGNORECASE)
 """Where "hyper" is Hyper-SD, and no style such as "hyper-realistic"."""
-HEEDLESS = "Flux2KleinPipeline"
+HEEDLESS = "Flux2Klein"
+"""How the class of a pipeline begins that heeds no guidance once it was distilled."""
 Z_IMAGE_TURBO = Suited(8, 0.0)
 """Eight evaluations of the network, as its makers advise; older versions of diffusers took nine
 steps for them."""
@@ -46,6 +47,8 @@ DISTILLED = {"Flux2Klein": Suited(4, 1.0), "Krea2": Suited(8, 0.0)}
 PRX = "PRX"
 """How the class of a pipeline begins whose index states the pixels of a side that it draws."""
 PRX_DISTILLED = Suited(8, 1.0)
+QWEN_2_1, QWEN_2_1_SUITED = "QwenImage21", Suited(40, 1.0)
+"""Qwen-Image 2.1 is meant to be drawn from without guidance, which it does not need."""
 MERGED = Suited(6, 2.0)
 """Of Turbo, Lightning and Hyper models that others made for Stable Diffusion 1 and XL. Their makers
 advise different things, such as a scale of 2 with 4 to 8 steps or 3 to 6 (DreamShaper XL), and a
@@ -98,12 +101,14 @@ def _suited(folder: Path, place: Path) -> Suited | None:
     kind = transformer.get("_class_name")
     if kind == "FluxTransformer2DModel" and transformer.get("guidance_embeds") is False:
         return NAMED["schnell"]
-    words, name = words_of(place), class_of(folder)
-    if read_json(folder / INDEX).get("is_distilled") is True:
+    name = class_of(folder)
+    if is_distilled(folder):
         found = next((one for begins, one in DISTILLED.items() if name.startswith(begins)), None)
         if found is not None:
             return found
-    if name.startswith(PRX) and "distilled" in words:
+    if name.startswith(QWEN_2_1):
+        return QWEN_2_1_SUITED
+    if name.startswith(PRX) and "distilled" in words_of(place):
         return PRX_DISTILLED
     word = few_step_word(place)
     if word == "turbo" and kind == "ZImageTransformer2DModel":
@@ -113,8 +118,12 @@ def _suited(folder: Path, place: Path) -> Suited | None:
 
 def heedless(folder: Path) -> bool:
     """Whether a pipeline was distilled so that it heeds no guidance, whatever it is told."""
-    index = read_json(folder / "model_index.json")
-    return index.get("is_distilled") is True and index.get("_class_name") == HEEDLESS
+    return is_distilled(folder) and class_of(folder).startswith(HEEDLESS)
+
+
+def is_distilled(folder: Path) -> bool:
+    """Whether a pipeline's index says that it was distilled for few steps."""
+    return read_json(folder / INDEX).get("is_distilled") is True
 
 
 def few_step_word(place: Path) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.fitted import C, PipelineFitted
-from synthlift.generators.pipelines.opening import Task, sized
+from synthlift.generators.pipelines.opening import sized
 from synthlift.generators.pipelines.wishes import Settings, Wish, enough_steps
 from synthlift.types import ImageBatch, SampleRequest, UInt8
 

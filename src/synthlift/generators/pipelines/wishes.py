@@ -91,6 +91,14 @@ class Drawn(NamedTuple):
     original: NDArray[Any] | None
 
 
+def opaque(drawn: Float32) -> Float32:
+    """Images [n, H, W, 3] in [0, 1] of some that may be transparent, before white."""
+    if drawn.shape[3] != 4:
+        return drawn
+    cover = drawn[..., 3:]
+    return drawn[..., :3] * cover + (1 - cover)
+
+
 def is_black(drawn: Float32) -> Bools:
     """Which of the images [n, H, W, 3] in [0, 1] have no pixel that is not black."""
     found: Bools = drawn.max(axis=(1, 2, 3), initial=0) <= 0.5 / 255

@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from synthlift.generators.adapting import adapted
 from synthlift.generators.learning.compiling import require_compiler
+from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import foretold, noted, warned
-from synthlift.generators.pipelines.opening import Task, told_besides
+from synthlift.generators.pipelines.opening import told_besides
 from synthlift.generators.pipelines.together import with_measured_chunk
 from synthlift.generators.pipelines.varying import variations
 from synthlift.generators.pipelines.wishes import Settings, Wish
