@@ -142,6 +142,9 @@ def _is_whole(folder: Path, asked: dict[str, Any], *, pickles: bool) -> bool:
     """Whether a folder in the cache has weights; which ones another version may have chosen."""
     index = read_json(folder / INDEX)
     if not index:
+        # A file that was fetched by its name may be one of many: nothing here tells.
+        if not any(folder.glob("*config.json")):
+            return False
         safe = any(folder.rglob(WEIGHTS[0]))
         return _cached(asked, WEIGHTS if safe or not pickles else PICKLES) is not None
     templated = str(index.get("_class_name", "")).startswith(TEMPLATED)
@@ -188,9 +191,13 @@ def _wanted(said: str, asked: dict[str, Any], *, pickles: bool) -> tuple[list[st
 
 def _require_one(said: str, files: Sequence[PurePosixPath]) -> None:
     """Refuse a collection of files, such as of LoRA: all of them might be very much."""
-    described = any(file.name.endswith("config.json") for file in files if len(file.parts) == 1)
-    held = [str(file) for file in files if file.suffix == SAFE]
-    if described or len(held) < 2 or any(SHARD.search(file) for file in held):
+    outer = [file for file in files if len(file.parts) == 1]
+    described = any(file.name.endswith("config.json") for file in outer)
+    weights = [file for file in files if file.suffix == SAFE]
+    held = [str(file) for file in sorted(weights, key=lambda file: (len(file.parts), file))]
+    # Of a single one that is not in a folder, those within are stages of its training.
+    one = sum(file.suffix == SAFE for file in outer) == 1 or len(held) < 2
+    if described or one or any(SHARD.search(file) for file in held):
         return
     name, _, revision = said.partition("@")
     shown = ", ".join(held[:SHOWN]) + (", …" if len(held) > SHOWN else "")
@@ -210,17 +217,24 @@ def _pickled(said: str, parts: Sequence[str]) -> InputError:
     )
 
 
-def revision_of(folder: Path) -> str:
-    """The commit that a folder in the Hub's cache is the state of; "" for any other folder."""
-    return (
-        folder.name if folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name) else ""
-    )
+def snapshot_of(place: Path) -> Path | None:
+    """The folder of the Hub's cache with a model's state that a place is in, or is."""
+    for folder in (place, *place.parents):
+        if folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name):
+            return folder
+    return None
+
+
+def revision_of(place: Path) -> str:
+    """The commit that a folder or file in the Hub's cache is of; "" for any other."""
+    whole = snapshot_of(place)
+    return "" if whole is None else whole.name
 
 
 def name_of(folder: Path) -> str:
     """``hf:OWNER/NAME`` of a folder in the Hub's cache; "" for any other folder."""
     owner, _, name = folder.parent.parent.name.removeprefix("models--").partition("--")
-    return f"{PREFIX}{owner}/{name}" if revision_of(folder) and name else ""
+    return f"{PREFIX}{owner}/{name}" if snapshot_of(folder) == folder and name else ""
 
 
 @contextmanager

@@ -71,6 +71,11 @@ FILES = {
         "more/ink 8steps.safetensors": b"ink",
         "paint.safetensors": b"paint",
         "paint.bin": b"pickled",
+        "oil.safetensors": b"oil",
+    },
+    "them/trained": {
+        "checkpoint-500/pytorch_lora_weights.safetensors": b"half",
+        "pytorch_lora_weights.safetensors": b"done",
     },
     "them/mixed": MIXED,
     "them/templated": TEMPLATED,
@@ -230,19 +235,26 @@ def test_templates_of_prompts_are_fetched_and_again_where_they_were_left_out(
 
 
 def test_of_several_files_one_is_fetched_by_its_name(hub: str, tmp_path: Path) -> None:
-    ink, none = "hf:them/styles/more/ink 8steps.safetensors", "hf:them/styles/oil.safetensors"
+    ink, none = "hf:them/styles/more/ink 8steps.safetensors", "hf:them/styles/wax.safetensors"
     every, found, absent = asked(hub, tmp_path, "hf:them/styles", ink, none)
     assert every == (
-        "the model 'hf:them/styles' is 2 files of weights: more/ink 8steps.safetensors, "
-        f"paint.safetensors | name it, such as {ink}"
+        "the model 'hf:them/styles' is 3 files of weights: oil.safetensors, paint.safetensors, "
+        "more/ink 8steps.safetensors | name it, such as hf:them/styles/oil.safetensors"
     )
     assert found == f"['README.md', 'more/ink 8steps.safetensors'] {COMMIT}"
     assert absent.startswith(f"the model '{none}' has no such file")
     again = asked("http://127.0.0.1:9", tmp_path, ink, HF_HUB_OFFLINE="1")
     assert again == [found]
     revised = "hf:them/styles/paint.safetensors@main"
-    (both,) = asked(hub, tmp_path, revised)
+    both, every = asked(hub, tmp_path, revised, "hf:them/styles")
     assert "'paint.safetensors'" in both
+    assert "is 3 files of weights" in every, "what was fetched is not taken for the whole"
+
+
+def test_stages_of_a_training_do_not_make_a_collection(hub: str, tmp_path: Path) -> None:
+    (found,) = asked(hub, tmp_path, "hf:them/trained")
+    assert "'pytorch_lora_weights.safetensors'" in found
+    assert asked("http://127.0.0.1:9", tmp_path, "hf:them/trained", HF_HUB_OFFLINE="1") == [found]
 
 
 def test_a_pickled_part_is_fetched_only_when_asked_for(hub: str, tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ class PipelineConfig(ComponentConfig):
             "licence": ""
             if value["model"] == EMBEDDED
             else licence_of(files.named) or licence_of(files.folder),
-            "revision": revision_of(files.folder),
+            "revision": revision_of(files.single or files.folder),
             "own_scheduler": scheduler_of(files.folder),
             **value,
             "model_sha256": hash_pipeline(files),

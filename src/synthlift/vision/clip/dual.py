@@ -59,8 +59,13 @@ class DualImages(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Embeddings [n, d], not normalised, of images [n, 3, side, side]."""
         given = _patches(x, self.patch) if self.patch else {"pixel_values": x}
-        embeddings: Tensor = self.dual.get_image_features(**given).pooler_output
-        return embeddings
+        return _embedding(self.dual.get_image_features(**given))
+
+
+def _embedding(found: Any) -> Tensor:
+    """What both towers give; versions of transformers before 5 give it alone."""
+    embedding: Tensor = found if isinstance(found, Tensor) else found.pooler_output
+    return embedding
 
 
 def _patches(x: Tensor, patch: int) -> dict[str, Tensor]:
@@ -189,5 +194,4 @@ class OpenedDual:
 
     def embed(self, tokens: Mapping[str, Tensor]) -> Tensor:
         """The embedding [1, d] of a text, not normalised."""
-        embedding: Tensor = self._model.get_text_features(**tokens).pooler_output
-        return embedding
+        return _embedding(self._model.get_text_features(**tokens))
