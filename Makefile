@@ -29,7 +29,7 @@ demo: run-env
 	@$(BIN)/synthlift demo
 
 test: setup
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow --timeout 0

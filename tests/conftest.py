@@ -49,6 +49,41 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
+# So that no process is left alone with a long file at the end: those of 15 seconds and more.
+LONGEST = (
+    "e2e/test_web_mishaps.py",
+    "e2e/test_web_keyboard.py",
+    "e2e/test_web_pages.py",
+    "e2e/test_designs_and_limits.py",
+    "unit/web/test_models.py",
+    "e2e/test_kill.py",
+    "e2e/test_preview.py",
+    "unit/web/test_limits.py",
+    "e2e/test_web_prompts.py",
+    "e2e/test_retrieval.py",
+    "e2e/test_clip.py",
+    "e2e/test_bad_input.py",
+    "e2e/test_web.py",
+    "e2e/test_web_questions.py",
+    "e2e/test_after_the_opening.py",
+    "e2e/test_cross_selection.py",
+    "e2e/test_pools.py",
+    "unit/generators/test_embedded_model.py",
+    "e2e/test_whole_path.py",
+    "e2e/test_sharing_work.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, where files are handed out to several processes."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(LONGEST)}
+    assert all(path.exists() for path in places), "LONGEST names a file that is gone"
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Point the store, the ledger and the home folder at a temporary place."""

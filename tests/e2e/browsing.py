@@ -52,3 +52,14 @@ def faults_of(page: Any) -> list[str]:
     ]
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     return [*said, *([f"{wide} pixels too wide"] if wide > 0 else [])]
+
+
+def faults_light_and_dark(page: Any) -> list[str]:
+    """What is wrong with it light on a desk, and dark on a phone."""
+    wide = faults_of(page)
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 390, "height": 900})
+    narrow = faults_of(page)
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1200, "height": 900})
+    return [*wide, *(f"dark: {said}" for said in narrow)]

@@ -26,7 +26,13 @@ def drawn_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, drawn_study: Path) -> Path:
     """This file's own copy of it, whose store knows the copied run alone."""
-    place = shutil.copytree(drawn_study, tmp_path_factory.mktemp("web") / "home")
+    place = shutil.copytree(
+        drawn_study,
+        tmp_path_factory.mktemp("web") / "home",
+        ignore=lambda folder, _: ["data"] if Path(folder) == drawn_study else [],
+    )
+    # The very pictures, which nobody changes: copies would be read anew.
+    (place / "data").symlink_to(drawn_study / "data")
     for root in (place / "store" / "roots").iterdir():
         root.write_text(root.read_text().replace(str(drawn_study), str(place)))
     return place

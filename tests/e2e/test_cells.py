@@ -85,6 +85,7 @@ def test_every_cell_is_filled_to_the_largest(ran: Ran) -> None:
     assert made.to_dict() == missing[missing > 0].to_dict()
 
 
+@pytest.mark.usefixtures("ran")  # its fits are taken
 def test_cells_that_no_training_image_shows_are_filled_where_asked(
     source: Path, home: Path
 ) -> None:

@@ -120,29 +120,6 @@ def test_the_command_prints_speeds_and_the_forecast(
     assert found["generators"][0]["images"] == {"bars": 2, "disc": 2, "ramp": 2}
 
 
-def test_images_that_a_safety_checker_blackens_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from synthlift.study import storing
-    from tests.pipelines import tiny_stable_diffusion
-
-    monkeypatch.setattr(storing, "LARGE_IMAGE", 64)  # as if pictures of 16 pixels were large
-    source = draw_folder(tmp_path / "drawn")
-    model = tiny_stable_diffusion(tmp_path / "strict", objecting=True)
-    strict = {"kind": "text_to_image", "model": str(model), "sampler_steps": 1}
-    monkeypatch.chdir(tmp_path)
-    arguments = ["preview", str(source), "--within", "3s", "--per-class", "1", "--quiet"]
-    with home_of(tmp_path) as store:
-        changes = ["--set", f"generators={json.dumps([strict])}", "--store", str(store)]
-        done = CliRunner().invoke(app, [*arguments, *changes])
-        planned = CliRunner().invoke(app, ["plan", str(source), *changes, "--json", "--quiet"])
-    assert done.exit_code == 0, done.output
-    assert "Note: text_to_image: 3 of 3 images came out black" in done.stdout
-    assert "; 3 of them stayed black." in done.stdout
-    told = json.loads(planned.stdout)
-    assert told["disk_bytes_about"] is None, "black pictures say nothing of the size of others"
-
-
 def test_disk_and_energy_are_told_and_a_preview_tells_how_small_pictures_become(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,31 +129,38 @@ def test_disk_and_energy_are_told_and_a_preview_tells_how_small_pictures_become(
 
     for module in (packed, storing):  # as if pictures of 32 pixels were large
         monkeypatch.setattr(module, "LARGE_IMAGE", 64)
-    source = draw_folder(tmp_path / "drawn")
-    model = tiny_stable_diffusion(tmp_path / "model")
-    drawn = {"kind": "text_to_image", "model": str(model), "sampler_steps": 1}
+    source = draw_folder(tmp_path / "drawn", per_class=12)
     monkeypatch.chdir(tmp_path)
+
+    def said(command: str, model: Path, *more: str) -> str:
+        drawn = {"kind": "text_to_image", "model": str(model), "sampler_steps": 1}
+        changes = ["--set", f"generators={json.dumps([drawn])}", "--set", "arms=[real,mixed]"]
+        changes += ["--set", "data.image_size=32"]
+        words = [command, str(source), *changes, "--store", str(store), "--quiet", *more]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
     with home_of(tmp_path) as store:
-        changes = ["--set", f"generators={json.dumps([drawn])}", "--set", "data.image_size=32"]
-        options = [*changes, "--store", str(store), "--quiet"]
-        before = CliRunner().invoke(app, ["plan", str(source), *options])
-        told = json.loads(CliRunner().invoke(app, ["plan", str(source), *options, "--json"]).stdout)
-        looked = [*options, "--within", "3s", "--per-class", "2"]
-        done = CliRunner().invoke(app, ["preview", str(source), *looked])
-        after = json.loads(
-            CliRunner().invoke(app, ["plan", str(source), *options, "--json"]).stdout
-        )
-    assert done.exit_code == 0, done.output
-    assert "disk about" in before.stdout
-    assert "`synthlift preview` measures" in before.stdout
+        model = tiny_stable_diffusion(tmp_path / "model")
+        before = said("plan", model)
+        told = json.loads(said("plan", model, "--json"))
+        seen = said("preview", model, "--within", "1s", "--per-class", "2")
+        after = json.loads(said("plan", model, "--json"))
+        strict = tiny_stable_diffusion(tmp_path / "strict", objecting=True)
+        black = said("preview", strict, "--within", "1s", "--per-class", "1")
+        blackened = json.loads(said("plan", strict, "--json"))
+    assert "disk about" in before
+    assert "`synthlift preview` measures" in before
     assert told["disk_bytes_about"] is None
     assert after["disk_bytes_about"] < after["disk_bytes"] < told["disk_bytes"]
-    assert (
-        f"Disk: about {size(after['disk_bytes_about'])}, at most {size(after['disk_bytes'])}."
-        in (done.stdout)
-    )
-    assert "Energy at most: " in done.stdout
-    assert "estimated for the processor alone" in done.stdout
+    about, most = (size(after[name]) for name in ("disk_bytes_about", "disk_bytes"))
+    assert f"Disk: about {about}, at most {most}." in seen
+    assert "Energy at most: " in seen
+    assert "estimated for the processor alone" in seen
+    assert "Note: text_to_image: 3 of 3 images came out black" in black
+    assert "; 3 of them stayed black." in black
+    assert blackened["disk_bytes_about"] is None, "black pictures say nothing of the size of others"
 
 
 @pytest.mark.parametrize(

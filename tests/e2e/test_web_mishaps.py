@@ -74,9 +74,15 @@ def test_a_list_that_is_lost_after_an_upload_takes_none_away(
 
 def test_a_server_that_is_gone_is_told_of_in_the_end(browser: Any, server: Server) -> None:
     with page_of(browser, may_say=LOST) as page:
+        page.clock.install()
         page.route("**/api/v1/examples", lambda route: route.abort("failed"))
         page.goto(server.address)
-        page.get_by_text("The server does not answer.").wait_for()
+        told, waits = page.get_by_text("The server does not answer."), 0
+        while not told.is_visible():
+            assert waits < 60, "the page asks for ever"
+            page.clock.run_for(1000)
+            waits += 1
+        assert waits > 3, "it asks more than once, and not at once"
 
 
 STOP_AT_THE_FIRST = """() => new MutationObserver((_, watch) => {
@@ -273,7 +279,7 @@ def test_a_study_is_begun_once_and_its_page_bears_a_lost_answer(
         page.locator("#stage.fault").wait_for()
         page.locator("#stage:not(.fault)").wait_for()
         page.get_by_role("button", name="Stop").click()
-        page.locator("#resume").wait_for(timeout=90_000)
+        page.locator("#resume").wait_for(timeout=20_000)
     jobs = server.ask("GET", "/api/v1/jobs")[1]["jobs"]
     assert [job["kind"] for job in jobs] == ["study", "inspect"]
     forecasts = [job for job in JobTable(server.home / "jobs.sqlite").all() if job.kind == "plan"]

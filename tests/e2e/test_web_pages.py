@@ -18,7 +18,7 @@ from synthlift.evaluation.wilson import wilson
 from synthlift.spec import people
 from synthlift.spec.provenance import provenance_in
 from synthlift.web.library import id_of
-from tests.e2e.browsing import faults_of, page_of
+from tests.e2e.browsing import faults_light_and_dark, faults_of, page_of
 from tests.e2e.serving import Server, finished_study, serving
 from tests.e2e.tiny import zip_with_table
 
@@ -52,24 +52,21 @@ def server(home: Path, finished: Path, other: Path) -> Iterator[Server]:
 # ── every page ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
-def test_no_page_has_a_serious_fault(
-    browser: Any, server: Server, run_id: str, width: int, dark: bool
-) -> None:
+def test_no_page_has_a_serious_fault(browser: Any, server: Server, run_id: str) -> None:
     places = [
         *("/", "/generate", "/classify", "/chain", "/study", f"/compare?run={run_id}"),
         *(f"/runs/{run_id}", f"/runs/{run_id}/images", f"/runs/{run_id}/blind-test"),
     ]
-    with page_of(browser, width=width, dark=dark) as page:
+    with page_of(browser) as page:
         found = {}
         for place in places:
             page.goto(f"{server.address}{place}")
             page.wait_for_load_state("networkidle")
-            found[place] = faults_of(page)
-    with page_of(browser, width=width, dark=dark, may_say="404 (NOT FOUND)") as page:
+            found[place] = faults_light_and_dark(page)
+    with page_of(browser, may_say="404 (NOT FOUND)") as page:
         page.goto(f"{server.address}/nothing")
         page.get_by_role("heading", name="There is nothing here.").wait_for()
-        found["/nothing"] = faults_of(page)
+        found["/nothing"] = faults_light_and_dark(page)
     assert {place: wrong for place, wrong in found.items() if wrong} == {}
 
 

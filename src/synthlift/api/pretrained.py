@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError, nearest_name
 from synthlift.weights import Shelf
+from synthlift.weights.recognising import licence_of
 
 if TYPE_CHECKING:
     from synthlift.api.kept_generators import Kept
@@ -161,6 +162,12 @@ def facts_of(kept: Kept) -> dict[str, Any]:
         "seed": kept.seed,
         **({NAMELESS: True} if kept.nameless else {}),
     }
+
+
+def licence_behind(config: Mapping[str, Any]) -> str:
+    """What a generator's model states; that of the packaged one stands in no settings."""
+    own = licence_of(embedded_model("text_to_image")) if config.get("model") == EMBEDDED else ""
+    return config.get("licence") or own
 
 
 @contextmanager

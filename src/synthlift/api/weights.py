@@ -53,8 +53,8 @@ def add_model(
     """Give weights a name that study files may use; a folder or file stays where it is.
 
     Args:
-        source: folder, file, or ``hf:OWNER/NAME[@REVISION]``, which is fetched unless the Hub's
-            local cache has it.
+        source: folder, file, or ``hf:OWNER/NAME[/FILE.safetensors][@REVISION]``, which is fetched
+            unless the Hub's local cache has it.
         name: by default that of the folder, file or model.
         allow_pickle: read weights that are there in a pickled format alone, in any part of a
             pipeline, and write all beside the shelf as safetensors. Such files can run any code
@@ -68,8 +68,9 @@ def add_model(
     revision, place = "", Path(said).expanduser()
     if said.startswith(PREFIX):
         fetched = fetch(said, pickles=allow_pickle)
-        place, revision = fetched.folder, fetched.revision
+        place, revision = fetched.place, fetched.revision
         name = name or said.removeprefix(PREFIX).partition("@")[0].rpartition("/")[2]
+        name = name.removesuffix(".safetensors")
     if place.exists() and (pickled := pickled_parts(place)):
         if not allow_pickle:
             parts = f" of its {', '.join(pickled)}" if any(pickled) else ""

@@ -16,7 +16,7 @@ Names = Annotated[list[str] | None, typer.Argument(help="Those to look at; none 
 Source = Annotated[
     str,
     typer.Argument(
-        help="Folder or file of weights, or hf:OWNER/NAME[@REVISION], which is fetched."
+        help="Folder or file of weights, or hf:OWNER/NAME[/FILE][@REVISION], which is fetched."
     ),
 ]
 Name = Annotated[str, typer.Option("--name", help="What study files call it.")]

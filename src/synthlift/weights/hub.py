@@ -26,8 +26,12 @@ from synthlift.weights.files import read_json
 
 PREFIX = "hf:"
 COMMIT = re.compile(r"[0-9a-f]{40}")
-NAMED = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
-SETTINGS = ("*.json", "*.txt", "*.model", "README.md", "LICENSE*", "LICENCE*")
+NAMED = re.compile(
+    r"hf:([\w.-]+/[\w.-]+)(?:/((?:[\w. -]+/)*[\w. -]+\.safetensors))?(?:@([\w./-]+))?"
+)
+FORMS = "hf:OWNER/NAME, or hf:OWNER/NAME/FILE.safetensors for one file; @REVISION may follow"
+TERMS = ("README.md", "LICENSE*", "LICENCE*")
+SETTINGS = ("*.json", "*.txt", "*.model", *TERMS)
 TEMPLATES = ("*.jinja",)
 """How a tokenizer turns a prompt into a question; older versions of this package left them out."""
 TEMPLATED = ("ZImage", "Flux2", "Ovis", "GlmImage", "NucleusMoE", "Ideogram4", "QwenImage21")
@@ -35,18 +39,32 @@ TEMPLATED = ("ZImage", "Flux2", "Ovis", "GlmImage", "NucleusMoE", "Ideogram4", "
 WEIGHTS = ("*.safetensors",)
 """Pickled weights are never fetched, unless they are asked for."""
 PICKLES = ("*.bin", "*.ckpt")
+SHOWN = 5
+SHARD = re.compile(r"-\d+-of-\d+\.")
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What the Hub gave: the folder, and the commit that it is the state of."""
+    """What the Hub gave.
+
+    Attributes:
+        folder: of the model.
+        revision: the commit that it is the state of.
+        file: the one that was named; None = the whole is meant.
+    """
 
     folder: Path
     revision: str
+    file: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """What is meant: a file, or the folder."""
+        return self.file or self.folder
 
 
 def fetch(said: str, *, pickles: bool = False) -> Fetched:
-    """Weights by their name on the Hub, ``hf:OWNER/NAME`` or ``hf:OWNER/NAME@REVISION``.
+    """Weights by their name on the Hub: ``hf:OWNER/NAME[/FILE.safetensors][@REVISION]``.
 
     Args:
         said: the name.
@@ -54,17 +72,18 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
 
     Raises:
         InputError: the name has another form; the package that asks the Hub is missing; the Hub
-            knows no such model or revision, has disabled it, wants an agreement first, or cannot be
-            reached; parts of a pipeline are pickled, and that was not asked for.
+            knows no such model, file or revision, has disabled it, wants an agreement first, or
+            cannot be reached; parts of a pipeline are pickled, and that was not asked for; the
+            model is several files of weights, of which one must be named.
     """
     named = NAMED.fullmatch(said)
     if not named:
         raise InputError(
             f"'{said}' as a model of the Hub",
-            rule="a model of the Hub is written hf:OWNER/NAME, or hf:OWNER/NAME@REVISION",
+            rule=f"a model of the Hub is written {FORMS}",
             remedy="correct it, or give the path of a local folder",
         )
-    name, revision = named.groups()
+    name, file, revision = named.groups()
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
@@ -74,11 +93,13 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
             remedy=f"{installing('text2image')}; or give the path of a local folder",
         ) from None
     asked: dict[str, Any] = {"repo_id": name, "revision": revision}
+    if file is not None:
+        return _one_file(said, asked, file)
     found = _cached(asked, SETTINGS)
     if found is None or not _is_whole(found, asked, pickles=pickles):
         try:
             with _explained(said):
-                wanted, pickled = _wanted(asked, pickles=pickles)
+                wanted, pickled = _wanted(said, asked, pickles=pickles)
                 if not pickled:
                     found = Path(snapshot_download(**asked, allow_patterns=wanted))
         except InputError:
@@ -90,6 +111,19 @@ def fetch(said: str, *, pickles: bool = False) -> Fetched:
             raise _pickled(said, pickled)
     assert found is not None
     return Fetched(found, revision=found.name)
+
+
+def _one_file(said: str, asked: dict[str, Any], name: str) -> Fetched:
+    """A file that is named, with what says on which terms it is given."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    beside = [*TERMS, *(f"{PurePosixPath(name).parent}/{one}" for one in TERMS)]
+    folder = _cached(asked, [glob.escape(name), *beside])
+    if folder is None or not (folder / name).is_file():
+        with _explained(said):
+            hf_hub_download(**asked, filename=name)
+            folder = Path(snapshot_download(**asked, allow_patterns=[glob.escape(name), *beside]))
+    return Fetched(folder, revision=folder.name, file=folder / name)
 
 
 def _cached(asked: dict[str, Any], patterns: Sequence[str]) -> Path | None:
@@ -108,6 +142,9 @@ def _is_whole(folder: Path, asked: dict[str, Any], *, pickles: bool) -> bool:
     """Whether a folder in the cache has weights; which ones another version may have chosen."""
     index = read_json(folder / INDEX)
     if not index:
+        # A file that was fetched by its name may be one of many: nothing here tells.
+        if not any(folder.glob("*config.json")):
+            return False
         safe = any(folder.rglob(WEIGHTS[0]))
         return _cached(asked, WEIGHTS if safe or not pickles else PICKLES) is not None
     templated = str(index.get("_class_name", "")).startswith(TEMPLATED)
@@ -123,7 +160,7 @@ def _is_whole(folder: Path, asked: dict[str, Any], *, pickles: bool) -> bool:
     return True
 
 
-def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[str]]:
+def _wanted(said: str, asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[str]]:
     """Patterns of the files that are fetched, and parts of a pipeline that cannot be.
 
     Of a pipeline they are the settings, and of each part one copy of its weights. All copies would
@@ -134,6 +171,7 @@ def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[st
     told = HfApi().model_info(**asked)
     files = [PurePosixPath(one.rfilename) for one in told.siblings or ()]
     if PurePosixPath(INDEX) not in files:
+        _require_one(said, files)
         safe = any(file.suffix == SAFE for file in files)
         return [*SETTINGS, *TEMPLATES, *WEIGHTS, *(PICKLES if pickles and not safe else ())], []
     weights: list[PurePosixPath] = []
@@ -151,6 +189,25 @@ def _wanted(asked: dict[str, Any], *, pickles: bool) -> tuple[list[str], list[st
     return [*SETTINGS, *TEMPLATES, *chosen], pickled
 
 
+def _require_one(said: str, files: Sequence[PurePosixPath]) -> None:
+    """Refuse a collection of files, such as of LoRA: all of them might be very much."""
+    outer = [file for file in files if len(file.parts) == 1]
+    described = any(file.name.endswith("config.json") for file in outer)
+    weights = [file for file in files if file.suffix == SAFE]
+    held = [str(file) for file in sorted(weights, key=lambda file: (len(file.parts), file))]
+    # Of a single one that is not in a folder, those within are stages of its training.
+    one = sum(file.suffix == SAFE for file in outer) == 1 or len(held) < 2
+    if described or one or any(SHARD.search(file) for file in held):
+        return
+    name, _, revision = said.partition("@")
+    shown = ", ".join(held[:SHOWN]) + (", …" if len(held) > SHOWN else "")
+    raise InputError(
+        f"the model '{said}' is {len(held)} files of weights: {shown}",
+        rule="where no settings say what belongs together, one file is meant",
+        remedy=f"name it, such as {name}/{held[0]}" + (f"@{revision}" if revision else ""),
+    )
+
+
 def _pickled(said: str, parts: Sequence[str]) -> InputError:
     return InputError(
         f"the model '{said}' has no weights in safetensors for its {', '.join(parts)}",
@@ -160,17 +217,24 @@ def _pickled(said: str, parts: Sequence[str]) -> InputError:
     )
 
 
-def revision_of(folder: Path) -> str:
-    """The commit that a folder in the Hub's cache is the state of; "" for any other folder."""
-    return (
-        folder.name if folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name) else ""
-    )
+def snapshot_of(place: Path) -> Path | None:
+    """The folder of the Hub's cache with a model's state that a place is in, or is."""
+    for folder in (place, *place.parents):
+        if folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name):
+            return folder
+    return None
+
+
+def revision_of(place: Path) -> str:
+    """The commit that a folder or file in the Hub's cache is of; "" for any other."""
+    whole = snapshot_of(place)
+    return "" if whole is None else whole.name
 
 
 def name_of(folder: Path) -> str:
     """``hf:OWNER/NAME`` of a folder in the Hub's cache; "" for any other folder."""
     owner, _, name = folder.parent.parent.name.removeprefix("models--").partition("--")
-    return f"{PREFIX}{owner}/{name}" if revision_of(folder) and name else ""
+    return f"{PREFIX}{owner}/{name}" if snapshot_of(folder) == folder and name else ""
 
 
 @contextmanager
@@ -180,6 +244,8 @@ def _explained(said: str) -> Iterator[None]:
 
     try:
         yield
+    except InputError:
+        raise
     except errors.GatedRepoError:
         raise InputError(
             f"the model '{said}' is gated",
@@ -192,6 +258,12 @@ def _explained(said: str) -> Iterator[None]:
             rule="the Hub gives no model that its owner or the Hub itself has disabled",
             remedy="its page may say why: search the Hub for a copy, or give the folder of an "
             "earlier download",
+        ) from None
+    except errors.EntryNotFoundError:
+        raise InputError(
+            f"the model '{said}' has no such file",
+            rule=f"a file of a model is written as its path there: {FORMS}",
+            remedy="look at its list of files on the Hub",
         ) from None
     except errors.RevisionNotFoundError:
         raise InputError(

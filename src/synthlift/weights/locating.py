@@ -9,7 +9,7 @@ from synthlift.weights.shelf import Shelf
 
 
 def locate(said: str) -> Path:
-    """The folder or file that is meant: a path, a name on the shelf, or ``hf:OWNER/NAME``.
+    """The folder or file that is meant: a path, a name on the shelf, or ``hf:OWNER/NAME[/FILE]``.
 
     A path goes before a name. What is on the Hub is looked for in its local cache first, and only
     ``hf:`` ever uses the network. A path that does not exist is given back as it is, for whoever
@@ -19,7 +19,7 @@ def locate(said: str) -> Path:
         InputError: the Hub does not give what is named.
     """
     if said.startswith(PREFIX):
-        return fetch(said).folder
+        return fetch(said).place
     path = Path(said).expanduser()
     if path.exists():
         return path

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthlift.weights.files import metadata_of, read_json, tensor_shapes
+from synthlift.weights.hub import snapshot_of
 
 DUAL_TYPES = (
     "siglip2",
@@ -105,30 +106,46 @@ def licence_of(place: Path) -> str:
         told = metadata_of(place)
         if within := next((told[key].strip() for key in STATED_WITHIN if told.get(key)), ""):
             return within
-    folder = place.parent if place.is_file() else place
-    card = folder / "README.md"
-    if card.is_file():
-        header = re.match(r"---\n(.*?)\n---", card.read_text("utf-8", errors="replace"), re.DOTALL)
-        said: dict[str, str] = dict(re.findall(STATED, header[1], re.M)) if header else {}
-        named = said.get("license", "").strip()
-        # The Hub has short names for few licences; "other" stands for all the rest.
-        if named in ("", "other"):
-            named = said.get("license_name", "").strip() or named
-        if named:
+    for folder in _beside(place):
+        if named := _on_card(folder / "README.md"):
             return named
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_file() and path.name.upper().startswith(LICENCE_FILES):
+        if (path := _licence_file(folder)) is not None:
             lines = path.read_text("utf-8", errors="replace").strip().splitlines()
             return f"{lines[0].strip()} ({path.name})" if lines else path.name
     return ""
 
 
+def _beside(place: Path) -> list[Path]:
+    """Folders that may tell of weights: their own, and within a model of the Hub those above."""
+    folder = place.parent if place.is_file() else place
+    whole = snapshot_of(folder)
+    if whole is None:
+        return [folder]
+    return [one for one in (folder, *folder.parents) if one.is_relative_to(whole)]
+
+
+def _on_card(card: Path) -> str:
+    """The licence in a card's header, as the Hub writes it; "" = none."""
+    if not card.is_file():
+        return ""
+    header = re.match(r"---\n(.*?)\n---", card.read_text("utf-8", errors="replace"), re.DOTALL)
+    said: dict[str, str] = dict(re.findall(STATED, header[1], re.M)) if header else {}
+    named = said.get("license", "").strip()
+    # The Hub has short names for few licences; "other" stands for all the rest.
+    return said.get("license_name", "").strip() or named if named in ("", "other") else named
+
+
+def _licence_file(folder: Path) -> Path | None:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_file() and path.name.upper().startswith(LICENCE_FILES):
+            return path
+    return None
+
+
 def licence_text(place: Path) -> str:
     """The text of the licence file that lies beside weights; "" = there is none, or no text."""
-    folder = place.parent if place.is_file() else place
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not (path.is_file() and path.name.upper().startswith(LICENCE_FILES)):
-            continue
-        if path.stat().st_size <= LONGEST_LICENCE:
+    for folder in _beside(place):
+        path = _licence_file(folder)
+        if path is not None and path.stat().st_size <= LONGEST_LICENCE:
             return path.read_text("utf-8", errors="replace")
     return ""

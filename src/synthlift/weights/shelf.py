@@ -197,14 +197,16 @@ def _entry_of(place: Path, *, name: str, source: str, revision: str) -> Entry:
             ".safetensors, .pth or .pt file",
             remedy="give the folder with model_index.json or config.json, or the file",
         )
+    # A file of the Hub's cache is a link to one without a name.
+    resolved = place.parent.resolve() / place.name if place.is_file() else place.resolve()
     return Entry(
         name=name,
-        path=str(place.resolve()),
+        path=str(resolved),
         kind=found.kind,
         architecture=found.architecture,
         sha256=hash_weights_of(place),
         bytes=sum(path.stat().st_size for path in files_of(place)),
         licence=licence_of(place),
-        source=source or str(place.resolve()),
+        source=source or str(resolved),
         revision=revision,
     )

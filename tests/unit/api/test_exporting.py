@@ -16,6 +16,7 @@ from synthlift.api.exporting.card import as_code, as_markdown
 from synthlift.api.exporting.entries import Entry, Names
 from synthlift.api.exporting.headers import without_headers
 from synthlift.api.naming import fitting, folder_names, plain_name
+from synthlift.api.pretrained import licence_behind
 from synthlift.api.training_sets import ArmImage
 from synthlift.data.decode import decode_stream
 from synthlift.spec.provenance import facts_of, png_bytes, provenance_in, provenance_of
@@ -197,6 +198,12 @@ def test_every_class_has_a_folder_of_its_own(labels: list[str]) -> None:
 
 
 # ── words of a card ───────────────────────────────────────────────────────────────────────────
+
+
+def test_the_licence_of_the_packaged_model_is_told() -> None:
+    assert licence_behind({"model": "embedded", "licence": ""}) == "apache-2.0"
+    assert licence_behind({"model": "/models/x", "licence": "openrail++"}) == "openrail++"
+    assert licence_behind({"steps": 3}) == ""
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from PIL import Image
 from synthlift import api
 from synthlift.api.kept_generators import open_generator
 from synthlift.api.pretrained import find_pretrained
-from synthlift.spec.provenance import provenance_of
+from synthlift.spec.provenance import LICENCE, provenance_of
 from synthlift.weights import Shelf
 from tests.unit.api.test_run import cli
 
 PROMPT = "a thick red seven leaning left on a black background"
+LICENCES = re.compile(r"Apache License|CC BY 4\.0")
 FEW = ("--steps", 3, "--device", "cpu")
 
 
@@ -43,6 +45,8 @@ def test_words_alone_ask_and_the_folder_asks_again(tmp_path: Path) -> None:
     assert told["origin"] == "synthetic"
     assert "class" not in told, "words are no class"
     assert (out / "contact-sheet.png").is_file()
+    (terms,) = out.rglob(LICENCE)
+    assert {"Apache License", "CC BY 4.0"} <= {*LICENCES.findall(terms.read_text())}
     silent = cli("generate", out, "--out", again)
     assert silent.exit_code == 2, "the folder knows no class either"
     assert "--prompt" in silent.output

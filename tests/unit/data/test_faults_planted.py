@@ -136,16 +136,17 @@ def images_of(archive: Path, classes: tuple[str, ...], most: int) -> tuple[UInt8
     return np.concatenate([np.stack(p) for p in pixels.values()]), labels
 
 
+@pytest.mark.parametrize("seeds", [1, pytest.param(SEEDS, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("archive", "classes"),
     [("flowers.tar.gz", ("rose", "sunflower")), ("cifar10.tar.gz", ("frog", "ship"))],
 )
 def test_planted_faults_are_found_among_photographs(
-    archive: str, classes: tuple[str, ...], real_data: Callable[[str], Path]
+    archive: str, classes: tuple[str, ...], seeds: int, real_data: Callable[[str], Path]
 ) -> None:
     pixels, labels = images_of(real_data(archive), classes, 300)
     judged = []
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         planted = plant(pixels, labels, edits=(crop, jpeg, brighten, flip), seed=seed)
         found = check_duplicates(planted)
         check_leak(planted, found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from synthlift.generators.pipelines.files import PipelineFiles, hash_pipeline
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
 from synthlift.types import FitInputs, ImageSet, LockedTest, RunContext, SampleRequest, UInt8
+from synthlift.vision.clip.files import hash_clip
+from synthlift.weights.files import hash_weights_of
+from synthlift.weights.recognising import licence_of, licence_text
 from tests.judges import Judges, fresh_drawings
 
 MOST_BYTES = 8 * 2**20
@@ -82,5 +87,22 @@ def test_the_package_holds_a_small_model_that_a_study_names_by_a_word() -> None:
     folder = embedded_model("text_to_image")
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= MOST_BYTES
-    assert TextToImageConfig(model=EMBEDDED).model_sha256 == hash_pipeline(PipelineFiles(folder))
+    known = TextToImageConfig(model=EMBEDDED)
+    assert known.model_sha256 == hash_pipeline(PipelineFiles(folder))
+    assert known.licence == "", "keys hold it, and were made without"
     assert not [path for path in files if path.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
+
+
+@pytest.mark.parametrize("name", ["text_to_image", "clip"])
+def test_a_packaged_model_tells_its_licence_which_changes_no_hash(
+    name: Literal["text_to_image", "clip"], tmp_path: Path
+) -> None:
+    told = embedded_model(name)
+    assert licence_of(told) == "apache-2.0"
+    for words in ("Apache License", "Version 2.0", "CC BY 4.0"):
+        assert words in licence_text(told)
+    silent = shutil.copytree(told, tmp_path / name, ignore=shutil.ignore_patterns("L*", "R*"))
+    assert (licence_of(silent), licence_text(silent)) == ("", "")
+    assert hash_weights_of(silent) == hash_weights_of(told)
+    if name == "clip":
+        assert hash_clip(silent) == hash_clip(told)

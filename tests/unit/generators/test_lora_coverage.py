@@ -159,6 +159,20 @@ def test_a_file_of_which_a_part_acts_is_refused(
     assert "partial: true" in refused.value.remedy
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_file_with_what_is_no_number_is_refused_as_such(
+    number: float, tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    pipeline = opened(tiny_pipeline)
+    tensors = peft(pipeline, "unet", f"{BLOCK}.to_q")
+    (last,) = (name for name in tensors if ".lora_B." in name)
+    tensors[last][0, 0] = number
+    lora = LoraFile.model_validate({"path": written(tmp_path, tensors)})
+    with pytest.raises(InputError, match=r"NaN or infinite numbers: in 1 of its 2 .*lora_B") as no:
+        add_loras(pipeline, [lora])
+    assert "download the file again" in no.value.remedy
+
+
 def test_the_report_says_of_a_file_that_only_a_part_acts(
     tiny_pipeline: Path, tmp_path: Path, some_fit: dict[str, Tensor]
 ) -> None:

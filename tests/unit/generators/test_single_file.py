@@ -84,6 +84,20 @@ def test_settings_of_another_model_are_refused(
         TextToImageConfig(model=str(tiny_pipeline), config=str(settings))
 
 
+def test_words_are_supplied_to_tokenizers_that_have_those_alone(
+    tiny_pipeline: Path, whole: Path, tmp_path: Path
+) -> None:
+    settings = settings_alone(tiny_pipeline, tmp_path / "settings")
+    for words in (settings / "tokenizer").glob("tokenizer.json"):
+        words.unlink()
+    said = settings / "tokenizer" / "tokenizer_config.json"
+    assert "CLIPTokenizer" in said.read_text()
+    assert TextToImageConfig(model=str(whole), config=str(settings)).model_sha256
+    said.write_text(said.read_text().replace("CLIPTokenizer", "Qwen2Tokenizer"))
+    with pytest.raises(InputError, match="has no vocabulary in tokenizer\n"):
+        TextToImageConfig(model=str(whole), config=str(settings))
+
+
 SD1 = "cond_stage_model.transformer.text_model.final_layer_norm.bias"
 SD2 = "cond_stage_model.model.ln_final.bias"
 SDXL = "conditioner.embedders.1.model.ln_final.bias"

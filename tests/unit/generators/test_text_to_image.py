@@ -318,7 +318,7 @@ def test_numbers_that_are_no_colours_end_the_drawing(tiny_pipeline: Path, tmp_pa
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(InputError, match="drew numbers that are no colours") as caught:
         draw(fitted(model, tmp_path / "out"))
-    assert "dtype: float32" in caught.value.remedy
+    assert "dtype: float32, or else download the model again" in caught.value.remedy
 
 
 def test_the_terms_of_the_model_go_with_what_was_noted(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from synthlift.errors import InputError
+from synthlift.generators.homonyms import HOMONYMS, ambiguous
 from synthlift.generators.pipelines.prompt_table import read_prompts
-from synthlift.generators.wording import Wording, ambiguous
+from synthlift.generators.wording import Wording
+from synthlift.types import ImageSet
+from tests.unit.generators.test_text_to_image import fitted_on
 
 TEMPLATES = ("a photo of {label}", "{label} on {ground}, {light}", "a drawing")
 PHRASES = {"ground": ("sand", "snow", "grass", "rock"), "light": ("at noon", "at dusk")}
@@ -91,11 +95,17 @@ def test_a_table_of_prompts_is_read(tmp_path: Path) -> None:
         "label,prompt,negative_prompt\n"
         "crane,a crane standing,machine\n"
         'crane,"a crane, flying",machine\n'
-        "gull,a gull,\n"
+        "\n"
+        "gull, a gull, \n"
+        'tern, a "tern", bird of prey\n'
     )
     assert read_prompts(table) == {
-        "class_prompts": {"crane": ("a crane standing", "a crane, flying"), "gull": ("a gull",)},
-        "class_negative_prompts": {"crane": "machine"},
+        "class_prompts": {
+            "crane": ("a crane standing", "a crane, flying"),
+            "gull": ("a gull",),
+            "tern": ('a "tern"',),
+        },
+        "class_negative_prompts": {"crane": "machine", "tern": "bird of prey"},
     }
 
 
@@ -105,17 +115,58 @@ def test_a_table_of_prompts_is_read(tmp_path: Path) -> None:
         ("class,prompt\nx,y\n", "columns class, prompt"),
         ("label,prompt\ncrane,\n", "line 2"),
         ("label,prompt,negative_prompt\nx,y,a\nx,z,b\n", "line 3"),
+        ('label,prompt\nx,"two\nlines"\nzero,a thick, red zero\n', "line 4.*quotes"),
+        ("label,prompt,negative_prompt\nzero,a thick, red zero\n", "line 2.*' red zero'"),
+        ("label,prompt,negative_prompt\nzero,a thick, red zero,grey\n", "line 2.*3 cells"),
+        ("label,prompt,negative_prompt\nzero,a thick zero\n", "line 2.*3 cells"),
+        ("negative_prompt,label,prompt\nzero\n", "line 2.*3 cells"),
+        ("label,prompt,prompt\nx,y,z\n", "columns label, prompt, prompt"),
+        ("label,prompt\n\n", "has no line below"),
+        ("", "columns none"),
+        ('label,prompt\nx,y\nz,"open\na,b\n', "from line 3 on"),
     ],
 )
 def test_a_faulty_table_is_refused(tmp_path: Path, text: str, says: str) -> None:
     table = tmp_path / "prompts.csv"
     table.write_text(text)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=rf"(?s){says}"):
         read_prompts(table)
     with pytest.raises(InputError, match="No such file"):
         read_prompts(tmp_path / "none.csv")
 
 
 def test_a_word_of_two_meanings_is_known_where_it_stands_alone() -> None:
-    assert ambiguous("Crane") == ("a bird", "a machine")
-    assert ambiguous("crane, a bird") is None
+    assert ambiguous("Crane") == ambiguous("a crane") == ("crane", ("a bird", "a machine"))
+    for explained in ("crane, a bird", "computer mouse", "cat", "grass", "ape", "series", ""):
+        assert ambiguous(explained) is None
+    plurals = {
+        "cranes": "crane",
+        "mice": "mouse",
+        "jaguars": "jaguar",
+        "flies": "fly",
+        "matches": "match",
+        "irises": "iris",
+        "calves": "calf",
+        "bass": "bass",
+        "planes": "plane",
+        "glasses": "glasses",
+        "canaries": "canary",
+        "switches": "switch",
+    }
+    for words, singular in plurals.items():
+        assert ambiguous(words) == (singular, HOMONYMS[singular])
+
+
+def test_names_of_two_meanings_are_pointed_out_together(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    labels = ("bats", "mice", "heron", "bow", "bank", "kite", "mole", "nail", "file", "jam", "log")
+    pixels = np.zeros((len(labels), 16, 16, 3), np.uint8)
+    train = ImageSet.from_arrays(pixels, np.arange(len(labels)), labels)
+    (words,) = fitted_on(train, tiny_pipeline, tmp_path, prompt="{label}").facts()["warnings"]
+    assert words.startswith("'bats' means an animal as well as")
+    assert "'mice' means an animal as well as a computer's mouse; 'bow' means" in words
+    assert "so it is with 'jam', 'log': the pipeline may draw either" in words
+    assert words.endswith("such as bats: 'bat, an animal'")
+    # The packaged one knows one meaning of each of its words.
+    assert "warnings" not in fitted_on(train, Path("embedded"), tmp_path, prompt="{label}").facts()

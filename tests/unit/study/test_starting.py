@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,12 @@ from synthlift.errors import StageError
 from synthlift.store import StageContext, StageRequest, Store, Summary
 from synthlift.study.devices import has_accelerator
 from synthlift.study.executors.local import LocalExecutor
-from synthlift.study.executors.starting import IMPORTED, LONGEST_FOLDER, worker_context
+from synthlift.study.executors.starting import (
+    IMPORTED,
+    LONGEST_FOLDER,
+    deaf_to_interrupts,
+    worker_context,
+)
 
 HERE = "tests.unit.study.test_starting"
 FORKED = sys.platform.startswith("linux") and not has_accelerator()
@@ -38,6 +45,7 @@ def look(request: StageRequest, context: StageContext) -> Summary:
         "loaded": [name for name in modules if name in sys.modules],
         "variable": os.environ.get("SYNTHLIFT_TEST_VARIABLE"),
         "threads": [os.environ["OMP_NUM_THREADS"], sys.modules["torch"].get_num_threads()],
+        "collects": gc.isenabled(),
         "deaf": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
         "seen": found,
         "folder": str(Path.cwd()),
@@ -73,6 +81,7 @@ def test_pools_fork_from_one_process_that_has_imported_torch_and_has_one_thread(
     for one in (first, second):
         assert one["threads"] == ["1", 1]
         assert one["deaf"]
+        assert one["collects"]
 
 
 def test_a_pool_that_a_thread_starts_does_the_same(tmp_path: Path) -> None:
@@ -82,6 +91,79 @@ def test_a_pool_that_a_thread_starts_does_the_same(tmp_path: Path) -> None:
     thread.join()
     assert len(found) == 3
     assert all(one["deaf"] and one["threads"] == ["1", 1] for one in found)
+
+
+@pytest.fixture
+def hears_interrupts() -> Iterator[None]:
+    """Where tests run in the background, shells have them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+INTERRUPTED = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('goes on')"
+
+
+@pytest.mark.usefixtures("hears_interrupts")
+def test_ctrl_c_while_workers_start_is_heard_by_their_parent_alone_once_they_have() -> None:
+    command, said = [sys.executable, "-c", INTERRUPTED], []
+
+    def start() -> None:
+        with deaf_to_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+            said.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert said == ["goes on\n"]
+    with deaf_to_interrupts():
+        pass  # nothing is held back from the last time
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+IMPATIENT = f"""
+import os, signal, sys, threading, time
+from pathlib import Path
+import psutil
+from synthlift.errors import Interrupted
+from synthlift.store import StageRequest, Store
+from synthlift.study.executors.local import LocalExecutor
+
+def servers():
+    return [one for one in psutil.Process().children()
+            if one.status() != "zombie" and "forkserver" in str(one.cmdline())]
+
+def press():
+    while not servers():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=press).start()
+    request = StageRequest(stage="look", function="{HERE}:nothing")
+    for _ in range(2):
+        try:
+            with LocalExecutor(Store(Path(sys.argv[1])), workers=1) as executor:
+                executor.run([request])
+            print("done")
+        except Interrupted:
+            print("interrupted", servers())
+"""
+
+
+@LINUX
+def test_ctrl_c_does_not_wait_for_what_the_first_worker_imports(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(IMPATIENT)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, str(file), str(tmp_path / "store")]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.splitlines() == ["interrupted []", "done"], "another one is begun then"
+    assert done.stderr == ""
 
 
 def test_where_no_socket_fits_workers_import_for_themselves(

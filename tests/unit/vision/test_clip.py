@@ -229,6 +229,37 @@ def test_other_folders_are_refused(tmp_path: Path, tiny_clips: dict[str, Path]) 
         find_clip(tmp_path)
 
 
+@pytest.mark.parametrize("library", ["transformers", "siglip"])
+def test_a_checkpoint_without_its_tokenizer_is_refused(
+    library: str, tmp_path: Path, tiny_clips: dict[str, Path]
+) -> None:
+    place = shutil.copytree(tiny_clips[library], tmp_path / "wordless")
+    broken = shutil.copytree(place, tmp_path / "broken")
+    for name in ("tokenizer.json", "vocab.json", "spiece.model"):
+        (place / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match="wordless' has no tokenizer") as refused:
+        network(place, tuning="zero_shot")
+    assert "vocab.json with merges.txt" in refused.value.rule
+    assert "tokenizer_config.json" in refused.value.remedy
+    for file in [*broken.glob("tokenizer.json"), *broken.glob("spiece.model")]:
+        file.write_text("{}")
+    with pytest.raises(InputError, match=r"tokenizer in .*broken' cannot be read"):
+        network(broken, tuning="zero_shot")
+
+
+def test_a_model_of_open_clip_with_a_tokenizer_of_its_own_needs_its_files(
+    tmp_path: Path, tiny_clips: dict[str, Path]
+) -> None:
+    place = shutil.copytree(tiny_clips["open_clip"], tmp_path / "named")
+    said = json.loads((place / "open_clip_config.json").read_text())
+    said["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "nobody/nothing"
+    (place / "open_clip_config.json").write_text(json.dumps(said))
+    with pytest.raises(InputError, match="has no tokenizer"):
+        find_clip(place)
+    shutil.copy(tiny_clips["open_clip_bert"] / "tokenizer.json", place)
+    assert find_clip(place).library == "open_clip"
+
+
 def test_pickled_weights_are_refused(tmp_path: Path, tiny_clips: dict[str, Path]) -> None:
     shutil.copy(tiny_clips["transformers"] / "config.json", tmp_path / "config.json")
     weights = tmp_path / "pytorch_model.bin"

@@ -173,6 +173,31 @@ def test_settings_that_nobody_knows_are_refused(duals: dict[str, Path], tmp_path
     assert "transformers" in refused.value.rule
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_without_its_tokenizer_is_refused(
+    kind: str, duals: dict[str, Path], tmp_path: Path
+) -> None:
+    place = shutil.copytree(duals[kind], tmp_path / "wordless")
+    for name in ("tokenizer.json", "vocab.txt"):
+        (place / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match="wordless' has no tokenizer"):
+        ClipCheckpoint(model=str(place))
+
+
+def test_classes_that_a_tokenizer_does_not_tell_apart_are_refused(
+    duals: dict[str, Path],
+) -> None:
+    checkpoint = ClipCheckpoint(model=str(duals["chinese_clip"]))
+    with pytest.raises(InputError, match="does not tell '蜂' from '蟻'") as refused:
+        ClipMatch(checkpoint, classes=("bee", "蜂", "蟻"))  # it knows the letters a to z
+    assert "names: {蜂: WORDS, 蟻: WORDS}" in refused.value.remedy
+    named = ClipCheckpoint(model=str(duals["chinese_clip"]), names={"蜂": "bee", "蟻": "ant"})
+    assert len(ClipMatch(named, classes=("蜂", "蟻")).classes(pixels())) == 5
+    # BERT reads small letters without accents, as it was made to.
+    small = network(duals["chinese_clip"], names={"ant": "A", "bee": "a", "Sea_horse": "à"})
+    assert small.head.state_dict()["weight"].unique(dim=0).shape[0] == 1
+
+
 def test_weights_that_do_not_fit_are_refused(duals: dict[str, Path], tmp_path: Path) -> None:
     place = shutil.copytree(duals["chinese_clip"], tmp_path / "short")
     held = load_file(place / "model.safetensors")

@@ -261,13 +261,26 @@ def test_a_request_that_cannot_be_begun_takes_no_place(tmp_path: Path) -> None:
     assert not upload.exists()
 
 
-@pytest.fixture
-def generations(tmp_path: Path) -> Iterator[Generations]:
-    """With processes of their own."""
-    processes = [Inference(device="cpu", answer_seconds=100, waiting=10) for _ in range(2)]
-    yield Generations(tmp_path / "generated", processes[0], processes[1], open_at_once=5)
-    for one in processes:
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Inference]]:
+    """Started once: each reads torch. Their shelf has a pipeline that objects to every picture."""
+    from tests.pipelines import tiny_stable_diffusion
+
+    place = tmp_path_factory.mktemp("processes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNTHLIFT_WEIGHTS", str(place / "shelf"))
+        Shelf().add(tiny_stable_diffusion(place / "strict", objecting=True), name="strict")
+        started = [Inference(device="cpu", answer_seconds=100, waiting=10) for _ in range(2)]
+        for one in started:
+            one.warm_up()
+    yield started
+    for one in started:
         one.close()
+
+
+@pytest.fixture
+def generations(tmp_path: Path, processes: list[Inference]) -> Generations:
+    return Generations(tmp_path / "generated", *processes, open_at_once=5)
 
 
 # Guidance of 1 leaves what to avoid without effect, which is told before anything is drawn; all
@@ -277,12 +290,8 @@ WISH = {"model": "embedded", "attributes": {}, "seed": 0, "judge": ""}
 
 
 def test_images_that_a_safety_checker_blackens_are_told(
-    generations: Generations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    generations: Generations,
 ) -> None:
-    from tests.pipelines import tiny_stable_diffusion
-
-    monkeypatch.setenv("SYNTHLIFT_WEIGHTS", str(tmp_path / "shelf"))
-    Shelf().add(tiny_stable_diffusion(tmp_path / "strict", objecting=True), name="strict")
     told = {"params": {"prompt": "a crane", "sampler_steps": 1}}
     one = generations.start({**WISH, "model": "strict", "count": 3}, told, by_pipeline=True)
     until(lambda: one.state != "running")

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -65,6 +66,17 @@ FILES = {
         "pytorch_model.bin": b"pickled",
     },
     "them/piped": {**WHOLE, **COPIES},
+    "them/styles": {
+        "README.md": b"---\nlicense: mit\n---",
+        "more/ink 8steps.safetensors": b"ink",
+        "paint.safetensors": b"paint",
+        "paint.bin": b"pickled",
+        "oil.safetensors": b"oil",
+    },
+    "them/trained": {
+        "checkpoint-500/pytorch_lora_weights.safetensors": b"half",
+        "pytorch_lora_weights.safetensors": b"done",
+    },
     "them/mixed": MIXED,
     "them/templated": TEMPLATED,
 }
@@ -74,7 +86,7 @@ class _Hub(BaseHTTPRequestHandler):
     """Knows those of ``FILES``; ``them/gated`` wants an agreement; ``them/disabled`` is."""
 
     def do_GET(self) -> None:
-        path = self.path.split("?")[0].removeprefix("/api/models").removeprefix("/")
+        path = unquote(self.path.split("?")[0]).removeprefix("/api/models").removeprefix("/")
         words = path.split("/")
         name, rest = "/".join(words[:2]), "/".join(words[2:])
         files = FILES.get(name, {})
@@ -100,8 +112,10 @@ class _Hub(BaseHTTPRequestHandler):
                 "siblings": [{"rfilename": file} for file in files],
             }
             self._answer(200, json.dumps(told).encode())
+        elif (file := "/".join(rest.split("/")[2:])) in files:
+            self._answer(200, files[file])
         else:
-            self._answer(200, files["/".join(rest.split("/")[2:])])
+            self._answer(404, b"{}", "EntryNotFound")
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -147,6 +161,7 @@ def asked(hub: str, home: Path, *names: str, **variables: str) -> list[str]:
         "    try:\n"
         "        found = fetch(name.rstrip('!'), pickles=name.endswith('!'))\n"
         "        files = [p for p in found.folder.rglob('*') if p.is_file()]\n"
+        "        assert found.place == found.folder or found.place in files\n"
         "        names = sorted(p.relative_to(found.folder).as_posix() for p in files)\n"
         "        print(names, found.revision)\n"
         "    except InputError as error:\n"
@@ -217,6 +232,29 @@ def test_templates_of_prompts_are_fetched_and_again_where_they_were_left_out(
     (left,) = asked(nowhere, tmp_path, "hf:them/templated", HF_HUB_OFFLINE="1")
     assert left == f"{sorted({*TEMPLATED} - {TEMPLATE})} {COMMIT}"
     assert asked(hub, tmp_path, "hf:them/templated") == [found]
+
+
+def test_of_several_files_one_is_fetched_by_its_name(hub: str, tmp_path: Path) -> None:
+    ink, none = "hf:them/styles/more/ink 8steps.safetensors", "hf:them/styles/wax.safetensors"
+    every, found, absent = asked(hub, tmp_path, "hf:them/styles", ink, none)
+    assert every == (
+        "the model 'hf:them/styles' is 3 files of weights: oil.safetensors, paint.safetensors, "
+        "more/ink 8steps.safetensors | name it, such as hf:them/styles/oil.safetensors"
+    )
+    assert found == f"['README.md', 'more/ink 8steps.safetensors'] {COMMIT}"
+    assert absent.startswith(f"the model '{none}' has no such file")
+    again = asked("http://127.0.0.1:9", tmp_path, ink, HF_HUB_OFFLINE="1")
+    assert again == [found]
+    revised = "hf:them/styles/paint.safetensors@main"
+    both, every = asked(hub, tmp_path, revised, "hf:them/styles")
+    assert "'paint.safetensors'" in both
+    assert "is 3 files of weights" in every, "what was fetched is not taken for the whole"
+
+
+def test_stages_of_a_training_do_not_make_a_collection(hub: str, tmp_path: Path) -> None:
+    (found,) = asked(hub, tmp_path, "hf:them/trained")
+    assert "'pytorch_lora_weights.safetensors'" in found
+    assert asked("http://127.0.0.1:9", tmp_path, "hf:them/trained", HF_HUB_OFFLINE="1") == [found]
 
 
 def test_a_pickled_part_is_fetched_only_when_asked_for(hub: str, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 from synthlift import api
 from synthlift.cli import app
 from synthlift.errors import InputError
+from synthlift.generators.pipelines.adapter_settings import lora_file
 from synthlift.vision.clip.files import find_clip
 from synthlift.weights import Shelf, hash_weights_of, locate
-from synthlift.weights.recognising import CLIP_TYPES
+from synthlift.weights.hub import revision_of
+from synthlift.weights.recognising import CLIP_TYPES, licence_text
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,7 @@ def test_only_what_can_be_used_is_called_clip(tmp_path: Path) -> None:
     for kind in (*CLIP_TYPES, "groupvit", "blip"):
         folder = weights(tmp_path / kind / "model.safetensors").parent
         (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+        (folder / "tokenizer.json").write_text("{}")
         told = CliRunner().invoke(app, ["models", "add", str(folder)]).output
         entry = Shelf().find(kind)
         if kind in CLIP_TYPES:
@@ -99,6 +102,26 @@ def test_only_what_can_be_used_is_called_clip(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"holds a model of type '{kind}'") as caught:
             find_clip(folder)
         assert "those of type clip, siglip, siglip2, align" in caught.value.remedy
+
+
+def test_a_file_in_the_cache_of_the_hub_keeps_its_name_and_its_licence(tmp_path: Path) -> None:
+    commit = "b" * 40
+    model = tmp_path / "models--them--styles"
+    held = weights(model / "blobs" / "0123abcd.safetensors").rename(model / "blobs" / "0123abcd")
+    shown = model / "snapshots" / commit
+    file = shown / "more" / "lightning_4step_lora.safetensors"
+    file.parent.mkdir(parents=True)
+    file.symlink_to(held)
+    (shown / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---")
+    (shown / "LICENSE").write_text("No commerce")
+    entry = api.add_model(file)
+    assert (entry.name, entry.licence) == ("lightning_4step_lora", "cc-by-nc-4.0")
+    assert lora_file("lightning_4step_lora").name == file.name
+    assert licence_text(file) == "No commerce"
+    assert revision_of(file) == commit
+    # Folders around others say nothing of them.
+    (tmp_path / "LICENSE").write_text("of something else")
+    assert licence_text(weights(tmp_path / "own" / "net.safetensors")) == ""
 
 
 def test_the_licence_is_carried_along(tmp_path: Path) -> None:

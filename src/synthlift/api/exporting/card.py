@@ -11,6 +11,7 @@ from typing import Any
 from synthlift.api.exporting.entries import Entry
 from synthlift.api.exporting.formats import Format, Written, features_of
 from synthlift.api.exporting.guards import copying_finding, gate_message
+from synthlift.api.pretrained import licence_behind
 from synthlift.api.run_folder import Run
 from synthlift.api.training_sets import verdicts
 from synthlift.spec.arms import Arm
@@ -270,10 +271,10 @@ def _pool_terms(told: Told) -> str:
         if g.settings().get("terms")
     ]
     said += [
-        f"\n\nLicence of the model behind '{g.name}', as it states it: {g.config['licence']}. It "
-        "may bind the images, too."
+        f"\n\nLicence of the model behind '{g.name}', as it states it: {licence}. It may bind the "
+        "images, too."
         for g in told.run.results.generators
-        if g.config.get("licence")
+        if (licence := licence_behind(g.config))
     ]
     return "".join(said)
 

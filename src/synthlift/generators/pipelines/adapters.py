@@ -156,9 +156,17 @@ def _require_whole(pipeline: Any, lora: LoraFile, *, path: Path, name: str) -> s
     """What is to be said of a file that acts in part; "" = all of it acts.
 
     Raises:
-        InputError: it was not allowed to.
+        InputError: it was not allowed to, or holds what is no number.
     """
-    found = coverage(pipeline, load_file(path), name=name)
+    tensors = load_file(path)
+    if broken := [one for one, held in tensors.items() if not held.float().isfinite().all()]:
+        raise InputError(
+            f"the LoRA file '{path}' holds NaN or infinite numbers: in {len(broken)} of its "
+            f"{len(tensors)} tensors, such as '{broken[0]}'",
+            rule="weights are finite numbers; with others no pipeline draws an image",
+            remedy="download the file again; if it is the same, its training failed: leave it out",
+        )
+    found = coverage(pipeline, tensors, name=name)
     if not found.idle:
         return ""
     few = ", ".join(f"'{one}'" for one in found.idle[:NAMED])

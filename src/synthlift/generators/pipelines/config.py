@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from synthlift.embedded import EMBEDDED
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.adapter_settings import (
     AnyAdaptation,
@@ -249,8 +250,11 @@ class PipelineConfig(ComponentConfig):
             **({"timestep_spacing": advice.spacing} if advice.spacing else {}),
             **({} if own is None else own._asdict()),
             **({} if together is None else {"micro_batch": together}),
-            "licence": licence_of(files.named) or licence_of(files.folder),
-            "revision": revision_of(files.folder),
+            # A key holds what is filled in; that of the packaged model is told by data cards.
+            "licence": ""
+            if value["model"] == EMBEDDED
+            else licence_of(files.named) or licence_of(files.folder),
+            "revision": revision_of(files.single or files.folder),
             "own_scheduler": scheduler_of(files.folder),
             **value,
             "model_sha256": hash_pipeline(files),

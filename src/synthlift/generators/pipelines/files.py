@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from synthlift.embedded import EMBEDDED, embedded_model
 from synthlift.errors import InputError
 from synthlift.generators.pipelines.single_file import INDEX, layout_of, parts_without
+from synthlift.generators.pipelines.vocabularies import is_known, lacks_vocabulary
 from synthlift.weights import hash_weights_of, locate
 from synthlift.weights.copies import (
     every_part,
@@ -19,6 +21,7 @@ from synthlift.weights.copies import (
 )
 from synthlift.weights.files import read_json
 from synthlift.weights.hub import name_of
+from synthlift.weights.vocabulary import VOCABULARY
 
 SINGLE = ".safetensors"
 CONFIG = "config.json"
@@ -123,6 +126,23 @@ def _require_parts(files: PipelineFiles) -> None:
             f"the text-to-image model '{files.folder}' lacks {', '.join(missing)}",
             rule=f"a folder lies in it for each part that {INDEX} names: {', '.join(named)}",
             remedy="download or copy it again, all of it",
+        )
+    _require_words(files, [name for name in named if name.startswith("tokenizer")])
+
+
+def _require_words(files: PipelineFiles, tokenizers: Sequence[str]) -> None:
+    """Refuse tokenizers without a vocabulary, to which all prompts would be the same."""
+    wordless = [
+        name
+        for name in tokenizers
+        if lacks_vocabulary(files.folder / name)
+        and (files.single is None or not is_known(files.folder / name))
+    ]
+    if wordless:
+        raise InputError(
+            f"the text-to-image model '{files.folder}' has no vocabulary in {', '.join(wordless)}",
+            rule=f"in the folder of a tokenizer lies what prompts are read with: {VOCABULARY}",
+            remedy="download or copy these folders again, with all of their files",
         )
 
 

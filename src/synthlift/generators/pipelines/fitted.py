@@ -395,6 +395,6 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             raise InputError(
                 f"the text-to-image model '{config.model}' drew numbers that are no colours",
                 rule=f"images are finite; the number format was {config.dtype}",
-                remedy="set dtype: float32",
+                remedy="set dtype: float32, or else download the model again",
             )
         return drawn

@@ -8,8 +8,10 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+from synthlift.embedded import EMBEDDED
 from synthlift.errors import needing_extra
 from synthlift.generators.conditions import Vocabulary
+from synthlift.generators.homonyms import ambiguous
 from synthlift.generators.pipelines import few_step_loras
 from synthlift.generators.pipelines.abilities import TRUE_GUIDANCE, Task, takes
 from synthlift.generators.pipelines.adapter_settings import learnt_words, lora_file
@@ -26,7 +28,7 @@ from synthlift.generators.pipelines.single_file import INDEX
 from synthlift.generators.pipelines.suited import Suited, heedless
 from synthlift.generators.pipelines.terms import terms_of
 from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
-from synthlift.generators.wording import Wording, ambiguous
+from synthlift.generators.wording import Wording
 from synthlift.types import ImageSet
 from synthlift.weights.files import read_json
 
@@ -34,6 +36,8 @@ MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
 GUIDED_FROM_0 = ("ZImage", "Krea2")
 """How the classes of pipelines begin that look at what they are to avoid from 0 on, not from 1."""
+MOST_MEANINGS = 8
+"""Names of which a warning says what they mean; of further ones it says that they are such, too."""
 
 
 def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, Any]:
@@ -104,7 +108,8 @@ def _of_words(
     """What the files tell of the words, without weights."""
     words = facts.get("words", {})
     wording = wording_of(config, seed=facts["seed"], words=words)
-    yield from _ambiguities(wording, Vocabulary.from_json(facts))
+    if config.model != EMBEDDED:  # which knows one meaning of what it knows
+        yield from _ambiguities(wording, Vocabulary.from_json(facts))
     yield from _too_long(config, prompts, words)
     yield from _prior_too_long(config)
     yield from _less_read(config)
@@ -189,13 +194,23 @@ def wording_of(
 
 
 def _ambiguities(wording: Wording, vocabulary: Vocabulary) -> Iterator[str]:
-    for label in vocabulary.classes:
-        word = wording.words(label)[0]
-        if meanings := ambiguous(word):
-            yield (
-                f"'{word}' means {meanings[0]} as well as {meanings[1]}, and the pipeline may draw "
-                f"either; say which under data.names, such as {label}: '{word}, {meanings[0]}'"
-            )
+    """One warning of all names that mean two things."""
+    told = {label: ambiguous(wording.words(label)[0]) for label in vocabulary.classes}
+    found = {label: one for label, one in told.items() if one is not None}
+    if not found:
+        return
+    label, (word, meanings) = next(iter(found.items()))
+    named = {one: wording.words(one)[0] for one in found}
+    which = [
+        f"'{named[one]}' means {first} as well as {second}"
+        for one, (_, (first, second)) in islice(found.items(), MOST_MEANINGS)
+    ]
+    if more := [*named.values()][MOST_MEANINGS:]:
+        which.append(f"so it is with {', '.join(map(repr, more))}")
+    yield (
+        f"{'; '.join(which)}: the pipeline may draw either; say which under data.names, such as "
+        f"{label}: '{word}, {meanings[0]}'"
+    )
 
 
 def _less_read(config: PipelineConfig) -> Iterator[str]:

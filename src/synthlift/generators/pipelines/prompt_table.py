@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from synthlift.errors import InputError
 
 TABLE_COLUMNS = ("label", "prompt", "negative_prompt")
+RULE = "a table of prompts is a CSV file with the columns label, prompt[, negative_prompt]"
 
 
 def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
@@ -18,27 +20,33 @@ def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
         ``class_prompts`` and ``class_negative_prompts``.
 
     Raises:
-        InputError: no such file, another column, no prompt in a row, or two negative prompts.
+        InputError: no such file, no CSV, another column or one twice, no rows, a row with more or
+            fewer cells than columns or without a prompt, or two negative prompts.
     """
-    rule = "a table of prompts is a CSV file with the columns label, prompt[, negative_prompt]"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns, rows = tuple(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is no text in UTF-8"
-        raise InputError(
-            f"the table of prompts '{path}': {reason}", rule=rule, remedy="check the path"
-        ) from None
-    if not {*TABLE_COLUMNS[:2]} <= {*columns} <= {*TABLE_COLUMNS}:
+    columns, rows = _cells(path)
+    if not {*TABLE_COLUMNS[:2]} <= {*columns} <= {*TABLE_COLUMNS} or len({*columns}) < len(columns):
         raise InputError(
             f"the table of prompts '{path}' has the columns {', '.join(columns) or 'none'}",
-            rule=rule,
-            remedy="name the columns in the first line",
+            rule=RULE,
+            remedy="name the columns in the first line, each once",
+        )
+    if not rows:
+        raise InputError(
+            f"the table of prompts '{path}' has no line below the names of its columns",
+            rule="each row has a class and a prompt",
+            remedy="write one for each class, or remove 'prompt_table'",
         )
     prompts: dict[str, tuple[str, ...]] = {}
     negative: dict[str, str] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, cells in rows:
+        row = dict(zip(columns, cells, strict=False))
+        if len(cells) != len(columns) or _torn(row):
+            raise InputError(
+                f"line {line} of the table of prompts '{path}': {', '.join(map(repr, cells))}",
+                rule=f"each row has {len(columns)} cells, parted by commas: {', '.join(columns)}",
+                remedy='put a prompt with commas in quotes (zero,"a thick, red zero"), with no '
+                "space before the quotes, and write no space behind other commas",
+            )
         label, text, avoid = ((row.get(name) or "").strip() for name in TABLE_COLUMNS)
         if not (label and text) or negative.setdefault(label, avoid) != avoid:
             raise InputError(
@@ -49,3 +57,34 @@ def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
         prompts[label] = (*prompts.get(label, ()), text)
     avoided = {label: text for label, text in negative.items() if text}
     return {"class_prompts": prompts, "class_negative_prompts": avoided}
+
+
+def _cells(path: Path) -> tuple[Sequence[str], list[tuple[int, list[str]]]]:
+    """Names of the columns, and the cells of each row with the line that it begins in."""
+    rows, ended = [], 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            # Else a quote that nothing closes would swallow all rows behind it.
+            reader = csv.reader(stream, strict=True)
+            for cells in reader:
+                rows.append((ended + 1, cells))
+                ended = reader.line_num
+    except csv.Error as error:
+        raise InputError(
+            f"the table of prompts '{path}', from line {ended + 1} on: {error}",
+            rule=RULE,
+            remedy="close each quote, and write one within a text twice",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is no text in UTF-8"
+        raise InputError(
+            f"the table of prompts '{path}': {reason}", rule=RULE, remedy="check the path"
+        ) from None
+    told = [(line, cells) for line, cells in rows if cells]
+    return (told[0][1], told[1:]) if told else ((), [])
+
+
+def _torn(row: dict[str, str]) -> bool:
+    """Whether what is to be avoided looks like the rest of a prompt, behind its comma."""
+    prompt, avoid = row["prompt"], row.get(TABLE_COLUMNS[2], "")
+    return avoid[:1] == " " and bool(avoid.strip()) and prompt[:1] != " "

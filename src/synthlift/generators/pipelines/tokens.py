@@ -13,6 +13,7 @@ from synthlift.generators.pipelines.reading import reader_in, room
 from synthlift.generators.pipelines.vocabularies import known_tokenizer, lacks_vocabulary
 from synthlift.weights.copies import INDEX, every_part
 from synthlift.weights.files import read_json
+from synthlift.weights.vocabulary import reading_tokenizer
 
 READERS = ("tokenizer", "prior_tokenizer")
 """How the names of parts begin that make tokens of a prompt."""
@@ -85,7 +86,8 @@ def _opened(folder: Path, library: str, kind: str) -> Any:
         if library == "transformers"
         else importlib.import_module(f"diffusers.pipelines.{library}")
     )
-    return getattr(home, kind).from_pretrained(folder, local_files_only=True)
+    with reading_tokenizer(folder):
+        return getattr(home, kind).from_pretrained(folder, local_files_only=True)
 
 
 def tokens_lost(

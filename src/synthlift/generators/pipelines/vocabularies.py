@@ -15,19 +15,26 @@ from typing import Any
 
 from synthlift.errors import needing_extra
 from synthlift.weights.files import read_json
+from synthlift.weights.vocabulary import SETTINGS, holds_vocabulary
 
 LAYOUTS = Path(__file__).parent / "layouts"
-SETTINGS = "tokenizer_config.json"
 T5_FILE = LAYOUTS / "t5-tokenizer.json.xz"
 START, END = "<|startoftext|>", "<|endoftext|>"
 MERGES = 49_152 - 256 - 2
 """Lines of CLIP's vocabulary that are used, as its authors count them."""
-FILES = ("vocab.json", "tokenizer.json", "spiece.model", "tokenizer.model", "vocab.txt")
+KNOWN = ("CLIP", "T5")
+"""How the classes of tokenizers begin whose words are known."""
 
 
 def lacks_vocabulary(folder: Path) -> bool:
     """Whether a tokenizer's folder says how it is used, and holds no words."""
-    return not any((folder / name).is_file() for name in FILES)
+    return not holds_vocabulary(folder)
+
+
+def is_known(folder: Path) -> bool:
+    """Whether :func:`known_tokenizer` has the words that a folder lacks."""
+    named = str(read_json(folder / SETTINGS).get("tokenizer_class", ""))
+    return named.startswith(KNOWN)
 
 
 def known_tokenizer(folder: Path) -> Any:

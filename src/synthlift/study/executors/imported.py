@@ -28,8 +28,11 @@ MODULES = (
     "synthlift.vision.encoders",
 )
 
+# What is imported stays: to look for garbage among it takes an eighth of the time.
+gc.disable()
 for name in MODULES:
     importlib.import_module(name)
 spare_imported_modules()
+gc.enable()
 # Extensions complain of leaks where objects stay exempt when this process ends.
 atexit.register(gc.unfreeze)

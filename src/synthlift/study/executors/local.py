@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import synchronize
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
@@ -22,12 +23,11 @@ from synthlift.errors import Interrupted, StageError, SynthliftError
 from synthlift.store import Store
 from synthlift.store.requests import StageRequest
 from synthlift.study.executors.starting import (
-    deaf_to_interrupts,
-    one_thread_environment,
     read_anew,
     require_main_process,
     settle,
     start_worker,
+    starting_workers,
     worker_context,
 )
 from synthlift.study.gpu_energy import energy_counter
@@ -89,6 +89,7 @@ class LocalExecutor:
         """Processes for requests that hold much of the device's memory."""
         self.listener = listener or Listener()
         self._pools: dict[bool, ProcessPoolExecutor] = {}
+        self._context: BaseContext | None = None
         self._began: synchronize.Event | None = None
         """Set by the first worker that comes to its own work."""
         self._processes: dict[int, BaseProcess] = {}
@@ -174,7 +175,7 @@ class LocalExecutor:
     def _submit(self, request: StageRequest) -> Future[Outcome]:
         apart = self._apart(request)
         if apart not in self._pools:
-            context = worker_context()
+            context = self._context = worker_context()
             self._began = self._began or context.Event()
             self._pools[apart] = ProcessPoolExecutor(
                 self.holding if apart else self.workers,
@@ -183,7 +184,8 @@ class LocalExecutor:
                 initargs=(dict(os.environ), self._began),
             )
         pool = self._pools[apart]
-        with one_thread_environment(), deaf_to_interrupts():
+        assert self._context is not None
+        with starting_workers(self._context):
             future = pool.submit(_work, request, self.store.root)
         if self._began is not None and not self._began.is_set():
             self._processes.update(pool._processes or {})
@@ -210,6 +212,8 @@ class LocalExecutor:
         """Whether no worker got as far as its own work, and one of them ended by itself."""
         if self._began is None or self._began.is_set():
             return False
+        for pool in self._pools.values():
+            pool.shutdown(wait=True)  # its thread learns how each of them ended
         codes = [process.exitcode for process in self._processes.values()]
         return any(code is not None and code >= 0 for code in codes)
 

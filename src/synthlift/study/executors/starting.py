@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -64,15 +65,65 @@ def one_thread_environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
-    """Processes that start meanwhile inherit that Ctrl-C is the parent's business."""
+    """Processes that start meanwhile inherit that Ctrl-C is the parent's business.
+
+    The parent hears it at the end of the block: the first worker takes seconds to start.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    had = _block_interrupts()
     try:
         yield
     finally:
+        if had is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, had)
         signal.signal(signal.SIGINT, before)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _block_interrupts() -> set[int] | None:
+    """Hold them back, which processes inherit where this exists; what was held back before."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return None
+    return signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+@contextlib.contextmanager
+def starting_workers(context: BaseContext) -> Iterator[None]:
+    """The block that hands a pool a request, and so may start a worker.
+
+    A worker that is forked is waited for until the process that it comes from has imported what
+    it needs. Who presses Ctrl-C meanwhile waits for neither.
+    """
+    with one_thread_environment():
+        with deaf_to_interrupts():
+            begun = _begin_server(context)
+        if begun is None:
+            with deaf_to_interrupts():
+                yield
+            return
+        try:
+            yield
+        except KeyboardInterrupt:
+            os.kill(begun, signal.SIGKILL)
+            # It is left to be asked how it ended, by who starts another one.
+            os.waitid(os.P_PID, begun, os.WEXITED | os.WNOWAIT)
+            raise
+
+
+def _begin_server(context: BaseContext) -> int | None:
+    """Begin the process that workers are forked from; its number, None = there is one or none."""
+    if context.get_start_method() != "forkserver":
+        return None
+    server = forkserver._forkserver
+    before = getattr(server, "_forkserver_pid", None)
+    server.ensure_running()
+    now: int | None = getattr(server, "_forkserver_pid", None)
+    return now if now != before else None
 
 
 def require_main_process() -> None:

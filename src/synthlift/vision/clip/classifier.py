@@ -65,7 +65,7 @@ class Clip(ImageClassifier):
         assert isinstance(network.trunk, Tower)
         assert isinstance(network.head, TextHead)
         opened.load_into(network.trunk)
-        texts = opened.embed_classes(self.config.texts(label) for label in task.names)
+        texts = opened.embed_classes({label: self.config.texts(label) for label in task.names})
         with torch.no_grad():
             network.head.weight.copy_(texts)
             network.head.bias.zero_()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from synthlift.errors import InputError, needing_extra
 from synthlift.vision.clip.files import CONFIGS, NAFLEX, ClipFiles
 from synthlift.weights.quiet import quiet
+from synthlift.weights.vocabulary import reading_tokenizer
 
 WITHIN = "dual."
 """What the names of a tower's weights begin with, beside those of the whole model."""
@@ -58,8 +59,13 @@ class DualImages(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Embeddings [n, d], not normalised, of images [n, 3, side, side]."""
         given = _patches(x, self.patch) if self.patch else {"pixel_values": x}
-        embeddings: Tensor = self.dual.get_image_features(**given).pooler_output
-        return embeddings
+        return _embedding(self.dual.get_image_features(**given))
+
+
+def _embedding(found: Any) -> Tensor:
+    """What both towers give; versions of transformers before 5 give it alone."""
+    embedding: Tensor = found if isinstance(found, Tensor) else found.pooler_output
+    return embedding
 
 
 def _patches(x: Tensor, patch: int) -> dict[str, Tensor]:
@@ -183,16 +189,9 @@ class OpenedDual:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        try:
+        with reading_tokenizer(self.files.folder):
             return AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
-        except Exception as error:  # Packages that read tokenizers raise what they please.
-            raise InputError(
-                f"the tokenizer in '{self.files.folder}' cannot be read: {error}",
-                rule="the files are those that transformers saves of a tokenizer",
-                remedy="download them again",
-            ) from None
 
     def embed(self, tokens: Mapping[str, Tensor]) -> Tensor:
         """The embedding [1, d] of a text, not normalised."""
-        embedding: Tensor = self._model.get_text_features(**tokens).pooler_output
-        return embedding
+        return _embedding(self._model.get_text_features(**tokens))

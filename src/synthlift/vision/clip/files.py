@@ -21,6 +21,7 @@ from synthlift.errors import InputError
 from synthlift.store.files import hash_file
 from synthlift.weights import locate
 from synthlift.weights.recognising import DUAL_TYPES, UNUSED_TYPES, USABLE
+from synthlift.weights.vocabulary import holds_vocabulary, require_vocabulary
 
 Library = Literal["transformers", "siglip", "dual", "open_clip"]
 """Whose model it is: transformers' CLIP, SigLIP or another of its models that embed images and
@@ -54,7 +55,6 @@ _MODES = {2: "bilinear", 3: "bicubic"}
 """Ways to resize that a processor names by a number of Pillow's."""
 TEXT_TYPES = ("bert", "roberta", "xlm-roberta", "mt5", "m2m_100")
 """Types of transformers that open_clip takes for a text tower."""
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -106,7 +106,7 @@ def find_clip(path: Path) -> ClipFiles:
     """Find the files of a checkpoint that a user names by its folder or its file of weights.
 
     Raises:
-        InputError: there is nothing, no CLIP, or no weights as safetensors.
+        InputError: there is nothing, no CLIP, no weights as safetensors, or no tokenizer.
     """
     if not path.exists():
         raise _refusal(path, "does not exist", "correct the path")
@@ -116,10 +116,19 @@ def find_clip(path: Path) -> ClipFiles:
     for library in libraries:
         weights = (path,) if path.is_file() else _weights(folder, library)
         if weights:
+            if library != "open_clip" or _names_tokenizer(folder):
+                require_vocabulary(folder)
             return ClipFiles(library, folder, weights)
     for one in sorted(folder.iterdir()):
         _refuse_pickled(one)
     raise _refusal(path, "has no weights as safetensors", "download them, too")
+
+
+def _names_tokenizer(folder: Path) -> bool:
+    """Whether a model of open_clip has another tokenizer than the one that comes with it."""
+    told = _read(folder / CONFIGS["open_clip"]).get("model_cfg", {}).get("text_cfg", {})
+    # With a text tower of transformers it may lie elsewhere.
+    return bool(told.get("hf_tokenizer_name")) and not told.get("hf_model_name")
 
 
 def text_tower(found: ClipFiles, text_model: str) -> TextTower | None:
@@ -159,7 +168,7 @@ def text_tower(found: ClipFiles, text_model: str) -> TextTower | None:
         what = f"a model of type '{kind}'" if kind else f"no {plain.name} of it"
         raise _no_text_tower(found, name, f"'{place}' holds {what}")
     for folder in (place, found.folder):
-        if any(True for pattern in _TOKENIZERS for _ in folder.glob(pattern)):
+        if holds_vocabulary(folder):
             return TextTower(place, folder)
     raise _no_text_tower(found, name, f"'{place}' holds no tokenizer")
 

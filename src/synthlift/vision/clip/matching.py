@@ -33,7 +33,7 @@ class ClipMatch:
             tower = build_tower(known, learns=False)
             head = nn.Linear(known["embedding"], len(classes), bias=False)
         self._opened.load_into(tower)
-        texts = self._opened.embed_classes(checkpoint.texts(label) for label in classes)
+        texts = self._opened.embed_classes({label: checkpoint.texts(label) for label in classes})
         head.load_state_dict({"weight": texts})
         network = ImageNetwork(tower, head, mean=known["mean"], std=known["std"])
         self._network = network.requires_grad_(False).to(device).eval()

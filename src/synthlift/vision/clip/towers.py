@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from synthlift.vision.clip.files import (
     hash_clip,
     text_tower,
 )
+from synthlift.weights.vocabulary import differ, reading_tokenizer
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "query", "key", "value", "qkv")
 """Names of the linear layers of an attention that low-rank matrices stand beside."""
@@ -187,10 +188,26 @@ class OpenedClip:
         found = torch.cat([self._read_text(text) for text in texts])
         return normalize(found.float(), dim=-1)
 
-    def embed_classes(self, groups: Iterable[Sequence[str]]) -> Tensor:
-        """One embedding of length 1 for each group of texts [k, d]: the mean of theirs."""
-        means = [self.embed(texts).mean(dim=0) for texts in groups]
-        return normalize(torch.stack(means), dim=-1)
+    def embed_classes(self, texts: Mapping[str, Sequence[str]]) -> Tensor:
+        """One embedding of length 1 for each class [k, d]: the mean of those of its texts.
+
+        Raises:
+            InputError: a text is too long, or the texts of two classes are the same to it.
+        """
+        found = {label: self.embed(own) for label, own in texts.items()}
+        first: dict[bytes, str] = {}
+        for other, own in found.items():
+            one = first.setdefault(own.numpy().tobytes(), other)
+            if differ(texts[one], texts[other]):
+                raise InputError(
+                    f"the tokenizer of the CLIP checkpoint '{self.path}' does not tell '{one}' "
+                    f"from '{other}'",
+                    rule="each class is put into words that the checkpoint knows: most know those "
+                    "of English",
+                    remedy=f"say what they show in other words: data: {{names: {{{one}: WORDS, "
+                    f"{other}: WORDS}}}}",
+                )
+        return normalize(torch.stack([own.mean(dim=0) for own in found.values()]), dim=-1)
 
     @functools.cached_property
     def _read_text(self) -> Callable[[str], Tensor]:
@@ -212,7 +229,8 @@ class OpenedClip:
             model = CLIPTextModelWithProjection(config)
         model.train(False)
         self._fill(model, {name: name for name in model.state_dict()})
-        tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
+        with reading_tokenizer(self.files.folder):
+            tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
 
         def read(text: str) -> Tensor:
             tokens = tokenizer([text], return_tensors="pt", verbose=False)["input_ids"]
@@ -233,7 +251,8 @@ class OpenedClip:
             model = SiglipTextModel(config)
         model.train(False)
         self._fill(model, {name: TEXT + name.removeprefix(TEXT) for name in model.state_dict()})
-        tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
+        with reading_tokenizer(self.files.folder):
+            tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
         most = config.max_position_embeddings
 
         def read(text: str) -> Tensor:
@@ -289,8 +308,9 @@ class OpenedClip:
         import open_clip
 
         if self._text is None:
-            return open_clip.get_tokenizer(f"local-dir:{self.files.folder}")
-        try:
+            with reading_tokenizer(self.files.folder):
+                return open_clip.get_tokenizer(f"local-dir:{self.files.folder}")
+        with reading_tokenizer(self._text.tokenizer):
             return open_clip.tokenizer.HFTokenizer(
                 str(self._text.tokenizer),
                 context_length=told.get(
@@ -300,12 +320,6 @@ class OpenedClip:
                 local_files_only=True,
                 **(told.get("tokenizer_kwargs") or {}),
             )
-        except Exception as error:  # Packages that read tokenizers raise what they please.
-            raise InputError(
-                f"the tokenizer in '{self._text.tokenizer}' cannot be read: {error}",
-                rule="the files are those that transformers saves of a tokenizer",
-                remedy="download them again",
-            ) from None
 
     def _require_short(self, text: str, tokens: Tensor, most: int) -> None:
         if tokens.shape[1] > most:
