@@ -114,6 +114,7 @@ def test_generating(page: Any, keys: Keyboard, server: Server, run_id: str, home
     keys.press(go)
     stop.wait_for()
     keys.at(go)
+    keys.tab_to(stop)  # before all are drawn, however busy the machine
     page.locator("#images li").first.wait_for()
     keys.press(stop)
     page.get_by_text("Stopped after").wait_for()
