@@ -144,7 +144,9 @@ def _of_numbers(
         yield from _avoided_too_long(config)
     yield from _guided_in_vain(folder, scale)
     loras = [(lora_file(one.path), one.weight) for one in config.loras]
-    yield from few_step_loras.warnings(folder, loras, own=used, scheduler=config.scheduler)
+    told: dict[str, Any] = {"own": used, "scheduler": config.scheduler}
+    yield from few_step_loras.told_by_name(folder, [file for file, _ in loras], **told)
+    yield from few_step_loras.warnings(folder, loras, **told)
 
 
 def _of_weights(config: PipelineConfig) -> Iterator[str]:
