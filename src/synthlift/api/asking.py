@@ -97,11 +97,12 @@ def params_for(
 def remarks_on(kept: Kept, params: Params) -> list[str]:
     """What of a request has no effect, in words, such as the end of a prompt that is too long.
 
-    What the fit warned of comes first, unless words of one's own take the place of the study's.
+    What the fit warned of comes first, as far as the request leaves it true.
     """
-    told: Facts = {} if "prompt" in params else getattr(kept.fitted, "facts", dict)()
-    own = kept.fitted.remarks(params) if isinstance(kept.fitted, Remarks) else []
-    return [*told.get("warnings", ()), *own]
+    if isinstance(kept.fitted, Remarks):
+        return kept.fitted.remarks(params)
+    told: Facts = getattr(kept.fitted, "facts", dict)()
+    return [*told.get("warnings", ())]
 
 
 def _limits(metadata: Collection[object]) -> tuple[float, float]:

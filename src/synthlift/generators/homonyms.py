@@ -153,7 +153,11 @@ HOMONYMS: dict[str, tuple[str, str]] = {
 """English words by both of their meanings, that which is more often a class first."""
 PLURALS = {"calves": "calf", "mice": "mouse"}
 """Those that no ending tells."""
-ENDINGS = (("ies", "y"), ("es", ""), ("s", ""))
+ENDINGS = (
+    ("ies", "y"),
+    *((f"{end}es", end) for end in ("s", "x", "z", "ch", "sh")),
+    ("s", ""),
+)
 """Of plurals, and what stands there in the singular."""
 ARTICLES = ("a ", "an ", "the ")
 

@@ -18,7 +18,10 @@ class Remarks(Protocol):
     """A fitted generator that knows what of a request it cannot heed, such as words too many."""
 
     def remarks(self, params: Mapping[str, Any]) -> list[str]:
-        """What of a request's ``params`` has no effect, in words; nothing is sampled."""
+        """What has no effect where ``params`` are asked for, in words; nothing is sampled.
+
+        That includes what the fit warned of, as far as ``params`` leave it true.
+        """
         ...
 
 

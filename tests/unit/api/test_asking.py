@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from synthlift import api
-from synthlift.api.asking import limits_of, params_for
+from synthlift.api.asking import limits_of, params_for, remarks_on
+from synthlift.api.kept_generators import Kept
 from synthlift.errors import InputError
+from synthlift.generators.pipelines.noting import APART
+from synthlift.generators.text_to_image.config import TextToImageConfig
+from synthlift.generators.text_to_image.generator import TextToImageGenerator
 from synthlift.registry import available
 from synthlift.store.files import hash_files
 from tests.unit.api.test_run import cli
+from tests.unit.generators.test_lora_coverage import BLOCK, OUT, opened, peft
+from tests.unit.generators.test_text_to_image import fitted
 
 
 def test_guidance_and_steps_change_images_and_are_compared_on_going_on(
@@ -89,3 +98,78 @@ def test_every_kind_says_what_it_takes() -> None:
         "image_to_image": pipelines,
         "text_to_image": pipelines,
     }
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_of_what_a_fit_warned_of_a_request_is_told_what_holds_for_it(
+    tiny_pipeline: Path, tmp_path: Path, earlier: bool
+) -> None:
+    file = tmp_path / "my_4step.safetensors"
+    idle = {f"text_encoder_2.{OUT}.out_proj.lora_{one}.weight": torch.ones(2, 2) for one in "AB"}
+    save_file({**peft(opened(tiny_pipeline), "unet", f"{BLOCK}.to_q"), **idle}, file)
+    settings: dict[str, Any] = {"sampler_steps": 30, "guidance_scale": 1, "prompt": "{label}"}
+    settings |= {"negative_prompt": "machine", "loras": {"path": str(file), "partial": True}}
+    fit = fitted(tiny_pipeline, tmp_path, **settings)
+    told = fit.facts()["warnings"]
+    assert APART not in fit.facts(), "no report shows it"
+    fit.save(tmp_path / "kept")
+    saved = tmp_path / "kept" / fit.file
+    if earlier:
+        facts = json.loads(saved.read_text())
+        assert facts.pop(APART)
+        # What else a fit found is of no words and no numbers.
+        saved.write_text(json.dumps({**facts, "warnings": [*told, "It was adapted in vain"]}))
+    kept = TextToImageGenerator(TextToImageConfig(model="embedded")).load(tmp_path / "kept")
+    marks = {
+        "words": "means a bird as well as",
+        "guidance": "no effect at guidance_scale 1",
+        "steps": "30 steps of",
+        "weights": "change nothing",
+        **({"else": "in vain"} if earlier else {}),
+    }
+
+    def said(**params: Any) -> set[str]:
+        found = remarks_on(Kept("drawn", "text_to_image", ("crane",), 3, kept), params)
+        assert len(found) == len({*found})
+        names = {name for one in found for name, mark in marks.items() if mark in one}
+        assert len(names) == len(found), found
+        return names
+
+    whole = {*marks}
+    assert said() == whole
+    assert said(guidance_scale=5.0) == whole - {"guidance"}
+    assert said(sampler_steps=4) == whole - {"steps"}
+    assert said(prompt="a heron") == whole - {"words"}
+    assert said(negative_prompt="snow") == whole
+    assert said(prompt="a heron", guidance_scale=5.0, sampler_steps=4) == whole - {
+        "words",
+        "guidance",
+        "steps",
+    }
+
+
+def test_a_missing_text_encoder_and_a_cut_negative_prompt_are_told_beside_a_prompt(
+    tmp_path: Path,
+) -> None:
+    from tests.flow_files import file_of_parts, sd3_network
+    from tests.pipelines import tiny_stable_diffusion_3
+    from tests.single_files import settings_alone
+    from tests.unit.generators.test_flow_files import CLIPS, network_of
+
+    model = tiny_stable_diffusion_3(tmp_path / "sd3", layers=2, second=8)
+    inner = {f"model.diffusion_model.{n}": t for n, t in sd3_network(network_of(model)).items()}
+    folder = settings_alone(model, tmp_path / "settings")
+    shutil.rmtree(folder / "tokenizer_3")
+    file = file_of_parts(inner, model, tmp_path / "sd3.safetensors", encoders=CLIPS)
+    settings: dict[str, Any] = {"config": str(folder), "guidance_scale": 1, "prompt": "{label}"}
+    fit = fitted(file, tmp_path, negative_prompt="machine " * 100, **settings)
+    kept = Kept("drawn", "text_to_image", ("crane",), 3, fit)
+
+    def said(**params: Any) -> list[str]:
+        return remarks_on(kept, {"prompt": "a heron", **params})
+
+    assert [("T5" in one, "no effect" in one) for one in said()] == [(True, False), (False, True)]
+    t5, cut = said(guidance_scale=5.0)
+    assert "T5" in t5
+    assert cut.startswith("the negative prompt 'machine machine")
+    assert [one for one in said(guidance_scale=5.0, negative_prompt="snow") if one != t5] == []

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from synthlift.errors import InputError
-from synthlift.generators.pipelines.few_step_loras import advised, warnings
+from synthlift.generators.pipelines.few_step_loras import advised, told_by_name, warnings
 from synthlift.generators.pipelines.suited import Suited, suited
 from synthlift.generators.text_to_image.config import TextToImageConfig
 from tests.further_pipelines import tiny_flux_2_klein
@@ -44,6 +44,10 @@ def usual(tmp_path: Path) -> Path:
         ("TCD-SDXL-LoRA/pytorch_lora_weights", (4, 0), TCD, ""),
         ("hyper/pytorch_lora_weights", (8, 0), DDIM, "trailing"),
         ("dmd2/pytorch_lora_weights", (4, 0), LCM, "trailing"),
+        ("RealVisXL_DMD2", (4, 0), LCM, "trailing"),
+        ("PCM_Weights/pcm_deterministic_2step_shift1", (2, 1.5), DDIM, "trailing"),
+        ("TCD-SD15-LoRA/pytorch_lora_weights", (4, 0), TCD, ""),
+        ("my-lcm", (4, 1.5), LCM, ""),
         ("lcm-lora-sdxl/pytorch_lora_weights", (4, 1.5), LCM, ""),
     ],
 )
@@ -55,6 +59,9 @@ def test_a_lora_files_name_tells_what_its_makers_advise(
     assert found == (own, scheduler, spacing, file)
     told = warnings(usual, [(file, 1.0)], own=Suited(*own), scheduler=scheduler)
     assert [*told] == []
+    (by_name,) = told_by_name(usual, [file], own=Suited(*own), scheduler=scheduler)
+    assert f"{own[0]} steps of {scheduler} at guidance {own[1]:g} are used" in by_name
+    assert [*told_by_name(usual, [file], own=Suited(30, 2.0), scheduler=scheduler)] == []
     # A scheduler that the user names is not replaced; steps for another one are not taken over.
     assert advised(usual, said=scheduler, loras=[file]).own == own
     assert advised(usual, said="HeunDiscreteScheduler", loras=[file])[:3] == (None, "", "")
@@ -69,6 +76,12 @@ def test_a_lora_files_name_tells_what_its_makers_advise(
         ("lightning_storm_v2", True),
         ("my_4step", True),
         ("style_2000steps", False),
+        ("pcm_microscopy", True),
+        ("pcm_flora", True),
+        ("tcd_ultrasound", True),
+        ("dmd_muscle", False),
+        ("dmd_2024_sdxl", False),
+        ("dmd20", False),
     ],
 )
 def test_of_other_files_nothing_is_taken_and_some_are_warned_of(
@@ -150,7 +163,11 @@ def test_models_for_few_steps_are_known_by_hyper_dmd_and_tcd(tmp_path: Path) -> 
         "Hyper-SDXL-1step-unet": (1, 0),
         "my_hyper_4step": (4, 2),
         "dmd2": (4, 0),
+        "lustifySDXL_dmd2": (4, 0),
+        "TCD-SDXL": (4, 0),
         "hyper-realistic": None,
+        "dmd_muscle": None,
+        "tcd_ultrasound": None,
     }
     for name, found in named.items():
         assert suited(large, named=tmp_path / name) == found, name

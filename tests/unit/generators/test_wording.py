@@ -139,6 +139,9 @@ def test_a_word_of_two_meanings_is_known_where_it_stands_alone() -> None:
     assert ambiguous("Crane") == ambiguous("a crane") == ("crane", ("a bird", "a machine"))
     for explained in ("crane, a bird", "computer mouse", "cat", "grass", "ape", "series", ""):
         assert ambiguous(explained) is None
+    # What remains of these without "es" is another word.
+    for another in ("tapes", "stares", "a tape"):
+        assert ambiguous(another) is None
     plurals = {
         "cranes": "crane",
         "mice": "mouse",
@@ -152,6 +155,7 @@ def test_a_word_of_two_meanings_is_known_where_it_stands_alone() -> None:
         "glasses": "glasses",
         "canaries": "canary",
         "switches": "switch",
+        "squashes": "squash",
     }
     for words, singular in plurals.items():
         assert ambiguous(words) == (singular, HOMONYMS[singular])

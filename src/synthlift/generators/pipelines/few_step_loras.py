@@ -16,9 +16,11 @@ from synthlift.generators.pipelines.suited import (
     TRAJECTORY,
     Suited,
     few_step_word,
+    is_called,
     names_of,
     scheduler_of,
     steps_of,
+    tells_more,
     words_of,
 )
 from synthlift.weights.files import read_json
@@ -67,6 +69,8 @@ KINDS = {
 """By a word of the file's name, for Stable Diffusion 1, 2 and XL."""
 PLAIN = ("lightning", "turbo")
 """Words that files of another kind have, too: of storms, of cars."""
+HINTS = {*PLAIN, "pcm", "tcd"}
+"""Words of which it is asked whether few steps are meant, where a name tells no more."""
 SURE = re.compile(
     r"(sd|xl|flux|image|alpha)[ _.0-9-]*(turbo|lightning)|^(turbo|lightning)([ _-]*lora)?$",
     re.IGNORECASE,
@@ -131,13 +135,34 @@ def _named(file: Path) -> tuple[Path, ...]:
 def _word(place: Path) -> str:
     """The word of a file's name by which it was made for few steps; "" = there is none."""
     words = words_of(place)
-    word = next((one for one in ("lcmlike", "pcm") if one in words), few_step_word(place))
-    sure = word not in PLAIN or steps_of(place) is not None
-    return word if word in KINDS and (sure or _is_sure(place)) else ""
+    if "lcmlike" in words:
+        return "lcmlike"
+    word = "pcm" if "pcm" in words and tells_more(place) else few_step_word(place)
+    sure = word not in PLAIN or steps_of(place) is not None or is_called(place, SURE)
+    return word if word in KINDS and sure else ""
 
 
-def _is_sure(place: Path) -> bool:
-    return any(SURE.search(name.removesuffix(".safetensors")) for name in names_of(place))
+def told_by_name(
+    folder: Path, loras: Sequence[Path], *, own: Suited, scheduler: str
+) -> Iterator[str]:
+    """That a file's name led to other steps than the pipeline has by itself.
+
+    Args:
+        folder: of the pipeline.
+        loras: files of weights.
+        own: steps and guidance that are used.
+        scheduler: that takes the place of the pipeline's own; "" = none does.
+    """
+    advice = advised(folder, said=scheduler or None, loras=loras)
+    if advice.file is None or advice.own != own:
+        return
+    place = next(one for one in _named(advice.file) if _word(one))
+    used = scheduler or scheduler_of(folder) or "the pipeline's scheduler"
+    yield (
+        f"the LoRA file '{names_of(place)[-1]}' is by its name ('{_word(place)}') for few steps: "
+        f"{own.sampler_steps} steps of {used} at guidance {own.guidance_scale:g} are used; if it "
+        "is another one, set sampler_steps, guidance_scale and scheduler"
+    )
 
 
 def warnings(
@@ -170,6 +195,6 @@ def warnings(
 def _looks_for_few(file: Path) -> bool:
     """Whether its name has a word of those for few steps, or a small number of steps."""
     return any(
-        _word(one) or few_step_word(one) in PLAIN or (steps_of(one) or MANY) <= FEW_STEPS
+        _word(one) or words_of(one) & HINTS or (steps_of(one) or MANY) <= FEW_STEPS
         for one in _named(file)
     )

@@ -27,7 +27,7 @@ from synthlift.generators.pipelines.adapters import (
 )
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.memory import TextMemory, remember_texts
-from synthlift.generators.pipelines.noting import every_prompt, remarks_on, wording_of
+from synthlift.generators.pipelines.noting import APART, every_prompt, remarks_on, wording_of
 from synthlift.generators.pipelines.opening import (
     LIBRARIES,
     guidance,
@@ -56,7 +56,7 @@ from synthlift.spec.provenance import LICENCE
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 from synthlift.weights.quiet import quiet
 
-UNTOLD = ("together", "licence_text")
+UNTOLD = ("together", "licence_text", APART)
 """Facts that no report shows."""
 
 C = TypeVar("C", bound=PipelineConfig)
@@ -174,7 +174,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def remarks(self, params: Mapping[str, Any]) -> list[str]:
         """See :class:`~synthlift.generators.prompts.Remarks`."""
-        return remarks_on(self._config, params)
+        return remarks_on(self._config, params, facts=self._facts, prompts=self.every_prompt())
 
     @property
     def micro_batch(self) -> int:

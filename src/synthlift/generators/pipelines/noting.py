@@ -38,6 +38,8 @@ GUIDED_FROM_0 = ("ZImage", "Krea2")
 """How the classes of pipelines begin that look at what they are to avoid from 0 on, not from 1."""
 MOST_MEANINGS = 8
 """Names of which a warning says what they mean; of further ones it says that they are such, too."""
+APART = "warned_of"
+"""Fact: those of the warnings that are of words, and of numbers, which a request may replace."""
 
 
 def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def warned(
     *,
     task: Task = "text_to_image",
 ) -> dict[str, Any]:
-    """The facts with warnings about words, and about LoRA files of which a part changes nothing.
+    """The facts with warnings about words, numbers and weights.
 
     Args:
         facts: of :func:`noted`.
@@ -82,8 +84,9 @@ def warned(
     Raises:
         InputError: a LoRA file that may act in part does not fit at all.
     """
-    found = [*_of_words(facts, config, prompts), *_partly_acting(config, task)]
-    return {**facts, **({"warnings": found} if found else {})}
+    apart = _apart(facts, config, prompts)
+    found = [*chain(*apart.values()), *_of_weights(config), *_partly_acting(config, task)]
+    return {**facts, **({"warnings": found, APART: apart} if found else {})}
 
 
 def foretold(config: PipelineConfig, images: ImageSet) -> list[str]:
@@ -99,23 +102,57 @@ def foretold(config: PipelineConfig, images: ImageSet) -> list[str]:
     facts = noted(config, images, seed=0)
     wording = wording_of(config, seed=0, words=facts.get("words"))
     prompts = every_prompt(wording, Vocabulary.from_json(facts), facts["together"])
-    return [*_of_words(facts, config, prompts)]
+    return [*chain(*_apart(facts, config, prompts).values()), *_of_weights(config)]
+
+
+def _apart(
+    facts: Mapping[str, Any], config: PipelineConfig, prompts: Iterable[tuple[str, str]]
+) -> dict[str, list[str]]:
+    """What the files tell, without weights, of the study's words and of the settings' numbers."""
+    own = Suited(config.sampler_steps, config.guidance_scale)
+    return {
+        "words": [*_of_words(facts, config, prompts)],
+        "numbers": [*_of_numbers(config, own)],
+    }
 
 
 def _of_words(
     facts: Mapping[str, Any], config: PipelineConfig, prompts: Iterable[tuple[str, str]]
 ) -> Iterator[str]:
-    """What the files tell of the words, without weights."""
     words = facts.get("words", {})
     wording = wording_of(config, seed=facts["seed"], words=words)
     if config.model != EMBEDDED:  # which knows one meaning of what it knows
         yield from _ambiguities(wording, Vocabulary.from_json(facts))
     yield from _too_long(config, prompts, words)
+
+
+def _of_numbers(
+    config: PipelineConfig, used: Suited, *, avoided: str | None = None
+) -> Iterator[str]:
+    """What is said of steps and guidance, and of negative prompts, which act by the guidance.
+
+    Args:
+        config: the settings.
+        used: steps and guidance.
+        avoided: negative prompt of a request; None = the settings' own.
+    """
+    folder, scale = pipeline_files(config.model, config.config).folder, used.guidance_scale
+    avoids = avoided or config.negative_prompt or any(config.class_negative_prompts.values())
+    vain = [*_avoided_in_vain(folder, guidance_scale=scale)] if avoids else []
+    yield from vain
+    if not vain and avoided is None:
+        yield from _avoided_too_long(config)
+    yield from _guided_in_vain(folder, scale)
+    loras = [(lora_file(one.path), one.weight) for one in config.loras]
+    told: dict[str, Any] = {"own": used, "scheduler": config.scheduler}
+    yield from few_step_loras.told_by_name(folder, [file for file, _ in loras], **told)
+    yield from few_step_loras.warnings(folder, loras, **told)
+
+
+def _of_weights(config: PipelineConfig) -> Iterator[str]:
+    """What is said of the files, and of what is learnt, whatever is asked for."""
     yield from _prior_too_long(config)
     yield from _less_read(config)
-    yield from [*_nothing_avoided(config)] or _avoided_too_long(config)
-    yield from _guided_in_vain(config, config.guidance_scale)
-    yield from _for_few_steps(config)
 
 
 def every_prompt(
@@ -142,13 +179,28 @@ def every_prompt(
     yield from chain.from_iterable(filter(None, turn) for turn in zip_longest(*told))
 
 
-def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
-    """What of the words and numbers of a request has no effect, in words.
+def remarks_on(
+    config: PipelineConfig,
+    params: Mapping[str, Any],
+    *,
+    facts: Mapping[str, Any],
+    prompts: Iterable[tuple[str, str]],
+) -> list[str]:
+    """What has no effect when so much is asked for, in words.
+
+    Of what the fit warned of, that which holds: of numbers by those of the request, of words unless
+    others take their place, and the rest always.
 
     Args:
         config: the settings of the generator.
         params: of the request.
+        facts: of the fit, see :func:`warned`.
+        prompts: class and prompt of whatever may be asked for.
     """
+    told: Sequence[str] = facts.get("warnings", ())
+    # What earlier versions saved does not keep them apart.
+    apart = facts.get(APART) or (_apart(facts, config, prompts) if told else {})
+    replaced = {*apart.get("numbers", ()), *(apart.get("words", ()) if "prompt" in params else ())}
     files = pipeline_files(config.model, config.config)
     texts = {name: str(params[name]) for name in ("prompt", "negative_prompt") if name in params}
     lost = {
@@ -157,18 +209,20 @@ def remarks_on(config: PipelineConfig, params: Mapping[str, Any]) -> list[str]:
         )
         for name, text in texts.items()
     }
-    found = [
-        f"the {name.replace('_', ' ')} is longer than the text encoder reads: the words '{words}' "
-        "are not seen"
-        for name, words in lost.items()
-        if words
+    used = Suited(
+        int(params.get("sampler_steps", config.sampler_steps)),
+        float(params.get("guidance_scale", config.guidance_scale)),
+    )
+    return [
+        *(words for words in told if words not in replaced),
+        *(
+            f"the {name.replace('_', ' ')} is longer than the text encoder reads: the words "
+            f"'{words}' are not seen"
+            for name, words in lost.items()
+            if words
+        ),
+        *_of_numbers(config, used, avoided=texts.get("negative_prompt")),
     ]
-    if "guidance_scale" in params:
-        found += _guided_in_vain(config, float(params["guidance_scale"]))
-    if "negative_prompt" in texts:
-        scale = float(params.get("guidance_scale", config.guidance_scale))
-        found += _avoided_in_vain(files.folder, guidance_scale=scale)
-    return found
 
 
 def wording_of(
@@ -228,15 +282,8 @@ def guided_from(kind: Any) -> int:
     return 0 if getattr(kind, "__name__", "").startswith(GUIDED_FROM_0) else 1
 
 
-def _nothing_avoided(config: PipelineConfig) -> Iterator[str]:
-    """A warning where negative prompts are given and cannot have an effect."""
-    if not (config.negative_prompt or any(config.class_negative_prompts.values())):
-        return
-    folder = pipeline_files(config.model, config.config).folder
-    yield from _avoided_in_vain(folder, guidance_scale=config.guidance_scale)
-
-
 def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
+    """A warning where negative prompts cannot have an effect."""
     transformer = read_json(folder / "transformer" / "config.json").get("_class_name", "")
     kind = _kind_of(folder)
     least = guided_from(kind)
@@ -254,9 +301,8 @@ def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:
         )
 
 
-def _guided_in_vain(config: PipelineConfig, guidance_scale: float) -> Iterator[str]:
+def _guided_in_vain(folder: Path, guidance_scale: float) -> Iterator[str]:
     """A warning where a pipeline would tell its network the guidance, which has no ear for it."""
-    folder = pipeline_files(config.model, config.config).folder
     kind = _kind_of(folder)
     if guidance_scale > 1 and heedless(folder):
         yield (
@@ -279,15 +325,6 @@ def _kind_of(folder: Path) -> Any:
     with needing_extra("text-to-image", extra="text2image"):
         import diffusers
     return getattr(diffusers, str(read_json(folder / INDEX).get("_class_name", "")), None)
-
-
-def _for_few_steps(config: PipelineConfig) -> Iterator[str]:
-    yield from few_step_loras.warnings(
-        pipeline_files(config.model, config.config).folder,
-        [(lora_file(one.path), one.weight) for one in config.loras],
-        own=Suited(config.sampler_steps, config.guidance_scale),
-        scheduler=config.scheduler,
-    )
 
 
 def _partly_acting(config: PipelineConfig, task: Task) -> list[str]:

@@ -37,6 +37,10 @@ NAMED = {
 """By a word of a model's name, as its makers advise."""
 HYPER = re.compile(r"hyper([ _-]*(sd|xl|flux)|([ _-]*lora)?$)", re.IGNORECASE)
 """Where "hyper" is Hyper-SD, and no style such as "hyper-realistic"."""
+DMD2 = re.compile(r"dmd2(?![0-9])", re.IGNORECASE)
+"""Where "dmd" is distribution matching distillation, and not a disease of muscles."""
+FAMILIES = {"sd", "ssd", "sdxl", "xl", "flux"}
+LORA = re.compile(r"(?<![a-z])lora(?![a-z])", re.IGNORECASE)
 HEEDLESS = "Flux2Klein"
 """How the class of a pipeline begins that heeds no guidance once it was distilled."""
 Z_IMAGE_TURBO = Suited(8, 0.0)
@@ -129,13 +133,27 @@ def is_distilled(folder: Path) -> bool:
 def few_step_word(place: Path) -> str:
     """The word of a model's own name by which it draws in few steps; "" = there is none."""
     words = words_of(place)
-    if "hyper" in words and steps_of(place) is None and not _is_hyper(place):
+    if "hyper" in words and steps_of(place) is None and not is_called(place, HYPER):
         words -= {"hyper"}
+    if not is_called(place, DMD2):
+        words -= {"dmd"}
+    if not tells_more(place):
+        words -= {"tcd"}
     return next((word for word in NAMED if word in words), "")
 
 
-def _is_hyper(place: Path) -> bool:
-    return any(HYPER.search(name.removesuffix(".safetensors")) for name in names_of(place))
+def tells_more(place: Path) -> bool:
+    """Whether a name has a number of steps, a family of models or "LoRA" in it.
+
+    A few letters alone stand for many a thing: "pcm" for phase contrast microscopy, too.
+    """
+    told = words_of(place) & FAMILIES or is_called(place, LORA)
+    return bool(told) or steps_of(place) is not None
+
+
+def is_called(place: Path, pattern: re.Pattern[str]) -> bool:
+    """Whether a pattern is found in a model's own name, see :func:`names_of`."""
+    return any(pattern.search(name.removesuffix(".safetensors")) for name in names_of(place))
 
 
 def _merged(folder: Path, place: Path) -> bool:
