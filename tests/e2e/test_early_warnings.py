@@ -23,7 +23,14 @@ def study(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Stud
     quick = {"sampler_steps": 1, "micro_batch": 4}
     generator = {"kind": "text_to_image", "model": str(tiny_pipeline), **words, **quick}
     source = draw_folder(tmp_path_factory.mktemp("drawn") / "drawn", per_class=18)
-    return study_of(source, generators=[generator], curation=["exact_duplicates"], plugins=[])
+    few = {
+        "arms": ["real", {"kind": "mixed", "multiples": [1]}],
+        "replicates": 1,
+        "generator_fits": 1,
+    }
+    return study_of(
+        source, generators=[generator], curation=["exact_duplicates"], plugins=[], **few
+    )
 
 
 @pytest.fixture(scope="module")
