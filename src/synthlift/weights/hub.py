@@ -142,9 +142,7 @@ def _is_whole(folder: Path, asked: dict[str, Any], *, pickles: bool) -> bool:
     """Whether a folder in the cache has weights; which ones another version may have chosen."""
     index = read_json(folder / INDEX)
     if not index:
-        # A file that was fetched by its name may be one of many: nothing here tells.
-        if not any(folder.glob("*config.json")):
-            return False
+        # Where one file was fetched by its name, the cache knows of the others that lack.
         safe = any(folder.rglob(WEIGHTS[0]))
         return _cached(asked, WEIGHTS if safe or not pickles else PICKLES) is not None
     templated = str(index.get("_class_name", "")).startswith(TEMPLATED)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -18,15 +20,47 @@ def quiet(*libraries: str) -> Iterator[None]:
     Args:
         libraries: diffusers or transformers, installed.
     """
-    chatty: list[Any] = [importlib.import_module(f"{name}.utils.logging") for name in libraries]
-    before = [(one.get_verbosity(), one.is_progress_bar_enabled()) for one in chatty]
-    for one in chatty:
-        one.disable_progress_bar()
-        one.set_verbosity_error()
+    chatty = {name: importlib.import_module(f"{name}.utils.logging") for name in libraries}
+    for name, logging in chatty.items():
+        _hush(name, logging)
     try:
         yield
     finally:
-        for one, (verbosity, bars) in zip(chatty, before, strict=True):
-            one.set_verbosity(verbosity)
-            if bars:
-                one.enable_progress_bar()
+        for name, logging in chatty.items():
+            _let_speak(name, logging)
+
+
+@dataclass
+class _Hushed:
+    """A library that is quiet: how it was before, and how many want it so."""
+
+    verbosity: int
+    bars: bool
+    wanted: int = 1
+
+
+_hushed: dict[str, _Hushed] = {}
+_lock = threading.Lock()
+"""Threads may overlap: the first one notes how a library was, the last one leaves it so."""
+
+
+def _hush(name: str, logging: Any) -> None:
+    with _lock:
+        if name in _hushed:
+            _hushed[name].wanted += 1
+            return
+        _hushed[name] = _Hushed(logging.get_verbosity(), logging.is_progress_bar_enabled())
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+
+
+def _let_speak(name: str, logging: Any) -> None:
+    with _lock:
+        before = _hushed[name]
+        before.wanted -= 1
+        if before.wanted:
+            return
+        del _hushed[name]
+        logging.set_verbosity(before.verbosity)
+        if before.bars:
+            logging.enable_progress_bar()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from synthlift.weights.quiet import quiet
 from tests.unit.generators.test_text_to_image import draw, fitted
 
 LONG = "a photo of the {label} in a wide field"
@@ -39,6 +40,19 @@ def heard() -> Iterator[Heard]:
     for one, verbosity in zip(libraries, before, strict=True):
         one.remove_handler(handler)
         one.set_verbosity(verbosity)
+
+
+def test_threads_that_overlap_leave_libraries_as_they_were(heard: Heard) -> None:
+    from diffusers.utils import logging as of_diffusers
+
+    first, second = quiet("diffusers"), quiet("diffusers", "transformers")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert of_diffusers.get_verbosity() == logging.ERROR
+    second.__exit__(None, None, None)
+    assert of_diffusers.get_verbosity() == logging.WARNING
+    assert heard.said == []
 
 
 def test_long_prompts_are_drawn_without_a_word(

@@ -13,6 +13,7 @@ import torch
 from synthlift.api.drawing import Halved, batches
 from synthlift.errors import DeviceMemoryError
 from synthlift.generators.pipelines.saving import WAYS, ways
+from synthlift.generators.pipelines.saving import _tile as cramp
 from synthlift.generators.pipelines.wishes import Settings, Wish
 from synthlift.generators.text_to_image.generator import TextToImageFitted
 from synthlift.savings import SavesMemory
@@ -95,6 +96,24 @@ def test_parts_have_no_other_place_on_the_processor(tiny_pipeline: Path, tmp_pat
     assert ways("cpu") == WAYS[:1]
     assert ways("cuda:1") == WAYS
     assert isinstance(fitted(tiny_pipeline, tmp_path), SavesMemory)
+
+
+@pytest.mark.parametrize("side", [32, 40, 50, 64, 90])
+def test_tiles_meet_without_a_band_that_is_drawn_twice(side: int) -> None:
+    from diffusers import AutoencoderKL
+
+    whole = AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        sample_size=64,
+    ).eval()
+    cramp(whole, side=side)
+    assert whole.tile_sample_min_size <= side // 2
+    with torch.no_grad():
+        drawn = whole.decode(torch.randn(1, 4, side // 2, side // 2)).sample
+    assert drawn.shape == (1, 3, side, side)
 
 
 @pytest.mark.parametrize("family", [tiny_sana, tiny_qwen_image])

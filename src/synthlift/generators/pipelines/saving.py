@@ -17,6 +17,8 @@ WAYS = ("decoded in tiles", "with each part of the pipeline on the device only w
 """In words that follow "images are drawn one at a time"."""
 TILED, OFFLOADED = 1, 2
 SQUARE, LATENT = "tile_sample_min_size", "tile_latent_min_size"
+QUARTERED = 4
+"""Latents of a tile come in so many, where a quarter of it overlaps the next."""
 
 
 def ways(device: str) -> tuple[str, ...]:
@@ -65,10 +67,12 @@ def _tile(autoencoder: Any, *, side: int) -> None:
     # As they come, tiles are as large as the usual image, and often as this one: nothing is cut.
     usual = getattr(autoencoder, SQUARE, 0)
     if usual and hasattr(autoencoder, LATENT):
-        most = max(2, min(usual, side) // 2)
-        latent = getattr(autoencoder, LATENT) * most // usual
-        setattr(autoencoder, SQUARE, most)
-        setattr(autoencoder, LATENT, max(2, latent))
+        own = int(getattr(autoencoder, LATENT))
+        # A quarter of a tile overlaps the next one: where that is no whole number of latents,
+        # diffusers draws a band twice, and the image comes out larger than it is.
+        latent = max(QUARTERED, own * (min(usual, side) // 2) // usual // QUARTERED * QUARTERED)
+        setattr(autoencoder, SQUARE, latent * usual // own)
+        setattr(autoencoder, LATENT, latent)
     for way in ("height", "width"):
         if hasattr(autoencoder, f"tile_sample_min_{way}"):
             _halve(autoencoder, way, side=side)

@@ -30,9 +30,11 @@ MODULES = (
 
 # What is imported stays: to look for garbage among it takes an eighth of the time.
 gc.disable()
-for name in MODULES:
-    importlib.import_module(name)
-spare_imported_modules()
-gc.enable()
+try:
+    for name in MODULES:
+        importlib.import_module(name)
+    spare_imported_modules()
+finally:  # The process lives on where an import fails, and workers are forked from it.
+    gc.enable()
 # Extensions complain of leaks where objects stay exempt when this process ends.
 atexit.register(gc.unfreeze)
