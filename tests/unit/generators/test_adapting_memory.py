@@ -128,3 +128,15 @@ def test_what_is_said_was_lowered_was(tiny_pipeline: Path, tmp_path: Path) -> No
     assert said(batch_size=1, readings=1).endswith(
         "images were encoded and drawn at most 1 at a time in place of 4."
     )
+
+
+def test_the_prior_is_drawn_once_however_often_memory_runs_out(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    small = Small(0, learning=True)
+    prior = {"images": 6, "prompts": ["a bird"]}
+    with pytest.raises(torch.OutOfMemoryError):
+        adapted(tiny_pipeline, small, tmp_path, readings=0, prior=prior)
+    assert small.opened == [4, 2, 1, 1]
+    assert small.drew == 2, "once four, once two"
+    assert len([*tmp_path.glob("prior/*.npy")]) == 6
