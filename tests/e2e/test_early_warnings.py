@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,18 +20,24 @@ TWOFOLD = "'crane' means a bird as well as"
 
 @pytest.fixture(scope="module")
 def study(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    words = {"prompt": LONG, "names": {"bars": "crane"}}
+    words = {"prompt": f"{LONG}, {{caption}}", "names": {"bars": "crane"}}
     quick = {"sampler_steps": 1, "micro_batch": 4}
     generator = {"kind": "text_to_image", "model": str(tiny_pipeline), **words, **quick}
     source = draw_folder(tmp_path_factory.mktemp("drawn") / "drawn", per_class=18)
-    few = {
+    # So that each fit cuts other prompts.
+    files = sorted(source.rglob("*.png"))
+    rows = [f"{one.relative_to(source)},No {k % 9}" for k, one in enumerate(files)]
+    table = source.with_name("captions.csv")
+    table.write_text("\n".join(["path,caption", *rows]))
+    split = {"design": "fixed", "validation": 0.25}
+    told = {"metadata": str(table), "attributes": ["caption"], "split": split}
+    few: dict[str, Any] = {
         "arms": ["real", {"kind": "mixed", "multiples": [1]}],
         "replicates": 1,
         "generator_fits": 1,
     }
-    return study_of(
-        source, generators=[generator], curation=["exact_duplicates"], plugins=[], **few
-    )
+    few |= {"generators": [generator], "curation": ["exact_duplicates"], "plugins": []}
+    return study_of(source, data={"source": str(source), **told}, **few)
 
 
 @pytest.fixture(scope="module")

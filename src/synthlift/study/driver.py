@@ -51,7 +51,7 @@ from synthlift.study.rounds import add_round, train_round, used_generators
 from synthlift.study.session import Session
 from synthlift.study.sharing import sharing
 from synthlift.study.sparing import Spared
-from synthlift.study.warning import foretold
+from synthlift.study.warning import foretold, kind_of
 from synthlift.study.work import Work
 
 
@@ -135,7 +135,9 @@ def conduct(
         folder.status("running", command=options.command)
         pipe.log("started", device=session.device, workers=workers, store=str(session.store.root))
         try:
-            _conduct(session, opened, folder, options=options, workers=workers, clock=clock)
+            _conduct(
+                session, opened, folder, pipe=pipe, options=options, workers=workers, clock=clock
+            )
         except BaseException as error:
             if fresh and isinstance(error, InputError) and not folder.file(REPORT).exists():
                 folder.discard()
@@ -196,13 +198,13 @@ def _conduct(
     opened: Opened,
     folder: RunFolder,
     *,
+    pipe: _Pipe,
     options: Options,
     workers: int,
     clock: Clock,
 ) -> None:
     plan = make_plan(session, opened, workers=workers)
-    for text in foretold(session, opened, plan):
-        session.log("warning", text=text)
+    pipe.foretell(foretold(session, opened, plan))
     work = _lay_out(session, opened, plan)
     _note(work, folder, options, workers)
     waiting = list(enumerate(work.prepared.layout.rounds()))
@@ -316,7 +318,7 @@ class _Pipe:
     def __init__(self, listener: Listener) -> None:
         self._listener, self._waiting = listener, list[tuple[str, dict[str, Any]]]()
         self._folder: RunFolder | None = None
-        self._warned = set[str]()
+        self._warned, self._foretold = set[str](), set[str]()
 
     def attach(self, folder: RunFolder) -> None:
         self._folder = folder
@@ -326,9 +328,11 @@ class _Pipe:
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
         if name == "warning":
-            if fields["text"] in self._warned:  # Many fits warn of the same.
+            text = fields["text"]
+            # Many fits warn of the same, or of the same with prompts of their own.
+            if text in self._warned or kind_of(text) in self._foretold:
                 return
-            self._warned.add(fields["text"])
+            self._warned.add(text)
         self._listener.on_event(name, fields)
         if self._folder is None:
             self._waiting.append((name, fields))
@@ -337,6 +341,12 @@ class _Pipe:
 
     def log(self, name: str, /, **fields: Any) -> None:
         self.event(name, fields)
+
+    def foretell(self, texts: Sequence[str]) -> None:
+        """Warn of what holds for all fits; of the same kinds none of them will be heard."""
+        for text in texts:
+            self.log("warning", text=text)
+        self._foretold |= {kind for text in texts if (kind := kind_of(text))}
 
     def progress(self, done: int, total: int, label: str) -> None:
         self._listener.on_progress(done, total, label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ WORDS = "prompt"
 """The condition of generators that are told words."""
 TITLE = "title"
 """Under ``local`` of a fit's request: what the study calls the generator."""
+CUT = re.compile(r"(Generator '.*?': the prompt) '.* is longer than the text encoder reads: ", re.S)
+"""How a warning begins that shows one of a class's prompts; each fit has others."""
 
 
 def told_by_fit(request: StageRequest, facts: Mapping[str, Any]) -> list[str]:
@@ -48,6 +51,12 @@ def foretold(session: Session, opened: Opened, plan: Plan) -> list[str]:
     }
     found = zip(told, session.ask(told.values()), strict=True)
     return [_of(name, words) for name, one in found for words in one.summary["warnings"]]
+
+
+def kind_of(text: str) -> str:
+    """What a warning has in common with those that show other prompts; "" = nothing is known."""
+    found = CUT.match(text)
+    return found[1] if found else ""
 
 
 def _request(session: Session, opened: Opened, component: Component) -> StageRequest:

@@ -117,7 +117,10 @@ def test_of_what_a_fit_warned_of_a_request_is_told_what_holds_for_it(
     if earlier:
         facts = json.loads(saved.read_text())
         assert facts.pop(APART)
-        # What else a fit found is of no words and no numbers.
+        # As version 0.1 said it; what else a fit found is of no words and no numbers.
+        old = "'crane' means a bird as well as a machine, and the pipeline may draw either: say it"
+        told = [old if one.startswith("'crane' means") else one for one in told]
+        told += ["the prompt 'a b' is longer than the text encoder reads: the words 'b' are lost"]
         saved.write_text(json.dumps({**facts, "warnings": [*told, "It was adapted in vain"]}))
     kept = TextToImageGenerator(TextToImageConfig(model="embedded")).load(tmp_path / "kept")
     marks = {
@@ -125,7 +128,7 @@ def test_of_what_a_fit_warned_of_a_request_is_told_what_holds_for_it(
         "guidance": "no effect at guidance_scale 1",
         "steps": "30 steps of",
         "weights": "change nothing",
-        **({"else": "in vain"} if earlier else {}),
+        **({"else": "in vain", "length": "the words 'b' are lost"} if earlier else {}),
     }
 
     def said(**params: Any) -> set[str]:
@@ -139,13 +142,24 @@ def test_of_what_a_fit_warned_of_a_request_is_told_what_holds_for_it(
     assert said() == whole
     assert said(guidance_scale=5.0) == whole - {"guidance"}
     assert said(sampler_steps=4) == whole - {"steps"}
-    assert said(prompt="a heron") == whole - {"words"}
+    assert said(prompt="a heron") == whole - {"words", "length"}
     assert said(negative_prompt="snow") == whole
     assert said(prompt="a heron", guidance_scale=5.0, sampler_steps=4) == whole - {
         "words",
+        "length",
         "guidance",
         "steps",
     }
+
+
+def test_a_fit_that_warns_of_nothing_notes_that_its_words_were_looked_at(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    fit = fitted(tiny_pipeline, tmp_path, names={"crane": "heron"})
+    fit.save(tmp_path / "kept")
+    facts = json.loads((tmp_path / "kept" / fit.file).read_text())
+    assert "warnings" not in facts
+    assert facts[APART] == {"words": [], "numbers": []}
 
 
 def test_a_missing_text_encoder_and_a_cut_negative_prompt_are_told_beside_a_prompt(

@@ -98,12 +98,14 @@ def test_a_table_of_prompts_is_read(tmp_path: Path) -> None:
         "\n"
         "gull, a gull, \n"
         'tern, a "tern", bird of prey\n'
+        'auk,"an auk, diving"\n'
     )
     assert read_prompts(table) == {
         "class_prompts": {
             "crane": ("a crane standing", "a crane, flying"),
             "gull": ("a gull",),
             "tern": ('a "tern"',),
+            "auk": ("an auk, diving",),
         },
         "class_negative_prompts": {"crane": "machine", "tern": "bird of prey"},
     }
@@ -118,7 +120,9 @@ def test_a_table_of_prompts_is_read(tmp_path: Path) -> None:
         ('label,prompt\nx,"two\nlines"\nzero,a thick, red zero\n', "line 4.*quotes"),
         ("label,prompt,negative_prompt\nzero,a thick, red zero\n", "line 2.*' red zero'"),
         ("label,prompt,negative_prompt\nzero,a thick, red zero,grey\n", "line 2.*3 cells"),
-        ("label,prompt,negative_prompt\nzero,a thick zero\n", "line 2.*3 cells"),
+        ('label,prompt,negative_prompt\nzero, "a thick, red zero"\n', "line 2.*space before"),
+        ('label,prompt\nzero,\t"a thick zero"\n', "line 2.*space before"),
+        ("label,negative_prompt,prompt\nzero,a thick zero\n", "line 2.*3 cells"),
         ("negative_prompt,label,prompt\nzero\n", "line 2.*3 cells"),
         ("label,prompt,prompt\nx,y,z\n", "columns label, prompt, prompt"),
         ("label,prompt\n\n", "has no line below"),

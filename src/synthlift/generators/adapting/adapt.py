@@ -13,7 +13,7 @@ from synthlift.generators.adapting.bench import Bench, open_bench
 from synthlift.generators.adapting.examples import past_examples, prompting_of, training_examples
 from synthlift.generators.adapting.latents import balanced_rows, kept_latents
 from synthlift.generators.adapting.learner import AdapterLearner
-from synthlift.generators.adapting.memory import with_less_memory
+from synthlift.generators.adapting.memory import Heard, with_less_memory
 from synthlift.generators.adapting.parts import Learnt, LearntLora, LearntWords
 from synthlift.generators.adapting.prior import Preserved, preserved
 from synthlift.generators.adapting.validating import ValidationLoss, looks
@@ -78,7 +78,9 @@ def adapt(
 ) -> tuple[dict[str, Any], Adapter]:
     """Learn what ``config.adapt`` says; see :func:`~synthlift.generators.adapting.adapted`."""
     (found, adapter), lowered = with_less_memory(
-        lambda able: _adapted(able, inputs, facts=facts, run=run), config, folder=run.folder
+        lambda able, heard: _adapted(able, inputs, facts=facts, run=run, heard=heard),
+        config,
+        folder=run.folder,
     )
     if lowered:
         found = {**found, "warnings": [*found.get("warnings", []), lowered]}
@@ -86,7 +88,12 @@ def adapt(
 
 
 def _adapted(
-    config: PipelineConfig, inputs: FitInputs, *, facts: Mapping[str, Any], run: RunContext
+    config: PipelineConfig,
+    inputs: FitInputs,
+    *,
+    facts: Mapping[str, Any],
+    run: RunContext,
+    heard: Heard,
 ) -> tuple[dict[str, Any], Adapter]:
     settings = config.adapt
     assert settings is not None, "ask only where something is to be learnt"
@@ -101,6 +108,7 @@ def _adapted(
     files: dict[str, bytes] = {}
     told = []
     bench = open_bench(config, facts=facts, run=run)
+    heard.keeps_layers = bench.keeps_layers
     past = _past(config, bench, vocabulary=vocabulary, run=run)
     for group in groups:
         name = class_adapter(group[0]) if each else LEARNT

@@ -35,12 +35,14 @@ class Bench:
         latents: images as its network sees them.
         denoising: errors of its network.
         draws: images as it draws them.
+        keeps_layers: whether the network keeps layers that it could compute again.
     """
 
     pipeline: Any
     latents: Latents
     denoising: Denoising
     draws: PromptedDraws
+    keeps_layers: bool = False
 
 
 def open_bench(config: PipelineConfig, *, facts: Mapping[str, Any], run: RunContext) -> Bench:
@@ -62,7 +64,9 @@ def open_bench(config: PipelineConfig, *, facts: Mapping[str, Any], run: RunCont
     network: Any = denoiser(pipeline)
     again = settings.gradient_checkpointing
     large = sum(weight.numel() for weight in network.parameters()) > LARGE
-    if (large if again == "auto" else again) and hasattr(network, "enable_gradient_checkpointing"):
+    able = getattr(network, "_supports_gradient_checkpointing", False)
+    again = able and (large if again == "auto" else again)
+    if again:
         network.enable_gradient_checkpointing()
     noising = noising_of(pipeline, min_snr=settings.min_snr)
     # What text encoders say of a prompt is kept where they do not change.
@@ -78,7 +82,8 @@ def open_bench(config: PipelineConfig, *, facts: Mapping[str, Any], run: RunCont
         require_own_times(pipeline)
         latents = Latents(pipeline, shape=telling.shape, side=_side(pipeline, telling.shape))
     denoising = Denoising(network, telling=telling, noising=noising, latents=latents)
-    return Bench(pipeline, latents, denoising, PromptedDraws(facts, config, pipeline))
+    draws = PromptedDraws(facts, config, pipeline)
+    return Bench(pipeline, latents, denoising, draws, keeps_layers=able and not again)
 
 
 def _side(pipeline: Any, shape: Shape) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,22 +68,24 @@ def preserved(
         InputError: all of them stay black.
     """
     prompts = _prompts(prior, config, vocabulary, seed=run.seed)
-    found: list[Half] = []
+    seeds = [seed_for(run.seed, "prior", i) for i in range(prior.images)]
+    files = [
+        run.folder / "prior" / f"{i:08d}-{_named(config, *one)}.npy"
+        for i, one in enumerate(zip(prompts, seeds, strict=True))
+    ]
     size = config.fixed_chunk()
     for start in range(0, prior.images, size):
-        asked = prompts[start : start + size]
-        seeds = [seed_for(run.seed, "prior", start + i) for i in range(len(asked))]
-        name = hashlib.sha256(repr((config.model_dump_json(), asked, seeds)).encode()).hexdigest()
-        file = run.folder / "prior" / f"{start:08d}-{name[:24]}.npy"
-        if not file.is_file():
-            drawn = draws.images(asked, seeds=seeds)
+        some = slice(start, start + size)
+        # As a whole, as without an earlier attempt that was killed amid its files.
+        if not all(file.is_file() for file in files[some]):
+            drawn = draws.images(prompts[some], seeds=seeds[some])
             rows = as_half(latents.of_images(np.stack([one.pixels for one in drawn])))
             # Latents are finite, else they are refused: these rows stand for no image.
             rows[[one.black for one in drawn]] = np.nan
-            keep(file, rows)
-        found.append(np.load(file))
-        run.progress(start + len(asked), prior.images, "prior")
-    every = np.concatenate(found)
+            for file, row in zip(files[some], rows, strict=True):
+                keep(file, row)
+        run.progress(min(start + size, prior.images), prior.images, "prior")
+    every: Half = np.stack([np.load(file) for file in files])
     seen = np.isfinite(every.reshape(len(every), -1)).all(1)
     if not seen.any():
         raise InputError(
@@ -92,6 +95,13 @@ def preserved(
         )
     kept = tuple(prompts[row] for row in np.flatnonzero(seen).tolist())
     return Preserved(every[seen], kept, len(every) - len(kept))
+
+
+def _named(config: PipelineConfig, prompt: str, seed: int) -> str:
+    """An image by all that it is drawn from; with less memory it stays the same."""
+    less: dict[str, Any] = {"micro_batch": True, "adapt": {"gradient_checkpointing": True}}
+    identity = repr((config.model_dump_json(exclude=less), prompt, seed))
+    return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 
 def _prompts(

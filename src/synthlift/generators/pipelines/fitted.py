@@ -174,7 +174,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
 
     def remarks(self, params: Mapping[str, Any]) -> list[str]:
         """See :class:`~synthlift.generators.prompts.Remarks`."""
-        return remarks_on(self._config, params, facts=self._facts, prompts=self.every_prompt())
+        return remarks_on(self._config, params, facts=self._facts)
 
     @property
     def micro_batch(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice, zip_longest
@@ -40,6 +41,9 @@ MOST_MEANINGS = 8
 """Names of which a warning says what they mean; of further ones it says that they are such, too."""
 APART = "warned_of"
 """Fact: those of the warnings that are of words, and of numbers, which a request may replace."""
+LONGER = "is longer than the text encoder reads"
+OF_WORDS = re.compile(rf"'.+?' means |the prompt '.*' {LONGER}: ", re.DOTALL)
+"""How warnings of words begin: also those that earlier versions saved, in other sentences."""
 
 
 def noted(config: PipelineConfig, train: ImageSet, *, seed: int) -> dict[str, Any]:
@@ -86,7 +90,8 @@ def warned(
     """
     apart = _apart(facts, config, prompts)
     found = [*chain(*apart.values()), *_of_weights(config), *_partly_acting(config, task)]
-    return {**facts, **({"warnings": found, APART: apart} if found else {})}
+    # Always: what else a fit will warn of, of its adaptation, must not look like an earlier one's.
+    return {**facts, APART: apart, **({"warnings": found} if found else {})}
 
 
 def foretold(config: PipelineConfig, images: ImageSet) -> list[str]:
@@ -109,11 +114,22 @@ def _apart(
     facts: Mapping[str, Any], config: PipelineConfig, prompts: Iterable[tuple[str, str]]
 ) -> dict[str, list[str]]:
     """What the files tell, without weights, of the study's words and of the settings' numbers."""
-    own = Suited(config.sampler_steps, config.guidance_scale)
     return {
         "words": [*_of_words(facts, config, prompts)],
-        "numbers": [*_of_numbers(config, own)],
+        "numbers": [*_of_numbers(config, _own(config))],
     }
+
+
+def _told_apart(told: Sequence[str], config: PipelineConfig) -> dict[str, list[str]]:
+    """The same of what earlier versions saved together: by how it begins, with no tokenizer."""
+    return {
+        "words": [words for words in told if OF_WORDS.match(words)],
+        "numbers": [*_of_numbers(config, _own(config))] if told else [],
+    }
+
+
+def _own(config: PipelineConfig) -> Suited:
+    return Suited(config.sampler_steps, config.guidance_scale)
 
 
 def _of_words(
@@ -180,11 +196,7 @@ def every_prompt(
 
 
 def remarks_on(
-    config: PipelineConfig,
-    params: Mapping[str, Any],
-    *,
-    facts: Mapping[str, Any],
-    prompts: Iterable[tuple[str, str]],
+    config: PipelineConfig, params: Mapping[str, Any], *, facts: Mapping[str, Any]
 ) -> list[str]:
     """What has no effect when so much is asked for, in words.
 
@@ -195,11 +207,9 @@ def remarks_on(
         config: the settings of the generator.
         params: of the request.
         facts: of the fit, see :func:`warned`.
-        prompts: class and prompt of whatever may be asked for.
     """
     told: Sequence[str] = facts.get("warnings", ())
-    # What earlier versions saved does not keep them apart.
-    apart = facts.get(APART) or (_apart(facts, config, prompts) if told else {})
+    apart = facts.get(APART) or _told_apart(told, config)
     replaced = {*apart.get("numbers", ()), *(apart.get("words", ()) if "prompt" in params else ())}
     files = pipeline_files(config.model, config.config)
     texts = {name: str(params[name]) for name in ("prompt", "negative_prompt") if name in params}
@@ -216,8 +226,7 @@ def remarks_on(
     return [
         *(words for words in told if words not in replaced),
         *(
-            f"the {name.replace('_', ' ')} is longer than the text encoder reads: the words "
-            f"'{words}' are not seen"
+            f"the {name.replace('_', ' ')} {LONGER}: the words '{words}' are not seen"
             for name, words in lost.items()
             if words
         ),
@@ -387,7 +396,5 @@ def _cut(
         _, worst = max(rows, key=lambda found: found[0])
         unseen = lost_words(files.folder, known[worst], without=files.without, avoided=avoided)
         others = f"; so it is with {len(rows) - 1:,} more of '{label}'" if len(rows) > 1 else ""
-        yield (
-            f"the {what} '{prompts[worst][1]}' is longer than the text encoder reads: the words "
-            f"'{unseen}' are not seen{others}"
-        )
+        text = prompts[worst][1]
+        yield f"the {what} '{text}' {LONGER}: the words '{unseen}' are not seen{others}"

@@ -21,7 +21,8 @@ def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
 
     Raises:
         InputError: no such file, no CSV, another column or one twice, no rows, a row with more or
-            fewer cells than columns or without a prompt, or two negative prompts.
+            fewer cells than columns or without a prompt, or two negative prompts. A negative prompt
+            in the last column may be left out with its comma.
     """
     columns, rows = _cells(path)
     if not {*TABLE_COLUMNS[:2]} <= {*columns} <= {*TABLE_COLUMNS} or len({*columns}) < len(columns):
@@ -39,8 +40,10 @@ def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
     prompts: dict[str, tuple[str, ...]] = {}
     negative: dict[str, str] = {}
     for line, cells in rows:
+        if columns[-1] == TABLE_COLUMNS[2] and len(cells) == len(columns) - 1:
+            cells = [*cells, ""]
         row = dict(zip(columns, cells, strict=False))
-        if len(cells) != len(columns) or _torn(row):
+        if len(cells) != len(columns) or _torn(row) or _quoted_late(cells):
             raise InputError(
                 f"line {line} of the table of prompts '{path}': {', '.join(map(repr, cells))}",
                 rule=f"each row has {len(columns)} cells, parted by commas: {', '.join(columns)}",
@@ -88,3 +91,8 @@ def _torn(row: dict[str, str]) -> bool:
     """Whether what is to be avoided looks like the rest of a prompt, behind its comma."""
     prompt, avoid = row["prompt"], row.get(TABLE_COLUMNS[2], "")
     return avoid[:1] == " " and bool(avoid.strip()) and prompt[:1] != " "
+
+
+def _quoted_late(cells: Sequence[str]) -> bool:
+    """Whether a cell has a blank before its quote, which thus is a letter, and its commas part."""
+    return any(cell[:1].isspace() and cell.lstrip()[:1] == '"' for cell in cells)
