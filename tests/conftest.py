@@ -17,6 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 from hypothesis import settings
 
+from synthlift import registry
 from synthlift.machine import free_bytes
 from tests.e2e.browsing import chromium
 
@@ -94,6 +95,14 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             patch.setenv(variable, str(folder))
         yield base
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_plugins_of_others() -> Iterator[None]:
+    """Whatever a file's tests register is forgotten after it, in whichever order files come."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_plugins", {})
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -385,9 +385,12 @@ def _header(path: Path, facts: Mapping[str, Any]) -> str:
         f"What it would do and take:  synthlift plan {shlex.quote(str(path))}",
         f"Run it:                     synthlift run {shlex.quote(str(path))}",
     ]
-    lines = [
-        wrapped
-        for text in said
-        for wrapped in textwrap.wrap(text, 96, initial_indent="# ", subsequent_indent="#   ")
-    ]
-    return "\n".join(lines) + "\n"
+    # A command or a path is copied from here: nothing within a word is torn apart.
+    wrapper = textwrap.TextWrapper(
+        96,
+        initial_indent="# ",
+        subsequent_indent="#   ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return "\n".join(line for text in said for line in wrapper.wrap(text)) + "\n"
