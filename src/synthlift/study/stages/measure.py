@@ -158,7 +158,7 @@ def _generator_seconds(
     return {
         "step": step,
         "sampled_image": sampling_seconds(fitted, images, count=PROBE_IMAGES),
-        "fit_bytes": _saved_bytes(fitted, context),
+        "fit_bytes": settings.models_learnt(len(images.classes)) * _saved_bytes(fitted, context),
     }
 
 
