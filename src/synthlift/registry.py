@@ -109,9 +109,24 @@ class ComponentConfig(BaseModel):
         return 0
 
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
-        """Images that training samples for its monitor, or encodes; counts toward a budget."""
+        """Images that training samples for its monitor, or encodes; counts toward a budget.
+
+        Where it learns one model after another, those of one of them.
+        """
         del examples, image_shape
         return 0
+
+    def images_before(self) -> int:
+        """Images that it samples once, before it is trained; they count toward a budget, too."""
+        return 0
+
+    def models_learnt(self, classes: int) -> int:
+        """Models that it learns one after another for so many classes, sharing its steps.
+
+        :meth:`shortened` trains one of them, with the steps to itself.
+        """
+        del classes
+        return 1
 
 
 @dataclass(frozen=True)

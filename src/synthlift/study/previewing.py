@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from synthlift.errors import InputError
+from synthlift.opening import opened as opened_first
 from synthlift.seeds import seed_for
 from synthlift.spec.blackened import STILL_BLACK, Blackened
 from synthlift.spec.study import Component
@@ -217,7 +218,7 @@ def _sampled(
         for index in range(count)
         for label, known in enumerate(seen.pictures)
     ]
-    wanted = _within(generator, requests)
+    wanted = _within(opened_first(generator), requests)
     drawing, began = 0.0, time.perf_counter()
     for batch in wanted:
         drawing += time.perf_counter() - began

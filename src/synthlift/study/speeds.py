@@ -74,7 +74,7 @@ def measure(
             config={"shape": [size, size, channels], "classes": len(counts), **config},
             seed=study.seed,
             numerics=numerics,
-            version="4",
+            version="5",
             label=f"measuring speed at {size} pixels",
             device=session.device,
             # Words may be given by class; what they are called changes no time.

@@ -48,11 +48,13 @@ def training_settings(
 def generator_effort(
     component: Component, *, counts: Mapping[int, int], image_shape: tuple[int, int, int]
 ) -> tuple[int | None, int]:
-    """A generator's steps (None = cannot be cut) and the images that its monitor samples."""
+    """A generator's steps (None = cannot be cut) and the images that its training samples."""
     found = descriptor("generators", component.kind)
     config = found.config.model_validate(component.settings())
     examples = sum(counts.values())
+    monitored = config.monitored_images(examples=examples, image_shape=image_shape)
+    models = config.models_learnt(sum(count > 0 for count in counts.values()))
     return (
         config.automatic_steps(examples=examples, image_shape=image_shape),
-        config.monitored_images(examples=examples, image_shape=image_shape),
+        models * monitored + config.images_before(),
     )

@@ -12,6 +12,9 @@ import pytest
 from synthlift.errors import InputError, SynthliftError
 from synthlift.generators.learning.checkpoints import FILE
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
+from synthlift.spec.study import Component
+from synthlift.study.components import settings_of
+from synthlift.study.steps import generator_effort
 from synthlift.types import ImageBatch, MonitorReading
 from tests.unit.generators.adapting import draw, fit, images, inputs, learnt_files, settings
 
@@ -338,3 +341,19 @@ def test_a_budget_cuts_the_steps_of_the_adaptation(tiny_pipeline: Path) -> None:
     assert cut.adapt.rank == 3
     assert cut.monitored_images(examples=40, image_shape=(16, 16, 3)) == 2 * 32
     assert settings(tiny_pipeline).trained_with(steps=7) == {}
+
+
+def test_a_plan_times_one_adapter_and_counts_the_images_of_all(tiny_pipeline: Path) -> None:
+    prior = {"images": 50, "weight": 2.0}
+    adapt = {**LORA, "steps": "auto", "readings": 4, "per_class": True, "prior": prior}
+    component = Component.model_validate(
+        {"kind": "text_to_image", "model": str(tiny_pipeline), "adapt": adapt}
+    )
+    counts = dict.fromkeys(range(10), 8) | {10: 0}
+    steps, images = generator_effort(component, counts=counts, image_shape=(16, 16, 3))
+    assert (steps, images) == (4000, 10 * 5 * 32 + 50)
+    timed = settings_of("generators", component).shortened(2)["adapt"]
+    assert (timed["per_class"], timed["steps"], timed["rank"]) == (False, 2, 8)
+    assert timed["prior"] == {"images": 32, "weight": 2.0, "prompts": []}
+    words = settings(tiny_pipeline, adapt={"kind": "textual_inversion"}).shortened(2)["adapt"]
+    assert (words["prior"], "per_class" in words) == (None, False)

@@ -119,6 +119,11 @@ def test_a_pipeline_of_which_one_image_fits_into_memory_draws_one(
     compiled: Any = fit("text_to_image", tmp_path / "c", adapting.inputs(), **model, compile=True)
     assert compiled.micro_batch == 1
     assert not compiled._pipelines
+    # Nor is it done where the time of an image is measured.
+    plain = compiled.opened()
+    assert plain._pipelines
+    assert not compiled._pipelines
+    assert (plain._config.compile, compiled._config.compile) == (False, True)
 
 
 def test_memory_that_is_short_today_is_not_remembered_of_the_machine(

@@ -6,10 +6,14 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from synthlift.study import previewing
+from synthlift.study.stages import measure
 from synthlift.study.stages.measure import sampling_seconds
 from synthlift.types import FittedGenerator, ImageBatch, ImageSet, SampleRequest
 
@@ -52,6 +56,15 @@ class InChunks(FittedGenerator):
         raise NotImplementedError(folder)
 
 
+class Opens(InChunks):
+    """Can be opened before it draws."""
+
+    def opened(self) -> Opens:
+        while self._closed:
+            time.sleep(self._closed.pop())
+        return self
+
+
 def test_a_chunk_and_the_opening_are_not_taken_for_one_image() -> None:
     generator = InChunks(chunk=32, image_seconds=0.002, opening=0.4)
     found = sampling_seconds(generator, IMAGES, count=16)
@@ -63,3 +76,21 @@ def test_a_slow_generator_is_known_by_a_single_image() -> None:
     found = sampling_seconds(generator, IMAGES, count=16)
     assert found == pytest.approx(1.05, rel=0.1)
     assert generator.drawn == [2]
+
+
+def test_opening_that_takes_long_is_not_taken_for_a_slow_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measure, "PATIENT_SECONDS", 0.3)
+    generator = Opens(chunk=4, image_seconds=0.002, opening=0.5)
+    assert sampling_seconds(generator, IMAGES, count=16) < 0.1
+
+
+def test_a_preview_times_drawing_without_opening() -> None:
+    generator = Opens(chunk=4, image_seconds=0.002, opening=0.5)
+    session: Any = SimpleNamespace(study=SimpleNamespace(seed=0))
+    data: Any = SimpleNamespace(classes=CLASSES)
+    rate, seen = previewing._sampled(session, generator, "slow", data, seconds=5.0, count=8)
+    assert rate is not None
+    assert rate > 100
+    assert [len(drawn) for drawn in seen.pictures.values()] == [8, 8]

@@ -176,13 +176,20 @@ class PipelineConfig(ComponentConfig):
         return {"adapt": {**self.adapt.model_dump(mode="json"), **known}} if known else {}
 
     def monitored_images(self, *, examples: int, image_shape: tuple[int, int, int]) -> int:
-        """Images sampled while an adapter is trained, and those of the prior before."""
+        """Images sampled while an adapter is trained."""
         del examples, image_shape
         if self.adapt is None:
             return 0
         looks = self.adapt.readings + 1 if self.adapt.readings else 0
-        prior = self.adapt.prior.images if self.adapt.prior else 0
-        return looks * self.adapt.monitor_images + prior
+        return looks * self.adapt.monitor_images
+
+    def images_before(self) -> int:
+        """Those of the prior, which all adapters share."""
+        return self.adapt.prior.images if self.adapt and self.adapt.prior else 0
+
+    def models_learnt(self, classes: int) -> int:
+        """Adapters: one, or one a class."""
+        return classes if getattr(self.adapt, "per_class", False) else 1
 
     def device_bytes(self) -> int:
         """See :class:`~synthlift.registry.ComponentConfig`; twice as much where it is trained."""
@@ -214,8 +221,17 @@ class PipelineConfig(ComponentConfig):
 
     def shortened(self, steps: int) -> Mapping[str, Any]:
         """See :class:`~synthlift.registry.ComponentConfig`."""
-        short = super().shortened(steps)
-        return {**short, "micro_batch": self.fixed_chunk()} if "micro_batch" in short else short
+        short = dict(super().shortened(steps))
+        if "micro_batch" in short:
+            short["micro_batch"] = self.fixed_chunk()
+        if adapt := short.get("adapt"):
+            # One adapter, so that steps are not shared out, and one chunk of the prior's images:
+            # what all of them take is counted apart.
+            if prior := adapt["prior"]:
+                prior = {**prior, "images": min(prior["images"], self.fixed_chunk())}
+            one = {"per_class": False} if "per_class" in adapt else {}
+            short["adapt"] = {**adapt, **one, "prior": prior}
+        return short
 
     def _weights_beside(self) -> tuple[Path, ...]:
         """Files and folders of weights that are opened beside the pipeline's own."""

@@ -44,6 +44,7 @@ from synthlift.generators.pipelines.wishes import (
     Sheet,
     Wish,
     brought_to,
+    companions,
     drawn_anew,
     in_channels,
     is_black,
@@ -51,7 +52,6 @@ from synthlift.generators.pipelines.wishes import (
     originals_of,
     together,
 )
-from synthlift.seeds import generator_for
 from synthlift.spec.provenance import LICENCE
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 from synthlift.weights.quiet import quiet
@@ -187,6 +187,21 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         other._config = self._config.model_copy(update={"micro_batch": micro_batch})
         return other
 
+    def opened(self) -> Self:
+        """See :class:`~synthlift.opening.OpensFirst`."""
+        other = self.uncompiled()
+        other._ready()
+        return other
+
+    def uncompiled(self) -> Self:
+        """The same generator, its network as it is: compiling takes minutes, for each chunk."""
+        if not self._config.compile:
+            return self
+        other = copy.copy(self)
+        other._config = self._config.model_copy(update={"compile": False})
+        other._pipelines = {}
+        return other
+
     @property
     def ways_to_save(self) -> tuple[str, ...]:
         """See :class:`~synthlift.savings.SavesMemory`."""
@@ -212,26 +227,8 @@ class PipelineFitted(FittedGenerator, Generic[C]):
         return {name: value for name, value in self._facts.items() if name not in UNTOLD}
 
     def _companions(self, request: SampleRequest) -> dict[str, str]:
-        names = list(self._vocabulary.attributes)
-        own = [
-            (row[1:], count) for row, count in self._facts["together"] if row[0] == request.label
-        ]
-        if not names or not own:
-            return {}
-        fitting = [
-            (values, count)
-            for values, count in own
-            if all(
-                request.attributes.get(name, value) == value
-                for name, value in zip(names, values, strict=True)
-            )
-        ]
-        # A combination that was never seen leaves the other attributes to any image of the class.
-        rows = fitting or own
-        weights = np.array([count for _, count in rows], dtype=np.float64)
-        draw = generator_for(request.seed, "attributes")
-        chosen = rows[int(draw.choice(len(rows), p=weights / weights.sum()))][0]
-        return dict(zip(names, chosen, strict=True))
+        names = tuple(self._vocabulary.attributes)
+        return companions(request, names=names, together=self._facts["together"])
 
     def _settings(self, request: SampleRequest) -> Settings:
         """What a request's images are computed with, beside its words; equal ones go together."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.metadata
 from typing import Any, TypeVar
 
@@ -45,7 +44,7 @@ def with_measured_chunk(fitted: F, *, run: RunContext) -> F:
     request = _possible(fitted)
     if request is None or not left_open(config, ["micro_batch"]):
         return fitted
-    trial = _uncompiled(fitted)
+    trial = fitted.uncompiled()
     wish = Wish(request, trial.prompt(request), config.negative_prompt, request.seed)
     chosen, found = with_chunk(
         _wordless(config),
@@ -71,15 +70,6 @@ def _possible(fitted: PipelineFitted[Any]) -> SampleRequest | None:
         if count
     ]
     return next((request for request in requests if fitted.can_draw(request)), None)
-
-
-def _uncompiled(fitted: F) -> F:
-    if not fitted._config.compile:
-        return fitted
-    other = copy.copy(fitted)
-    other._config = fitted._config.model_copy(update={"compile": False})
-    other._pipelines = {}
-    return other
 
 
 def _wordless(config: PipelineConfig) -> PipelineConfig:

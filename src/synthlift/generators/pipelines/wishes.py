@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthlift.seeds import seed_for
+from synthlift.seeds import generator_for, seed_for
 from synthlift.spec.blackened import said_of_origin
 from synthlift.types import Float32, SampleRequest, UInt8
 
@@ -89,6 +89,35 @@ class Drawn(NamedTuple):
     origin: str
     tries: int
     original: NDArray[Any] | None
+
+
+def companions(
+    request: SampleRequest, *, names: Sequence[str], together: Sequence[Any]
+) -> dict[str, str]:
+    """Attributes that a request leaves open, of a training image of its class that has the others.
+
+    Args:
+        request: its seed decides.
+        names: of the attributes.
+        together: class with the values of all attributes, and how many images have them.
+    """
+    own = [(row[1:], count) for row, count in together if row[0] == request.label]
+    if not names or not own:
+        return {}
+    fitting = [
+        (values, count)
+        for values, count in own
+        if all(
+            request.attributes.get(name, value) == value
+            for name, value in zip(names, values, strict=True)
+        )
+    ]
+    # A combination that was never seen leaves the other attributes to any image of the class.
+    rows = fitting or own
+    weights = np.array([count for _, count in rows], dtype=np.float64)
+    draw = generator_for(request.seed, "attributes")
+    chosen = rows[int(draw.choice(len(rows), p=weights / weights.sum()))][0]
+    return dict(zip(names, chosen, strict=True))
 
 
 def opaque(drawn: Float32) -> Float32:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthlift.opening import opened
 from synthlift.registry import ComponentConfig
 from synthlift.spec.arms import Arm, Recipe
 from synthlift.store import StageContext, StageRequest, Summary
@@ -160,7 +161,7 @@ def _generator_seconds(
     return {
         "step": step,
         "sampled_image": sampling_seconds(fitted, images, count=PROBE_IMAGES),
-        "fit_bytes": _saved_bytes(fitted, context),
+        "fit_bytes": settings.models_learnt(len(images.classes)) * _saved_bytes(fitted, context),
     }
 
 
@@ -186,16 +187,18 @@ def sampling_seconds(fitted: FittedGenerator, images: ImageSet, *, count: int) -
 
     A generator that computes several images together does so however few are asked for. One alone
     is therefore drawn alone; where that is slow, it is an upper bound of what it takes beside
-    others, and known soon.
+    others, and known soon. One that compiles is timed uncompiled, an upper bound, too: compiling
+    takes minutes once, which is no time of an image.
 
     Args:
         fitted: the generator.
         images: of the classes that are asked for.
         count: images to measure by, at least, where they are quick.
     """
+    fitted = opened(fitted)
     together = fitted.micro_batch if isinstance(fitted, SamplesInChunks) else 1
     alone = fitted.with_micro_batch(1) if isinstance(fitted, SamplesInChunks) else fitted
-    first = _seconds_an_image(alone, images, 1)  # reads weights, too
+    first = _seconds_an_image(alone, images, 1)  # may read weights, too
     if first > PATIENT_SECONDS:
         return first
     one = _seconds_an_image(alone, images, 1)
