@@ -20,6 +20,7 @@ from synthlift.generators.image_to_image.starting import StartingImages
 from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.adapters import Adapter
+from synthlift.generators.pipelines.beforehand import require_able
 from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import foretold, noted, warned
 from synthlift.generators.pipelines.opening import open_controlnet, sized
@@ -222,6 +223,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         config = self._config
         if config.method != "control":
             return {}
+        require_able(config, task=self.task, control=config.control_model)
         opened = open_controlnet(
             config.control_model, sha256=config.control_sha256, dtype=config.dtype
         )
