@@ -258,6 +258,21 @@ def test_a_controlnet_for_other_models_is_refused(
         draw(fitted(model, tmp_path, **settings), [0])
 
 
+def test_what_the_pipeline_cannot_do_is_said_before_it_is_adapted(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    from tests.pipelines import tiny_controlnet, tiny_pixart
+
+    model, adapt = tiny_pixart(tmp_path / "pixart"), {"kind": "lora", "steps": 1}
+    with pytest.raises(InputError, match="no pipeline of its family that changes images"):
+        fitted(model, tmp_path / "fit", adapt=adapt)
+    control = tiny_controlnet(tmp_path / "control", tiny_pipeline)
+    beside: dict[str, Any] = {"method": "control", "control_model": str(control)}
+    with pytest.raises(InputError, match="is a ControlNetModel, the model's network a PixArt"):
+        fitted(model, tmp_path / "fit", adapt=adapt, **beside)
+    assert not (tmp_path / "fit").exists()
+
+
 def test_strength_says_nothing_where_images_are_drawn_anew(
     tiny_pipeline: Path, tmp_path: Path
 ) -> None:

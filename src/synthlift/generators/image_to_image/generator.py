@@ -82,6 +82,9 @@ class ImageToImageGenerator(InputsGenerator):
         prompts = ImageToImageFitted(inputs, facts, device=run.device).every_prompt()
         task = TASKS[self.config.method]
         facts = warned(facts, self.config, prompts, task=task)
+        if self.config.adapt is not None:
+            # It opens the pipeline for another task, and takes long.
+            require_able(self.config, task=task, control=self.config.control_model)
         facts, adapter = adapted(self.config, inputs, facts=facts, run=run)
         fitted = ImageToImageFitted(inputs, facts, adapter=adapter, device=run.device)
         return with_measured_chunk(fitted, run=run)
