@@ -20,7 +20,8 @@ TWOFOLD = "'crane' means a bird as well as"
 
 @pytest.fixture(scope="module")
 def study(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    words = {"prompt": f"{LONG}, {{caption}}", "names": {"bars": "crane"}}
+    words: dict[str, Any] = {"prompt": f"{LONG}, {{caption}}", "names": {"bars": "crane"}}
+    words["synonyms"] = {"disc": ["ball"]}  # speed is measured beside words for classes, too
     quick = {"sampler_steps": 1, "micro_batch": 4}
     generator = {"kind": "text_to_image", "model": str(tiny_pipeline), **words, **quick}
     source = draw_folder(tmp_path_factory.mktemp("drawn") / "drawn", per_class=18)

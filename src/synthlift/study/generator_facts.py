@@ -130,7 +130,8 @@ def _adaptation(fitted: Sequence[Artefact]) -> AdaptationResult | None:
         return None
 
     def mean(name: str) -> float | None:
-        return float(np.mean([one[name] for one in told])) if name in told[0] else None
+        found = [one[name] for one in told if name in one]
+        return float(np.mean(found)) if found else None
 
     return AdaptationResult(
         kind=told[0]["kind"],

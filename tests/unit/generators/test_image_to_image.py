@@ -56,6 +56,25 @@ def inputs(*, masked: bool = True) -> FitInputs:
     )
 
 
+def test_an_image_without_a_background_is_not_said_to_have_a_new_one(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    asked = {"model": str(tiny_pipeline), "sampler_steps": 4, "method": "inpainting"}
+    config = ImageToImageConfig.model_validate({**asked, "repaint": "background"})
+    given = inputs()
+    assert given.masks is not None
+    masks = given.masks.read(np.arange(6)).copy()
+    masks[[0, 2]] = 255  # close-ups: nothing but the object
+    run = RunContext(folder=tmp_path, seed=3)
+    some = replace(given, masks=GuardedPixels(masks, np.arange(6)))
+    found = draw(ImageToImageGenerator(config).fit(some, run=run), [1, 1])
+    assert {*starts(found)} == {"e"}
+    masks[4] = 255
+    none = replace(given, masks=GuardedPixels(masks, np.arange(6)))
+    with pytest.raises(InputError, match="no mask of a training image leaves a background"):
+        ImageToImageGenerator(config).fit(none, run=run)
+
+
 def fitted(model: Path, folder: Path, *, masked: bool = True, **settings: Any) -> Any:
     config = ImageToImageConfig.model_validate(
         {"model": str(model), "sampler_steps": 4, "micro_batch": 4, **settings}
@@ -109,6 +128,13 @@ def test_a_request_for_too_few_steps_takes_one_from_its_image(
     asked, least = (draw(generator, [0, 1], sampler_steps=steps).pixels for steps in (1, 3))
     assert np.array_equal(asked, least), "of 3 steps, 40 % are one whole step"
     assert not np.array_equal(asked, draw(generator, [0, 1], sampler_steps=30).pixels)
+
+
+def test_where_no_strength_is_said_few_steps_suit_it(tiny_pipeline: Path, tmp_path: Path) -> None:
+    found = draw(fitted(tiny_pipeline, tmp_path, sampler_steps=2), [0, 1])
+    assert len(found) == 2
+    assert found.origins is not None
+    assert {words.rsplit(" ", 1)[-1] for words in found.origins} <= {"0.25", "0.5", "0.75", "1"}
 
 
 def test_so_many_steps_are_enough_for_one() -> None:

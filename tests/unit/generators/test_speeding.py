@@ -14,6 +14,7 @@ import torch
 
 from synthlift.errors import InputError
 from synthlift.generators.text_to_image.config import TextToImageConfig
+from tests.further_pipelines import tiny_qwen_image
 from tests.unit.generators.test_image_to_image import fitted as changed
 from tests.unit.generators.test_text_to_image import draw, fitted
 
@@ -87,6 +88,13 @@ def test_a_decoder_of_other_latents_is_refused(
     place = tiny_decoder(tmp_path / "tiny", **shape)
     with pytest.raises(InputError, match=says):
         draw(fitted(tiny_pipeline, tmp_path, decoder=str(place)))
+
+
+def test_a_decoder_for_latents_of_films_is_refused_in_words(tmp_path: Path) -> None:
+    place = tiny_decoder(tmp_path / "tiny")
+    model = tiny_qwen_image(tmp_path / "qwen")
+    with pytest.raises(InputError, match="does not decode the latents of AutoencoderKLQwen"):
+        draw(fitted(model, tmp_path, decoder=str(place)))
 
 
 def test_a_decoder_is_known_by_its_files(tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -36,12 +36,17 @@ class StartingImages:
         self._mask_rows = _masks(inputs) if config.wants_masks() else None
         # By id, so that the order of files changes nothing.
         by_id = np.argsort(inputs.train.ids, kind="stable")
-        usable = _marked(self._mask_rows) if self._mask_rows else np.ones(len(by_id), np.bool_)
+        around = config.method == "inpainting" and config.repaint == "background"
+        usable = np.ones(len(by_id), np.bool_)
+        if self._mask_rows:
+            usable = _marked(self._mask_rows, leaving=around)
         self._rows: Rows = by_id[usable[by_id] & (inputs.train.labels[by_id] >= 0)]
         if not len(self._rows):
             raise InputError(
-                "no mask of a training image marks anything",
-                rule="images are started from whose mask has values other than 0",
+                "no mask of a training image "
+                + ("leaves a background to repaint" if around else "marks anything"),
+                rule="images are started from whose mask has values other than 0"
+                + (", and some that are 0" if around else ""),
                 remedy="check data.masks: masks are found by the image's path or name",
             )
         self._known: dict[tuple[object, ...], Rows] = {}
@@ -117,10 +122,14 @@ def _masks(inputs: FitInputs) -> GuardedPixels:
     return inputs.masks
 
 
-def _marked(masks: GuardedPixels) -> NDArray[np.bool_]:
+def _marked(masks: GuardedPixels, *, leaving: bool) -> NDArray[np.bool_]:
+    """Which masks mark something, and leave something where that is wanted."""
     count = masks.shape[0]
     found = np.zeros(count, np.bool_)
     for start in range(0, count, BLOCK):
         rows = np.arange(start, min(start + BLOCK, count))
-        found[rows] = masks.read(rows).any(axis=(1, 2, 3))
+        read = masks.read(rows)
+        found[rows] = read.any(axis=(1, 2, 3))
+        if leaving:
+            found[rows] &= ~read.all(axis=(1, 2, 3))
     return found

@@ -88,7 +88,10 @@ def _replace_decoder(pipeline: Any, config: PipelineConfig) -> None:
         raise _unfitting(config, f"lacks weights, such as {lost}")
     if own is None:
         raise _unfitting(config, f"is of no use: a {type(pipeline).__name__} draws pixels")
-    given, wanted = tiny.config.latent_channels, own.config.latent_channels
+    # Those of films, as Qwen-Image's, have a size of another name, and a time.
+    given, wanted = tiny.config.latent_channels, own.config.get("latent_channels")
+    if wanted is None:
+        raise _unfitting(config, f"does not decode the latents of {type(own).__name__}")
     if given != wanted:
         raise _unfitting(config, f"decodes {given} channels where the pipeline has {wanted}")
     larger, factor = 2 ** (len(tiny.config.block_out_channels) - 1), pipeline.vae_scale_factor

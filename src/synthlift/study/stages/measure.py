@@ -51,7 +51,7 @@ def classifier_speed(request: StageRequest, context: StageContext) -> Summary:
     Noise images of the wanted shape are enough: time does not depend on what they show.
     """
     load_plugins(request)
-    images = _noise(request.config["shape"], request.config["classes"], ())
+    images = _noise(request, ())
     step, network = _classifier_step(request, context, images)
     state = network.state_dict().values()
     return {"classifier_step": step, "model_bytes": sum(one.nbytes for one in state)}
@@ -62,7 +62,7 @@ def generator_speed(request: StageRequest, context: StageContext) -> Summary:
     load_plugins(request)
     config = request.config
     attributes = config["generator"]["config"].get("attributes", ())
-    images = _noise(config["shape"], config["classes"], attributes)
+    images = _noise(request, attributes)
     return dict(_generator_seconds(request, context, images))
 
 
@@ -71,7 +71,7 @@ def sampling_speed(request: StageRequest, context: StageContext) -> Summary:
     load_plugins(request)
     config = request.config
     attributes = config["generator"]["config"].get("attributes", ())
-    images = _noise(config["shape"], config["classes"], attributes)
+    images = _noise(request, attributes)
     _, settings = rebuild("generators", config["generator"])
     fitted = build("generators", config["generator"]).fit(
         _inputs(images, settings), run=run_context(request, context)
@@ -90,10 +90,13 @@ def packed_sizes(request: StageRequest, context: StageContext) -> Summary:
     return {"mean": float(np.mean(sizes)), "largest": max(sizes), "pictures": len(sizes)}
 
 
-def _noise(shape: list[int], classes: int, attributes: Sequence[str]) -> ImageSet:
+def _noise(request: StageRequest, attributes: Sequence[str]) -> ImageSet:
+    """Noise of the wanted shape and classes, under their names where settings may name them."""
+    classes: int = request.config["classes"]
     count = max(64, 2 * classes)
-    pixels = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
-    names = [str(k) for k in range(classes)]
+    shape = (count, *request.config["shape"])
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    names = request.local.get("classes") or [str(k) for k in range(classes)]
     images = ImageSet.from_arrays(pixels, np.arange(count) % classes, names)
     return replace(images, attributes=dict.fromkeys(attributes, images.ids))
 

@@ -326,7 +326,9 @@ class OpenedClip:
             raise InputError(
                 f"the text '{text}' has {tokens.shape[1]} tokens",
                 rule=f"the text tower of '{self.path}' reads {most}",
-                remedy="shorten the template, or the words for the class under data.names",
+                remedy="shorten the template, or the words for the class under data.names; where "
+                "images are compared with their prompts (clip_score), shorten these or set "
+                "text: class",
             )
 
     def _fill(self, module: nn.Module, names: Mapping[str, str]) -> None:
