@@ -155,6 +155,34 @@ def test_a_killed_fit_goes_on_to_the_same_bits(
     assert np.array_equal(draw(resumed), draw(calm))
 
 
+def test_a_killed_fit_does_not_learn_finished_classes_again(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    adapt = {**LORA, "per_class": True, "steps": 6, "readings": 1}
+    config = settings(tiny_pipeline, adapt=adapt)
+    calm = fit(config, tmp_path / "calm")
+    heard: list[tuple[str, dict[str, Any]]] = []
+    losses: list[int] = []
+
+    def killed(done: int, _total: int, note: str) -> None:
+        losses.extend([done] if note.startswith("loss") else [])
+        if len(losses) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, tmp_path / "killed", progress=killed)
+    assert losses == [1, 2, 3, 1]
+    assert not (tmp_path / "killed" / "class-1" / FILE).exists()
+    resumed = fit(
+        config, tmp_path / "killed", log=lambda event, **fields: heard.append((event, fields))
+    )
+    assert [one for one in heard if one[0] == "adapted.resumed"] == [
+        ("adapted.resumed", {"step": 3})
+    ]
+    assert resumed.facts()["adaptation"] == calm.facts()["adaptation"]
+    assert np.array_equal(draw(resumed), draw(calm))
+
+
 def test_images_of_the_prior_that_stay_black_are_not_learnt(tmp_path: Path) -> None:
     from tests.pipelines import tiny_stable_diffusion
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -249,6 +250,53 @@ def test_other_families_have_controlnets_too(tmp_path: Path, family: str) -> Non
     found = draw(fitted(model, tmp_path, **settings), [0, 1])
     free = draw(fitted(model, tmp_path, **settings, control_scale=0), [0, 1])
     assert (found.pixels != free.pixels).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("family", "beside", "said"),
+    [
+        ("sd1", "sdxl", "its cross_attention_dim is 32, that of the model 16"),
+        ("sdxl", "sd1", "its cross_attention_dim is 16, that of the model 32"),
+        ("sdxl", "union", "is one for several kinds of image (a ControlNetUnionModel)"),
+        ("sd1", "sd3", "it is a SD3ControlNetModel, the model's network a UNet2DConditionModel"),
+        ("sd3", "sdxl", "it is a ControlNetModel, the model's network a SD3Transformer2DModel"),
+    ],
+)
+def test_a_controlnet_for_other_models_is_refused(
+    tiny_pipeline: Path, tmp_path: Path, family: str, beside: str, said: str
+) -> None:
+    from tests.pipelines import tiny_controlnet
+
+    if family == "sd1":
+        model = tiny_pipeline
+    else:
+        model, _ = controlled(family, tmp_path / "model")
+    if beside == "sd1":
+        control = tiny_controlnet(tmp_path / "beside", tiny_pipeline)
+    else:
+        _, control = controlled("sdxl" if beside == "union" else beside, tmp_path / "beside")
+    if beside == "union":
+        index = control / "config.json"
+        told = {**json.loads(index.read_text()), "_class_name": "ControlNetUnionModel"}
+        index.write_text(json.dumps(told))
+    settings: dict[str, Any] = {"method": "control", "control_model": str(control), "size": SIDE}
+    with pytest.raises(InputError, match=re.escape(said)):
+        draw(fitted(model, tmp_path, **settings), [0])
+
+
+def test_what_the_pipeline_cannot_do_is_said_before_it_is_adapted(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    from tests.pipelines import tiny_controlnet, tiny_pixart
+
+    model, adapt = tiny_pixart(tmp_path / "pixart"), {"kind": "lora", "steps": 1}
+    with pytest.raises(InputError, match="no pipeline of its family that changes images"):
+        fitted(model, tmp_path / "fit", adapt=adapt)
+    control = tiny_controlnet(tmp_path / "control", tiny_pipeline)
+    beside: dict[str, Any] = {"method": "control", "control_model": str(control)}
+    with pytest.raises(InputError, match="is a ControlNetModel, the model's network a PixArt"):
+        fitted(model, tmp_path / "fit", adapt=adapt, **beside)
+    assert not (tmp_path / "fit").exists()
 
 
 def test_strength_says_nothing_where_images_are_drawn_anew(

@@ -120,6 +120,7 @@ def _adapted(
             facts=facts,
             past=past,
             name=name,
+            keeps_end=each,
             run=replace(run, folder=run.folder / name, seed=seed_for(run.seed, name)),
         )
         for file, content in adapter.files.items():
@@ -153,6 +154,7 @@ def _one(
     facts: Mapping[str, Any],
     past: Preserved | None,
     name: str,
+    keeps_end: bool,
     run: RunContext,
 ) -> tuple[Adapter, dict[str, Any]]:
     """Train one adapter, on the images of the classes that the vocabulary counts."""
@@ -187,7 +189,14 @@ def _one(
                 run=run,
             ),
         )
-        weights, progress = train(learner, examples=examples, config=schedule, run=run, look=look)
+        weights, progress = train(
+            learner,
+            examples=examples,
+            config=schedule,
+            run=run,
+            look=look,
+            keeps_end=keeps_end,
+        )
     learnt.take(weights)
     adapter = learnt.adapter()
     # Out of the way of the next one.

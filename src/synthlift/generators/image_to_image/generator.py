@@ -20,6 +20,7 @@ from synthlift.generators.image_to_image.starting import StartingImages
 from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.adapters import Adapter
+from synthlift.generators.pipelines.beforehand import require_able
 from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.noting import foretold, noted, warned
 from synthlift.generators.pipelines.opening import open_controlnet, sized
@@ -81,6 +82,9 @@ class ImageToImageGenerator(InputsGenerator):
         prompts = ImageToImageFitted(inputs, facts, device=run.device).every_prompt()
         task = TASKS[self.config.method]
         facts = warned(facts, self.config, prompts, task=task)
+        if self.config.adapt is not None:
+            # It opens the pipeline for another task, and takes long.
+            require_able(self.config, task=task, control=self.config.control_model)
         facts, adapter = adapted(self.config, inputs, facts=facts, run=run)
         fitted = ImageToImageFitted(inputs, facts, adapter=adapter, device=run.device)
         return with_measured_chunk(fitted, run=run)
@@ -222,6 +226,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         config = self._config
         if config.method != "control":
             return {}
+        require_able(config, task=self.task, control=config.control_model)
         opened = open_controlnet(
             config.control_model, sha256=config.control_sha256, dtype=config.dtype
         )

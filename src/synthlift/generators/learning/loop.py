@@ -128,6 +128,7 @@ def train(
     run: RunContext,
     look: Look | None,
     beside: Examples | None = None,
+    keeps_end: bool = False,
 ) -> tuple[dict[str, Tensor], Progress]:
     """Train to the end of the schedule, or until samples have gone wrong for good.
 
@@ -138,6 +139,7 @@ def train(
         run: folder for check-points, seed, progress, log.
         look: draws samples and has them judged.
         beside: what else is learnt from.
+        keeps_end: write a check-point of the end, too: of a run that goes on to train others.
 
     Returns:
         The weights to keep – the first network's average at the last look that was acceptable, or
@@ -156,7 +158,7 @@ def train(
         run.log(f"{learner.kind}.resumed", step=state.progress.step)
     progress, looks = state.progress, _looking_steps(config if look else None)
     window = max(1, min(LONGEST_WINDOW, steps // 100))
-    saved, noted = time.monotonic(), progress.step
+    saved, noted, resumed = time.monotonic(), progress.step, progress.step
     totals: dict[str, Tensor] = {}
     if look and learner.draws_from_the_start and looks and progress.step == 0:
         _look(learner, state, look=look, run=run)
@@ -176,6 +178,8 @@ def train(
                 write_checkpoint(run.folder, state, fingerprint=fingerprint)
                 saved = time.monotonic()
             run.progress(progress.step, steps, _words(means))
+    if keeps_end and progress.step > resumed:
+        write_checkpoint(run.folder, state, fingerprint=fingerprint)
     best = state.main.average if state.kept is None else state.kept
     return _named(learner, best), progress
 

@@ -148,7 +148,16 @@ def require_told(pipeline: Any, *, task: Task, model: str) -> None:
     Raises:
         InputError: it cannot.
     """
-    kind, wanted = type(pipeline), (*TOLD, *STARTS[task])
+    require_arguments(type(pipeline), task=task, model=model)
+
+
+def require_arguments(kind: Any, *, task: Task, model: str) -> None:
+    """The same of a class of pipelines, of which none need be open.
+
+    Raises:
+        InputError: they cannot.
+    """
+    wanted = (*TOLD, *STARTS[task])
     missing = [name for name in wanted if not takes(kind, name)]
     if missing == [GUIDANCE] and takes(kind, TRUE_GUIDANCE):
         return

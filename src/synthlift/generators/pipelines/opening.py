@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -24,10 +23,10 @@ from synthlift.generators.pipelines.abilities import (
     require_told,
     takes,
 )
+from synthlift.generators.pipelines.beforehand import controlnet_class
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.few_step_loras import TRAILING
 from synthlift.generators.pipelines.files import (
-    CONFIG,
     PipelineFiles,
     hash_part,
     hash_pipeline,
@@ -274,13 +273,7 @@ def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
             rule=f"its files must hash to {sha256}",
             remedy="put the former model back, or run the study anew with --replan",
         )
-    kind = json.loads((place / CONFIG).read_text("utf-8")).get("_class_name", "")
-    if "ControlNet" not in kind or not hasattr(diffusers, kind):
-        raise InputError(
-            f"the ControlNet '{folder}' is a model of class '{kind}'",
-            rule="'control_model' is the folder of a ControlNet of diffusers",
-            remedy="give another folder",
-        )
+    kind = controlnet_class(folder)
     try:
         opened = getattr(diffusers, kind).from_pretrained(
             place,
