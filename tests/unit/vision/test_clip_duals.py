@@ -22,6 +22,7 @@ from synthlift.vision.clip.matching import ClipMatch
 from synthlift.vision.prediction import ClassifierFacts, compute, load_classifier, save_classifier
 from synthlift.weights.recognising import recognise
 from tests.duals import KINDS, tiny_dual
+from tests.unit.vision.test_clip import pixels
 
 CLASSES = ("ant", "bee", "Sea_horse")
 TASK = ImageTask((16, 16, 3), 3, (0.5,) * 3, (0.2,) * 3, names=CLASSES)
@@ -35,11 +36,6 @@ SIDES = {"align": 64}
 def duals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("duals")
     return {kind: tiny_dual(folder / kind, kind, side=SIDES.get(kind, 16)) for kind in KINDS}
-
-
-def pixels(count: int = 5, side: int = 16) -> UInt8:
-    drawn = np.random.default_rng(5).integers(0, 256, (count, side, side, 3))
-    return drawn.astype(np.uint8)
 
 
 def network(model: Path, **settings: object) -> ImageNetwork:
@@ -76,7 +72,7 @@ def test_zero_shot_gives_the_logits_of_the_library_itself(
     kind: str, duals: dict[str, Path]
 ) -> None:
     made = network(duals[kind], tuning="zero_shot", templates="a {label}")
-    images = pixels(side=SIDES.get(kind, 16))
+    images = pixels(5, side=SIDES.get(kind, 16))
     wanted = theirs(duals[kind], images, ["a ant", "a bee", "a Sea horse"])
     assert np.abs(wanted).max() > 1
     assert np.ptp(wanted, axis=0).max() > 1e-3, "images differ to it"
@@ -117,7 +113,7 @@ def test_tuning_begins_as_zero_shot_and_opens_where_the_checkpoint_is_gone(
 @pytest.mark.parametrize("kind", KINDS)
 def test_cosines_depend_on_one_image_and_its_text_alone(kind: str, duals: dict[str, Path]) -> None:
     checkpoint = ClipCheckpoint(model=str(duals[kind]), templates=("a {label}",))
-    match, images = ClipMatch(checkpoint, classes=CLASSES), pixels(side=SIDES.get(kind, 16))
+    match, images = ClipMatch(checkpoint, classes=CLASSES), pixels(5, side=SIDES.get(kind, 16))
     cosines = match.classes(images)
     wanted = theirs(duals[kind], images, ["a ant", "a bee", "a Sea horse"])
     np.testing.assert_allclose(cosines / cosines.max(), wanted / wanted.max(), atol=1e-4)
@@ -192,7 +188,7 @@ def test_classes_that_a_tokenizer_does_not_tell_apart_are_refused(
         ClipMatch(checkpoint, classes=("bee", "蜂", "蟻"))  # it knows the letters a to z
     assert "names: {蜂: WORDS, 蟻: WORDS}" in refused.value.remedy
     named = ClipCheckpoint(model=str(duals["chinese_clip"]), names={"蜂": "bee", "蟻": "ant"})
-    assert len(ClipMatch(named, classes=("蜂", "蟻")).classes(pixels())) == 5
+    assert len(ClipMatch(named, classes=("蜂", "蟻")).classes(pixels(5))) == 5
     # BERT reads small letters without accents, as it was made to.
     small = network(duals["chinese_clip"], names={"ant": "A", "bee": "a", "Sea_horse": "à"})
     assert small.head.state_dict()["weight"].unique(dim=0).shape[0] == 1
