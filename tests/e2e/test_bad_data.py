@@ -160,6 +160,8 @@ def test_an_external_set_with_an_unknown_class_leaves_no_run(tmp_path: Path) -> 
     assert told.exit_code == 0, told.stderr
     assert "the external set 'B': 8 images" in told.stdout
     refused(cli("plan", source, "--set", "data.names={cta: Cat}"), "did you mean 'cat'?")
+    own = "generators=[{kind: text_to_image, model: embedded, names: {cta: Cat}}]"
+    refused(cli("plan", source, "--set", own), "'names' of 'text_to_image'", "did you mean 'cat'?")
 
 
 def test_masks_of_another_size(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from tests.e2e.tiny import Ran, draw_folder, home_of, read_log, run, study_of
 
 LONG = "a {label} " + "in a wide green field with many small old trees behind it and " * 2 + "cows"
 LOST = "longer than the text encoder reads"
+COMPARED = "filter 'clip_score' compares images with the beginning of the prompt"
 TWOFOLD = "'crane' means a bird as well as"
 
 
 @pytest.fixture(scope="module")
-def study(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+def study(tiny_pipeline: Path, tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     words: dict[str, Any] = {"prompt": f"{LONG}, {{caption}}", "names": {"bars": "crane"}}
     words["synonyms"] = {"disc": ["ball"]}  # speed is measured beside words for classes, too
     quick = {"sampler_steps": 1, "micro_batch": 4}
@@ -37,7 +38,9 @@ def study(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Stud
         "replicates": 1,
         "generator_fits": 1,
     }
-    few |= {"generators": [generator], "curation": ["exact_duplicates"], "plugins": []}
+    compared = {"kind": "clip_score", "text": "prompt"}
+    few |= {"generators": [generator], "curation": ["exact_duplicates", compared], "plugins": []}
+    few |= {"clip": str(tiny_clip)}
     return study_of(source, data={"source": str(source), **told}, **few)
 
 
@@ -65,6 +68,7 @@ def test_a_plan_tells_what_its_words_lose(study: Study, home: Path) -> None:
     told = together(said("plan", study, home).stdout)
     assert f"Warning: Generator 'text_to_image': {TWOFOLD}" in told
     assert LOST in told
+    assert f"Warning: Generator 'text_to_image': {COMPARED}" in told
 
 
 def test_a_preview_tells_it(study: Study, home: Path) -> None:

@@ -60,7 +60,7 @@ class ClipScoreConfig(ComponentConfig):
     Attributes:
         keep: share of each class that stays; 1 = off.
         text: what an image is compared with: the texts of its class, or the prompt that it was
-            drawn from.
+            drawn from, as far as the checkpoint reads it.
     """
 
     keep: float = Field(default=0.9, gt=0, le=1)

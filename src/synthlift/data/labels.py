@@ -46,8 +46,15 @@ def check_labels(labels: Sequence[str], *, given: str, one_class: bool = False) 
         )
 
 
-def check_names(names: Iterable[str], labels: Iterable[str]) -> None:
+def check_names(
+    names: Iterable[str], labels: Iterable[str], *, setting: str = "data.names"
+) -> None:
     """Refuse words for a class that is not there, as ``data.names`` may give by a slip.
+
+    Args:
+        names: the classes that words are given for.
+        labels: those of the images.
+        setting: where the words stand.
 
     Raises:
         InputError: none of ``labels`` is called so.
@@ -56,7 +63,7 @@ def check_names(names: Iterable[str], labels: Iterable[str]) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InputError(
-            f"data.names has words for classes that are not there: {listed(unknown)}"
+            f"{setting} has words for classes that are not there: {listed(unknown)}"
             f"{nearest_column(unknown[0], known)}",
             rule=f"it gives words for people to classes of the data, which are: {listed(known)}",
             remedy="correct the names before the colons, or take these lines out",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from synthlift.errors import InputError, nearest_name
@@ -31,6 +31,10 @@ class Foretells(Protocol):
 
     def foretold(self, images: ImageSet) -> list[str]:
         """What a fit would warn of by classes and attributes alone; no pixels, no weights."""
+        ...
+
+    def prompts_for(self, images: ImageSet) -> Iterator[tuple[str, str]]:
+        """Class and prompt of whatever a study with such images may ask for."""
         ...
 
 

@@ -48,6 +48,7 @@ class Wording:
         own: templates by class.
         names: the word for a class; its own name by default.
         synonyms: further words by class.
+        avoided: what images of a class should not show.
         phrases: options by bank; a bank's name is a placeholder.
         every: all combinations equally often, rather than all options of each factor.
         seed: of the order.
@@ -57,6 +58,7 @@ class Wording:
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    avoided: Mapping[str, str] = field(default_factory=dict)
     phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     every: bool = False
     seed: int = 0
@@ -101,7 +103,8 @@ class Wording:
         Raises:
             InputError: see above; a phrase bank named like an attribute; too many combinations.
         """
-        for what, named in (("prompts", self.own), ("synonyms", self.synonyms)):
+        given = {"prompts": self.own, "negative prompts": self.avoided, "synonyms": self.synonyms}
+        for what, named in given.items():
             for label in named:
                 if label not in classes:
                     raise InputError(

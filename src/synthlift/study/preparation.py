@@ -121,7 +121,12 @@ def open_data(session: Session, *, few: bool = False, beside: bool = True) -> Op
 
     data = session.study.data
     source = open_source(where_of(data, base=session.base), few=few)
-    check_names(data.names, (item.label for item in source.items))
+    labels = {item.label for item in source.items}
+    check_names(data.names, labels)
+    for component in (session.study.classifier, *session.study.generators):
+        own = component.settings().get("names")
+        if isinstance(own, Mapping):  # else its own settings say what is wrong
+            check_names(own, labels, setting=f"'names' of '{component.title}'")
     asked = asked_of(data, base=session.base)
     (read,) = session.ask([read_request(source, asked)])
     (inventory,) = session.ask([inventory_request(read)])

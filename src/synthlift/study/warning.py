@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from synthlift.registry import descriptor
 from synthlift.store import StageRequest
-from synthlift.study.components import resolve_component
+from synthlift.study.components import Resolved, resolve_component, settings_of
+from synthlift.study.pretrained import checkpoint_for
 
 if TYPE_CHECKING:
-    from synthlift.spec.study import Component
+    from synthlift.spec.study import Component, Study
     from synthlift.study.planning import Plan
     from synthlift.study.preparation import Opened
     from synthlift.study.session import Session
 
 WORDS = "prompt"
 """The condition of generators that are told words."""
+TEXT = "text"
+"""The setting of filters that says which text an image is compared with."""
 TITLE = "title"
 """Under ``local`` of a fit's request: what the study calls the generator."""
 CUT = re.compile(r"(Generator '.*?': the prompt) '.* is longer than the text encoder reads: ", re.S)
@@ -63,11 +66,19 @@ def _request(session: Session, opened: Opened, component: Component) -> StageReq
     return StageRequest(
         stage="foretell",
         function="synthlift.study.stages.foretelling:foretell",
-        config={"generator": resolve_component("generators", component)},
+        config={"generator": resolve_component("generators", component), **_beside(session.study)},
         inputs={"inventory": opened.inventory.key},
         label=f"reading the prompts of {component.title}",
         local={"plugins": session.plugin_paths()},
     )
+
+
+def _beside(study: Study) -> dict[str, Resolved]:
+    """The CLIP checkpoint, where a filter compares images with their prompts."""
+    compares = [
+        one for one in study.curation if getattr(settings_of("filters", one), TEXT, "") == WORDS
+    ]
+    return checkpoint_for(study, compares)
 
 
 def _of(name: str, words: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,3 +71,12 @@ def test_so_they_are_learnt_from(
     adapt = {"kind": kind, "steps": 2, "readings": 1, "monitor_images": 2}
     draw(fitted(tiny_pipeline, tmp_path, prompt=LONG, adapt=adapt))
     assert heard.said == []
+
+
+@pytest.mark.slow
+def test_what_diffusers_imports_is_not_warned_of() -> None:
+    importing = "import synthlift.generators.pipelines, diffusers.pipelines.kolors.text_encoder"
+    done = subprocess.run(
+        [sys.executable, "-c", importing], check=True, capture_output=True, text=True
+    )
+    assert "Warning" not in done.stderr

@@ -150,9 +150,9 @@ def test_a_short_prompt_of_many_tokens_is_warned_of(tmp_path: Path) -> None:
 def test_of_more_prompts_than_are_measured_each_class_has_some(
     tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from synthlift.generators.pipelines import noting
+    from synthlift.generators.pipelines import too_long
 
-    monkeypatch.setattr(noting, "MOST_CHECKED", 4)
+    monkeypatch.setattr(too_long, "MOST_CHECKED", 4)
     own = {"crane": ["a", "b", "c", "d", "e"], "gull": ["a photo of the gull"]}
     told = fitted(tiny_pipeline, tmp_path, class_prompts=own).facts()["warnings"]
     assert any("'a photo of the gull' is longer" in words for words in told)

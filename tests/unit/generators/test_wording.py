@@ -74,6 +74,7 @@ def test_the_first_word_for_a_class_is_its_name() -> None:
     [
         (Wording(("{label}",), own={"cow": ("cow",)}), "prompts .* 'cow'"),
         (Wording(("{label}",), synonyms={"carne": ("x",)}), "'carne'.*crane"),
+        (Wording(("{label}",), avoided={"carne": "fog"}), "negative prompts.*'carne'.*crane"),
         (Wording(("{label} {sex}",), phrases={"sex": ("x",)}), "'sex' are named like"),
         (Wording(("{label} {gorund}",), phrases=PHRASES), "gorund.*ground"),
         (

@@ -21,6 +21,7 @@ from synthlift.vision.classifiers.descriptors import CLIP
 from synthlift.vision.clip.config import ClipCheckpoint, ClipConfig
 from synthlift.vision.clip.files import find_clip, hash_clip
 from synthlift.vision.clip.matching import ClipMatch
+from synthlift.vision.clip.texts import tokens_for
 from synthlift.vision.clip.towers import adapt, build_tower
 from synthlift.vision.prediction import (
     ClassifierFacts,
@@ -322,6 +323,19 @@ def test_texts_that_are_too_long_are_refused(library: str, tiny_clips: dict[str,
     with pytest.raises(InputError, match=r"has \d+ tokens") as refused:
         network(tiny_clips[library], names={"ant": "a really large ant " * 10})
     assert "reads 32" in refused.value.rule
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_prompts_that_are_too_long_are_compared_by_their_beginning(
+    library: str, tiny_clips: dict[str, Path]
+) -> None:
+    checkpoint = ClipCheckpoint(model=str(tiny_clips[library]))
+    tokens, begun = tokens_for(checkpoint), "a large ant " * 20
+    assert tokens.count("an ant") < tokens.most == 32 < tokens.count(begun)
+    match, images = ClipMatch(checkpoint, classes=CLASSES), pixels(3)
+    cosines = match.prompts(images, [f"{begun}flies", f"{begun}sings", f"the bee {begun}"])
+    assert cosines.tolist() == match.prompts(images, [begun, begun, f"the bee {begun}"]).tolist()
+    assert cosines[2] != match.prompts(images[2:], [begun])[0]
 
 
 @pytest.mark.parametrize(

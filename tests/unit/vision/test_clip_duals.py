@@ -140,6 +140,11 @@ def test_a_text_that_is_too_long_is_refused(kind: str, duals: dict[str, Path]) -
             duals[kind], templates="{label}", names={"ant": "a" * (most - 1)}, tuning="zero_shot"
         )
     assert f"reads {most}" in refused.value.rule
+    match = ClipMatch(ClipCheckpoint(model=str(duals[kind])), classes=CLASSES)
+    images = pixels(2, side=SIDES.get(kind, 16))
+    first, second = match.prompts(images[[0, 0]], ["a" * (most - 2), "a" * (most - 3)])
+    cut = match.prompts(images[[0, 0]], ["a" * (most - 1), "a" * 2 * most])
+    assert cut.tolist() == [first, first] != [second, second]
 
 
 @pytest.mark.parametrize("kind", ["chinese_clip", "siglip2", "vision-text-dual-encoder"])

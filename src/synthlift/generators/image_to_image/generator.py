@@ -22,7 +22,7 @@ from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.beforehand import require_able
 from synthlift.generators.pipelines.fitted import PipelineFitted
-from synthlift.generators.pipelines.noting import foretold, noted, warned
+from synthlift.generators.pipelines.noting import foretold, noted, prompts_for, warned
 from synthlift.generators.pipelines.opening import open_controlnet, sized
 from synthlift.generators.pipelines.parameters import NUMBERS
 from synthlift.generators.pipelines.together import with_measured_chunk
@@ -92,6 +92,10 @@ class ImageToImageGenerator(InputsGenerator):
     def foretold(self, images: ImageSet) -> list[str]:
         """See :class:`~synthlift.generators.prompts.Foretells`."""
         return foretold(self.config, images)
+
+    def prompts_for(self, images: ImageSet) -> Iterator[tuple[str, str]]:
+        """See :class:`~synthlift.generators.prompts.Foretells`."""
+        return prompts_for(self.config, images)
 
     def reload(self, folder: Path, *, inputs: FitInputs, device: str = "cpu") -> ImageToImageFitted:
         """Read back what was noted; images and masks come with the inputs."""

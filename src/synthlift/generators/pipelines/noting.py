@@ -28,20 +28,23 @@ from synthlift.generators.pipelines.opening import (
 from synthlift.generators.pipelines.single_file import INDEX
 from synthlift.generators.pipelines.suited import Suited, heedless
 from synthlift.generators.pipelines.terms import terms_of
-from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
+from synthlift.generators.pipelines.tokens import lost_words
+from synthlift.generators.pipelines.too_long import (
+    LONGER,
+    avoided_too_long,
+    prior_too_long,
+    too_long,
+)
 from synthlift.generators.wording import Wording
 from synthlift.types import ImageSet
 from synthlift.weights.files import read_json
 
-MOST_CHECKED = 20_000
-"""Prompts that are measured against the text encoder's limit."""
 GUIDED_FROM_0 = ("ZImage", "Krea2")
 """How the classes of pipelines begin that look at what they are to avoid from 0 on, not from 1."""
 MOST_MEANINGS = 8
 """Names of which a warning says what they mean; of further ones it says that they are such, too."""
 APART = "warned_of"
 """Fact: those of the warnings that are of words, and of numbers, which a request may replace."""
-LONGER = "is longer than the text encoder reads"
 OF_WORDS = re.compile(rf"'.+?' means |the prompt '.*' {LONGER}: ", re.DOTALL)
 """How warnings of words begin: also those that earlier versions saved, in other sentences."""
 
@@ -105,9 +108,26 @@ def foretold(config: PipelineConfig, images: ImageSet) -> list[str]:
         InputError: as :func:`noted`.
     """
     facts = noted(config, images, seed=0)
+    apart = _apart(facts, config, _prompts_of(config, facts))
+    return [*chain(*apart.values()), *_of_weights(config)]
+
+
+def prompts_for(config: PipelineConfig, images: ImageSet) -> Iterator[tuple[str, str]]:
+    """Class and prompt of whatever may be asked for.
+
+    Args:
+        config: the settings.
+        images: those of which a training set will be; no pixels are read.
+
+    Raises:
+        InputError: as :func:`noted`.
+    """
+    return _prompts_of(config, noted(config, images, seed=0))
+
+
+def _prompts_of(config: PipelineConfig, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     wording = wording_of(config, seed=0, words=facts.get("words"))
-    prompts = every_prompt(wording, Vocabulary.from_json(facts), facts["together"])
-    return [*chain(*_apart(facts, config, prompts).values()), *_of_weights(config)]
+    return every_prompt(wording, Vocabulary.from_json(facts), facts["together"])
 
 
 def _apart(
@@ -139,7 +159,7 @@ def _of_words(
     wording = wording_of(config, seed=facts["seed"], words=words)
     if config.model != EMBEDDED:  # which knows one meaning of what it knows
         yield from _ambiguities(wording, Vocabulary.from_json(facts))
-    yield from _too_long(config, prompts, words)
+    yield from too_long(config, prompts, words)
 
 
 def _of_numbers(
@@ -157,7 +177,7 @@ def _of_numbers(
     vain = [*_avoided_in_vain(folder, guidance_scale=scale)] if avoids else []
     yield from vain
     if not vain and avoided is None:
-        yield from _avoided_too_long(config)
+        yield from avoided_too_long(config)
     yield from _guided_in_vain(folder, scale)
     loras = [(lora_file(one.path), one.weight) for one in config.loras]
     told: dict[str, Any] = {"own": used, "scheduler": config.scheduler}
@@ -167,7 +187,7 @@ def _of_numbers(
 
 def _of_weights(config: PipelineConfig) -> Iterator[str]:
     """What is said of the files, and of what is learnt, whatever is asked for."""
-    yield from _prior_too_long(config)
+    yield from prior_too_long(config)
     yield from _less_read(config)
 
 
@@ -250,6 +270,7 @@ def wording_of(
         own=config.class_prompts,
         names={**config.names, **words},
         synonyms={k: v for k, v in config.synonyms.items() if k not in words},
+        avoided=config.class_negative_prompts,
         phrases=config.phrases,
         every=config.combine == "all",
         seed=seed,
@@ -341,60 +362,3 @@ def _partly_acting(config: PipelineConfig, task: Task) -> list[str]:
     if not any(lora.partial for lora in config.loras):
         return []
     return add_loras(open_pipeline(config, task=task), config.loras)
-
-
-def _too_long(
-    config: PipelineConfig, prompts: Iterable[tuple[str, str]], words: Mapping[str, str]
-) -> Iterator[str]:
-    """A warning for each class of which a prompt is cut by the text encoder."""
-    vectors = getattr(config.adapt, "vectors", 1)
-    distinct = [*dict.fromkeys(islice(prompts, MOST_CHECKED))]
-    # The tokenizer in the folder does not know what was learnt: a letter takes as many tokens.
-    known = [
-        prompt.replace(words[label], "a " * vectors) if label in words else prompt
-        for label, prompt in distinct
-    ]
-    yield from _cut(config, distinct, known, what="prompt")
-
-
-def _prior_too_long(config: PipelineConfig) -> Iterator[str]:
-    """A warning for each prompt of an adaptation's prior that is cut."""
-    prior = None if config.adapt is None else config.adapt.prior
-    texts = [*dict.fromkeys(prior.prompts)] if prior is not None else []
-    yield from _cut(config, [(text, text) for text in texts], texts, what="prompt of the prior")
-
-
-def _avoided_too_long(config: PipelineConfig) -> Iterator[str]:
-    """A warning for each negative prompt that is cut."""
-    avoided = dict.fromkeys([config.negative_prompt, *config.class_negative_prompts.values()])
-    texts = [text for text in avoided if text]
-    yield from _cut(config, [(text, text) for text in texts], texts, what="negative prompt")
-
-
-def _cut(
-    config: PipelineConfig,
-    prompts: Sequence[tuple[str, str]],
-    known: Sequence[str],
-    *,
-    what: str,
-) -> Iterator[str]:
-    """A warning for each label with a prompt of which tokens are lost: the one that loses most.
-
-    Args:
-        config: the settings.
-        prompts: label and prompt.
-        known: the same prompts in words that the tokenizers know.
-        what: what they are called.
-    """
-    files, avoided = pipeline_files(config.model, config.config), what == "negative prompt"
-    cut: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    lost = tokens_lost(files.folder, known, without=files.without, avoided=avoided)
-    for row, count in enumerate(lost):
-        if count:
-            cut[prompts[row][0]].append((count, row))
-    for label, rows in cut.items():
-        _, worst = max(rows, key=lambda found: found[0])
-        unseen = lost_words(files.folder, known[worst], without=files.without, avoided=avoided)
-        others = f"; so it is with {len(rows) - 1:,} more of '{label}'" if len(rows) > 1 else ""
-        text = prompts[worst][1]
-        yield f"the {what} '{text}' {LONGER}: the words '{unseen}' are not seen{others}"

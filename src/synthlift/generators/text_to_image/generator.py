@@ -13,7 +13,7 @@ from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
-from synthlift.generators.pipelines.noting import foretold, noted, warned
+from synthlift.generators.pipelines.noting import foretold, noted, prompts_for, warned
 from synthlift.generators.pipelines.opening import told_besides
 from synthlift.generators.pipelines.together import with_measured_chunk
 from synthlift.generators.pipelines.varying import variations
@@ -57,6 +57,10 @@ class TextToImageGenerator(Generator):
     def foretold(self, images: ImageSet) -> list[str]:
         """See :class:`~synthlift.generators.prompts.Foretells`."""
         return foretold(self.config, images)
+
+    def prompts_for(self, images: ImageSet) -> Iterator[tuple[str, str]]:
+        """See :class:`~synthlift.generators.prompts.Foretells`."""
+        return prompts_for(self.config, images)
 
     def load(self, folder: Path, *, device: str = "cpu") -> TextToImageFitted:
         """Read what was noted; the pipeline is opened when images are asked for."""

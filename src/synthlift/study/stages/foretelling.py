@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
 import numpy as np
 
+from synthlift.generators.pipelines.too_long import MOST_CHECKED
 from synthlift.generators.prompts import Foretells
 from synthlift.imagesets import GuardedPixels, ImageSet
 from synthlift.store import StageContext, StageRequest, Summary
@@ -13,7 +18,11 @@ from synthlift.study.stages.common import load_plugins
 
 
 def foretell(request: StageRequest, context: StageContext) -> Summary:
-    """Stage: what a generator warns of by the classes and attributes of all images; no pixels."""
+    """Stage: what a generator warns of by the classes and attributes of all images; no pixels.
+
+    With a CLIP checkpoint, which a filter compares images and prompts with, of those that it reads
+    in part, too.
+    """
     load_plugins(request)
     generator = build("generators", request.config["generator"])
     if not isinstance(generator, Foretells):
@@ -31,4 +40,26 @@ def foretell(request: StageRequest, context: StageContext) -> Summary:
         source=GuardedPixels(nothing, np.arange(count)),
         attributes=attribute_columns(context.store, inventory),
     )
-    return {"warnings": generator.foretold(images)}
+    checkpoint = request.config.get("clip")
+    told = _not_compared(generator.prompts_for(images), checkpoint) if checkpoint else []
+    return {"warnings": [*generator.foretold(images), *told]}
+
+
+def _not_compared(
+    prompts: Iterable[tuple[str, str]], checkpoint: Mapping[str, Any]
+) -> Iterator[str]:
+    """One warning of prompts that a CLIP checkpoint reads in part: that of the longest."""
+    from synthlift.vision.clip.config import ClipCheckpoint
+    from synthlift.vision.clip.texts import tokens_for
+
+    tokens = tokens_for(ClipCheckpoint.model_validate(checkpoint))
+    distinct = dict.fromkeys(text for _, text in islice(prompts, MOST_CHECKED))
+    long = {text: count for text in distinct if (count := tokens.count(text)) > tokens.most}
+    if not long:
+        return
+    text, count = max(long.items(), key=lambda one: one[1])
+    others = f"; so it is with {len(long) - 1:,} more" if len(long) > 1 else ""
+    yield (
+        f"filter 'clip_score' compares images with the beginning of the prompt '{text}': its "
+        f"checkpoint reads {tokens.most} of the {count} tokens{others}"
+    )

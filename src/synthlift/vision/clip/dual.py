@@ -7,7 +7,6 @@ towers that were joined (``VisionTextDualEncoderModel``).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
@@ -109,6 +108,15 @@ def _load(files: ClipFiles, tensors: Mapping[str, Tensor]) -> tuple[Any, Any, di
     return config, model, told
 
 
+def _unreadable(files: ClipFiles, error: Exception) -> InputError:
+    return InputError(
+        f"the CLIP checkpoint '{files.folder}' cannot be read: {error}",
+        rule=f"{CONFIGS[files.library]} describes a model that transformers "
+        f"{metadata.version('transformers')} knows",
+        remedy="download the checkpoint again",
+    )
+
+
 class OpenedDual:
     """A whole checkpoint: weights under the names that this version of transformers has, and texts.
 
@@ -128,12 +136,7 @@ class OpenedDual:
         except ModuleNotFoundError:
             raise
         except Exception as error:  # transformers raises what it pleases.
-            raise InputError(
-                f"the CLIP checkpoint '{files.folder}' cannot be read: {error}",
-                rule=f"{CONFIGS[files.library]} describes a model that transformers "
-                f"{metadata.version('transformers')} knows",
-                remedy="download the checkpoint again",
-            ) from None
+            raise _unreadable(files, error) from None
         self._model.train(False)
         lacking = [*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])]
         if lacking:
@@ -159,39 +162,60 @@ class OpenedDual:
             return 1.0 / float(held["temperature"])
         return float(held["logit_scale"].exp())
 
+    def embed(self, tokens: Mapping[str, Tensor]) -> Tensor:
+        """The embedding [1, d] of a text, not normalised."""
+        return _embedding(self._model.get_text_features(**tokens))
+
+
+class DualTokens:
+    """Makes tokens of texts for such a checkpoint; no weights are read.
+
+    Args:
+        files: of the checkpoint.
+
+    Raises:
+        InputError: its configuration or its tokenizer cannot be read.
+    """
+
+    def __init__(self, files: ClipFiles) -> None:
+        with needing_extra("CLIP", extra="clip"):
+            from transformers import AutoConfig, AutoTokenizer
+        try:
+            self._config = AutoConfig.from_pretrained(files.folder, local_files_only=True)
+        except Exception as error:  # transformers raises what it pleases.
+            raise _unreadable(files, error) from None
+        with reading_tokenizer(files.folder):
+            self._tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+
     @property
     def most(self) -> int:
-        """Tokens that its text tower reads at most."""
-        told = self.config.text_config
+        """Tokens that the text tower reads at most."""
+        told = self._config.text_config
         most: int = told.max_position_embeddings
         if told.model_type in OFFSET:
             most -= told.pad_token_id + 1
         length = int(min(self._tokenizer.model_max_length, UNBOUNDED))
         return most if length == UNBOUNDED else min(most, length)
 
-    def tokens(self, text: str) -> dict[str, Tensor]:
-        """What the text tower is given of a text, however long."""
-        if self.config.model_type != NAFLEX:
-            found: dict[str, Tensor] = self._tokenizer([text], return_tensors="pt", verbose=False)
+    def count(self, text: str) -> int:
+        """Tokens of a text of any length."""
+        return len(self._tokenizer(self._as_trained(text), verbose=False)["input_ids"])
+
+    def of(self, text: str) -> dict[str, Tensor]:
+        """What the text tower is given of a text, which is cut where it is too long."""
+        given = [self._as_trained(text)]
+        told: dict[str, Any] = {"return_tensors": "pt", "verbose": False}
+        told |= {"truncation": True, "max_length": self.most}
+        if not self._naflex:
+            found: dict[str, Tensor] = self._tokenizer(given, **told)
             return found
-        # It was trained on small letters, filled up behind to the full length, without a mask.
-        ids = self._tokenizer(
-            [text.lower()],
-            return_tensors="pt",
-            verbose=False,
-            padding="max_length",
-            padding_side="right",
-            max_length=self.most,
-        )["input_ids"]
-        return {"input_ids": ids}
+        # It was trained on texts filled up behind to the full length, without a mask.
+        ids = self._tokenizer(given, **told, padding="max_length", padding_side="right")
+        return {"input_ids": ids["input_ids"]}
 
-    @functools.cached_property
-    def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
+    @property
+    def _naflex(self) -> bool:
+        return bool(self._config.model_type == NAFLEX)
 
-        with reading_tokenizer(self.files.folder):
-            return AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
-
-    def embed(self, tokens: Mapping[str, Tensor]) -> Tensor:
-        """The embedding [1, d] of a text, not normalised."""
-        return _embedding(self._model.get_text_features(**tokens))
+    def _as_trained(self, text: str) -> str:
+        return text.lower() if self._naflex else text

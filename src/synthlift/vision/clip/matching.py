@@ -50,7 +50,7 @@ class ClipMatch:
     def prompts(self, pixels: UInt8, prompts: Sequence[str]) -> Float32:
         """See ``types.TextMatch``."""
         new = [text for text in dict.fromkeys(prompts) if text not in self._known]
-        self._known.update({text: self._opened.embed([text])[0].numpy() for text in new})
+        self._known.update({text: self._opened.embed([text], cut=True)[0].numpy() for text in new})
         texts = np.stack([self._known[text] for text in prompts])
         # A product of matrices would round differently with the number of images.
         cosines: Float32 = (self.embed(pixels) * texts).sum(axis=1)

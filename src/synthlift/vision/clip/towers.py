@@ -6,7 +6,6 @@ Shape letters: n images, t texts, d the width of the embedding space.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,14 +19,13 @@ from synthlift.vision.clip.config import ClipCheckpoint
 from synthlift.vision.clip.files import (
     CONFIGS,
     ClipFiles,
-    TextTower,
-    alone,
     clip_place,
     find_clip,
     hash_clip,
     text_tower,
 )
-from synthlift.weights.vocabulary import differ, reading_tokenizer
+from synthlift.vision.clip.texts import Tokens, clip_settings, open_clip_settings, tokens_of
+from synthlift.weights.vocabulary import differ
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "query", "key", "value", "qkv")
 """Names of the linear layers of an attention that low-rank matrices stand beside."""
@@ -36,8 +34,6 @@ EMBEDDINGS = ("image_embeds", "pooler_output")
 WITHIN = {"transformers": "", "siglip": "vision_model.", "dual": "", "open_clip": "visual."}
 """What the names of an image tower's weights begin with in a checkpoint."""
 TEXT = "text_model."
-SPARE = 8
-"""Tokens beside those of a text: not more than one a byte, and what stands at its ends."""
 PACKED = "in_proj_weight"
 """Queries, keys and values of torch's own attention in one parameter."""
 
@@ -149,6 +145,10 @@ class OpenedClip:
         if self._dual is not None:
             self._tensors = self._dual.tensors
 
+    @functools.cached_property
+    def _tokens(self) -> Tokens:
+        return tokens_of(self.files, self._text)
+
     @property
     def _is_dual(self) -> bool:
         return self.files.library == "dual"
@@ -179,14 +179,21 @@ class OpenedClip:
         )
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str]) -> Tensor:
+    def embed(self, texts: Sequence[str], *, cut: bool = False) -> Tensor:
         """Embeddings of length 1 [t, d] of texts, each computed alone.
 
+        Args:
+            texts: of any length.
+            cut: whether one is read as far as the text tower reads.
+
         Raises:
-            InputError: a text is longer than the text tower reads.
+            InputError: a text is longer than the text tower reads, and not to be cut.
         """
-        found = torch.cat([self._read_text(text) for text in texts])
-        return normalize(found.float(), dim=-1)
+        if not cut:
+            for text in texts:
+                self._require_short(text)
+        tokens, read = self._tokens, self._read_tokens
+        return normalize(torch.cat([read(tokens.of(text)) for text in texts]).float(), dim=-1)
 
     def embed_classes(self, texts: Mapping[str, Sequence[str]]) -> Tensor:
         """One embedding of length 1 for each class [k, d]: the mean of those of its texts.
@@ -210,125 +217,67 @@ class OpenedClip:
         return normalize(torch.stack([own.mean(dim=0) for own in found.values()]), dim=-1)
 
     @functools.cached_property
-    def _read_text(self) -> Callable[[str], Tensor]:
-        """From a text to its embedding [1, d], not normalised."""
+    def _read_tokens(self) -> Callable[[Any], Tensor]:
+        """From a text's tokens to its embedding [1, d], not normalised."""
+        if self._dual is not None:
+            return self._dual.embed
         return {
             "transformers": self._transformers,
             "siglip": self._siglip,
-            "dual": self._of_dual,
             "open_clip": self._open_clip,
         }[self.files.library]()
 
-    def _transformers(self) -> Callable[[str], Tensor]:
-        with needing_extra("CLIP", extra="clip"):
-            from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModelWithProjection
-        said = _read_settings(self.files)
+    def _transformers(self) -> Callable[[Any], Tensor]:
+        from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+        said = clip_settings(self.files)
         settings = {**said["text_config"], "projection_dim": said.get("projection_dim", 512)}
-        config = CLIPTextConfig(**settings)
         with torch.random.fork_rng(devices=[]):
-            model = CLIPTextModelWithProjection(config)
+            model = CLIPTextModelWithProjection(CLIPTextConfig(**settings))
         model.train(False)
         self._fill(model, {name: name for name in model.state_dict()})
-        with reading_tokenizer(self.files.folder):
-            tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
 
-        def read(text: str) -> Tensor:
-            tokens = tokenizer([text], return_tensors="pt", verbose=False)["input_ids"]
-            self._require_short(text, tokens, config.max_position_embeddings)
+        def read(tokens: Any) -> Tensor:
             embedding: Tensor = model(input_ids=tokens).text_embeds
             return embedding
 
         return read
 
-    def _siglip(self) -> Callable[[str], Tensor]:
-        with needing_extra("SigLIP", extra="siglip"):
-            # Its tokenizer needs both, and says so at length.
-            import google.protobuf  # noqa: F401
-            import sentencepiece  # noqa: F401
-            from transformers import AutoTokenizer, SiglipTextConfig, SiglipTextModel
-        config = SiglipTextConfig(**_read_settings(self.files)["text_config"])
+    def _siglip(self) -> Callable[[Any], Tensor]:
+        from transformers import SiglipTextConfig, SiglipTextModel
+
         with torch.random.fork_rng(devices=[]):
-            model = SiglipTextModel(config)
+            model = SiglipTextModel(SiglipTextConfig(**clip_settings(self.files)["text_config"]))
         model.train(False)
         self._fill(model, {name: TEXT + name.removeprefix(TEXT) for name in model.state_dict()})
-        with reading_tokenizer(self.files.folder):
-            tokenizer = AutoTokenizer.from_pretrained(self.files.folder, local_files_only=True)
-        most = config.max_position_embeddings
 
-        def read(text: str) -> Tensor:
-            # It was trained on small letters, in texts that are filled up to their full length.
-            tokens = tokenizer(
-                [text.lower()],
-                return_tensors="pt",
-                verbose=False,
-                padding="max_length",
-                padding_side="right",
-                max_length=most,
-            )["input_ids"]
-            self._require_short(text, tokens, most)
+        def read(tokens: Any) -> Tensor:
             embedding: Tensor = model(input_ids=tokens).pooler_output
             return embedding
 
         return read
 
-    def _of_dual(self) -> Callable[[str], Tensor]:
-        opened = self._dual
-        assert opened is not None
+    def _open_clip(self) -> Callable[[Any], Tensor]:
+        import open_clip
 
-        def read(text: str) -> Tensor:
-            tokens = opened.tokens(text)
-            self._require_short(text, tokens["input_ids"], opened.most)
-            return opened.embed(tokens)
-
-        return read
-
-    def _open_clip(self) -> Callable[[str], Tensor]:
-        with needing_extra("CLIP", extra="clip"):
-            import open_clip
-        settings = _open_clip_settings(self.files, self._text)
+        settings = open_clip_settings(self.files, self._text)
         custom = settings.pop("custom_text", False) or self._text is not None
         with torch.random.fork_rng(devices=[]):
             model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**settings).eval()
         self._fill(model, {name: name for name in model.state_dict()})
-        tokenizer = self._open_clip_tokenizer(settings["text_cfg"])
 
-        def read(text: str) -> Tensor:
-            # It would cut what is too long; of no text, all but the ends is filling.
-            room = len(text.encode()) + SPARE
-            whole, filling = tokenizer([text, ""], context_length=room)
-            told = int((whole != filling[-1]).nonzero().max()) + 1
-            self._require_short(text, whole[None, :told], tokenizer.context_length)
-            embedding: Tensor = model.encode_text(tokenizer([text]))
+        def read(tokens: Any) -> Tensor:
+            embedding: Tensor = model.encode_text(tokens)
             return embedding
 
         return read
 
-    def _open_clip_tokenizer(self, told: Mapping[str, Any]) -> Any:
-        """The tokenizer that open_clip would take, from files alone."""
-        import open_clip
-
-        if self._text is None:
-            with reading_tokenizer(self.files.folder):
-                return open_clip.get_tokenizer(f"local-dir:{self.files.folder}")
-        with reading_tokenizer(self._text.tokenizer):
-            return open_clip.tokenizer.HFTokenizer(
-                str(self._text.tokenizer),
-                context_length=told.get(
-                    "context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH
-                ),
-                tokenizer_mode=told.get("tokenizer_mode"),
-                local_files_only=True,
-                **(told.get("tokenizer_kwargs") or {}),
-            )
-
-    def _require_short(self, text: str, tokens: Tensor, most: int) -> None:
-        if tokens.shape[1] > most:
+    def _require_short(self, text: str) -> None:
+        if (count := self._tokens.count(text)) > self._tokens.most:
             raise InputError(
-                f"the text '{text}' has {tokens.shape[1]} tokens",
-                rule=f"the text tower of '{self.path}' reads {most}",
-                remedy="shorten the template, or the words for the class under data.names; where "
-                "images are compared with their prompts (clip_score), shorten these or set "
-                "text: class",
+                f"the text '{text}' has {count} tokens",
+                rule=f"the text tower of '{self.path}' reads {self._tokens.most}",
+                remedy="shorten the template, or the words for the class under data.names",
             )
 
     def _fill(self, module: nn.Module, names: Mapping[str, str]) -> None:
@@ -366,21 +315,3 @@ def _read(files: ClipFiles) -> dict[str, Tensor]:
                 remedy="download the file again",
             ) from None
     return tensors
-
-
-def _read_settings(files: ClipFiles) -> dict[str, Any]:
-    text = (files.folder / CONFIGS[files.library]).read_text("utf-8")
-    settings: dict[str, Any] = json.loads(text)
-    return settings
-
-
-def _open_clip_settings(files: ClipFiles, text: TextTower | None) -> dict[str, Any]:
-    """The model's settings, by which all of its weights come from its file, and all else too."""
-    settings: dict[str, Any] = _read_settings(files)["model_cfg"]
-    told = {"hf_model_name": str(text.settings), "hf_model_pretrained": False} if text else {}
-    settings.pop("multimodal_cfg", None)  # CoCa's decoder, which writes captions
-    return {
-        **settings,
-        "vision_cfg": {**alone(settings["vision_cfg"]), "timm_model_pretrained": False},
-        "text_cfg": {**alone(settings["text_cfg"]), **told},
-    }
