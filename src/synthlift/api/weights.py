@@ -17,7 +17,7 @@ from synthlift.weights import Entry, Shelf
 from synthlift.weights.copies import INDEX, STATE, opened_weights, pickled_parts, training_state
 from synthlift.weights.files import HASHED, read_json
 from synthlift.weights.hub import PREFIX, fetch
-from synthlift.weights.recognising import LICENCE_FILES
+from synthlift.weights.recognising import LICENCE_FILES, remark_on
 from synthlift.weights.shelf import require_name
 
 RENAMED = re.compile(r"^pytorch_model(?=[-.]|$)")
@@ -92,6 +92,25 @@ def add_model(
                 written, Path(draft) / "weights", name=called, source=said, revision=revision
             )
     return shelf.add(place, name=name, source=said if revision else "", revision=revision)
+
+
+def remark_on_model(entry: Entry) -> str:
+    """Why no study can use weights on the shelf as they are, in words; "" = it can.
+
+    Args:
+        entry: of :func:`models` or :func:`add_model`.
+    """
+    from synthlift.generators.pipelines.files import pipeline_files, require_parts
+    from synthlift.vision.clip.files import find_clip
+
+    try:
+        if entry.kind == "pipeline":
+            require_parts(pipeline_files(entry.path))
+        elif entry.kind == "clip":
+            find_clip(Path(entry.path))
+    except InputError as error:
+        return f"No study can use it yet: {error.given}; {error.remedy}."
+    return remark_on(entry.kind, entry.architecture)
 
 
 def convert(place: Path, target: Path) -> Path:

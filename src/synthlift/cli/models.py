@@ -79,8 +79,8 @@ def add(
 ) -> None:
     """Give weights a name; they stay where they are."""
     from synthlift import api
+    from synthlift.api.weights import remark_on_model
     from synthlift.cli import output
-    from synthlift.weights.recognising import remark_on
 
     entry = api.add_model(source, name=name, allow_pickle=allow_pickle, note=output.note)
     if as_json:
@@ -91,9 +91,7 @@ def add(
     )
     output.say(f"{entry.name}: {kind}, {output.size(entry.bytes)}, SHA-256 {entry.sha256[:12]}…")
     output.say(f"licence: {entry.licence or 'none stated: look it up before you share images'}")
-    output.note(
-        remark_on(entry.kind, entry.architecture) or f"In a study file: model: {entry.name}"
-    )
+    output.note(remark_on_model(entry) or f"In a study file: model: {entry.name}")
 
 
 def _row(entry: dict[str, Any], columns: tuple[str, ...]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,20 @@ def test_only_what_can_be_used_is_called_clip(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"holds a model of type '{kind}'") as caught:
             find_clip(folder)
         assert "those of type clip, siglip, siglip2, align" in caught.value.remedy
+
+
+def test_what_lacks_its_tokenizer_is_told_when_it_is_named(
+    tmp_path: Path, tiny_pipeline: Path
+) -> None:
+    clip = weights(tmp_path / "plain" / "model.safetensors").parent
+    (clip / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    pipeline = shutil.copytree(tiny_pipeline, tmp_path / "drawing")
+    shutil.rmtree(pipeline / "tokenizer")
+    for folder, says in ((clip, "has no tokenizer"), (pipeline, "lacks tokenizer")):
+        told = CliRunner().invoke(app, ["models", "add", str(folder)])
+        assert told.exit_code == 0
+        assert f"No study can use it yet: the {'CLIP' if folder == clip else 'text'}" in told.output
+        assert says in told.output
 
 
 def test_a_file_in_the_cache_of_the_hub_keeps_its_name_and_its_licence(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def hash_pipeline(files: PipelineFiles) -> str:
     """
     setting = "model" if files.single is None else "config"
     _require(files.folder, INDEX, what="text-to-image model", holds="pipeline", setting=setting)
-    _require_parts(files)
+    require_parts(files)
     if files.single is None:
         return _hash_weights(files.folder, what=f"the text-to-image model '{files.folder}'")
     both = f"{hash_weights_of(files.single)} {hash_weights_of(files.folder)}"
@@ -112,8 +112,12 @@ def _require(folder: Path, index: str, *, what: str, holds: str, setting: str) -
         )
 
 
-def _require_parts(files: PipelineFiles) -> None:
-    """Refuse a pipeline of which whole parts are missing; of a single file, only words can be."""
+def require_parts(files: PipelineFiles) -> None:
+    """Refuse a pipeline of which whole parts are missing; of a single file, only words can be.
+
+    Raises:
+        InputError: see above.
+    """
     named = [
         name
         for name in every_part(read_json(files.folder / INDEX))
