@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from synthlift.errors import InputError
+from synthlift.generators.pipelines import opening
 from synthlift.generators.pipelines.few_step_loras import advised, told_by_name, warnings
 from synthlift.generators.pipelines.suited import Suited, suited
 from synthlift.generators.text_to_image.config import TextToImageConfig
@@ -152,6 +153,16 @@ def test_a_scheduler_that_spaces_by_itself_is_not_told(tmp_path: Path) -> None:
     asked = fitted(tiny_flux(tmp_path / "flux"), tmp_path / "fit", timestep_spacing="trailing")
     with pytest.raises(InputError, match="FlowMatchEulerDiscreteScheduler"):
         draw(asked)
+
+
+def test_tcd_draws_with_the_noise_that_its_makers_advise(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = fitted(tiny_pipeline, tmp_path, scheduler=TCD, sampler_steps=3, micro_batch=4)
+    drawn = draw(asked).pixels
+    assert np.array_equal(drawn, draw(asked.with_micro_batch(1)).pixels), "whatever the chunk"
+    monkeypatch.setattr(opening, "TRAJECTORY_NOISE", 0.0)
+    assert (drawn != draw(asked).pixels).any()
 
 
 def test_models_for_few_steps_are_known_by_hyper_dmd_and_tcd(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from synthlift.generators.pipelines.opening import (
     LIBRARIES,
     guidance,
     open_pipeline,
+    own_noise,
     sides,
     turned_to,
 )
@@ -373,6 +374,7 @@ class PipelineFitted(FittedGenerator, Generic[C]):
                 avoids=settings.avoids,
             ),
             "num_inference_steps": settings.sampler_steps,
+            **own_noise(self._pipeline),
             # One stream an image, on the processor: the same pixels in any batch.
             "generator": [torch.Generator("cpu").manual_seed(wish.seed % 2**63) for wish in padded],
             "output_type": "np",

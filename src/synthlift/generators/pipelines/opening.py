@@ -59,6 +59,8 @@ UNSEEDED = "DPMSolverSDEScheduler"
 SPACING, ORIGINAL = "timestep_spacing", "original_inference_steps"
 EVEN = 40
 """Of so many a consistency scheduler takes some: 4, 5 or 8 begin at pure noise and are even."""
+TRAJECTORY_NOISE = 0.3
+"""Share of new noise in the steps of a trajectory consistency model."""
 BETWEEN = "intermediate_timesteps"
 """An argument of pipelines that have a second step of its own, and take it in two steps alone."""
 
@@ -312,6 +314,16 @@ def told_besides(pipeline: Any, *, asked: int | Literal["auto"], steps: int) -> 
     height, width = sides(pipeline, asked=asked) if asked != "auto" or fixed else (None, None)
     size = {} if height is None else {"height": height, "width": width}
     return {**{name: value for name, value in told.items() if name in taken}, **between, **size}
+
+
+def own_noise(pipeline: Any) -> dict[str, Any]:
+    """The share of new noise in each step, as an argument of a call, where a scheduler has one.
+
+    Pipelines tell it none by default, and the makers of TCD (Zheng et al. 2024) advise this.
+    """
+    taken = inspect.signature(type(pipeline).__call__).parameters
+    drawn = type(pipeline.scheduler).__name__ == TRAJECTORY and "eta" in taken
+    return {"eta": TRAJECTORY_NOISE} if drawn else {}
 
 
 def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:
