@@ -25,6 +25,7 @@ from synthlift.generators.learning.loop import history, train
 from synthlift.generators.pipelines.adapter_settings import (
     Adaptation,
     LoraAdaptation,
+    prior_of,
 )
 from synthlift.generators.pipelines.adapters import (
     LEARNT,
@@ -136,7 +137,7 @@ def _past(
     config: PipelineConfig, bench: Bench, *, vocabulary: Vocabulary, run: RunContext
 ) -> Preserved | None:
     """Images of the pipeline before it is adapted, where they are to be learnt, too."""
-    prior = config.adapt.prior if config.adapt else None
+    prior = prior_of(config.adapt)
     if prior is None:
         return None
     with deterministic_kernels():

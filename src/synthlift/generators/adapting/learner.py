@@ -22,7 +22,7 @@ from synthlift.generators.learning.optimizer import (
     learning_rate_factor,
     update,
 )
-from synthlift.generators.pipelines.adapter_settings import Adaptation
+from synthlift.generators.pipelines.adapter_settings import Adaptation, prior_of
 
 WORDINGS = 2**16
 """Of each image; which one a step takes is drawn."""
@@ -153,8 +153,9 @@ class AdapterLearner(Learner[Batch]):
             if self._beside is not None:
                 more, told = self._drawn_beside(drawn.stream)
                 rows, prompts = torch.cat([rows, more]), (*prompts, *told)
-                assert self._settings.prior is not None
-                shares = torch.cat([shares, self._settings.prior.weight * shares])
+                prior = prior_of(self._settings)
+                assert prior is not None
+                shares = torch.cat([shares, prior.weight * shares])
             noise = torch.randn(rows.shape, generator=drawn.stream)
             levels = torch.rand(len(prompts), generator=drawn.stream)
             yield Batch(rows, prompts, noise, levels, shares)
