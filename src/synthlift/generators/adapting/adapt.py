@@ -173,15 +173,15 @@ def _one(
         learner = AdapterLearner(
             learnt,
             bench.denoising,
-            settings=settings,
+            config=config,
             steps=schedule.steps,
             seed=run.seed,
-            micro_batch=config.fixed_chunk(),
             examples=(examples, prompting),
             beside=None if past is None else past_examples(past, device=run.device),
         )
         look = looks(
             learnt,
+            config=config,
             loss=_validation(bench, schedule, inputs, vocabulary=vocabulary, facts=facts, run=run),
             samples=looks_at_samples(
                 lambda _weights: bench.draws,
