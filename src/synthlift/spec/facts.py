@@ -140,10 +140,11 @@ class AdaptationResult(Record):
         kind: lora or textual_inversion.
         adapters: that one fit has learnt.
         images: training images that they have learnt from.
-        steps_done: of training.
-        steps_kept: at which what is used was taken; 0 = the pipeline is used as it was.
+        steps_done: of training; the sum over adapters.
+        steps_kept: at which what is used was taken, the sum over adapters; 0 = the pipeline is used
+            as it was.
         loss_before, loss_after: on validation images, of the pretrained pipeline and of what is
-            used; of the first adapter where there are several.
+            used; where each class has an adapter, the mean over the classes that have such images.
         sha256: of what each fit has learnt.
     """
 

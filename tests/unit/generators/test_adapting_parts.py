@@ -20,11 +20,12 @@ from synthlift.generators.adapting.learner import AdapterLearner
 from synthlift.generators.adapting.noise import noising_of
 from synthlift.generators.adapting.parts import LearntLora, layers_of
 from synthlift.generators.adapting.prior import Preserved
+from synthlift.generators.adapting.summing import told_together, validation_losses, warnings_of
 from synthlift.generators.image_to_image.config import ImageToImageConfig
 from synthlift.generators.image_to_image.generator import ImageToImageGenerator
 from synthlift.generators.pipelines.noting import noted
 from synthlift.generators.text_to_image.generator import TextToImageGenerator
-from synthlift.types import RunContext, SampleRequest
+from synthlift.types import ImageBatch, MonitorReading, RunContext, SampleRequest
 from tests.pipelines import tiny_flux, tiny_stable_diffusion_3, tiny_stable_diffusion_xl
 from tests.unit.generators.adapting import QUICK, draw, fit, inputs, settings
 
@@ -181,3 +182,49 @@ def test_a_model_with_numbers_that_are_not_finite_is_named(
         fit(config, tmp_path / "fit")
     assert "learning_rate" not in str(caught.value)
     assert "dtype: float32" in str(caught.value)
+
+
+def test_classes_whose_adapter_did_not_help_are_named(tiny_pipeline: Path, tmp_path: Path) -> None:
+    def copying(_step: int, samples: ImageBatch) -> MonitorReading:
+        copies = 0 in samples.labels
+        return MonitorReading(value=0.4 if copies else 1.2, acceptable=not copies)
+
+    adapt = {"kind": "lora", "per_class": True, "layers": "all", "learning_rate": 1.0}
+    config = settings(tiny_pipeline, adapt={**adapt, "monitor_images": 2})
+    facts = fit(config, tmp_path, monitor=copying).facts()
+    assert [words for words in facts["warnings"] if "step" in words] == [
+        "No step of the adaptation of 'crane' drew samples that do not copy.",
+        (
+            "No step of the adaptation of 'gull' was better than the pretrained pipeline: what is "
+            "sampled of this class is the pipeline as it was."
+        ),
+    ]
+    assert facts["copying_acceptable"] is False
+    assert [one["value"] for one in facts["readings"]] == pytest.approx([0.8, 0.8])
+
+
+def test_losses_of_several_adapters_are_means() -> None:
+    def told(kept: int, *losses: float) -> dict[str, Any]:
+        curve = [*enumerate(losses)]
+        return {
+            **dict.fromkeys(("steps_planned", "steps_done"), len(losses) - 1),
+            "kept_step": kept,
+            "parameters": 5,
+            "losses": curve[1:],
+            "readings": [],
+            "copying_watched": False,
+            "copying_acceptable": None,
+            "curves": {"validation_loss": curve},
+        }
+
+    every = [told(0, 1.0, 3.0, 4.0), told(2, 2.0, 1.5, 1.0), told(1, 3.0, 2.0)]
+    assert validation_losses(every) == {"loss_before": 2.0, "loss_after": pytest.approx(4 / 3)}
+    together = told_together(every)
+    assert together["losses"] == [(1, pytest.approx(6.5 / 3))]
+    assert together["curves"]["validation_loss"] == [(0, 2.0), (1, pytest.approx(6.5 / 3))]
+    assert (together["kept_step"], together["steps_done"], together["parameters"]) == (3, 5, 15)
+    assert told_together(every[:1]) == every[0]
+    (words,) = warnings_of(every, ("crane", "gull", "tern"))
+    assert "the adaptation of 'crane' was" in words
+    (words,) = warnings_of(every[:1], ("crane",))
+    assert words.startswith("No step of its adaptation was better")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synthlift.reporting import render
-from synthlift.spec.facts import GeneratorResult
+from synthlift.spec.facts import AdaptationResult, GeneratorResult
 from tests.unit.reporting.sample import sample_results
 
 COLLAPSED = "At step 300 of its training, the generator had collapsed."
@@ -67,3 +67,25 @@ def test_translated_pairs_are_told_beside_what_they_were() -> None:
     page = render(results, folder=None)
     assert "<dt>pairs held out</dt><dd>0</dd>" in page
     assert "dB" not in page
+
+
+def test_losses_of_an_adapter_a_class_are_called_means() -> None:
+    results = sample_results()
+    learnt = AdaptationResult(
+        kind="lora",
+        adapters=2,
+        images=6,
+        steps_done=8,
+        steps_kept=4,
+        loss_before=0.5,
+        loss_after=0.25,
+    )
+    results.generators = [
+        GeneratorResult(name="mine", kind="text_to_image", fits=1, adaptation=learnt)
+    ]
+    mean = "loss on validation images, mean over classes"
+    assert f"<dt>{mean}</dt><dd>0.5 before, 0.25 after</dd>" in render(results, folder=None)
+    results.generators[0].adaptation = learnt.model_copy(update={"adapters": 1})
+    page = render(results, folder=None)
+    assert "<dt>loss on validation images</dt>" in page
+    assert mean not in page

@@ -16,6 +16,7 @@ from synthlift.generators.adapting.learner import AdapterLearner
 from synthlift.generators.adapting.memory import Heard, with_less_memory
 from synthlift.generators.adapting.parts import Learnt, LearntLora, LearntWords
 from synthlift.generators.adapting.prior import Preserved, preserved
+from synthlift.generators.adapting.summing import told_together, validation_losses, warnings_of
 from synthlift.generators.adapting.validating import ValidationLoss, looks
 from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.learning.drawing import deterministic_kernels
@@ -272,33 +273,22 @@ def _facts(
     settings: Adaptation,
     vocabulary: Vocabulary,
 ) -> dict[str, Any]:
-    """The generator's facts with what to tell of all adapters: sums, and the first one's curves."""
-    first = told[0]
-    losses = first.get("curves", {}).get("validation_loss", [])
-    by_step = {int(step): value for step, value in losses}
+    """The generator's facts with what to tell of all adapters."""
+    together = told_together(told)
     adaptation = {
         "kind": getattr(settings, "kind", ""),
         "adapters": len(told),
         "images": sum(vocabulary.counts),
-        "steps_done": sum(one["steps_done"] for one in told),
-        "steps_kept": sum(one["kept_step"] for one in told),
+        "steps_done": together["steps_done"],
+        "steps_kept": together["kept_step"],
         "sha256": adapter.sha256,
-        **({"loss_before": losses[0][1]} if losses else {}),
-        **({"loss_after": by_step[first["kept_step"]]} if losses else {}),
+        **validation_losses(told),
     }
-    warnings = [*facts.get("warnings", [])]
-    warnings += [words for one in told for words in one.get("warnings", [])]
-    if any(one["copying_watched"] and not one["copying_acceptable"] for one in told):
-        warnings.append("No step of its adaptation drew samples that do not copy.")
-    elif not adaptation["steps_kept"]:
-        warnings.append(
-            "No step of its adaptation was better than the pretrained pipeline: what is sampled "
-            "is the pipeline as it was."
-        )
+    present = [k for k, n in zip(vocabulary.classes, vocabulary.counts, strict=True) if n]
+    warnings = [*facts.get("warnings", []), *warnings_of(told, present)]
     return {
         **facts,
-        **first,
-        "parameters": sum(one["parameters"] for one in told),
+        **together,
         "adaptation": adaptation,
         **({"warnings": warnings} if warnings else {}),
     }

@@ -107,7 +107,10 @@ def _adaptation(result: GeneratorResult) -> list[tuple[str, Markup | str]]:
     ]
     if told.loss_before is not None and told.loss_after is not None:
         losses = f"{told.loss_before:.4g} before, {told.loss_after:.4g} after"
-        found.append(("loss on validation images", losses))
+        mean = ", mean over classes" if told.adapters > 1 else ""
+        found.append((f"loss on validation images{mean}", losses))
+    if told.adapters > 1:
+        found.append(("curves", "means over the classes, which have an adapter each"))
     found.append(("what was learnt, SHA-256", ", ".join(one[:12] for one in told.sha256)))
     return found
 
