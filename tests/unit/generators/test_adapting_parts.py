@@ -19,7 +19,7 @@ from synthlift.generators.adapting.examples import past_examples
 from synthlift.generators.adapting.learner import AdapterLearner
 from synthlift.generators.adapting.noise import noising_of
 from synthlift.generators.adapting.parts import LearntLora, layers_of
-from synthlift.generators.adapting.prior import Preserved
+from synthlift.generators.adapting.prior import Preserved, preserved
 from synthlift.generators.adapting.summing import told_together, validation_losses, warnings_of
 from synthlift.generators.image_to_image.config import ImageToImageConfig
 from synthlift.generators.image_to_image.generator import ImageToImageGenerator
@@ -228,3 +228,55 @@ def test_losses_of_several_adapters_are_means() -> None:
     assert "the adaptation of 'crane' was" in words
     (words,) = warnings_of(every[:1], ("crane",))
     assert words.startswith("No step of its adaptation was better")
+
+
+def prior_prompts(model: Path, folder: Path, prior: dict[str, Any], **further: Any) -> list[str]:
+    """What the images of a prior are drawn from: cranes stand on grass, gulls on sand or rock."""
+    config = settings(model, adapt={"kind": "lora", "prior": prior}, **further)
+    places = np.array(["grass", "grass", "grass", "sand", "sand", "rock"])
+    train = replace(inputs().train, attributes={"place": places})
+    run, facts = RunContext(folder=folder, seed=1), noted(config, train, seed=1)
+    bench = open_bench(config, facts=facts, run=run)
+    assert config.adapt.prior is not None
+    found = preserved(
+        config.adapt.prior, bench.draws, bench.latents, config=config, facts=facts, run=run
+    )
+    return [*found.prompts]
+
+
+def test_a_prior_shows_attributes_as_the_training_images_have_them(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    told = prior_prompts(tiny_pipeline, tmp_path, {"images": 8}, prompt="a {label} on {place}")
+    assert told[::2] == ["a crane on grass"] * 4
+    assert {*told[1::2]} == {"a gull on sand", "a gull on rock"}
+
+
+def test_placeholders_of_a_prior_are_filled_for_the_classes_in_turn(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    prior = {"images": 12, "prompts": ["{label}, {place}", "a bird", "an old {label}"]}
+    told = prior_prompts(tiny_pipeline, tmp_path / "1", prior, names={"gull": "sea gull"})
+    assert told.count("a bird") == 4
+    named = [text for text in told if text != "a bird"]
+    assert ["crane" in text for text in named] == [True, False] * 4
+    assert all("sea gull" in text for text in named[1::2])
+    assert sum(text.startswith("an old ") for text in named) == 4
+    assert {text.partition(", ")[2] for text in named[::2]} <= {"", "grass"}
+    assert told == prior_prompts(tiny_pipeline, tmp_path / "2", prior, names={"gull": "sea gull"})
+    with pytest.raises(InputError, match="attribute 'palce'"):
+        prior_prompts(tiny_pipeline, tmp_path, {"prompts": ["{label} on {palce}"]})
+
+
+def test_filled_prompts_of_a_prior_that_are_not_read_to_their_end_are_told(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    prior = {"images": 4, "prompts": ["a {label} of many colours"]}
+    config = settings(
+        tiny_pipeline,
+        adapt={"kind": "lora", "steps": 1, "readings": 0, "prior": prior},
+        names={"crane": "a", "gull": "b"},
+        prompt="{label}",
+    )
+    (words,) = fit(config, tmp_path).facts()["warnings"]
+    assert words.startswith("the prompt of the prior 'a a of many colours' is longer than")

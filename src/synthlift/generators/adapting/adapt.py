@@ -111,7 +111,7 @@ def _adapted(
     told = []
     bench = open_bench(config, facts=facts, run=run)
     heard.keeps_layers = bench.keeps_layers
-    past = _past(config, bench, vocabulary=vocabulary, run=run)
+    past = _past(config, bench, facts=facts, run=run)
     for group in groups:
         name = class_adapter(group[0]) if each else LEARNT
         adapter, history_ = _one(
@@ -135,16 +135,14 @@ def _adapted(
 
 
 def _past(
-    config: PipelineConfig, bench: Bench, *, vocabulary: Vocabulary, run: RunContext
+    config: PipelineConfig, bench: Bench, *, facts: Mapping[str, Any], run: RunContext
 ) -> Preserved | None:
     """Images of the pipeline before it is adapted, where they are to be learnt, too."""
     prior = prior_of(config.adapt)
     if prior is None:
         return None
     with deterministic_kernels():
-        return preserved(
-            prior, bench.draws, bench.latents, config=config, vocabulary=vocabulary, run=run
-        )
+        return preserved(prior, bench.draws, bench.latents, config=config, facts=facts, run=run)
 
 
 def _one(

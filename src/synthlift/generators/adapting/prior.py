@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,11 @@ from synthlift.generators.conditions import Vocabulary
 from synthlift.generators.pipelines.adapter_settings import Prior
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.noting import wording_of
+from synthlift.generators.pipelines.too_long import filled_too_long
+from synthlift.generators.pipelines.wishes import companions
+from synthlift.generators.prompts import placeholders
 from synthlift.seeds import seed_for
-from synthlift.types import RunContext
+from synthlift.types import RunContext, SampleRequest
 
 
 @dataclass(frozen=True)
@@ -28,20 +33,23 @@ class Preserved:
         latents: float16 [N, h, w, c].
         prompts: of each.
         black: how many more there would be, had they not stayed black.
+        cut: what is said of prompts that the text encoder does not read to their end.
     """
 
     latents: Half
     prompts: tuple[str, ...]
     black: int
+    cut: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> list[str]:
-        """What is to be told of images that are not learnt."""
+        """What is to be told of words that are not read, and of images that are not learnt."""
         if not self.black:
-            return []
+            return [*self.cut]
         count = f"{self.black} of {self.black + len(self.prompts)} images of the prior"
         return [
-            f"{count} stayed black, as a safety checker leaves what it objects to: none is learnt."
+            *self.cut,
+            f"{count} stayed black, as a safety checker leaves what it objects to: none is learnt.",
         ]
 
 
@@ -51,7 +59,7 @@ def preserved(
     latents: Latents,
     *,
     config: PipelineConfig,
-    vocabulary: Vocabulary,
+    facts: Mapping[str, Any],
     run: RunContext,
 ) -> Preserved:
     """Draw the images of the prior, or take what an earlier attempt has left.
@@ -61,13 +69,14 @@ def preserved(
         draws: the pipeline before it is adapted.
         latents: of the pipeline.
         config: how the pipeline draws, and its words for the classes.
-        vocabulary: the classes.
+        facts: of the generator: classes, attribute values and how often they meet.
         run: folder for what was drawn, seed, progress.
 
     Raises:
         InputError: all of them stay black.
     """
-    prompts = _prompts(prior, config, vocabulary, seed=run.seed)
+    vocabulary = Vocabulary.from_json(facts)
+    prompts = _prompts(prior, config, vocabulary, together=facts["together"], run=run)
     seeds = [seed_for(run.seed, "prior", i) for i in range(prior.images)]
     files = [
         run.folder / "prior" / f"{i:08d}-{_named(config, *one)}.npy"
@@ -94,7 +103,8 @@ def preserved(
             remedy="give other texts under adapt.prior.prompts, or leave 'prior' out",
         )
     kept = tuple(prompts[row] for row in np.flatnonzero(seen).tolist())
-    return Preserved(every[seen], kept, len(every) - len(kept))
+    cut = tuple(filled_too_long(config, prompts))
+    return Preserved(every[seen], kept, len(every) - len(kept), cut)
 
 
 def _named(config: PipelineConfig, prompt: str, seed: int) -> str:
@@ -105,14 +115,36 @@ def _named(config: PipelineConfig, prompt: str, seed: int) -> str:
 
 
 def _prompts(
-    prior: Prior, config: PipelineConfig, vocabulary: Vocabulary, *, seed: int
+    prior: Prior,
+    config: PipelineConfig,
+    vocabulary: Vocabulary,
+    *,
+    together: Sequence[Any],
+    run: RunContext,
 ) -> tuple[str, ...]:
-    """Of each image; classes take turns."""
-    present = [k for k, n in zip(vocabulary.classes, vocabulary.counts, strict=True) if n]
-    usual = wording_of(config, seed=seed)
+    """Of each image: classes take turns, attributes are those of training images."""
+    present = [label for label, count in enumerate(vocabulary.counts) if count]
+    usual, templates = wording_of(config, seed=run.seed), _templates(prior, seed=run.seed)
+    turns, told = itertools.count(), []
+    for row in range(prior.images):
+        wording, named = usual, True
+        if templates:
+            text = templates[row]
+            wording = replace(usual, templates=(text,), own={}, every=False)
+            named = bool(placeholders(text))
+        # What names nothing takes no class's turn.
+        lap, place = divmod(next(turns) if named else 0, len(present))
+        label = present[place]
+        asked = SampleRequest(index=row, label=label, seed=seed_for(run.seed, "prior words", row))
+        values = companions(asked, names=tuple(vocabulary.attributes), together=together)
+        told.append(wording.phrasing(vocabulary.classes[label], lap).says(values))
+    return tuple(told)
+
+
+def _templates(prior: Prior, *, seed: int) -> list[str]:
+    """The text of each image, all of them equally often; none where the classes' own are used."""
     if not prior.prompts:
-        turns = (divmod(i, len(present)) for i in range(prior.images))
-        return tuple(usual.phrasing(present[place], lap).says({}) for lap, place in turns)
+        return []
     order = torch.Generator().manual_seed(seed_for(seed, "prior prompts"))
     places = torch.randperm(prior.images, generator=order) % len(prior.prompts)
-    return tuple(prior.prompts[place] for place in places.tolist())
+    return [prior.prompts[place] for place in places.tolist()]

@@ -55,6 +55,9 @@ class Prior(_Frozen):
         images: drawn before training.
         weight: of their loss beside that of the training images.
         prompts: texts that they are drawn from, equally often; by default those of the classes.
+            ``{label}``, names of attributes and of phrases in braces are filled as in other
+            prompts: classes take turns, and by the seed they meet texts, and attribute values of
+            one of their training images.
     """
 
     images: int = Field(default=64, ge=1)

@@ -334,6 +334,8 @@ class PipelineConfig(ComponentConfig):
     @model_validator(mode="after")
     def _with_placeholders(self) -> Self:
         texts = [*self.prompt, *(one for own in self.class_prompts.values() for one in own)]
+        if prior := prior_of(self.adapt):
+            texts += prior.prompts
         said = {name for text in texts for name in placeholders(text)}
         for bank in self.phrases:
             if bank == LABEL or bank not in said:

@@ -10,6 +10,7 @@ from synthlift.generators.pipelines.adapter_settings import prior_of
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import pipeline_files
 from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
+from synthlift.generators.prompts import placeholders, prompt_for
 
 MOST_CHECKED = 20_000
 """Prompts that are measured against the text encoder's limit."""
@@ -37,10 +38,30 @@ def too_long(
 
 
 def prior_too_long(config: PipelineConfig) -> Iterator[str]:
-    """A warning for each prompt of an adaptation's prior that is cut."""
-    prior = prior_of(config.adapt)
-    texts = [*dict.fromkeys(prior.prompts)] if prior is not None else []
+    """A warning for each prompt of an adaptation's prior that is cut, where it names nothing."""
+    texts = _plain_of_prior(config)
     yield from _cut(config, [(text, text) for text in texts], texts, what="prompt of the prior")
+
+
+def filled_too_long(config: PipelineConfig, prompts: Iterable[str]) -> Iterator[str]:
+    """A warning where prompts of the prior are cut that its texts became by classes' names.
+
+    Args:
+        config: the settings.
+        prompts: all that the prior is drawn from.
+    """
+    prior, plain = prior_of(config.adapt), {*_plain_of_prior(config)}
+    if prior is None or not prior.prompts:
+        return  # those of the classes, of which it is said anyway
+    texts = [text for text in dict.fromkeys(prompts) if text not in plain]
+    yield from _cut(config, [("prior", text) for text in texts], texts, what="prompt of the prior")
+
+
+def _plain_of_prior(config: PipelineConfig) -> list[str]:
+    """The texts of the prior that are the same for all classes."""
+    prior = prior_of(config.adapt)
+    texts = () if prior is None else [text for text in prior.prompts if not placeholders(text)]
+    return [*dict.fromkeys(prompt_for(text, label="", attributes={}) for text in texts)]
 
 
 def avoided_too_long(config: PipelineConfig) -> Iterator[str]:
