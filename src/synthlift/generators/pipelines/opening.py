@@ -35,6 +35,7 @@ from synthlift.generators.pipelines.files import (
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.from_file import pipeline_from_file, pipeline_from_folder
 from synthlift.generators.pipelines.single_file import INDEX, parts_beside
+from synthlift.generators.pipelines.in_parts import join
 from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF, PRX, TRAJECTORY
 from synthlift.weights import locate
 from synthlift.weights.copies import pipeline_mark, variant_in
@@ -124,6 +125,7 @@ def open_pipeline(
     require_start(pipeline, task=task, model=config.model)
     if config.scheduler or config.timestep_spacing:
         pipeline.scheduler = _scheduler(pipeline, config.scheduler, config.timestep_spacing)
+    join(pipeline)
     pipeline.set_progress_bar_config(disable=True)
     _arrange(pipeline)
     if name.startswith(PRX):
