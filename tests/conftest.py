@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hypothesis import settings
 
 from synthlift import registry
 from synthlift.machine import free_bytes
+from synthlift.study.executors import starting
 from tests.e2e.browsing import chromium
 
 # Tests share two cores: a slow example is no failure, and every run tries the same ones.
@@ -28,6 +30,9 @@ settings.load_profile("synthlift")
 ROOT = Path(__file__).resolve().parent.parent
 # Studies start many processes that import torch: bytecode is compiled once, not in each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# Workers of the studies that tests run are forked from a process that has imported diffusers.
+starting.IMPORTED = "tests.preloaded"
 # matplotlib's font list takes seconds to build; it depends on no test, so it is kept.
 os.environ.setdefault("MPLCONFIGDIR", str(ROOT / ".cache" / "matplotlib"))
 IN_MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
