@@ -44,8 +44,14 @@ OWN = "auto"
 """The size of those that draw at no other, or only at published ones."""
 
 
-def _of_two_layers(folder: Path) -> Path:
+def deep_stable_diffusion_3(folder: Path) -> Path:
+    """One of two layers, of which the second perturbs."""
     return tiny_stable_diffusion_3(folder, layers=2)
+
+
+def deep_pixart(folder: Path) -> Path:
+    """One of two layers, of which the second perturbs."""
+    return tiny_pixart(folder, layers=2)
 
 
 BUILT: list[tuple[Build, int | str]] = [
@@ -74,12 +80,12 @@ FURTHER: list[tuple[Build, int | str]] = [
 PERTURBED: list[tuple[Build, str, int | str]] = [
     (tiny_stable_diffusion, "StableDiffusionPAGPipeline", 16),
     (tiny_stable_diffusion_xl, "StableDiffusionXLPAGPipeline", 16),
-    (_of_two_layers, "StableDiffusion3PAGPipeline", 16),
-    (tiny_pixart, "PixArtSigmaPAGPipeline", OWN),
+    (deep_stable_diffusion_3, "StableDiffusion3PAGPipeline", 16),
+    (deep_pixart, "PixArtSigmaPAGPipeline", OWN),
+    (tiny_hunyuan_dit, "HunyuanDiTPAGPipeline", OWN),
     (tiny_kolors, "KolorsPAGPipeline", 32),
 ]
-"""Those that are also guided by attention that looks nowhere: in some, by that of the second
-layer."""
+"""Those that are also guided by attention that looks nowhere."""
 
 
 def draws(build: Build, folder: Path, *, size: int | str) -> None:
@@ -127,12 +133,14 @@ def test_a_flux_that_can_be_shown_an_image_draws_at_the_size_asked_for(tmp_path:
 
 def test_two_parts_avoid_what_they_are_told_and_heed_another_scheduler(tmp_path: Path) -> None:
     model = tiny_kandinsky_2_2(tmp_path / "model")
-    few: dict[str, Any] = {"size": 32, "sampler_steps": 3}
+    # Its prior avoids whatever the guidance of the second part is.
+    few: dict[str, Any] = {"size": 32, "sampler_steps": 3, "guidance_scale": 1}
     generator = fitted(model, tmp_path / "fit", **few)
     usual = draw(generator).pixels
     avoiding = draw(generator, negative_prompt="dust").pixels
     assert (usual != avoiding).any()
     assert (avoiding != draw(generator, negative_prompt="q").pixels).any()
+    assert not any("no effect" in one for one in generator.remarks({"negative_prompt": "q"}))
     other = fitted(model, tmp_path / "other", scheduler="DPMSolverMultistepScheduler", **few)
     assert (usual != draw(other).pixels).any()
 
