@@ -34,8 +34,8 @@ from synthlift.generators.pipelines.files import (
 )
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.from_file import pipeline_from_file, pipeline_from_folder
+from synthlift.generators.pipelines.in_parts import DECODER, join
 from synthlift.generators.pipelines.single_file import INDEX, parts_beside
-from synthlift.generators.pipelines.in_parts import join
 from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF, PRX, TRAJECTORY
 from synthlift.weights import locate
 from synthlift.weights.copies import pipeline_mark, variant_in
@@ -262,7 +262,11 @@ def _scheduler(pipeline: Any, name: str, spacing: str) -> Any:
     latent = getattr(pipeline, "vae", None) is not None
     if "clip_sample" in taken and "clip_sample" not in own.config and latent:
         told["clip_sample"] = False
-    return kind.from_config(own.config, **told)
+    settings = dict(own.config)
+    if kind is not type(own) and hasattr(pipeline, DECODER):
+        # Others take the variance that its network answers for three channels of pixels.
+        settings.pop("variance_type", None)
+    return kind.from_config(settings, **told)
 
 
 def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
