@@ -70,7 +70,7 @@ def test_a_pipeline_with_a_controlnet_is_refused(tiny_pipeline: Path, tmp_path: 
         ("QwenImageEditPipeline", "which changes an image"),
         ("HeliosPipeline", "which makes films"),
         ("StableDiffusionControlNetPAGPipeline", "draws along another image"),
-        ("ZImageControlNetInpaintPipeline", "draws along another image"),
+        ("QwenImageControlNetPipeline", "draws along another image"),
         ("KandinskyV22Pipeline", "the second part of a cascade"),
         ("StableDiffusionLDM3DPipeline", "knows no pipeline of its family that makes images"),
     ],

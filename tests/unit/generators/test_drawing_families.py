@@ -124,6 +124,17 @@ def test_perturbed_attention_guides_too(
     draws(perturbed, tmp_path, size=size)
 
 
+@pytest.mark.slow
+def test_perturbed_attention_is_left_out_where_an_unguided_pipeline_would_fail(
+    tmp_path: Path,
+) -> None:
+    model = called(
+        tiny_hunyuan_dit(tmp_path / "model"), tmp_path, _class_name="HunyuanDiTPAGPipeline"
+    )
+    drawn = draw(fitted(model, tmp_path / "fit", size=OWN, guidance_scale=1))
+    assert all(np.ptp(image) > 0 for image in drawn.pixels)
+
+
 def test_a_flux_that_can_be_shown_an_image_draws_at_the_size_asked_for(tmp_path: Path) -> None:
     model = tiny_flux_kontext(tmp_path / "model")
     drawn = draw(fitted(model, tmp_path / "fit", size=32, keep_originals=True)).originals

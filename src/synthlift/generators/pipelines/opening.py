@@ -62,6 +62,9 @@ EVEN = 40
 """Of so many a consistency scheduler takes some: 4, 5 or 8 begin at pure noise and are even."""
 TRAJECTORY_NOISE = 0.3
 """Share of new noise in the steps of a trajectory consistency model."""
+PERTURBED, TRIPLED = "pag_scale", "HunyuanDiTPAG"
+"""How strongly attention that looks nowhere guides, and how the class of pipelines begins that take
+all they are told for three rows an image: unguided ones have two then, and fail."""
 BETWEEN = "intermediate_timesteps"
 """An argument of pipelines that have a second step of its own, and take it in two steps alone."""
 AREA = "max_area"
@@ -227,6 +230,8 @@ def guidance(
         avoided = [text or BLANK for text in avoided]
         # Of the usual one, which it has no ear for, it would complain at each call.
         told, avoids = {TRUE_GUIDANCE: scale}, scale > 1
+    if kind.__name__.startswith(TRIPLED) and scale <= 1:
+        told[PERTURBED] = 0.0
     return {**told, **({NEGATIVE: list(avoided)} if avoids and takes(kind, NEGATIVE) else {})}
 
 
