@@ -332,6 +332,7 @@ def test_a_lora_file_that_has_changed_is_refused(tiny_pipeline: Path, tmp_path: 
         ({"adapt": {"kind": "full"}}, "'lora', 'textual_inversion'"),
         ({"adapt": {**LORA, "vectors": 2}}, "Extra inputs"),
         ({"adapt": WORDS, "class_prompts": {"gull": "a bird"}}, "has no room for the word"),
+        ({"adapt": {**WORDS, "prior": {"images": 4}}}, "stays as it is, and forgets nothing"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(
@@ -341,6 +342,13 @@ def test_settings_that_cannot_be_meant_are_refused(
 
     with pytest.raises((ValueError, InputError), match=says):
         TextToImageConfig.model_validate({"model": str(tiny_pipeline), **given})
+
+
+def test_new_words_saved_with_the_empty_prior_of_earlier_versions_open(tiny_pipeline: Path) -> None:
+    config = settings(tiny_pipeline, adapt=WORDS)
+    saved = config.model_dump(mode="json")
+    saved["adapt"]["prior"] = None
+    assert config.model_validate(saved) == config
 
 
 def test_without_peft_it_is_said_how_to_get_it(
@@ -384,4 +392,4 @@ def test_a_plan_times_one_adapter_and_counts_the_images_of_all(tiny_pipeline: Pa
     assert (timed["per_class"], timed["steps"], timed["rank"]) == (False, 2, 8)
     assert timed["prior"] == {"images": 32, "weight": 2.0, "prompts": []}
     words = settings(tiny_pipeline, adapt={"kind": "textual_inversion"}).shortened(2)["adapt"]
-    assert (words["prior"], "per_class" in words) == (None, False)
+    assert not {"prior", "per_class"} & {*words}

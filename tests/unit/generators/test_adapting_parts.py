@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -136,10 +137,9 @@ def test_latents_meet_those_of_the_prior_on_one_device(tiny_pipeline: Path, tmp_
         learner = AdapterLearner(
             learnt,
             bench.denoising,
-            settings=config.adapt,
+            config=config,
             steps=1,
             seed=0,
-            micro_batch=2,
             examples=(own, prompting),
             beside=(beside, prompting),
         )
@@ -163,3 +163,21 @@ def test_changed_images_are_adapted_too(tiny_pipeline: Path, tmp_path: Path) -> 
 
     adapt = {**QUICK, "kind": "lora", "layers": "all", "learning_rate": 0.1}
     assert not np.array_equal(changed(), changed(adapt=adapt))
+
+
+@pytest.mark.parametrize("readings", [0, 1])
+def test_a_model_with_numbers_that_are_not_finite_is_named(
+    tiny_pipeline: Path, tmp_path: Path, readings: int
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny_pipeline, tmp_path / "broken")
+    (file,) = (tmp_path / "broken" / "unet").glob("*.safetensors")
+    weights = load_file(file)
+    weights["conv_out.bias"][0] = float("nan")
+    save_file(weights, file, metadata={"format": "pt"})
+    config = settings(tmp_path / "broken", adapt={"kind": "lora", "readings": readings})
+    with pytest.raises(InputError, match="before anything was learnt") as caught:
+        fit(config, tmp_path / "fit")
+    assert "learning_rate" not in str(caught.value)
+    assert "dtype: float32" in str(caught.value)

@@ -25,6 +25,7 @@ from synthlift.generators.learning.loop import history, train
 from synthlift.generators.pipelines.adapter_settings import (
     Adaptation,
     LoraAdaptation,
+    prior_of,
 )
 from synthlift.generators.pipelines.adapters import (
     LEARNT,
@@ -136,7 +137,7 @@ def _past(
     config: PipelineConfig, bench: Bench, *, vocabulary: Vocabulary, run: RunContext
 ) -> Preserved | None:
     """Images of the pipeline before it is adapted, where they are to be learnt, too."""
-    prior = config.adapt.prior if config.adapt else None
+    prior = prior_of(config.adapt)
     if prior is None:
         return None
     with deterministic_kernels():
@@ -172,15 +173,15 @@ def _one(
         learner = AdapterLearner(
             learnt,
             bench.denoising,
-            settings=settings,
+            config=config,
             steps=schedule.steps,
             seed=run.seed,
-            micro_batch=config.fixed_chunk(),
             examples=(examples, prompting),
             beside=None if past is None else past_examples(past, device=run.device),
         )
         look = looks(
             learnt,
+            config=config,
             loss=_validation(bench, schedule, inputs, vocabulary=vocabulary, facts=facts, run=run),
             samples=looks_at_samples(
                 lambda _weights: bench.draws,

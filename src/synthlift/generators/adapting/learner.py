@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from synthlift.errors import InputError
 from synthlift.generators.adapting.calls import Shape
 from synthlift.generators.adapting.latents import Latents
 from synthlift.generators.adapting.noise import Noising
@@ -22,7 +24,8 @@ from synthlift.generators.learning.optimizer import (
     learning_rate_factor,
     update,
 )
-from synthlift.generators.pipelines.adapter_settings import Adaptation
+from synthlift.generators.pipelines.adapter_settings import prior_of
+from synthlift.generators.pipelines.config import PipelineConfig
 
 WORDINGS = 2**16
 """Of each image; which one a step takes is drawn."""
@@ -107,16 +110,31 @@ class Denoising:
         return errors * noised.weights_n
 
 
+def require_sound(loss: float, config: PipelineConfig) -> None:
+    """Refuse a pipeline whose loss is not finite before it has learnt anything.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not math.isfinite(loss):
+        raise InputError(
+            f"the text-to-image model '{config.model}' gave numbers that are not finite, before "
+            "anything was learnt",
+            rule="only a pipeline whose own loss is finite can be adapted; the number format was "
+            f"{config.dtype}",
+            remedy="set dtype: float32, or else download the model again",
+        )
+
+
 class AdapterLearner(Learner[Batch]):
     """The denoising loss of a few images, with the prior's beside it.
 
     Args:
         learnt: the numbers to learn; changed.
         denoising: errors of examples under them.
-        settings: of the adaptation.
+        config: of the pipeline, with how it is adapted.
         steps: in all.
         seed: of the batches.
-        micro_batch: examples whose gradients are computed together.
         examples: what is learnt, with their prompts.
         beside: images of the prior with their prompts, if there are any.
     """
@@ -128,18 +146,19 @@ class AdapterLearner(Learner[Batch]):
         learnt: Learnt,
         denoising: Denoising,
         *,
-        settings: Adaptation,
+        config: PipelineConfig,
         steps: int,
         seed: int,
-        micro_batch: int,
         examples: tuple[Examples, Prompting],
         beside: tuple[Examples, Prompting] | None = None,
     ) -> None:
         super().__init__("adapted", learnt=learnt)
+        settings = config.adapt
+        assert settings is not None, "ask only where something is to be learnt"
         if settings.optimizer == "adam8bit":
             self.flats = {"learnt": flatten(learnt, eight_bit=True)}
         self._denoising, self._settings, self._steps = denoising, settings, steps
-        self._seed, self._micro_batch = seed, micro_batch
+        self._seed, self._micro_batch, self._config = seed, config.fixed_chunk(), config
         self._examples, self._beside = examples, beside
 
     def batches(self, steps: range) -> Generator[Batch, None, None]:
@@ -153,8 +172,9 @@ class AdapterLearner(Learner[Batch]):
             if self._beside is not None:
                 more, told = self._drawn_beside(drawn.stream)
                 rows, prompts = torch.cat([rows, more]), (*prompts, *told)
-                assert self._settings.prior is not None
-                shares = torch.cat([shares, self._settings.prior.weight * shares])
+                prior = prior_of(self._settings)
+                assert prior is not None
+                shares = torch.cat([shares, prior.weight * shares])
             noise = torch.randn(rows.shape, generator=drawn.stream)
             levels = torch.rand(len(prompts), generator=drawn.stream)
             yield Batch(rows, prompts, noise, levels, shares)
@@ -177,6 +197,8 @@ class AdapterLearner(Learner[Batch]):
                 loss = (errors * part.shares_n.to(errors.device)).sum()
                 torch.autograd.backward(loss)
                 total += loss.detach().cpu()
+        if step == 0:  # before the update: nothing was learnt yet
+            require_sound(float(total), self._config)
         update(
             self.flats["learnt"],
             step=step,

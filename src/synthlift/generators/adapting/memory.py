@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 
 from synthlift.errors import is_out_of_memory
+from synthlift.generators.pipelines.adapter_settings import prior_of
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.store.files import write_json_atomic
 
@@ -78,7 +79,7 @@ def _further(config: PipelineConfig, heard: Heard) -> PipelineConfig | None:
 def _at_once(config: PipelineConfig) -> int:
     """Examples whose gradients are computed together: no more than a step has."""
     assert config.adapt is not None
-    step = config.adapt.batch_size * (1 if config.adapt.prior is None else 2)
+    step = config.adapt.batch_size * (1 if prior_of(config.adapt) is None else 2)
     return min(config.fixed_chunk(), step)
 
 

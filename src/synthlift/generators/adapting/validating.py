@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from synthlift.generators.adapting.learner import Batch, Denoising
+from synthlift.generators.adapting.learner import Batch, Denoising, require_sound
 from synthlift.generators.adapting.parts import Learnt
 from synthlift.generators.learning.loop import Look, Seen
+from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.seeds import seed_for
 
 LEVELS = 4
@@ -57,17 +58,19 @@ class ValidationLoss:
 
 
 def looks(
-    learnt: Learnt, *, loss: ValidationLoss | None, samples: Look | None
+    learnt: Learnt, *, config: PipelineConfig, loss: ValidationLoss | None, samples: Look | None
 ) -> Callable[[int, dict[str, Tensor]], Seen] | None:
     """Judge an adapter by its validation loss and by the samples of the pipeline that wears it.
 
     Args:
         learnt: the numbers in the pipeline; as before after a look.
+        config: of the pipeline.
         loss: on validation images; None = there are none.
         samples: draws samples and has them judged; None = nobody judges them.
 
     Returns:
-        None where there is nothing to judge by.
+        None where there is nothing to judge by. A look before the first step raises InputError
+        where the loss is not finite.
     """
     if loss is None and samples is None:
         return None
@@ -78,6 +81,8 @@ def looks(
             if loss is None:
                 return seen
             value = loss()
+        if step == 0:
+            require_sound(value, config)
         return replace(seen, score=value, curves={**seen.curves, "validation_loss": value})
 
     return look

@@ -78,7 +78,6 @@ class Adaptation(_Frozen):
             for pipelines of flow matching.
         gradient_checkpointing: compute layers again in the backward pass rather than keep them;
             auto = where the network has more than 100 million weights.
-        prior: see :class:`Prior`; none = the training images alone are learnt.
         validation_images: images of the validation set on which check-points are compared, at most.
         ema: horizon of the averaged weights as a share of all steps.
         readings: how often, beside the beginning, samples and validation loss are looked at;
@@ -95,7 +94,6 @@ class Adaptation(_Frozen):
     flip: bool = False
     min_snr: Annotated[float, Field(gt=0)] | None = None
     gradient_checkpointing: bool | Literal["auto"] = "auto"
-    prior: Prior | None = None
     validation_images: int = Field(default=64, ge=0)
     ema: float = Field(default=0.1, gt=0, le=1)
     readings: int = Field(default=4, ge=0)
@@ -113,6 +111,7 @@ class LoraAdaptation(Adaptation):
             convolutional layer of the network that removes the noise.
         text_encoder: adapt the attention layers of the text encoders, too.
         per_class: one adapter a class instead of one for all.
+        prior: see :class:`Prior`; none = the training images alone are learnt.
     """
 
     kind: Literal["lora"]
@@ -120,6 +119,7 @@ class LoraAdaptation(Adaptation):
     layers: Literal["attention", "all"] = "attention"
     text_encoder: bool = False
     per_class: bool = False
+    prior: Prior | None = None
 
     def automatic_steps(self, examples: int) -> int:
         """Steps that ``auto`` stands for: some 200 epochs at 8 images a step, as DataDream."""
@@ -141,12 +141,32 @@ class InversionAdaptation(Adaptation):
     vectors: int = Field(default=1, ge=1, le=16)
     learning_rate: float = Field(default=2e-3, gt=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _forgets_nothing(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "prior" not in value:
+            return value
+        if value["prior"] is not None:
+            raise InputError(
+                "'prior' is given for adapt of kind textual_inversion",
+                rule="only the new words learn there: the pipeline stays as it is, and forgets "
+                "nothing",
+                remedy="leave 'prior' out, or take kind: lora",
+            )
+        # As earlier versions saved it.
+        return {name: one for name, one in value.items() if name != "prior"}
+
     def automatic_steps(self, examples: int) -> int:
         """Steps that ``auto`` stands for."""
         return min(3000, max(400, 25 * examples))
 
 
 AnyAdaptation = Annotated[LoraAdaptation | InversionAdaptation, Field(discriminator="kind")]
+
+
+def prior_of(adapt: Adaptation | None) -> Prior | None:
+    """What is learnt beside the images, where there is any."""
+    return adapt.prior if isinstance(adapt, LoraAdaptation) else None
 
 
 OTHER_TIMES = "the times that its network is told say less of the noise than its scheduler adds"

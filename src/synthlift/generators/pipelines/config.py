@@ -14,6 +14,7 @@ from synthlift.generators.pipelines.adapter_settings import (
     AnyAdaptation,
     LoraFile,
     lora_file,
+    prior_of,
     require_adaptable,
 )
 from synthlift.generators.pipelines.few_step_loras import advised
@@ -185,7 +186,8 @@ class PipelineConfig(ComponentConfig):
 
     def images_before(self) -> int:
         """Those of the prior, which all adapters share."""
-        return self.adapt.prior.images if self.adapt and self.adapt.prior else 0
+        prior = prior_of(self.adapt)
+        return 0 if prior is None else prior.images
 
     def models_learnt(self, classes: int) -> int:
         """Adapters: one, or one a class."""
@@ -227,10 +229,11 @@ class PipelineConfig(ComponentConfig):
         if adapt := short.get("adapt"):
             # One adapter, so that steps are not shared out, and one chunk of the prior's images:
             # what all of them take is counted apart.
-            if prior := adapt["prior"]:
-                prior = {**prior, "images": min(prior["images"], self.fixed_chunk())}
-            one = {"per_class": False} if "per_class" in adapt else {}
-            short["adapt"] = {**adapt, **one, "prior": prior}
+            one: dict[str, Any] = {"per_class": False} if "per_class" in adapt else {}
+            if prior := adapt.get("prior"):
+                images = min(prior["images"], self.fixed_chunk())
+                one["prior"] = {**prior, "images": images}
+            short["adapt"] = {**adapt, **one}
         return short
 
     def _weights_beside(self) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
+from synthlift.generators.pipelines.adapter_settings import prior_of
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import pipeline_files
 from synthlift.generators.pipelines.tokens import lost_words, tokens_lost
@@ -37,7 +38,7 @@ def too_long(
 
 def prior_too_long(config: PipelineConfig) -> Iterator[str]:
     """A warning for each prompt of an adaptation's prior that is cut."""
-    prior = None if config.adapt is None else config.adapt.prior
+    prior = prior_of(config.adapt)
     texts = [*dict.fromkeys(prior.prompts)] if prior is not None else []
     yield from _cut(config, [(text, text) for text in texts], texts, what="prompt of the prior")
 
