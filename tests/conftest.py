@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,15 +22,21 @@ from hypothesis import settings
 
 from synthlift import registry
 from synthlift.machine import free_bytes
+from synthlift.study.executors import starting
 from tests.e2e.browsing import chromium
 
 # Tests share two cores: a slow example is no failure, and every run tries the same ones.
 settings.register_profile("synthlift", deadline=None, derandomize=True)
 settings.load_profile("synthlift")
+# Extensions complain of leaks where objects stay exempt from the search for garbage at the end.
+atexit.register(gc.unfreeze)
 
 ROOT = Path(__file__).resolve().parent.parent
 # Studies start many processes that import torch: bytecode is compiled once, not in each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# Workers of the studies that tests run are forked from a process that has imported diffusers.
+starting.IMPORTED = "tests.preloaded"
 # matplotlib's font list takes seconds to build; it depends on no test, so it is kept.
 os.environ.setdefault("MPLCONFIGDIR", str(ROOT / ".cache" / "matplotlib"))
 IN_MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
@@ -103,6 +112,13 @@ def no_plugins_of_others() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_plugins", {})
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_search_for_garbage() -> None:
+    """What is there when a file begins is exempt: searching all of torch takes 0.3 s a time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,10 @@ class ComponentConfig(BaseModel):
         """
         return True
 
+    def heeds_pixels(self) -> bool:
+        """Whether a generator's images come of the training images, and so may be copies."""
+        return True
+
     def learning_rate_factor(self) -> float:
         """Of the automatic learning rate of classifiers; below 1 where pretrained weights move."""
         return 1.0

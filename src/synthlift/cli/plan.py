@@ -52,7 +52,7 @@ def _words(found: Mapping[str, Any]) -> str:
     rows = [
         ("design", found["design"]),
         ("training size", f"{found['image_size']} pixels, {found['channels']} channel(s)"),
-        ("arms", f"{len(found['arms'])}: {', '.join(found['arms'])}"),
+        ("arms", f"{len(found['arms'])}: {', '.join(found['arm_labels'])}"),
         ("replicates", found["replicates"]),
         ("generator fits", found["generator_fits"]),
         ("training steps", ", ".join(f"{n:,} ({what})" for what, n in found["steps"].items())),

@@ -139,6 +139,7 @@ def memorisation_gate(
     limit: float = COPIES_AT_MOST,
     copy_filters: Sequence[str] = COPY_FILTERS,
     measured: tuple[int, int] = (0, 0),
+    learns: bool = True,
 ) -> GateReading:
     """Stop a generator of whose samples more than ``limit`` are copies (METHOD §5).
 
@@ -149,20 +150,23 @@ def memorisation_gate(
         copy_filters: names of the filters whose flags count as copies; absent ones are ignored.
         measured: copies that the copying measure finds, and the images that it looked at. They
             count where they are the larger share.
+        learns: whether it has seen the training images; others cannot have copied them.
     """
     flagged = sum(_copies(chunk, copy_filters) for chunk in chunks)
     counts = [(flagged, sum(len(chunk) for chunk in chunks)), measured]
     share, copies, judged = max((n / of if of else 0.0, n, of) for n, of in counts)
     found = f"{copies} of {judged} samples ({share:.1%}) of generator '{generator}'"
+    what = "are copies of training images" if learns else "lie as near to training images as copies"
     if share <= limit:
-        return GateReading(False, copies, judged, f"{found} are copies of training images")
-    return GateReading(
-        True,
-        copies,
-        judged,
-        f"{found} are copies of training images, more than {limit:.0%}: its arms are stopped. "
-        "It has memorised instead of learnt; give it more images, or train it for fewer steps",
+        return GateReading(False, copies, judged, f"{found} {what}")
+    why = (
+        "It has memorised instead of learnt; give it more images, or train it for fewer steps"
+        if learns
+        else "It has not learnt from them here: it may know them from elsewhere, or draw the same "
+        "few things; look at the pairs, and vary its prompts"
     )
+    stopped = f"{found} {what}, more than {limit:.0%}: its arms are stopped. {why}"
+    return GateReading(True, copies, judged, stopped)
 
 
 def _copies(chunk: Judged, names: Sequence[str]) -> int:

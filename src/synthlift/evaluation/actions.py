@@ -17,16 +17,27 @@ def actions(
     interval: Interval,
     classes: Sequence[ClassVerdict],
     plan: EvaluationPlan,
+    *,
+    outdone: str = "",
 ) -> list[Action]:
-    """Advice in order of weight: certainty first, then the answer, classes, deployment."""
+    """Advice in order of weight: certainty first, then the answer, classes, deployment.
+
+    Args:
+        verdict, interval: of the primary contrast.
+        classes: what became of each.
+        plan: the declared question.
+        outdone: name of another rival that does as well as the arm that helps.
+    """
     advice = []
     answer = _answer(verdict, interval, classes, plan)
+    if outdone:
+        answer = _compare_first(outdone, plan)
     if verdict.exploratory:
         advice.append(_exploratory(verdict, plan))
         answer = _if_confirmed(answer, beside=advice[0])
     advice.append(answer)
     if plan.recommended:
-        advice.append(_model(verdict, plan))
+        advice.append(_model(verdict, plan, outdone=outdone))
     advice.extend(_by_class(classes, verdict, plan))
     advice.append(
         Action(
@@ -52,6 +63,19 @@ def _exploratory(verdict: Verdict, plan: EvaluationPlan) -> Action:
             "opened."
         ),
         command=_command(plan, "run", "--more", "2h"),
+    )
+
+
+def _compare_first(rival: str, plan: EvaluationPlan) -> Action:
+    return Action(
+        title=f"Compare with '{plan.label(rival)}' first",
+        text=(
+            "It does as well without synthetic images, and is not what they were compared with. "
+            "A new study that names it (primary: {rival: "
+            + rival
+            + "}) tells, on test images that none has opened; until then use it."
+        ),
+        command=_command(plan, "export", "--arm", rival),
     )
 
 
@@ -118,7 +142,7 @@ def _looks_like_a_shortcut(classes: Sequence[ClassVerdict]) -> bool:
     return "helps" in others and "helps" not in filled and 2 * lost > len(filled)
 
 
-def _model(verdict: Verdict, plan: EvaluationPlan) -> Action:
+def _model(verdict: Verdict, plan: EvaluationPlan, *, outdone: str) -> Action:
     """Which model the run hands over, and why it need not be the verdict's arm."""
     why = (
         "chosen on validation, before the test was opened"
@@ -126,9 +150,14 @@ def _model(verdict: Verdict, plan: EvaluationPlan) -> Action:
         else "the rival's, since nothing was chosen on validation"
     )
     text = f"The run's model was trained as '{plan.label(plan.recommended)}': {why}."
-    if verdict.word == "helps" and not plan.arm(plan.recommended).multiple:
-        favoured = plan.label(verdict.arm)
-        text += f" The comparison favours '{favoured}'; export that arm to use its model."
+    favoured = outdone or (verdict.arm if verdict.word == "helps" else "")
+    if favoured and favoured != plan.recommended and not plan.arm(plan.recommended).multiple:
+        text += (
+            f" On the test '{plan.label(favoured)}' does better; export that arm to use its model."
+            if outdone
+            else f" The comparison favours '{plan.label(favoured)}'; export that arm to use its "
+            "model."
+        )
     return Action(
         title="Classify with the model of this run",
         text=text,

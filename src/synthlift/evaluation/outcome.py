@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthlift.evaluation.actions import actions
+from synthlift.evaluation.caveats import differing_recipes, outdoing, said_of_outdone
 from synthlift.evaluation.contrasts import Question, contrast, family
 from synthlift.evaluation.defined import require_values
 from synthlift.evaluation.external import external_results
@@ -80,10 +81,11 @@ def evaluate_study(predictions: Predictions, plan: EvaluationPlan) -> Outcome:
     primary.components.update(_of_others(others, plan))
     classes = class_verdicts(scores, plan)
     subgroups = subgroup_verdicts(predictions, plan)
-    verdict = _verdict(scores, plan, primary, others)
+    outdone = outdoing(scores, plan, judge(interval, margin=plan.margin))
+    verdict = _verdict(scores, plan, primary, others, outdone=outdone)
     return Outcome(
         verdict=verdict,
-        actions=actions(verdict, interval, classes, plan),
+        actions=actions(verdict, interval, classes, plan, outdone=outdone),
         contrasts=[primary, *_secondary(scores, plan)],
         arms=arm_results(predictions, scores, plan),
         classes=classes,
@@ -116,7 +118,12 @@ def row_name(scores: Scores, plan: EvaluationPlan) -> str:
 
 
 def _verdict(
-    scores: Scores, plan: EvaluationPlan, primary: Contrast, others: OtherImages | None
+    scores: Scores,
+    plan: EvaluationPlan,
+    primary: Contrast,
+    others: OtherImages | None,
+    *,
+    outdone: str,
 ) -> Verdict:
     question = Question(plan.generative, plan.rival, plan.metric)
     interval = question.interval(scores)
@@ -144,6 +151,8 @@ def _verdict(
         warnings=[
             *plan.warnings,
             *_small_class_warnings(scores, plan),
+            *differing_recipes(plan),
+            *([said_of_outdone(outdone, scores, plan)] if outdone else []),
             *([others.text] if others and others.word not in (None, word) else []),
         ],
         arm=plan.generative,

@@ -182,7 +182,6 @@ def _fill_in(option: Option, speeds: Speeds) -> Option:
                 name: max(50, round(speed.steps * option.generator_share))
                 for name, speed in speeds.generators.items()
                 if speed.steps
-                if speed.steps
             },
             "training_steps": max(20, round(speeds.training_steps * option.training_share)),
         }
@@ -196,7 +195,7 @@ def _explain(task: Task, richest: Option, option: Option, seconds: float, budget
         given_up.append(f"{len(dropped)} arms ({', '.join(dropped)})")
     if option.image_size < richest.image_size:
         given_up.append(f"image size {option.image_size} instead of {richest.image_size} pixels")
-    if option.generator_share < 1:
+    if option.generator_share < 1 and option.generator_steps:
         given_up.append(
             f"generator training cut to {option.generator_share:.0%}"
             + ("; the generator is under-trained" if option.generator_share < UNDER_TRAINED else "")

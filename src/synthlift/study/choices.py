@@ -81,7 +81,12 @@ def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
     """The rival whose recipe both sides use when nothing is selected.
 
     Augmentation, with logit adjustment where classes are unbalanced; the nearest that the study
-    holds when that arm is not in it.
+    holds when that arm is not in it. Where no arm with synthetic images takes the rival's recipe,
+    the rival takes theirs: else a difference would be that of two recipes.
+
+    Args:
+        arms: all of the study.
+        unbalanced: whether classes are.
     """
     rivals = {arm.name: arm for arm in arms if arm.role == "rival"}
     if not rivals:
@@ -90,6 +95,8 @@ def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
             rule="synthetic images are compared with the best rival; 'real' at least is needed",
             remedy="add 'real', 'augmented' and 'logit_adjusted' under 'arms:'",
         )
+    if (alike := rival_of_same_recipe(arms, unbalanced=unbalanced)) is not None:
+        return alike
     # Of one kind, what trains as the study says comes first, and what trains nothing last.
     ordered = sorted(rivals.values(), key=lambda arm: (arm.tuning == "zero_shot", bool(arm.tuning)))
     order = ["logit_adjusted", "class_balanced", "augmented", "real"]
@@ -98,6 +105,23 @@ def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
             if arm.name.removesuffix(f"-{arm.tuning}") == name:
                 return arm
     return ordered[0]
+
+
+def rival_of_same_recipe(arms: Sequence[Arm], *, unbalanced: bool) -> Arm | None:
+    """The rival that trains as the predeclared arm with synthetic images, of a recipe of its own.
+
+    None where that arm takes the rival's recipe, or no rival has its recipe.
+    """
+    generative = predeclared_generative(arms, unbalanced=unbalanced)
+    if generative is None or generative.base == "best_rival":
+        return None
+    alike = [arm for arm in arms if arm.role == "rival" and trains_alike(arm, generative)]
+    return min(alike, key=lambda arm: arm.retrieved, default=None)
+
+
+def trains_alike(one: Arm, other: Arm) -> bool:
+    """Whether two arms differ in their images and in what order these are used, if at all."""
+    return (one.recipe, one.duplicate, one.tuning) == (other.recipe, other.duplicate, other.tuning)
 
 
 def predeclared_generative(arms: Sequence[Arm], *, unbalanced: bool) -> Arm | None:

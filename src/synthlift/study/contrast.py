@@ -19,6 +19,8 @@ from synthlift.study.choices import (
     named_choice,
     predeclared_generative,
     predeclared_rival,
+    rival_of_same_recipe,
+    trains_alike,
     with_recipe,
 )
 from synthlift.study.selection import selected_generative, selected_rival
@@ -36,7 +38,9 @@ def best_rival(work: Work, split: int | None) -> str:
             return named_arm(rivals, named, role="rival").name, "named in the study file"
         if work.selection == "validation":
             return selected_rival(work, rivals, split)
-        rival = predeclared_rival(rivals, unbalanced=work.unbalanced)
+        rival = predeclared_rival(work.arms, unbalanced=work.unbalanced)
+        if rival_of_same_recipe(work.arms, unbalanced=work.unbalanced) is not None:
+            return rival.name, "predeclared: the recipe that arms with synthetic images have here"
         shape = "unbalanced" if work.unbalanced else "balanced"
         return rival.name, f"predeclared for {shape} classes; nothing was selected"
 
@@ -75,7 +79,9 @@ def _pair(work: Work, arms: Sequence[Arm], split: int | None) -> Contrast:
             return selected_generative(work, arms, rival, split)
         found = predeclared_generative(arms, unbalanced=work.unbalanced)
         assert found is not None
-        reason = "predeclared: the rival's recipe plus synthetic images"
+        alike = trains_alike(found, work.final_arms[rival])
+        what = "the rival's recipe" if alike else "another recipe than the rival's"
+        reason = f"predeclared: {what} plus synthetic images"
         return {"arm": found.name, "recommended": rival}, reason
 
     taken: dict[str, Any] = work.session.decide(named_choice("primary_arm", split), choose)

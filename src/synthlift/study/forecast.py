@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+from synthlift.spec.arms import arm_labels
 from synthlift.store.images import usable_rows
 from synthlift.study.energy import JOULES_PER_KWH, WATTS_PER_CORE
 from synthlift.study.expecting import Option, expected_seconds
@@ -58,12 +59,14 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     packed = known_sizes(session, opened, plan)
     disk = disk_use(session, plan, opened, task=task, option=option, speeds=speeds, packed=packed)
     labels = usable_rows(session.store, opened.inventory.key)["label"].tolist()
+    labels = arm_labels({arm.name: arm.generator or "" for arm in plan.arms})
     return {
         "classes": dict(sorted(Counter(labels).items())),
         "design": design.kind,
         "image_size": plan.image_size,
         "channels": plan.channels,
         "arms": list(option.arms),
+        "arm_labels": [labels[name] for name in option.arms],
         "replicates": plan.replicates,
         "generator_fits": max(_pools(plan).values(), default=0),
         "steps": {

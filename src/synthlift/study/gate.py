@@ -7,6 +7,7 @@ import numpy as np
 from synthlift.curation.apply import COPY_FILTERS, Judged, memorisation_gate
 from synthlift.registry import descriptor
 from synthlift.store import Artefact
+from synthlift.study.components import settings_of
 from synthlift.study.copying import measured_copies
 from synthlift.study.work import Work
 
@@ -22,6 +23,11 @@ def stopped_generators(work: Work) -> dict[str, str]:
     """
     if not work.pools:
         return {}
+    unseen = {
+        c.title
+        for c in work.session.study.generators
+        if not settings_of("generators", c).heeds_pixels()
+    }
     names = [c.title for c in work.session.study.curation if c.kind in COPY_FILTERS]
 
     def choose() -> tuple[dict[str, str], str]:
@@ -38,6 +44,7 @@ def stopped_generators(work: Work) -> dict[str, str]:
                 generator=name,
                 copy_filters=names,
                 measured=measured.get(name, (0, 0)),
+                learns=name not in unseen,
             )
             for name in sorted({pool.generator for pool in work.pools.values()})
         }

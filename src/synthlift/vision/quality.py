@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ from numpy.typing import NDArray
 from synthlift.seeds import generator_for
 from synthlift.types import Float32, Float64, Int64
 from synthlift.vision.neighbours import nearest
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 MOST = 2000
 """Images of a side that are compared at most; products of all pairs are in memory."""
@@ -250,15 +255,22 @@ def _linear(features: Float32, labels: Int64, *, asked: Float32) -> Int64:
     """What a logistic regression of standardised features says of the images asked for."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
 
     scaler = StandardScaler().fit(features)
     # Sides of different sizes must not tempt it to name the larger one.
     model = LogisticRegression(C=_STRENGTH, max_iter=300, tol=1e-3, class_weight="balanced")
-    with threadpool_limits(limits=1):
+    with _thread_pools().limit(limits=1):
         model.fit(scaler.transform(features), labels)
         found: Int64 = model.predict(scaler.transform(asked))
     return found
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Those of the libraries of linear algebra; looking for them takes as long as a small fit."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def balanced(right: Sequence[bool] | NDArray[np.bool_], labels: Int64) -> float:

@@ -146,10 +146,9 @@ def test_simple_features_tell_digits_apart_and_repeat() -> None:
     features = simple_features(pixels, dimensions=64)
     assert features.shape == (400, 64)
     assert features.dtype == np.float32
-    assert np.sqrt(np.square(simple_features(pixels)).sum(axis=1).mean()) == pytest.approx(
-        1, abs=0.1
-    )
-    assert np.array_equal(features, simple_features(pixels, dimensions=64))
+    few = simple_features(pixels[:100])
+    assert np.sqrt(np.square(few).sum(axis=1).mean()) == pytest.approx(1, abs=0.1)
+    assert np.array_equal(few, simple_features(pixels[:100]))
     found = out_of_fold(features, labels=digits.target[:400], groups=[str(i) for i in range(400)])
     assert found is not None
     assert np.mean(found.argmax(axis=1) == digits.target[:400]) > 0.93

@@ -61,6 +61,41 @@ def test_the_model_that_is_handed_over_is_named_with_its_reason(make_table: Tabl
     assert "chosen on validation, before the test was opened" in chosen
 
 
+def test_a_rival_that_does_as_well_is_named_beside_the_verdict(make_table: TableMaker) -> None:
+    """Synthetic images that help beside a poor rival alone do not help."""
+    labels, scores = arrays()
+    scores[0] = scores[4]  # 'real' does as well as 'mixed@1+rival'
+    table = make_table(scores, labels, names=NAMES, classes=CLASSES, fits=5)
+    outcome = evaluate_study(table, plan(recommended="augmented"))
+    assert outcome.verdict.word == "helps"
+    assert any(
+        words.startswith("Without synthetic images 'real' does as well or better: ")
+        and "help beside 'augmented'" in words
+        for words in outcome.verdict.warnings
+    )
+    first, second, *_ = outcome.actions
+    assert first.title == "Compare with 'real' first"
+    assert "primary: {rival: real}" in first.text
+    assert "On the test 'real' does better" in second.text
+
+
+def test_arms_that_train_in_another_way_are_said_to(make_table: TableMaker) -> None:
+    labels, scores = arrays()
+    table = make_table(scores, labels, names=NAMES, classes=CLASSES, fits=5)
+    plain, rich = ({"augmentation": one, "loss": "cross_entropy"} for one in ("none", "medium"))
+
+    def told(recipe: dict[str, str]) -> list[str]:
+        own = {"augmented": rich, "mixed@1+rival": recipe}
+        arms = [replace(arm, recipe=own.get(arm.name, {})) for arm in plan().arms]
+        warnings = evaluate_study(table, plan(arms=arms)).verdict.warnings
+        return [words for words in warnings if "differ in how they train" in words]
+
+    assert told(rich) == []
+    (words,) = told({**plain, "regime": "pretrain_finetune"})
+    assert "'mixed@1+rival' and 'augmented' also" in words
+    assert "(augmentation none and medium)" in words
+
+
 @pytest.mark.parametrize("word", ["helps", "helps_less_than_margin", "equivalent", "harms"])
 def test_what_is_no_verdict_is_advised_under_reserve(outcome: Outcome, word: str) -> None:
     interval = Interval(value=0.02, standard_error=0.005, degrees_of_freedom=9, method="t")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from synthlift.errors import InputError
+from synthlift.generators.text_to_image.config import TextToImageConfig
 from tests.further_pipelines import tiny_qwen_image_2_1
 from tests.pipelines import saved, tiny_controlnet, tiny_flux, tiny_stable_diffusion
 from tests.unit.generators.test_text_to_image import draw, fitted
@@ -68,6 +69,8 @@ def test_a_pipeline_with_a_controlnet_is_refused(tiny_pipeline: Path, tmp_path: 
         ("StableDiffusionInstructPix2PixPipeline", "which changes an image"),
         ("QwenImageEditPipeline", "which changes an image"),
         ("HeliosPipeline", "which makes films"),
+        ("StableDiffusionControlNetPAGPipeline", "draws along another image"),
+        ("QwenImageControlNetPipeline", "draws along another image"),
         ("KandinskyV22Pipeline", "the second part of a cascade"),
         ("StableDiffusionLDM3DPipeline", "knows no pipeline of its family that makes images"),
     ],
@@ -103,3 +106,22 @@ def test_qwen_image_2_1_is_guided_by_its_true_guidance_alone(tmp_path: Path) -> 
     assert drawn.shape == (4, 16, 16, 3), "what is transparent lies before white"
     guided = draw(fitted(model, tmp_path / "guided", guidance_scale=4, **few)).pixels
     assert (drawn != guided).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "said"),
+    [
+        ("KolorsPipeline", {"kind": "textual_inversion"}, "takes no new words"),
+        ("KolorsPipeline", {"kind": "lora", "text_encoder": True}, "only its network learns"),
+        ("KandinskyV22CombinedPipeline", {"kind": "lora"}, "a MoVQ"),
+        ("GlmImagePipeline", {"kind": "lora"}, "tokens of an image"),
+        ("Ideogram4Pipeline", {"kind": "lora"}, "its network's answer is not known"),
+        ("ZImageOmniPipeline", {"kind": "lora"}, "several images at once"),
+    ],
+)
+def test_families_that_cannot_be_adapted_are_refused_before_they_are_opened(
+    kind: str, asked: dict[str, Any], said: str, tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    model = called(tiny_pipeline, tmp_path, _class_name=kind)
+    with pytest.raises(InputError, match=said):
+        TextToImageConfig.model_validate({"model": str(model), "adapt": asked})

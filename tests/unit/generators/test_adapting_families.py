@@ -38,6 +38,7 @@ from tests.newer_pipelines import (
     tiny_prx,
 )
 from tests.pipelines import tiny_flux, tiny_pixart, tiny_sana, tiny_stable_diffusion_3
+from tests.rarer_pipelines import tiny_cogview_3, tiny_flux_kontext, tiny_kolors
 from tests.unit.generators.adapting import draw, fit, images, inputs, learnt_files, settings
 
 LORA = {"kind": "lora"}
@@ -78,7 +79,10 @@ FAMILIES = {
     "ovis": Family(tiny_ovis_image, {"guidance_scale": 1}, packed=True),
     "prx": Family(tiny_prx, {"guidance_scale": 1}),
     "krea-2": Family(tiny_krea_2, {"guidance_scale": 0}, packed=True),
+    "kontext": Family(tiny_flux_kontext, {"guidance_scale": 2, "max_area": 256}, packed=True),
 }
+RARE = ("kontext",)
+TOLD = [pytest.param(one, marks=pytest.mark.slow) if one in RARE else one for one in FAMILIES]
 BINNED = ("sana", "prx")
 """Those that would draw at the nearest size that was published of their kind."""
 READ_BY_LANGUAGE_MODELS = [
@@ -139,7 +143,7 @@ def reconstructed(vae: Any, pixels_nhwc: np.ndarray) -> np.ndarray:
     return (found / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
 
 
-@pytest.mark.parametrize("family", [*FAMILIES])
+@pytest.mark.parametrize("family", TOLD)
 def test_the_loss_is_that_of_the_way_which_the_pipeline_goes(family: str, tmp_path: Path) -> None:
     kind = FAMILIES[family]
     bench = bench_of(kind, tmp_path)
@@ -339,3 +343,24 @@ def test_a_size_that_a_pipeline_cannot_draw_is_refused(tmp_path: Path) -> None:
     config = settings(tiny_pixart(tmp_path / "model"), adapt=LORA, size=16)
     with pytest.raises(InputError, match="cannot be adapted: it cannot draw: Invalid sample size"):
         fit(config, tmp_path / "fit")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("build", "way"),
+    [
+        (tiny_kolors, LORA),
+        (tiny_cogview_3, LORA),
+        (tiny_cogview_3, LEARNT_WORDS),
+        (tiny_flux_kontext, LEARNT_WORDS),
+    ],
+)
+def test_rarer_families_learn(
+    build: Callable[[Path], Path], way: dict[str, Any], tmp_path: Path
+) -> None:
+    model, own = build(tmp_path / "model"), inputs(validation=images(0, 0, 1, 1, prefix="v"))
+    config = settings(model, adapt={**way, "steps": 12, "readings": 2}, size=16)
+    generator = fit(config, tmp_path / "fit", inputs=own)
+    losses = [loss for _, loss in generator.facts()["curves"]["validation_loss"]]
+    assert losses[0] > losses[-1]
+    assert not np.array_equal(draw(generator), draw(fit(settings(model, size=16), tmp_path)))

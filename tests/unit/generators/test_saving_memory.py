@@ -48,8 +48,8 @@ def cramped(model: Path, folder: Path, *, needs: int) -> Cramped:
     return found
 
 
-def drawn(generator: TextToImageFitted, halved: list[Halved]) -> np.ndarray:
-    found = batches(generator, REQUESTS, device="cpu", halved=halved)
+def drawn(generator: TextToImageFitted, halved: list[Halved], *, count: int = 4) -> np.ndarray:
+    found = batches(generator, REQUESTS[:count], device="cpu", halved=halved)
     return np.concatenate([batch.pixels for batch in found]).astype(int)
 
 
@@ -122,12 +122,12 @@ def test_autoencoders_whose_tiles_have_two_sides_cut_images_too(
 ) -> None:
     side = 32
     usual = fitted(family(tmp_path / "model"), tmp_path / "fit", size=side).with_micro_batch(1)
-    whole, lean = drawn(usual, []), usual.with_savings(1)
+    whole, lean = drawn(usual, [], count=1), usual.with_savings(1)
     seen: list[int] = []
     vae = lean._pipeline.vae
     vae.decoder.register_forward_pre_hook(lambda _one, given: seen.append(given[0].shape[-1]))
-    tiled = drawn(lean, [])
-    assert len(seen) > len(REQUESTS), "several tiles an image"
+    tiled = drawn(lean, [], count=1)
+    assert len(seen) > 1, "several tiles an image"
     assert max(seen) <= side // vae.spatial_compression_ratio // 2
     assert tiled.shape == whole.shape
     assert 0 < np.abs(tiled - whole).mean() < 60

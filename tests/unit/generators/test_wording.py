@@ -95,7 +95,7 @@ def test_a_table_of_prompts_is_read(tmp_path: Path) -> None:
     table.write_text(
         "label,prompt,negative_prompt\n"
         "crane,a crane standing,machine\n"
-        'crane,"a crane, flying",machine\n'
+        'crane,"a crane, flying",\n'
         "\n"
         "gull, a gull, \n"
         'tern, a "tern", bird of prey\n'
@@ -117,7 +117,7 @@ def test_a_table_of_prompts_is_read(tmp_path: Path) -> None:
     [
         ("class,prompt\nx,y\n", "columns class, prompt"),
         ("label,prompt\ncrane,\n", "line 2"),
-        ("label,prompt,negative_prompt\nx,y,a\nx,z,b\n", "line 3"),
+        ("label,prompt,negative_prompt\nx,y,a\nx,z,b\n", "line 3.*'b' of 'x', which has 'a'"),
         ('label,prompt\nx,"two\nlines"\nzero,a thick, red zero\n', "line 4.*quotes"),
         ("label,prompt,negative_prompt\nzero,a thick, red zero\n", "line 2.*' red zero'"),
         ("label,prompt,negative_prompt\nzero,a thick, red zero,grey\n", "line 2.*3 cells"),

@@ -95,6 +95,14 @@ def test_what_was_given_up_is_said() -> None:
     assert "nothing had to be given up" in reason
 
 
+def test_no_training_is_given_up_where_a_generator_learns_nothing() -> None:
+    frozen = {"flow": GeneratorSpeed(0.0, 0.02, 0)}
+    speeds = {size: replace(one, generators=frozen) for size, one in SPEEDS.items()}
+    _, _, reason = best_option(task(), speeds, budget=60 * 20)
+    assert "classifier training cut to" in reason
+    assert "generator training" not in reason
+
+
 def test_a_budget_below_one_replicate_names_the_minimum() -> None:
     with pytest.raises(InputError, match="too small for one replicate") as caught:
         best_option(task(), SPEEDS, budget=20)

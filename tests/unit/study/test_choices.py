@@ -13,6 +13,7 @@ from synthlift.study.choices import (
     named_arm,
     predeclared_generative,
     predeclared_rival,
+    trains_alike,
     with_recipe,
 )
 
@@ -53,6 +54,22 @@ def test_predeclared_pair_for_unbalanced_and_balanced_classes() -> None:
     assert unbalanced is not None
     assert balanced is not None
     assert (unbalanced.name, balanced.name) == ("targeted@1+rival", "mixed@1+rival")
+
+
+def test_where_no_arm_takes_the_rivals_recipe_the_rival_takes_theirs() -> None:
+    """Else augmentation that does harm would look as if synthetic images helped."""
+    kinds: list[str | dict[str, object]] = ["real", "augmented", "logit_adjusted"]
+    plain: dict[str, object] = {"kind": "mixed", "multiples": [1], "recipes": ["plain"]}
+    study = Study.model_validate({"arms": [*kinds, plain]})
+    arms = expand_arms(study.arms, generators=["flow"])
+    for unbalanced in (True, False):
+        found = predeclared_generative(arms, unbalanced=unbalanced)
+        assert found is not None
+        rival = predeclared_rival(arms, unbalanced=unbalanced)
+        assert (found.name, rival.name) == ("mixed@1", "real")
+        assert trains_alike(found, rival)
+    others = [arm for arm in arms if arm.name != "real"]
+    assert predeclared_rival(others, unbalanced=False).name == "augmented", "none is alike"
 
 
 def test_generative_arms_take_the_rivals_recipe_and_plain_ones_do_not() -> None:

@@ -29,6 +29,7 @@ from synthlift.study.executors.starting import (
 )
 
 HERE = "tests.unit.study.test_starting"
+ROOT = Path(__file__).resolve().parents[3]
 FORKED = sys.platform.startswith("linux") and not has_accelerator()
 LINUX = pytest.mark.skipif(not FORKED, reason="forked on Linux without a GPU only")
 
@@ -74,7 +75,6 @@ def test_pools_fork_from_one_process_that_has_imported_torch_and_has_one_thread(
     assert first["pid"] != second["pid"]
     assert first["parent"] == second["parent"] != os.getpid()
     assert (first["threads_of_parent"], second["threads_of_parent"]) == (1, 1)
-    assert first["loaded"] == ["torch", "synthlift.training.trainer"]
     assert (first["variable"], second["variable"]) == (None, "told later")
     assert (first["seen"], second["seen"]) == ([1], [2]), "nothing stays of another pool"
     assert second["folder"] == str(tmp_path)
@@ -82,6 +82,17 @@ def test_pools_fork_from_one_process_that_has_imported_torch_and_has_one_thread(
         assert one["threads"] == ["1", 1]
         assert one["deaf"]
         assert one["collects"]
+
+
+@LINUX
+def test_that_process_has_imported_no_compiler_and_no_pages(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from {HERE} import looks
+print(looks(Path({str(tmp_path)!r}), 1)[0]["loaded"])
+"""
+    said = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT)
+    assert said == "['torch', 'synthlift.training.trainer']\n"
 
 
 def test_a_pool_that_a_thread_starts_does_the_same(tmp_path: Path) -> None:
@@ -177,7 +188,8 @@ def test_where_no_socket_fits_workers_import_for_themselves(
 def test_workers_are_forked_here() -> None:
     assert worker_context().get_start_method() == "forkserver"
     assert multiprocessing.get_start_method(allow_none=True) != "forkserver", "the user's own"
-    assert IMPORTED not in sys.modules, "what it imports is heavy"
+    for module in (IMPORTED, "synthlift.study.executors.imported"):
+        assert module not in sys.modules, "what it imports is heavy"
 
 
 BARE = f"""

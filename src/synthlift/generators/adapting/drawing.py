@@ -8,6 +8,7 @@ from typing import Any
 from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.fitted import PipelineFitted
+from synthlift.generators.pipelines.in_parts import images_of
 from synthlift.generators.pipelines.opening import told_besides
 from synthlift.generators.pipelines.wishes import (
     Drawn,
@@ -51,7 +52,7 @@ class PromptedDraws(PipelineFitted[PipelineConfig]):
         del wishes
         steps = settings.sampler_steps
         further = told_besides(self._pipeline, asked=self._config.size, steps=steps)
-        return self._pipeline(**told, **further).images
+        return images_of(self._pipeline, {**told, **further})
 
     def images(self, prompts: Sequence[str], *, seeds: Sequence[int]) -> list[Drawn]:
         """Images [H, W, 3] in [0, 1] at the pipeline's size, at most ``micro_batch``.

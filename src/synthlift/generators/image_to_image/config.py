@@ -29,6 +29,18 @@ SUITED: dict[Method, tuple[float, ...]] = {
 }
 
 
+OF_METHOD: dict[str, Method] = {
+    "soft_labels": "between_classes",
+    "label_exponent": "between_classes",
+    "repaint": "inpainting",
+    "margin": "inpainting",
+    "control_image": "control",
+    "control_scale": "control",
+}
+"""Settings of one method alone."""
+SQUARE_ROOT = 0.5
+
+
 class ImageToImageConfig(PipelineConfig):
     """Settings of kind ``image_to_image``: training images changed as a prompt says.
 
@@ -42,13 +54,14 @@ class ImageToImageConfig(PipelineConfig):
             the mask of an image (ControlNet, Zhang 2023).
         strength: how much of an image is lost before it is drawn again, above 0 to 1; of several,
             each is used equally often. auto is 0.25, 0.5 and 0.75 for variations, 0.5, 0.7 and 0.9
-            between classes, else 1.
+            between classes, else 1. A pipeline takes whole steps: where few are asked for, more are
+            taken, and the share, within 0.05 of the strength, is what labels and provenance say.
         soft_labels: between classes, images count for both: for the wanted class with
             strength^label_exponent, for the other with the rest.
         label_exponent: see ``soft_labels``; below 1 the wanted class weighs more.
         repaint: with ``inpainting``, the masked ``object``, or the ``background`` around it.
         margin: with ``inpainting``, pixels by which what is repainted reaches beyond the mask's
-            edge, at the study's size.
+            edge, at the study's size; from the background only so far that half the object stays.
         control_model: with ``control``, folder of a ControlNet that fits the pipeline.
         control_sha256: of its files; filled in, so that keys follow the content.
         control_image: with ``control``, what is drawn along: the image's ``edges``, or its
@@ -59,7 +72,7 @@ class ImageToImageConfig(PipelineConfig):
     method: Method = "variation"
     strength: Strengths | Literal["auto"] = "auto"
     soft_labels: bool = True
-    label_exponent: float = Field(default=0.5, gt=0, le=10)
+    label_exponent: float = Field(default=SQUARE_ROOT, gt=0, le=10)
     repaint: Literal["object", "background"] = "object"
     margin: int = Field(default=1, ge=0, le=256)
     control_model: str = ""
@@ -90,6 +103,7 @@ class ImageToImageConfig(PipelineConfig):
                 "strength has no effect with method: control, which draws anew; control_scale says "
                 "how strictly it follows the image"
             )
+        self._require_heeded()
         weakest = min(self.shares_lost)
         # Where nothing is said of it, as many steps are taken as it needs.
         said = self.strength != "auto" and self.method != "control"
@@ -99,6 +113,17 @@ class ImageToImageConfig(PipelineConfig):
                 "raise one of them"
             )
         return self
+
+    def _require_heeded(self) -> None:
+        for name, method in OF_METHOD.items():
+            usual = type(self).model_fields[name].default
+            if self.method != method and getattr(self, name) != usual:
+                raise ValueError(
+                    f"{name} has no effect with method: {self.method}; it goes with method: "
+                    f"{method}"
+                )
+        if not self.soft_labels and self.label_exponent != SQUARE_ROOT:
+            raise ValueError("label_exponent has no effect with soft_labels: false")
 
     @property
     def shares_lost(self) -> tuple[float, ...]:

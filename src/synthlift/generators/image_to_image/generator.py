@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from synthlift.generators.adapting import adapted
+from synthlift.generators.image_to_image.areas import Marked, repainted, shown
 from synthlift.generators.image_to_image.config import ImageToImageConfig, Method
 from synthlift.generators.image_to_image.edges import edges
 from synthlift.generators.image_to_image.starting import StartingImages
@@ -27,7 +27,7 @@ from synthlift.generators.pipelines.opening import open_controlnet, sized
 from synthlift.generators.pipelines.parameters import NUMBERS
 from synthlift.generators.pipelines.together import with_measured_chunk
 from synthlift.generators.pipelines.varying import picture, variations
-from synthlift.generators.pipelines.wishes import Settings, Wish, enough_steps
+from synthlift.generators.pipelines.wishes import Settings, Wish, in_whole_steps
 from synthlift.types import (
     FitInputs,
     Float32,
@@ -162,8 +162,12 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         usual, strength = super()._settings(request), self._starting.strength(request)
         steps = usual.sampler_steps
         if self._config.method != "control":  # which draws anew, in all steps
-            steps = enough_steps(steps, strength=strength)
+            steps, strength = in_whole_steps(steps, strength=strength)
         return ChangeSettings(usual.guidance_scale, steps, usual.adapter, usual.avoids, strength)
+
+    def _strength(self, request: SampleRequest) -> float:
+        """What share of its image is really lost."""
+        return self._settings(request).strength
 
     def _companions(self, request: SampleRequest) -> dict[str, str]:
         own = self._starting.attributes(self._row(request))
@@ -173,7 +177,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         config = self._config
         return SAID[config.method].format(
             name=self._starting.name(self._row(wish.request)),
-            strength=self._starting.strength(wish.request),
+            strength=float(f"{self._strength(wish.request):.3g}"),
             repaint=config.repaint,
             control_image=config.control_image,
         )
@@ -185,7 +189,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         found = np.zeros((len(wishes), len(self._vocabulary.classes)), np.float32)
         for row, (request, *_) in enumerate(wishes):
             # Diff-Mix (Wang 2024).
-            share = self._starting.strength(request) ** config.label_exponent
+            share = self._strength(request) ** config.label_exponent
             found[row, self._starting.label(self._row(request))] += 1 - share
             found[row, request.label] += share
         return found
@@ -208,9 +212,9 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         told = {**told, "image": images, "strength": settings.strength}
         if config.method != "inpainting":
             return self._pipeline(**told).images
-        areas = [self._area(row) for row in rows]
-        shown = [picture(area[:, :, None], (width, height)).convert("L") for area in areas]
-        return self._pipeline(**told, mask_image=shown).images
+        cell = int(getattr(self._pipeline, "vae_scale_factor", 1))
+        areas = [shown(self._area(row), (width, height), cell=cell) for row in rows]
+        return self._pipeline(**told, mask_image=areas).images
 
     def _finished(self, pixels: UInt8, wish: Wish) -> UInt8:
         """What is not repainted stays exactly as it was, whatever the pipeline makes of it.
@@ -220,7 +224,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         if self._config.method != "inpainting":
             return pixels
         row = self._row(wish.request)
-        return np.where(self._area(row)[:, :, None] > 0, pixels, self._starting.pixels(row))
+        return np.where(self._area(row)[:, :, None], pixels, self._starting.pixels(row))
 
     def _keeps(self, drawn: UInt8) -> bool:
         # What was not repainted is exact at the study's size alone.
@@ -236,14 +240,10 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         )
         return {"controlnet": opened}
 
-    def _area(self, row: int) -> UInt8:
-        """What is repainted, uint8 [H, W], 255 or 0."""
-        marked = self._starting.mask(row) > 0
-        if self._config.repaint == "background":
-            marked = ~marked
-        if self._config.margin:
-            marked = ndimage.binary_dilation(marked, iterations=self._config.margin)
-        return np.where(marked, 255, 0).astype(np.uint8)
+    def _area(self, row: int) -> Marked:
+        """What is repainted, bool [H, W]."""
+        config = self._config
+        return repainted(self._starting.mask(row), repaint=config.repaint, margin=config.margin)
 
     def _control(self, row: int, size: tuple[int, int]) -> Image.Image:
         if self._config.control_image == "mask":

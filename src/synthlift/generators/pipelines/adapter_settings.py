@@ -179,10 +179,15 @@ NOT_ADAPTED = {
     "CogView4": OTHER_TIMES,
     "Kandinsky": "its latents are those of a MoVQ, which is not known here",
     "NucleusMoE": "how an image becomes its latents is not known",
+    "GlmImage": "its network also reads tokens of an image, which are not known of training images",
+    "Ideogram4": "what it makes of its network's answer is not known",
+    "ZImageOmni": "its network is shown several images at once, and which to learn is not known",
 }
 """Why pipelines cannot be adapted, by how their class begins."""
 READ_WITHOUT_GRADIENTS = ("PRX",)
 """How the classes of those begin of which neither text encoders nor words can learn."""
+READ_OTHERWISE = ("Kolors",)
+"""How the classes of those begin whose text encoder is of a make of its own, and stays as it is."""
 
 
 def require_adaptable(kind: str, asked: Any) -> None:
@@ -201,6 +206,12 @@ def require_adaptable(kind: str, asked: Any) -> None:
         raise cannot_adapt(
             kind,
             "it reads texts without gradients, and only its network learns: adapt: {kind: lora}",
+        )
+    if texts and kind.startswith(READ_OTHERWISE):
+        raise cannot_adapt(
+            kind,
+            "its text encoder has no layers of a known name and takes no new words, and only its "
+            "network learns: adapt: {kind: lora}",
         )
     for begins, reason in NOT_ADAPTED.items():
         if kind.startswith(begins):

@@ -57,6 +57,7 @@ from synthlift.spec.provenance import LICENCE
 from synthlift.types import FittedGenerator, Float32, ImageBatch, SampleRequest, UInt8
 from synthlift.weights.quiet import quiet
 
+FINER = "set dtype: float32, or else "
 UNTOLD = ("together", "licence_text", APART)
 """Facts that no report shows."""
 
@@ -394,6 +395,6 @@ class PipelineFitted(FittedGenerator, Generic[C]):
             raise InputError(
                 f"the text-to-image model '{config.model}' drew numbers that are no colours",
                 rule=f"images are finite; the number format was {config.dtype}",
-                remedy="set dtype: float32, or else download the model again",
+                remedy=f"{'' if config.dtype == 'float32' else FINER}download the model again",
             )
         return drawn

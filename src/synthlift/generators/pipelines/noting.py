@@ -41,6 +41,8 @@ from synthlift.weights.files import read_json
 
 GUIDED_FROM_0 = ("ZImage", "Krea2")
 """How the classes of pipelines begin that look at what they are to avoid from 0 on, not from 1."""
+PRIOR_GUIDED = ("KandinskyCombined", "KandinskyV22Combined")
+"""How those begin whose first part looks at it at any guidance: it has one of its own."""
 MOST_MEANINGS = 8
 """Names of which a warning says what they mean; of further ones it says that they are such, too."""
 APART = "warned_of"
@@ -309,7 +311,10 @@ def _less_read(config: PipelineConfig) -> Iterator[str]:
 
 def guided_from(kind: Any) -> int:
     """The guidance above which pipelines of a class look at what they are to avoid."""
-    return 0 if getattr(kind, "__name__", "").startswith(GUIDED_FROM_0) else 1
+    name = getattr(kind, "__name__", "")
+    if name.startswith(PRIOR_GUIDED):
+        return -1
+    return 0 if name.startswith(GUIDED_FROM_0) else 1
 
 
 def _avoided_in_vain(folder: Path, *, guidance_scale: float) -> Iterator[str]:

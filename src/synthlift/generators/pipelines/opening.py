@@ -34,6 +34,7 @@ from synthlift.generators.pipelines.files import (
 )
 from synthlift.generators.pipelines.footprint import USUAL_SIDE
 from synthlift.generators.pipelines.from_file import pipeline_from_file, pipeline_from_folder
+from synthlift.generators.pipelines.in_parts import DECODER, join
 from synthlift.generators.pipelines.single_file import INDEX, parts_beside
 from synthlift.generators.pipelines.suited import CONSISTENT, CONSISTENT_OF, PRX, TRAJECTORY
 from synthlift.weights import locate
@@ -61,8 +62,15 @@ EVEN = 40
 """Of so many a consistency scheduler takes some: 4, 5 or 8 begin at pure noise and are even."""
 TRAJECTORY_NOISE = 0.3
 """Share of new noise in the steps of a trajectory consistency model."""
+PERTURBED, TRIPLED = "pag_scale", "HunyuanDiTPAG"
+"""How strongly attention that looks nowhere guides, and how the class of pipelines begins that take
+all they are told for three rows an image: unguided ones have two then, and fail."""
 BETWEEN = "intermediate_timesteps"
 """An argument of pipelines that have a second step of its own, and take it in two steps alone."""
+AREA = "max_area"
+"""An argument of pipelines that bring any size to so many pixels."""
+SCHEDULED_GUIDANCE = "guidance_schedule"
+"""An argument that says the guidance of each step, and is refused beside one for all."""
 
 
 def open_pipeline(
@@ -122,6 +130,7 @@ def open_pipeline(
     require_start(pipeline, task=task, model=config.model)
     if config.scheduler or config.timestep_spacing:
         pipeline.scheduler = _scheduler(pipeline, config.scheduler, config.timestep_spacing)
+    join(pipeline)
     pipeline.set_progress_bar_config(disable=True)
     _arrange(pipeline)
     if name.startswith(PRX):
@@ -221,6 +230,8 @@ def guidance(
         avoided = [text or BLANK for text in avoided]
         # Of the usual one, which it has no ear for, it would complain at each call.
         told, avoids = {TRUE_GUIDANCE: scale}, scale > 1
+    if kind.__name__.startswith(TRIPLED) and scale <= 1:
+        told[PERTURBED] = 0.0
     return {**told, **({NEGATIVE: list(avoided)} if avoids and takes(kind, NEGATIVE) else {})}
 
 
@@ -256,7 +267,11 @@ def _scheduler(pipeline: Any, name: str, spacing: str) -> Any:
     latent = getattr(pipeline, "vae", None) is not None
     if "clip_sample" in taken and "clip_sample" not in own.config and latent:
         told["clip_sample"] = False
-    return kind.from_config(own.config, **told)
+    settings = dict(own.config)
+    if kind is not type(own) and hasattr(pipeline, DECODER):
+        # Others take the variance that its network answers for three channels of pixels.
+        settings.pop("variance_type", None)
+    return kind.from_config(settings, **told)
 
 
 def open_controlnet(folder: str, *, sha256: str, dtype: str) -> Any:
@@ -308,11 +323,13 @@ def told_besides(pipeline: Any, *, asked: int | Literal["auto"], steps: int) -> 
     a certain package is installed: pixels must not depend on that.
     """
     taken = inspect.signature(type(pipeline).__call__).parameters
-    told = {"clean_caption": False, BINNING: asked != "auto"}
+    told = {"clean_caption": False, BINNING: asked != "auto", SCHEDULED_GUIDANCE: None}
     between = {BETWEEN: None} if BETWEEN in taken and steps != 2 else {}
     fixed = BINNING in taken and taken["height"].default is not None
     height, width = sides(pipeline, asked=asked) if asked != "auto" or fixed else (None, None)
-    size = {} if height is None else {"height": height, "width": width}
+    size: dict[str, Any] = {} if height is None else {"height": height, "width": width}
+    if height is not None and width is not None and AREA in taken:
+        size[AREA] = height * width
     return {**{name: value for name, value in told.items() if name in taken}, **between, **size}
 
 
@@ -343,16 +360,21 @@ def sized(pipeline: Any, size: tuple[int, int]) -> dict[str, int]:
 def sides(pipeline: Any, *, asked: int | Literal["auto"]) -> tuple[int, int]:
     """Height and width in pixels at which a pipeline draws, its own where none is asked for.
 
-    Of some, as Z-Image, only the call knows their own, and draws 1024 pixels; PRX states pixels.
+    Some state it in their call. Of some, as Z-Image, only the call knows it, and draws 1024 pixels;
+    PRX states pixels.
     """
     if asked != "auto":
         return asked, asked
+    taken = inspect.signature(type(pipeline).__call__).parameters
+    stated = taken["height"].default if "height" in taken and BINNING not in taken else None
+    if isinstance(stated, int):
+        return stated, stated
     core = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
     own = getattr(core.config, "sample_size", None) if core is not None else None
     own = own or getattr(pipeline, "default_sample_size", None)
     if own is None:
         return USUAL_SIDE, USUAL_SIDE
     height, width = own if isinstance(own, list | tuple) else (own, own)
-    stated = type(pipeline).__name__.startswith(PRX)
-    factor = 1 if stated else getattr(pipeline, "vae_scale_factor", 1)
+    pixels = type(pipeline).__name__.startswith(PRX)
+    factor = 1 if pixels else getattr(pipeline, "vae_scale_factor", 1)
     return height * factor, width * factor

@@ -51,11 +51,21 @@ def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
                 "space before the quotes, and write no space behind other commas",
             )
         label, text, avoid = ((row.get(name) or "").strip() for name in TABLE_COLUMNS)
-        if not (label and text) or negative.setdefault(label, avoid) != avoid:
+        if not (label and text):
             raise InputError(
                 f"line {line} of the table of prompts '{path}': {row}",
-                rule="each row has a class and a prompt; a class has one negative prompt",
+                rule="each row has a class and a prompt",
                 remedy="complete the row, or delete it",
+            )
+        # An empty cell says nothing new.
+        known = negative.get(label, "")
+        negative[label] = known or avoid
+        if known and avoid and avoid != known:
+            raise InputError(
+                f"line {line} of the table of prompts '{path}': the negative prompt '{avoid}' "
+                f"of '{label}', which has '{known}' above",
+                rule="a class has one negative prompt, for all of its prompts",
+                remedy=f"write '{known}' here, too, or leave the cell empty",
             )
         prompts[label] = (*prompts.get(label, ()), text)
     avoided = {label: text for label, text in negative.items() if text}

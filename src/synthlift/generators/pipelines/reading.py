@@ -93,6 +93,8 @@ def _before(kind: Any, tokenizer: Any) -> str:
         return str(_empty(kind).prompt_template_encode_prefix)
     if _is(kind, ("Lumina2",)):
         return f"{_empty(kind).system_prompt} <Prompt Start> "
+    if _is(kind, ("ZImageOmni",)):
+        return "<|im_start|>user\n"
     said = _conversation(kind)
     if not said or not getattr(tokenizer, "chat_template", None):
         return ""

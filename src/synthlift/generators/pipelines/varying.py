@@ -12,7 +12,7 @@ from PIL import Image
 from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.fitted import C, PipelineFitted
 from synthlift.generators.pipelines.opening import sized
-from synthlift.generators.pipelines.wishes import Settings, Wish, enough_steps
+from synthlift.generators.pipelines.wishes import Settings, Wish, in_whole_steps
 from synthlift.types import ImageBatch, SampleRequest, UInt8
 
 
@@ -55,17 +55,17 @@ class Variations(PipelineFitted[C]):
         return "image_to_image"
 
     def _settings(self, request: SampleRequest) -> Settings:
-        """As asked for, but at least so many steps that one of them is taken."""
+        """As asked for, but so many steps that the strength is a share of them."""
         usual = super()._settings(request)
-        steps = enough_steps(usual.sampler_steps, strength=self._strength)
+        steps, _ = in_whole_steps(usual.sampler_steps, strength=self._strength)
         return replace(usual, sampler_steps=steps)
 
     def _call(self, wishes: Sequence[Wish], settings: Settings, told: dict[str, Any]) -> Any:
-        del settings
+        _, strength = in_whole_steps(settings.sampler_steps, strength=self._strength)
         height, width = size = self._native_size()
         images = [picture(self._start, (width, height))] * len(wishes)
         told = {**told, **sized(self._pipeline, size)}
-        return self._pipeline(**told, image=images, strength=self._strength).images
+        return self._pipeline(**told, image=images, strength=strength).images
 
 
 def picture(pixels: UInt8, size: tuple[int, int]) -> Image.Image:

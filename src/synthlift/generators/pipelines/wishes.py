@@ -20,6 +20,8 @@ REDRAWN = 3
 
 TOGETHER, HELD_BYTES = 32, 2**27
 """Chunks that are drawn together at most, and bytes of their originals."""
+NEAR, ROUNDING = 0.05, 1e-9
+"""So far, or a quarter of it, may the share of steps that is taken lie from a strength."""
 Bools = NDArray[np.bool_]
 
 
@@ -167,14 +169,34 @@ def originals_of(drawn: Sequence[Drawn]) -> UInt8 | None:
     return np.stack(kept) if kept else None
 
 
-def enough_steps(steps: int, *, strength: float) -> int:
-    """As many steps as asked for, but so many that a pipeline takes one from a given image.
+def in_whole_steps(steps: int, *, strength: float) -> tuple[int, float]:
+    """Steps to ask a pipeline for that starts from an image, and the share of them that it takes.
 
-    Of n steps it takes the last ⌊n · strength⌋.
+    It takes whole steps: of 4, no 70 %. So many are asked for, at least those wanted, that a whole
+    number of them is near the strength; at least one is taken, and one left out below 1. The share
+    is such that pipelines that round up and those that round down take the same steps.
+
+    Args:
+        steps: that are wanted.
+        strength: share of an image that is to be lost, in (0, 1].
     """
-    least = math.ceil(1 / strength)
-    least += int(least * strength) < 1  # rounding
-    return max(steps, least)
+    if strength == 1:
+        return steps, 1.0
+    most = min(NEAR, strength / 4)
+    asked = max(steps, 2)
+    while True:
+        taken = min(max(1, round(asked * strength)), asked - 1)
+        share = _share(taken, asked)
+        if share is not None and abs(share - strength) <= most + ROUNDING:
+            return asked, share
+        asked += 1
+
+
+def _share(taken: int, asked: int) -> float | None:
+    """The number that gives ``taken`` exactly when multiplied with ``asked``; None = none does."""
+    plain = taken / asked
+    near = (plain, math.nextafter(plain, 0), math.nextafter(plain, 1))
+    return next((one for one in near if one * asked == taken), None)
 
 
 def drawn_anew(

@@ -113,6 +113,10 @@ class PoolConfig(ComponentConfig):
     terms: str | None = None
     redistribute: Literal["yes", "no", "unknown"] = "unknown"
 
+    def heeds_pixels(self) -> bool:
+        """The pool was there before."""
+        return False
+
     @model_validator(mode="after")
     def _no_plain_repeats(self) -> PoolConfig:
         if self.repeats > 1 and self.randomise is None:

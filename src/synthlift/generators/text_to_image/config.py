@@ -7,3 +7,7 @@ from synthlift.generators.pipelines.config import PipelineConfig
 
 class TextToImageConfig(PipelineConfig):
     """Settings of kind ``text_to_image``: a pipeline that draws what a prompt says."""
+
+    def heeds_pixels(self) -> bool:
+        """What is not adapted is told names and attributes alone."""
+        return self.adapt is not None

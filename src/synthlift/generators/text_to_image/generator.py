@@ -13,6 +13,7 @@ from synthlift.generators.learning.compiling import require_compiler
 from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.fitted import PipelineFitted
+from synthlift.generators.pipelines.in_parts import images_of
 from synthlift.generators.pipelines.noting import foretold, noted, prompts_for, warned
 from synthlift.generators.pipelines.opening import told_besides
 from synthlift.generators.pipelines.together import with_measured_chunk
@@ -106,4 +107,4 @@ class TextToImageFitted(PipelineFitted[TextToImageConfig]):
         del wishes
         steps = settings.sampler_steps
         further = told_besides(self._pipeline, asked=self._config.size, steps=steps)
-        return self._pipeline(**told, **further).images
+        return images_of(self._pipeline, {**told, **further})

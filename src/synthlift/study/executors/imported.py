@@ -1,8 +1,9 @@
 """Imported by the process that workers are forked from, and by nothing else: see ``starting``.
 
 It imports what nearly every study needs, if late: pandas to read, scikit-learn to measure how real
-samples look. Components, and the libraries that some of them need, are left to the workers; so is
-torch's compiler, which optimisers of ``torch.optim`` import, ours not.
+samples look, and the descriptors of all components, which import nothing heavy. Components, and the
+libraries that some of them need, are left to the workers; so is torch's compiler, which optimisers
+of ``torch.optim`` import, ours not.
 """
 
 from __future__ import annotations
@@ -18,12 +19,19 @@ MODULES = (
     "sklearn.linear_model",
     "sklearn.model_selection",
     "synthlift.curation.apply",
+    "synthlift.curation.descriptors",
+    "synthlift.data.faults.near_duplicates",
+    "synthlift.data.readers.descriptors",
+    "synthlift.data.stages",
     "synthlift.evaluation.outcome",
+    "synthlift.generators.descriptors",
     "synthlift.study.stages.curation",
     "synthlift.study.stages.evidence",
     "synthlift.study.stages.generation",
     "synthlift.study.stages.models",
     "synthlift.training.trainer",
+    "synthlift.vision.classifiers.descriptors",
+    "synthlift.vision.classifiers.small_cnn",
     "synthlift.vision.copying",
     "synthlift.vision.encoders",
 )
