@@ -318,6 +318,9 @@ def test_numbers_that_are_no_colours_end_the_drawing(tiny_pipeline: Path, tmp_pa
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(InputError, match="drew numbers that are no colours") as caught:
         draw(fitted(model, tmp_path / "out"))
+    assert caught.value.remedy == "download the model again", "it is drawn in full numbers already"
+    with pytest.raises(InputError, match="drew numbers that are no colours") as caught:
+        draw(fitted(model, tmp_path / "out", dtype="bfloat16"))
     assert "dtype: float32, or else download the model again" in caught.value.remedy
 
 
