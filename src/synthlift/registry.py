@@ -25,6 +25,7 @@ from synthlift.errors import InputError, nearest_name
 
 Group = Literal["readers", "generators", "filters", "classifiers"]
 OnePool = Literal["no", "training set", "study"]
+Origins = Literal["learnt", "changed", "part", "elsewhere"]
 MEASURABLE = ("precision", "compile", "micro_batch")
 """Settings with a default in whose place ``measured`` may stand: a fit times what is best."""
 
@@ -81,9 +82,13 @@ class ComponentConfig(BaseModel):
         """
         return True
 
-    def heeds_pixels(self) -> bool:
-        """Whether a generator's images come of the training images, and so may be copies."""
-        return True
+    def origins(self) -> Origins:
+        """How a generator's images come of the training images, if they do.
+
+        ``learnt`` from them, ``changed`` from them, changed in a ``part`` alone, or from
+        ``elsewhere``.
+        """
+        return "learnt"
 
     def learning_rate_factor(self) -> float:
         """Of the automatic learning rate of classifiers; below 1 where pretrained weights move."""

@@ -23,7 +23,7 @@ from synthlift.study.budget import RESERVE
 from synthlift.study.expecting import CHUNK
 from synthlift.vision.prediction import load_classifier
 from synthlift.web.inference.explaining import likeness
-from tests.e2e.tiny import GAUSSIAN, Ran, draw_folder, names, run, study_of
+from tests.e2e.tiny import EXAMPLE, GAUSSIAN, Ran, draw_folder, names, run, study_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "howto"
 PLUGINS = Path(__file__).resolve().parent / "plugins"
@@ -189,6 +189,22 @@ def test_a_generator_that_copies_is_stopped(source: Path, home: Path) -> None:
     (found,) = likeness(reference, [reference.picture(5)[0]])
     assert found is not None
     assert (found["row"], found["near_copy"]) == (5, True)
+
+
+def test_beside_a_verdict_it_is_said_which_generator_was_stopped(source: Path, home: Path) -> None:
+    mixed = {"kind": "mixed", "generator": "every", "multiples": [0.5], "recipes": ["plain"]}
+    study = study_of(
+        source,
+        generators=[GAUSSIAN, "copier"],
+        arms=["real", mixed],
+        curation=["exact_duplicates"],
+        plugins=[str(EXAMPLE), str(PLUGINS / "copier.py")],
+    )
+    ran = run(study, home=home, out="one-copies")
+    assert names(ran.results) == ["real", "mixed@0.5"]
+    told = ran.results["verdict"]["warnings"]
+    assert [words for words in told if "'copier' was tested" in words]
+    assert ran.results["verdict"]["rival"] == "real"
 
 
 @pytest.mark.parametrize("blind", [[], [{"kind": "near_copies", "quantile": 0, "relative": 0}]])

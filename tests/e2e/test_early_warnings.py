@@ -81,6 +81,7 @@ def test_a_preview_tells_it(study: Study, home: Path) -> None:
 def test_images_made_by_a_study_come_with_it(study: Study, home: Path) -> None:
     done = said("generate", study, home, "--per-class", 1, "--out", home / "made", quiet=False)
     assert f"Note: {TWOFOLD}" in done.stdout
+    assert "The generator was told the classes of 45 images (3 left out), and" in done.stdout
     assert LOST in done.stdout
     assert f"Warning: Generator 'text_to_image': {TWOFOLD}" in done.stderr, "once it is fitted"
     own = ("--prompt", "a crab", "--per-class", 1, "--out", home / "own")

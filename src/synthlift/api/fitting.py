@@ -94,7 +94,7 @@ def fit_on(
         "fit": fitted.key,
         "seed": fitted.record["seed"],
     }
-    return component.title, fitted.folder / SAVED, facts, _words(prepared)
+    return component.title, fitted.folder / SAVED, facts, _words(prepared, component)
 
 
 def component_of(asked: Asked, name: str | None) -> Component:
@@ -113,11 +113,18 @@ def component_of(asked: Asked, name: str | None) -> Component:
     return components[name or next(iter(components))]
 
 
-def _words(prepared: Prepared) -> str:
+def _words(prepared: Prepared, component: Component) -> str:
     images = prepared.split.summary["images"][0]
     train, validation, test = (
         sum(images[part].values()) for part in ("train", "validation", "test")
     )
+    from synthlift.study.components import settings_of
+
+    settings = settings_of("generators", component)
+    frozen = settings.one_pool() != "no" or settings.origins() == "elsewhere"
+    if frozen:
+        told = "told the classes of" if settings.origins() == "elsewhere" else "given to change"
+        return f"{told} {train:,} images ({test:,} left out), and has learnt nothing from them"
     text = f"fitted on {train:,} images, watched on {validation:,}, {test:,} left out"
     if prepared.design.reason:
         text += f": {prepared.design.reason}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synthlift.registry import Origins
 from synthlift.types import Filter, Float32, ImageBatch, Selector, Strings
 
 COPIES_AT_MOST = 0.1
@@ -115,6 +116,19 @@ def _selected(
     return scores, flags
 
 
+NEAR = "lie as near to training images as copies"
+LEARNT = "It has memorised instead of learnt; give it more images, or train it for fewer steps"
+WHY: dict[Origins, str] = {
+    "learnt": LEARNT,
+    "changed": "It starts from training images and changes them too little to be new; raise its "
+    "strength",
+    "part": "It changes too little of training images",
+    "elsewhere": "It has not learnt from them here: it may know them from elsewhere, or draw the "
+    "same few things; look at the pairs, and vary its prompts",
+}
+"""What a generator that is stopped has done, and what to do."""
+
+
 @dataclass(frozen=True)
 class GateReading:
     """What the memorisation gate says.
@@ -139,7 +153,7 @@ def memorisation_gate(
     limit: float = COPIES_AT_MOST,
     copy_filters: Sequence[str] = COPY_FILTERS,
     measured: tuple[int, int] = (0, 0),
-    learns: bool = True,
+    origins: Origins = "learnt",
 ) -> GateReading:
     """Stop a generator of whose samples more than ``limit`` are copies (METHOD §5).
 
@@ -150,22 +164,16 @@ def memorisation_gate(
         copy_filters: names of the filters whose flags count as copies; absent ones are ignored.
         measured: copies that the copying measure finds, and the images that it looked at. They
             count where they are the larger share.
-        learns: whether it has seen the training images; others cannot have copied them.
+        origins: how its images come of the training images.
     """
     flagged = sum(_copies(chunk, copy_filters) for chunk in chunks)
     counts = [(flagged, sum(len(chunk) for chunk in chunks)), measured]
     share, copies, judged = max((n / of if of else 0.0, n, of) for n, of in counts)
     found = f"{copies} of {judged} samples ({share:.1%}) of generator '{generator}'"
-    what = "are copies of training images" if learns else "lie as near to training images as copies"
+    what = NEAR if origins == "elsewhere" else "are copies of training images"
     if share <= limit:
         return GateReading(False, copies, judged, f"{found} {what}")
-    why = (
-        "It has memorised instead of learnt; give it more images, or train it for fewer steps"
-        if learns
-        else "It has not learnt from them here: it may know them from elsewhere, or draw the same "
-        "few things; look at the pairs, and vary its prompts"
-    )
-    stopped = f"{found} {what}, more than {limit:.0%}: its arms are stopped. {why}"
+    stopped = f"{found} {what}, more than {limit:.0%}: its arms are stopped. {WHY[origins]}"
     return GateReading(True, copies, judged, stopped)
 
 

@@ -172,7 +172,7 @@ class GeneratorResult(Record):
             this pool.
         parameters: trainable numbers of one fit.
         gate_stopped: the memorisation gate stopped it.
-        pastes: its images are training images with something pasted on, so that no gate stops it.
+        pastes: its images are training images of which a part is new, so that no gate stops it.
         images_per_second: sampling speed of one process, sharing the machine with the others.
         kept_share: of its images, those that filters kept.
         config: settings with defaults.

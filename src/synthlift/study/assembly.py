@@ -80,6 +80,11 @@ def warnings(work: Work) -> list[str]:
             f"The generator is under-trained: the budget left it {work.generator_share:.0%} of the "
             "training that it would get without one. A longer budget may change the answer."
         )
+    found += [
+        f"No arm of generator '{name}' was tested: too many of its samples are too close to "
+        "training images. The limitations say more."
+        for name in work.stopped
+    ]
     for name in dict.fromkeys(pool.generator for pool in work.pools.values()):
         fitted = fits_of(pool for pool in work.pools.values() if pool.generator == name)
         found += [f"Generator '{name}': {words}" for words in told_by_fits(fitted)]

@@ -6,6 +6,7 @@ import numpy as np
 
 from synthlift.curation.apply import COPY_FILTERS, Judged, memorisation_gate
 from synthlift.registry import descriptor
+from synthlift.spec.study import Component
 from synthlift.store import Artefact
 from synthlift.study.components import settings_of
 from synthlift.study.copying import measured_copies
@@ -18,15 +19,13 @@ def stopped_generators(work: Work) -> dict[str, str]:
     Copies are what a filter against copies flags or, where those are more, what the copying
     measure finds: a study without such a filter, or with one that flags nothing, has a gate, too.
     Counted over the first chunk of every class and fit, so that asking for more images later
-    cannot change the outcome. Recorded as a decision. What pastes onto training images resembles
-    them by design and is not stopped; its copies are rejected one by one, as anyone's.
+    cannot change the outcome. Recorded as a decision. What changes a part of training images alone
+    resembles them by design and is not stopped; its copies are rejected one by one, as anyone's.
     """
     if not work.pools:
         return {}
-    unseen = {
-        c.title
-        for c in work.session.study.generators
-        if not settings_of("generators", c).heeds_pixels()
+    origins = {
+        c.title: settings_of("generators", c).origins() for c in work.session.study.generators
     }
     names = [c.title for c in work.session.study.curation if c.kind in COPY_FILTERS]
 
@@ -44,14 +43,14 @@ def stopped_generators(work: Work) -> dict[str, str]:
                 generator=name,
                 copy_filters=names,
                 measured=measured.get(name, (0, 0)),
-                learns=name not in unseen,
+                origins=origins[name],
             )
             for name in sorted({pool.generator for pool in work.pools.values()})
         }
-        pasting = {c.title for c in work.session.study.generators if pastes(c.kind)}
+        pasting = {c.title for c in work.session.study.generators if pastes(c)}
         told = {
             name: f"{reading.copies} of {reading.judged} samples of generator '{name}' are close "
-            "to training images, onto which it pastes by design"
+            "to training images, of which it changes a part by design"
             if name in pasting
             else reading.message
             for name, reading in readings.items()
@@ -64,9 +63,11 @@ def stopped_generators(work: Work) -> dict[str, str]:
     return stopped
 
 
-def pastes(kind: str) -> bool:
-    """Whether images of this kind of generator are training images with something pasted on."""
-    return {"inputs", "masks"} <= descriptor("generators", kind).needs
+def pastes(component: Component) -> bool:
+    """Whether a generator's images are training images of which a part is new, by design."""
+    if {"inputs", "masks"} <= descriptor("generators", component.kind).needs:
+        return True
+    return settings_of("generators", component).origins() == "part"
 
 
 def _judged(verdict: Artefact) -> Judged:

@@ -55,7 +55,7 @@ def generator_results(
                 copies=_mean("copies", figures.get(component.title, [])),
                 held_out_copies=_mean("held_out_copies", figures.get(component.title, [])),
                 gate_stopped=component.title in work.stopped,
-                pastes=pastes(component.kind),
+                pastes=pastes(component),
                 under_trained=work.generator_share < 1 and bool(config.trained_with(steps=1)),
                 images_per_second=images / seconds if seconds else None,
                 kept_share=sum(s.number_kept() for s in streams) / images if images else None,

@@ -78,9 +78,11 @@ def test_copies_that_no_filter_looked_for_close_the_gate() -> None:
     fine = memorisation_gate(blind, generator="flow", measured=(5, 50))
     assert (fine.stopped, fine.copies, fine.judged) == (False, 5, 50)
     assert memorisation_gate(blind, generator="flow", measured=(6, 50)).stopped
-    frozen = memorisation_gate(blind, generator="sd", measured=(6, 50), learns=False)
+    frozen = memorisation_gate(blind, generator="sd", measured=(6, 50), origins="elsewhere")
     assert "lie as near to training images as copies, more than 10%" in frozen.message
     assert "memorised" not in frozen.message
+    changed = memorisation_gate(blind, generator="i2i", measured=(6, 50), origins="changed")
+    assert "changes them too little to be new; raise its strength" in changed.message
     found = memorisation_gate([_with_copies(30, 100)], generator="flow", measured=(6, 50))
     assert (found.copies, found.judged) == (30, 100), "the larger share counts"
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import hash_part
-from synthlift.registry import OnePool
+from synthlift.registry import OnePool, Origins
 from synthlift.weights import locate
 
 Method = Literal["variation", "between_classes", "inpainting", "control"]
@@ -138,6 +138,12 @@ class ImageToImageConfig(PipelineConfig):
     def one_pool(self) -> OnePool:
         """Images start from those of a training set."""
         return "training set" if self.adapt is None else "no"
+
+    def origins(self) -> Origins:
+        """What is not repainted stays as it is, whatever the pipeline has learnt."""
+        if self.method == "inpainting":
+            return "part"
+        return "changed" if self.adapt is None else "learnt"
 
     def _weights_beside(self) -> tuple[Path, ...]:
         control = (locate(self.control_model),) if self.control_model else ()

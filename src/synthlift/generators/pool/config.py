@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from synthlift.registry import ComponentConfig
+from synthlift.registry import ComponentConfig, Origins
 
 POOL = "pool"
 """The name under which the images are found."""
@@ -113,9 +113,9 @@ class PoolConfig(ComponentConfig):
     terms: str | None = None
     redistribute: Literal["yes", "no", "unknown"] = "unknown"
 
-    def heeds_pixels(self) -> bool:
+    def origins(self) -> Origins:
         """The pool was there before."""
-        return False
+        return "elsewhere"
 
     @model_validator(mode="after")
     def _no_plain_repeats(self) -> PoolConfig:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from synthlift.generators.pipelines.config import PipelineConfig
+from synthlift.registry import Origins
 
 
 class TextToImageConfig(PipelineConfig):
     """Settings of kind ``text_to_image``: a pipeline that draws what a prompt says."""
 
-    def heeds_pixels(self) -> bool:
+    def origins(self) -> Origins:
         """What is not adapted is told names and attributes alone."""
-        return self.adapt is not None
+        return "elsewhere" if self.adapt is None else "learnt"

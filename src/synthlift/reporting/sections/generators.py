@@ -117,7 +117,7 @@ def _adaptation(result: GeneratorResult) -> list[tuple[str, Markup | str]]:
 
 def _gate(result: GeneratorResult) -> str:
     if result.pastes:
-        return "not applied: it pastes onto training images by design"
+        return "not applied: it changes a part of training images by design"
     return "stopped this generator" if result.gate_stopped else "passed"
 
 
