@@ -74,6 +74,8 @@ def test_the_study_is_forecast_from_the_same_speeds(seen: api.Preview, home: Pat
         planned = api.plan(DIGITS, store=store, workers=1)
     assert seen.plan["seconds"] == planned["seconds"]
     assert seen.plan["arms"] == planned["arms"]
+    assert sum(planned["classes"].values()) > 100, "images of each class"
+    assert len(planned["arm_labels"]) == len(planned["arms"])
     # One busy core at 10 W, as measured costs are estimated.
     assert planned["energy_kwh"] == pytest.approx(planned["seconds"] * 10 / 3.6e6)
     assert seen.plan["energy_kwh"] == planned["energy_kwh"]

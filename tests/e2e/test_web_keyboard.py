@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from synthlift.spec import people
@@ -95,6 +97,24 @@ def test_a_page_that_is_not_there_leads_back(browser: Any, server: Server) -> No
         page.get_by_role("heading", name="Do synthetic images help my classifier?").wait_for()
 
 
+@contextmanager
+def held(server: Server) -> Iterator[None]:
+    """Whatever the server has draw waits; the server itself answers."""
+    (serving,) = (
+        one
+        for one in psutil.process_iter(["cmdline"])
+        if str(server.port) in (one.info["cmdline"] or ())
+    )
+    drawing = serving.children(recursive=True)
+    for one in drawing:
+        one.suspend()
+    try:
+        yield
+    finally:
+        for one in drawing:
+            one.resume()
+
+
 def test_generating(page: Any, keys: Keyboard, server: Server, run_id: str, home: Path) -> None:
     page.goto(f"{server.address}/generate?run={run_id}")
     go, stop = page.locator("#go"), page.get_by_role("button", name="Stop")
@@ -113,8 +133,9 @@ def test_generating(page: Any, keys: Keyboard, server: Server, run_id: str, home
     keys.write(page.get_by_label("Steps"), "50")
     keys.press(go)
     stop.wait_for()
-    keys.at(go)
-    keys.press(stop)  # at once: all may be drawn soon after the first is seen
+    with held(server):  # else all may be drawn before the keys are there
+        keys.at(go)
+        keys.press(stop)
     page.get_by_text("Stopped after").wait_for()
     keys.at(go)
     keys.write(page.get_by_label("How many"), "2", back=True)

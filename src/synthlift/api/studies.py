@@ -82,9 +82,10 @@ def plan(
     """Say what a run would do and take at most, without training anything.
 
     Returns:
-        classes (usable images of each), design, image_size, channels, arms, replicates,
-        generator_fits, steps, seconds (upper bound), energy_kwh (upper bound; None = not known),
-        energy_method, disk_bytes (upper bound), disk_bytes_about (None = only a preview tells),
+        classes (usable images of each), design, image_size, channels, arms, arm_labels (as people
+        read them), replicates, generator_fits, steps, seconds (upper bound), energy_kwh (upper
+        bound; None = not known), energy_method, disk_bytes (upper bound), disk_bytes_about (None =
+        only a preview tells),
         minimal_detectable_effect, warnings and decisions with their reasons.
     """
     from synthlift.study.driver import forecast

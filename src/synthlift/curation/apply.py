@@ -123,8 +123,9 @@ WHY: dict[Origins, str] = {
     "changed": "It starts from training images and changes them too little to be new; raise its "
     "strength",
     "part": "It changes too little of training images",
-    "elsewhere": "It has not learnt from them here: it may know them from elsewhere, or draw the "
-    "same few things; look at the pairs, and vary its prompts",
+    "elsewhere": "It has not learnt from them here: it may hold or know them from elsewhere, or "
+    "show the same few things. Look at the pairs; take what was made of these images out of a "
+    "pool, or vary the prompts of a pipeline",
 }
 """What a generator that is stopped has done, and what to do."""
 

@@ -34,7 +34,8 @@ def actions(
         answer = _compare_first(outdone, plan)
     if verdict.exploratory:
         advice.append(_exploratory(verdict, plan))
-        answer = _if_confirmed(answer, beside=advice[0])
+        if not outdone:  # that advice needs no verdict
+            answer = _if_confirmed(answer, beside=advice[0])
     advice.append(answer)
     if plan.recommended:
         advice.append(_model(verdict, plan, outdone=outdone))
@@ -150,14 +151,14 @@ def _model(verdict: Verdict, plan: EvaluationPlan, *, outdone: str) -> Action:
         else "the rival's, since nothing was chosen on validation"
     )
     text = f"The run's model was trained as '{plan.label(plan.recommended)}': {why}."
-    favoured = outdone or (verdict.arm if verdict.word == "helps" else "")
-    if favoured and favoured != plan.recommended and not plan.arm(plan.recommended).multiple:
+    if outdone and outdone != plan.recommended:
         text += (
-            f" On the test '{plan.label(favoured)}' does better; export that arm to use its model."
-            if outdone
-            else f" The comparison favours '{plan.label(favoured)}'; export that arm to use its "
-            "model."
+            f" On the test '{plan.label(outdone)}' does as well or better; export that arm to use "
+            "its model."
         )
+    elif verdict.word == "helps" and not outdone and not plan.arm(plan.recommended).multiple:
+        favoured = plan.label(verdict.arm)
+        text += f" The comparison favours '{favoured}'; export that arm to use its model."
     return Action(
         title="Classify with the model of this run",
         text=text,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from synthlift.evaluation.plan import EvaluationPlan
@@ -11,6 +14,8 @@ from synthlift.spec.results import VerdictWord
 HELPED = ("helps", "helps_less_than_margin")
 TRAINED_BY = ("augmentation", "loss", "sampler", "duplicate", "tuning")
 """Parts of an arm's recipe that are not about its images."""
+REGIME, IN_FEATURES = "regime", "feature_"
+"""Part of a recipe, and how the values begin by which the head is trained apart."""
 
 
 def differing_recipes(plan: EvaluationPlan) -> list[str]:
@@ -22,9 +27,9 @@ def differing_recipes(plan: EvaluationPlan) -> list[str]:
     if ours.stands_for_choices or theirs.stands_for_choices:
         return []
     differs = [
-        f"{name} {_told(ours.recipe.get(name))} and {_told(theirs.recipe.get(name))}"
-        for name in TRAINED_BY
-        if ours.recipe.get(name) != theirs.recipe.get(name)
+        f"{name} {_told(one)} and {_told(other)}"
+        for name in (*TRAINED_BY, REGIME)
+        if (one := _way(ours.recipe, name)) != (other := _way(theirs.recipe, name))
     ]
     if not differs:
         return []
@@ -63,6 +68,12 @@ def said_of_outdone(name: str, scores: Scores, plan: EvaluationPlan) -> str:
 def _score(scores: Scores, arm: str, plan: EvaluationPlan) -> float:
     values = scores.values(arm, plan.metric)
     return float(np.nanmean(values)) if np.isfinite(values).any() else -np.inf
+
+
+def _way(recipe: Mapping[str, Any], name: str) -> object:
+    """One part of a recipe; in what order images are used is about images."""
+    value = recipe.get(name)
+    return None if name == REGIME and not str(value).startswith(IN_FEATURES) else value
 
 
 def _told(value: object) -> str:

@@ -33,6 +33,11 @@ class Foretells(Protocol):
         """What a fit would warn of by classes and attributes alone; no pixels, no weights."""
         ...
 
+
+@runtime_checkable
+class KnowsPrompts(Protocol):
+    """A generator that knows before it is fitted what it may be told."""
+
     def prompts_for(self, images: ImageSet) -> Iterator[tuple[str, str]]:
         """Class and prompt of whatever a study with such images may ask for."""
         ...

@@ -77,7 +77,7 @@ def choose_selection(
     return "cross_selection", f"{reason}, so choices are made in three folds of the training set"
 
 
-def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
+def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool, generative: str = "auto") -> Arm:
     """The rival whose recipe both sides use when nothing is selected.
 
     Augmentation, with logit adjustment where classes are unbalanced; the nearest that the study
@@ -87,6 +87,7 @@ def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
     Args:
         arms: all of the study.
         unbalanced: whether classes are.
+        generative: name of the arm that it is compared with; auto = the predeclared one.
     """
     rivals = {arm.name: arm for arm in arms if arm.role == "rival"}
     if not rivals:
@@ -95,7 +96,7 @@ def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
             rule="synthetic images are compared with the best rival; 'real' at least is needed",
             remedy="add 'real', 'augmented' and 'logit_adjusted' under 'arms:'",
         )
-    if (alike := rival_of_same_recipe(arms, unbalanced=unbalanced)) is not None:
+    if alike := rival_of_same_recipe(arms, unbalanced=unbalanced, generative=generative):
         return alike
     # Of one kind, what trains as the study says comes first, and what trains nothing last.
     ordered = sorted(rivals.values(), key=lambda arm: (arm.tuning == "zero_shot", bool(arm.tuning)))
@@ -107,32 +108,36 @@ def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
     return ordered[0]
 
 
-def rival_of_same_recipe(arms: Sequence[Arm], *, unbalanced: bool) -> Arm | None:
-    """The rival that trains as the predeclared arm with synthetic images, of a recipe of its own.
+def rival_of_same_recipe(
+    arms: Sequence[Arm], *, unbalanced: bool, generative: str = "auto"
+) -> Arm | None:
+    """The rival that trains as the arm with synthetic images, where that has a recipe of its own.
 
-    None where that arm takes the rival's recipe, or no rival has its recipe.
+    None where an arm in question takes the rival's recipe, or no rival has its recipe.
     """
-    generative = predeclared_generative(arms, unbalanced=unbalanced)
-    if generative is None or generative.base == "best_rival":
+    asked = [arm for arm in arms if arm.role == "generative" and generative in ("auto", arm.name)]
+    found = predeclared_generative(asked, unbalanced=unbalanced)
+    if found is None or any(arm.base == "best_rival" for arm in asked):
         return None
-    alike = [arm for arm in arms if arm.role == "rival" and trains_alike(arm, generative)]
+    alike = [arm for arm in arms if arm.role == "rival" and trains_alike(arm, found)]
     return min(alike, key=lambda arm: arm.retrieved, default=None)
 
 
 def trains_alike(one: Arm, other: Arm) -> bool:
     """Whether two arms differ in their images and in what order these are used, if at all."""
-    return (one.recipe, one.duplicate, one.tuning) == (other.recipe, other.duplicate, other.tuning)
+    ways = [(arm.recipe, arm.duplicate, arm.tuning, arm.in_feature_space) for arm in (one, other)]
+    return ways[0] == ways[1]
 
 
 def predeclared_generative(arms: Sequence[Arm], *, unbalanced: bool) -> Arm | None:
     """The best rival's recipe plus synthetic images at multiple 1; filling where unbalanced."""
-    candidates = [arm for arm in arms if arm.role == "generative" and arm.regime == "joint"]
-    candidates = candidates or [arm for arm in arms if arm.role == "generative"]
+    candidates = [arm for arm in arms if arm.role == "generative"]
     wanted = LARGEST if unbalanced else ALL
 
-    def preference(arm: Arm) -> tuple[bool, bool, bool, float]:
+    def preference(arm: Arm) -> tuple[bool, bool, bool, bool, float]:
         return (
             arm.base != "best_rival",
+            arm.regime != "joint",
             arm.target != wanted,
             not arm.curated,
             abs(arm.multiple - 1),

@@ -38,8 +38,10 @@ def best_rival(work: Work, split: int | None) -> str:
             return named_arm(rivals, named, role="rival").name, "named in the study file"
         if work.selection == "validation":
             return selected_rival(work, rivals, split)
-        rival = predeclared_rival(work.arms, unbalanced=work.unbalanced)
-        if rival_of_same_recipe(work.arms, unbalanced=work.unbalanced) is not None:
+        asked: dict[str, Any] = {"unbalanced": work.unbalanced}
+        asked["generative"] = work.session.study.primary.generative
+        rival = predeclared_rival(work.arms, **asked)
+        if rival_of_same_recipe(work.arms, **asked) is not None:
             return rival.name, "predeclared: the recipe that arms with synthetic images have here"
         shape = "unbalanced" if work.unbalanced else "balanced"
         return rival.name, f"predeclared for {shape} classes; nothing was selected"

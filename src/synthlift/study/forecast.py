@@ -32,11 +32,11 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     """Read the data, take the planning decisions, measure speed, and add it all up.
 
     Returns:
-        JSON: classes (usable images of each), design, image_size, channels, arms, replicates,
-        generator_fits, steps, seconds (upper bound), energy_kwh (upper bound; None on a GPU that
-        does not tell what it may draw), energy_method, disk_bytes (upper bound), disk_bytes_about
-        (to expect; None where only a preview could tell), minimal_detectable_effect (None = a class
-        is not tested), warnings and decisions.
+        JSON: classes (usable images of each), design, image_size, channels, arms, arm_labels (as
+        people read them), replicates, generator_fits, steps, seconds (upper bound), energy_kwh
+        (upper bound; None on a GPU that does not tell what it may draw), energy_method, disk_bytes
+        (upper bound), disk_bytes_about (to expect; None where only a preview could tell),
+        minimal_detectable_effect (None = a class is not tested), warnings and decisions.
     """
     session.open_decisions.add(TIMED)
     opened = open_data(session)
@@ -59,14 +59,14 @@ def forecast_study(session: Session, *, workers: int) -> dict[str, Any]:
     packed = known_sizes(session, opened, plan)
     disk = disk_use(session, plan, opened, task=task, option=option, speeds=speeds, packed=packed)
     labels = usable_rows(session.store, opened.inventory.key)["label"].tolist()
-    labels = arm_labels({arm.name: arm.generator or "" for arm in plan.arms})
+    named = arm_labels({arm.name: arm.generator or "" for arm in plan.arms})
     return {
         "classes": dict(sorted(Counter(labels).items())),
         "design": design.kind,
         "image_size": plan.image_size,
         "channels": plan.channels,
         "arms": list(option.arms),
-        "arm_labels": [labels[name] for name in option.arms],
+        "arm_labels": [named[name] for name in option.arms],
         "replicates": plan.replicates,
         "generator_fits": max(_pools(plan).values(), default=0),
         "steps": {

@@ -76,7 +76,7 @@ def test_a_rival_that_does_as_well_is_named_beside_the_verdict(make_table: Table
     first, second, *_ = outcome.actions
     assert first.title == "Compare with 'real' first"
     assert "primary: {rival: real}" in first.text
-    assert "On the test 'real' does better" in second.text
+    assert "On the test 'real' does as well or better" in second.text
 
 
 def test_arms_that_train_in_another_way_are_said_to(make_table: TableMaker) -> None:

@@ -352,7 +352,6 @@ def test_a_class_without_images_to_start_from_ends_the_stream(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"strength": 0.1}, "is not one step"),
         ({"strength": 0}, "greater than 0"),
         ({"strength": []}, "at least 1 item"),
         ({"method": "control"}, "needs control_model"),

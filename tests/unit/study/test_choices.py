@@ -72,6 +72,20 @@ def test_where_no_arm_takes_the_rivals_recipe_the_rival_takes_theirs() -> None:
     assert predeclared_rival(others, unbalanced=False).name == "augmented", "none is alike"
 
 
+def test_the_arm_that_is_asked_about_says_whose_recipe_it_is_compared_in() -> None:
+    mixed: dict[str, object] = {"kind": "mixed", "multiples": [1], "recipes": ["plain"]}
+    kinds = ["real", "augmented", mixed, "pretrain_finetune"]
+    arms = expand_arms(Study.model_validate({"arms": kinds}).arms, generators=["flow"])
+    found = predeclared_generative(arms, unbalanced=False)
+    assert found is not None
+    assert (found.base, found.regime) == ("best_rival", "pretrain_finetune")
+    rivals = {
+        name: predeclared_rival(arms, unbalanced=False, generative=name).name
+        for name in ("auto", found.name, "mixed@1")
+    }
+    assert rivals == {"auto": "augmented", found.name: "augmented", "mixed@1": "real"}
+
+
 def test_generative_arms_take_the_rivals_recipe_and_plain_ones_do_not() -> None:
     rival = predeclared_rival(ARMS, unbalanced=True)
     by_name = {arm.name: arm for arm in ARMS}

@@ -104,14 +104,6 @@ class ImageToImageConfig(PipelineConfig):
                 "how strictly it follows the image"
             )
         self._require_heeded()
-        weakest = min(self.shares_lost)
-        # Where nothing is said of it, as many steps are taken as it needs.
-        said = self.strength != "auto" and self.method != "control"
-        if said and int(weakest * self.sampler_steps) < 1:
-            raise ValueError(
-                f"strength {weakest:g} of {self.sampler_steps} sampler_steps is not one step; "
-                "raise one of them"
-            )
         return self
 
     def _require_heeded(self) -> None:

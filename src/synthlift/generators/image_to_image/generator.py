@@ -22,6 +22,7 @@ from synthlift.generators.pipelines.abilities import Task
 from synthlift.generators.pipelines.adapters import Adapter
 from synthlift.generators.pipelines.beforehand import require_able
 from synthlift.generators.pipelines.fitted import PipelineFitted
+from synthlift.generators.pipelines.in_parts import cell_of
 from synthlift.generators.pipelines.noting import foretold, noted, prompts_for, warned
 from synthlift.generators.pipelines.opening import open_controlnet, sized
 from synthlift.generators.pipelines.parameters import NUMBERS
@@ -94,7 +95,7 @@ class ImageToImageGenerator(InputsGenerator):
         return foretold(self.config, images)
 
     def prompts_for(self, images: ImageSet) -> Iterator[tuple[str, str]]:
-        """See :class:`~synthlift.generators.prompts.Foretells`."""
+        """See :class:`~synthlift.generators.prompts.KnowsPrompts`."""
         return prompts_for(self.config, images)
 
     def reload(self, folder: Path, *, inputs: FitInputs, device: str = "cpu") -> ImageToImageFitted:
@@ -212,7 +213,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
         told = {**told, "image": images, "strength": settings.strength}
         if config.method != "inpainting":
             return self._pipeline(**told).images
-        cell = int(getattr(self._pipeline, "vae_scale_factor", 1))
+        cell = cell_of(self._pipeline)
         areas = [shown(self._area(row), (width, height), cell=cell) for row in rows]
         return self._pipeline(**told, mask_image=areas).images
 

@@ -11,6 +11,7 @@ import torch
 ALONE = ("GlmImage",)
 """How the classes of pipelines begin whose first part draws all images by the noise of the first,
 and whose second tells texts of different lengths from one another by nothing."""
+CELLS = ("vae_scale_factor", "movq_scale_factor")
 PRIOR, DECODER = "prior_pipe", "decoder_pipe"
 """Pipelines in a pipeline, as Kandinsky 2 has them."""
 
@@ -21,7 +22,15 @@ def join(pipeline: Any) -> None:
     if prior is None or decoder is None:
         return
     decoder.scheduler = pipeline.scheduler
-    setattr(pipeline, PRIOR, _Prior(prior))
+    if not isinstance(prior, _Prior):
+        setattr(pipeline, PRIOR, _Prior(prior))
+
+
+def cell_of(pipeline: Any) -> int:
+    """Pixels a side of an image that become one latent; 1 = it draws pixels."""
+    whole = (pipeline, getattr(pipeline, DECODER, None))
+    named = (getattr(one, name, None) for one in whole for name in CELLS)
+    return int(next((one for one in named if one), 1))
 
 
 class _Prior:

@@ -197,6 +197,7 @@ def turned_to(task: Task, pipeline: Any, *, model: str) -> Any:
     require_told(turned, task=task, model=model)
     require_start(turned, task=task, model=model)
     turned.set_progress_bar_config(disable=True)
+    join(turned)
     return turned
 
 

@@ -60,7 +60,7 @@ class TextToImageGenerator(Generator):
         return foretold(self.config, images)
 
     def prompts_for(self, images: ImageSet) -> Iterator[tuple[str, str]]:
-        """See :class:`~synthlift.generators.prompts.Foretells`."""
+        """See :class:`~synthlift.generators.prompts.KnowsPrompts`."""
         return prompts_for(self.config, images)
 
     def load(self, folder: Path, *, device: str = "cpu") -> TextToImageFitted:

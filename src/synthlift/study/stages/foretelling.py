@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from synthlift.generators.pipelines.too_long import MOST_CHECKED
-from synthlift.generators.prompts import Foretells
+from synthlift.generators.prompts import Foretells, KnowsPrompts
 from synthlift.imagesets import GuardedPixels, ImageSet
 from synthlift.store import StageContext, StageRequest, Summary
 from synthlift.store.images import attribute_columns, class_names, usable_rows
@@ -25,7 +25,8 @@ def foretell(request: StageRequest, context: StageContext) -> Summary:
     """
     load_plugins(request)
     generator = build("generators", request.config["generator"])
-    if not isinstance(generator, Foretells):
+    checkpoint = request.config.get("clip")
+    if not isinstance(generator, Foretells | KnowsPrompts):
         return {"warnings": []}
     inventory = request.one("inventory")
     rows = usable_rows(context.store, inventory)
@@ -40,9 +41,10 @@ def foretell(request: StageRequest, context: StageContext) -> Summary:
         source=GuardedPixels(nothing, np.arange(count)),
         attributes=attribute_columns(context.store, inventory),
     )
-    checkpoint = request.config.get("clip")
-    told = _not_compared(generator.prompts_for(images), checkpoint) if checkpoint else []
-    return {"warnings": [*generator.foretold(images), *told]}
+    told = generator.foretold(images) if isinstance(generator, Foretells) else []
+    if checkpoint is not None and isinstance(generator, KnowsPrompts):
+        told = [*told, *_not_compared(generator.prompts_for(images), checkpoint)]
+    return {"warnings": told}
 
 
 def _not_compared(
