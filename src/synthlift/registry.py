@@ -25,7 +25,7 @@ from synthlift.errors import InputError, nearest_name
 
 Group = Literal["readers", "generators", "filters", "classifiers"]
 OnePool = Literal["no", "training set", "study"]
-Origins = Literal["learnt", "changed", "part", "elsewhere"]
+Origins = Literal["learnt", "changed", "along", "part", "elsewhere"]
 MEASURABLE = ("precision", "compile", "micro_batch")
 """Settings with a default in whose place ``measured`` may stand: a fit times what is best."""
 
@@ -85,8 +85,8 @@ class ComponentConfig(BaseModel):
     def origins(self) -> Origins:
         """How a generator's images come of the training images, if they do.
 
-        ``learnt`` from them, ``changed`` from them, changed in a ``part`` alone, or from
-        ``elsewhere``.
+        ``learnt`` from them, ``changed`` from them, drawn ``along`` them, changed in a ``part``
+        alone, or from ``elsewhere``.
         """
         return "learnt"
 

@@ -121,8 +121,7 @@ def _words(prepared: Prepared, component: Component) -> str:
     from synthlift.study.components import settings_of
 
     settings = settings_of("generators", component)
-    frozen = settings.one_pool() != "no" or settings.origins() == "elsewhere"
-    if frozen:
+    if settings.origins() != "learnt" and getattr(settings, "adapt", None) is None:
         told = "told the classes of" if settings.origins() == "elsewhere" else "given to change"
         return f"{told} {train:,} images ({test:,} left out), and has learnt nothing from them"
     text = f"fitted on {train:,} images, watched on {validation:,}, {test:,} left out"

@@ -121,7 +121,8 @@ LEARNT = "It has memorised instead of learnt; give it more images, or train it f
 WHY: dict[Origins, str] = {
     "learnt": LEARNT,
     "changed": "It starts from training images and changes them too little to be new; raise its "
-    "strength",
+    "strength, or adapt it for fewer steps if at all",
+    "along": "It draws along training images; lower its control_scale",
     "part": "It changes too little of training images",
     "elsewhere": "It has not learnt from them here: it may hold or know them from elsewhere, or "
     "show the same few things. Look at the pairs; take what was made of these images out of a "

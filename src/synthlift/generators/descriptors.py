@@ -57,7 +57,7 @@ POOL = Descriptor(
 TEXT_TO_IMAGE = Descriptor(
     kind="text_to_image",
     config=TextToImageConfig,
-    version="5",
+    version="6",
     target="synthlift.generators.text_to_image.generator:TextToImageGenerator",
     summary="a pretrained text-to-image pipeline from a local folder, prompted by class and "
     "attributes",
@@ -68,7 +68,7 @@ TEXT_TO_IMAGE = Descriptor(
 IMAGE_TO_IMAGE = Descriptor(
     kind="image_to_image",
     config=ImageToImageConfig,
-    version="4",
+    version="5",
     target="synthlift.generators.image_to_image.generator:ImageToImageGenerator",
     summary="training images changed by a pretrained pipeline: variations, translations between "
     "classes, repainted objects or backgrounds, images along edges or masks",

@@ -77,7 +77,7 @@ def choose_selection(
     return "cross_selection", f"{reason}, so choices are made in three folds of the training set"
 
 
-def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool, generative: str = "auto") -> Arm:
+def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool) -> Arm:
     """The rival whose recipe both sides use when nothing is selected.
 
     Augmentation, with logit adjustment where classes are unbalanced; the nearest that the study
@@ -87,7 +87,6 @@ def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool, generative: str 
     Args:
         arms: all of the study.
         unbalanced: whether classes are.
-        generative: name of the arm that it is compared with; auto = the predeclared one.
     """
     rivals = {arm.name: arm for arm in arms if arm.role == "rival"}
     if not rivals:
@@ -96,7 +95,7 @@ def predeclared_rival(arms: Sequence[Arm], *, unbalanced: bool, generative: str 
             rule="synthetic images are compared with the best rival; 'real' at least is needed",
             remedy="add 'real', 'augmented' and 'logit_adjusted' under 'arms:'",
         )
-    if alike := rival_of_same_recipe(arms, unbalanced=unbalanced, generative=generative):
+    if alike := rival_of_same_recipe(arms, unbalanced=unbalanced):
         return alike
     # Of one kind, what trains as the study says comes first, and what trains nothing last.
     ordered = sorted(rivals.values(), key=lambda arm: (arm.tuning == "zero_shot", bool(arm.tuning)))
@@ -114,6 +113,11 @@ def rival_of_same_recipe(
     """The rival that trains as the arm with synthetic images, where that has a recipe of its own.
 
     None where an arm in question takes the rival's recipe, or no rival has its recipe.
+
+    Args:
+        arms: all of the study.
+        unbalanced: whether classes are.
+        generative: name of the arm in question; auto = all of them are.
     """
     asked = [arm for arm in arms if arm.role == "generative" and generative in ("auto", arm.name)]
     found = predeclared_generative(asked, unbalanced=unbalanced)

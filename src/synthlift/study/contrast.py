@@ -38,10 +38,8 @@ def best_rival(work: Work, split: int | None) -> str:
             return named_arm(rivals, named, role="rival").name, "named in the study file"
         if work.selection == "validation":
             return selected_rival(work, rivals, split)
-        asked: dict[str, Any] = {"unbalanced": work.unbalanced}
-        asked["generative"] = work.session.study.primary.generative
-        rival = predeclared_rival(work.arms, **asked)
-        if rival_of_same_recipe(work.arms, **asked) is not None:
+        rival = predeclared_rival(work.arms, unbalanced=work.unbalanced)
+        if rival_of_same_recipe(work.arms, unbalanced=work.unbalanced) is not None:
             return rival.name, "predeclared: the recipe that arms with synthetic images have here"
         shape = "unbalanced" if work.unbalanced else "balanced"
         return rival.name, f"predeclared for {shape} classes; nothing was selected"
@@ -70,13 +68,15 @@ def declare_contrast(work: Work) -> Contrast | None:
 
 
 def _pair(work: Work, arms: Sequence[Arm], split: int | None) -> Contrast:
-    rival = best_rival(work, split)
+    best = best_rival(work, split)
     named = work.session.study.primary.generative
+    rival = _compared_with(work, best)
 
     def choose() -> tuple[dict[str, str], str]:
         if named != "auto":
             arm = named_arm(arms, named, role="generative")
-            return {"arm": arm.name, "recommended": rival}, "named in the study file"
+            beside = f"; compared with '{rival}', which trains as it does" if rival != best else ""
+            return {"arm": arm.name, "recommended": rival}, f"named in the study file{beside}"
         if work.selection == "validation":
             return selected_generative(work, arms, rival, split)
         found = predeclared_generative(arms, unbalanced=work.unbalanced)
@@ -88,6 +88,17 @@ def _pair(work: Work, arms: Sequence[Arm], split: int | None) -> Contrast:
 
     taken: dict[str, Any] = work.session.decide(named_choice("primary_arm", split), choose)
     return Contrast(generative=taken["arm"], rival=rival, recommended=taken["recommended"])
+
+
+def _compared_with(work: Work, best: str) -> str:
+    """The rival of the pair: the best, or that with the recipe of the arm that a user names."""
+    primary = work.session.study.primary
+    if primary.generative == "auto" or primary.rival != "auto" or work.selection != "predeclared":
+        return best
+    alike = rival_of_same_recipe(
+        work.arms, unbalanced=work.unbalanced, generative=primary.generative
+    )
+    return best if alike is None else alike.name
 
 
 def _stand_for(work: Work, name: str, chosen: str, index: int) -> None:

@@ -228,6 +228,11 @@ def test_losses_of_several_adapters_are_means() -> None:
     assert "the adaptation of 'crane' was" in words
     (words,) = warnings_of(every[:1], ("crane",))
     assert words.startswith("No step of its adaptation was better")
+    # Better by its loss at each step, and copying from the first on.
+    copying = [{"step": k, "value": 0.5, "acceptable": k == 0, "detail": {}} for k in range(3)]
+    watched = {"readings": copying, "copying_watched": True, "copying_acceptable": True}
+    (words,) = warnings_of([{**told(0, 3.0, 2.0, 1.0), **watched}], ("crane",))
+    assert words.startswith("No step of its adaptation drew samples that do not copy: what is")
 
 
 def prior_prompts(model: Path, folder: Path, prior: dict[str, Any], **further: Any) -> list[str]:

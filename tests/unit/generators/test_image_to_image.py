@@ -352,7 +352,7 @@ def test_a_class_without_images_to_start_from_ends_the_stream(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"strength": 0}, "greater than 0"),
+        ({"strength": 0}, "greater than or equal to 0.01"),
         ({"strength": []}, "at least 1 item"),
         ({"method": "control"}, "needs control_model"),
         ({"control_model": "nowhere"}, "does not exist"),

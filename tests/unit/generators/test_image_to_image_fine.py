@@ -37,6 +37,7 @@ def test_whole_steps_are_near_the_strength_that_was_asked_for() -> None:
     assert in_whole_steps(4, strength=0.5) == (4, 0.5)
     assert in_whole_steps(4, strength=0.9) == (7, 6 / 7)
     assert in_whole_steps(4, strength=0.1) == (8, 1 / 8)
+    assert in_whole_steps(4, strength=0.0001) == in_whole_steps(4, strength=0.01) == (80, 1 / 80)
 
 
 @pytest.mark.parametrize("build", [tiny_stable_diffusion, tiny_flux])

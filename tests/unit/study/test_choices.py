@@ -13,6 +13,7 @@ from synthlift.study.choices import (
     named_arm,
     predeclared_generative,
     predeclared_rival,
+    rival_of_same_recipe,
     trains_alike,
     with_recipe,
 )
@@ -79,11 +80,16 @@ def test_the_arm_that_is_asked_about_says_whose_recipe_it_is_compared_in() -> No
     found = predeclared_generative(arms, unbalanced=False)
     assert found is not None
     assert (found.base, found.regime) == ("best_rival", "pretrain_finetune")
-    rivals = {
-        name: predeclared_rival(arms, unbalanced=False, generative=name).name
+    assert predeclared_rival(arms, unbalanced=False).name == "augmented"
+    alike = {
+        name: rival_of_same_recipe(arms, unbalanced=False, generative=name)
         for name in ("auto", found.name, "mixed@1")
     }
-    assert rivals == {"auto": "augmented", found.name: "augmented", "mixed@1": "real"}
+    assert {name: arm and arm.name for name, arm in alike.items()} == {
+        "auto": None,
+        found.name: None,
+        "mixed@1": "real",
+    }
 
 
 def test_generative_arms_take_the_rivals_recipe_and_plain_ones_do_not() -> None:

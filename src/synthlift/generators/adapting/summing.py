@@ -63,6 +63,7 @@ def warnings_of(told: Sequence[Told], classes: Sequence[str]) -> Iterator[str]:
         yield from (words + of_class for words in one.get("warnings", ()))
     copying = [i for i, one in enumerate(told) if _copies(one)]
     unused = [i for i, one in enumerate(told) if not (one["kept_step"] or _copies(one))]
+    copied = [i for i in unused if any(not one["acceptable"] for one in told[i]["readings"])]
 
     def whose(places: Sequence[int]) -> str:
         if len(places) == len(told):
@@ -71,12 +72,15 @@ def warnings_of(told: Sequence[Told], classes: Sequence[str]) -> Iterator[str]:
 
     if copying:
         yield f"No step of {whose(copying)} drew samples that do not copy."
-    if unused:
-        of_these = "" if len(unused) == len(told) else " of " + _these(len(unused))
-        yield (
-            f"No step of {whose(unused)} was better than the pretrained pipeline: what is "
-            f"sampled{of_these} is the pipeline as it was."
-        )
+    poor = [i for i in unused if i not in copied]
+    was = {"was better than the pretrained pipeline": poor, "drew samples that do not copy": copied}
+    for words, places in was.items():
+        if places:
+            of_these = "" if len(places) == len(told) else " of " + _these(len(places))
+            yield (
+                f"No step of {whose(places)} {words}: what is sampled{of_these} is the pipeline as "
+                "it was."
+            )
 
 
 def _copies(one: Told) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from synthlift.registry import ComponentConfig
+from synthlift.registry import ComponentConfig, Origins
 
 Range = tuple[float, float]
 
@@ -74,6 +74,10 @@ class CutPasteConfig(ComponentConfig):
         if value[0] < 0:
             raise ValueError(f"must not be below 0: {list(value)}")
         return value
+
+    def origins(self) -> Origins:
+        """Backgrounds, and what is pasted, are those of training images."""
+        return "part"
 
 
 def allows_as_it_was(config: CutPasteConfig) -> bool:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from synthlift.generators.pipelines.config import PipelineConfig
 from synthlift.generators.pipelines.files import hash_part
+from synthlift.generators.pipelines.parameters import WEAKEST
 from synthlift.registry import OnePool, Origins
 from synthlift.weights import locate
 
@@ -19,7 +20,7 @@ def _several(value: Any) -> Any:
     return (value,) if isinstance(value, int | float) else value
 
 
-Strength = Annotated[float, Field(gt=0, le=1)]
+Strength = Annotated[float, Field(ge=WEAKEST, le=1)]
 Strengths = Annotated[tuple[Strength, ...], Field(min_length=1), BeforeValidator(_several)]
 SUITED: dict[Method, tuple[float, ...]] = {
     "variation": (0.25, 0.5, 0.75),
@@ -52,7 +53,7 @@ class ImageToImageConfig(PipelineConfig):
             image of another class into the wanted one (Diff-Mix, Wang 2024); ``inpainting``
             repaints what a mask marks, or all around it; ``control`` draws anew along the edges or
             the mask of an image (ControlNet, Zhang 2023).
-        strength: how much of an image is lost before it is drawn again, above 0 to 1; of several,
+        strength: how much of an image is lost before it is drawn again, 0.01 to 1; of several,
             each is used equally often. auto is 0.25, 0.5 and 0.75 for variations, 0.5, 0.7 and 0.9
             between classes, else 1. A pipeline takes whole steps: where few are asked for, more are
             taken, and the share, within 0.05 of the strength, is what labels and provenance say.
@@ -133,9 +134,8 @@ class ImageToImageConfig(PipelineConfig):
 
     def origins(self) -> Origins:
         """What is not repainted stays as it is, whatever the pipeline has learnt."""
-        if self.method == "inpainting":
-            return "part"
-        return "changed" if self.adapt is None else "learnt"
+        ways: dict[Method, Origins] = {"inpainting": "part", "control": "along"}
+        return ways.get(self.method, "changed")
 
     def _weights_beside(self) -> tuple[Path, ...]:
         control = (locate(self.control_model),) if self.control_model else ()

@@ -25,7 +25,7 @@ from synthlift.generators.pipelines.fitted import PipelineFitted
 from synthlift.generators.pipelines.in_parts import cell_of
 from synthlift.generators.pipelines.noting import foretold, noted, prompts_for, warned
 from synthlift.generators.pipelines.opening import open_controlnet, sized
-from synthlift.generators.pipelines.parameters import NUMBERS
+from synthlift.generators.pipelines.parameters import NUMBERS, WEAKEST
 from synthlift.generators.pipelines.together import with_measured_chunk
 from synthlift.generators.pipelines.varying import picture, variations
 from synthlift.generators.pipelines.wishes import Settings, Wish, in_whole_steps
@@ -115,7 +115,7 @@ class ImageToImageFitted(PipelineFitted[ImageToImageConfig]):
     """
 
     file = FILE
-    numbers: ClassVar[Mapping[str, tuple[float, float]]] = {**NUMBERS, "strength": (0.01, 1)}
+    numbers: ClassVar[Mapping[str, tuple[float, float]]] = {**NUMBERS, "strength": (WEAKEST, 1)}
 
     def __init__(
         self,

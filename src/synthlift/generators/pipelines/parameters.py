@@ -8,6 +8,8 @@ from synthlift.errors import InputError
 from synthlift.types import SampleRequest
 
 NUMBERS: Mapping[str, tuple[float, float]] = {"guidance_scale": (0, 50), "sampler_steps": (1, 1000)}
+WEAKEST = 0.01
+"""Strength of a change: of less, a pipeline would take a step in more than a hundred."""
 TEXTS = ("prompt", "negative_prompt")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from synthlift.generators.pipelines.parameters import WEAKEST
 from synthlift.seeds import generator_for, seed_for
 from synthlift.spec.blackened import said_of_origin
 from synthlift.types import Float32, SampleRequest, UInt8
@@ -182,6 +183,7 @@ def in_whole_steps(steps: int, *, strength: float) -> tuple[int, float]:
     """
     if strength == 1:
         return steps, 1.0
+    strength = max(strength, WEAKEST)
     most = min(NEAR, strength / 4)
     asked = max(steps, 2)
     while True:
