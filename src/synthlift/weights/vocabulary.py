@@ -6,6 +6,7 @@ import contextlib
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from synthlift.errors import InputError
 from synthlift.weights.files import read_json
@@ -66,6 +67,18 @@ def reading_tokenizer(folder: Path) -> Iterator[None]:
             rule="the files are those that transformers saves of a tokenizer",
             remedy="download them again",
         ) from None
+
+
+def open_tokenizer(folder: Path) -> Any:
+    """The tokenizer that transformers saved in a folder.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    with reading_tokenizer(folder):
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def differ(texts: Sequence[str], others: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from synthlift.errors import InputError, needing_extra
 from synthlift.vision.clip.files import CONFIGS, NAFLEX, ClipFiles
 from synthlift.weights.quiet import quiet
-from synthlift.weights.vocabulary import reading_tokenizer
+from synthlift.weights.vocabulary import open_tokenizer
 
 WITHIN = "dual."
 """What the names of a tower's weights begin with, beside those of the whole model."""
@@ -179,13 +179,12 @@ class DualTokens:
 
     def __init__(self, files: ClipFiles) -> None:
         with needing_extra("CLIP", extra="clip"):
-            from transformers import AutoConfig, AutoTokenizer
+            from transformers import AutoConfig
         try:
             self._config = AutoConfig.from_pretrained(files.folder, local_files_only=True)
         except Exception as error:  # transformers raises what it pleases.
             raise _unreadable(files, error) from None
-        with reading_tokenizer(files.folder):
-            self._tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+        self._tokenizer = open_tokenizer(files.folder)
 
     @property
     def most(self) -> int:

@@ -20,7 +20,7 @@ from synthlift.vision.clip.files import (
     find_clip,
     text_tower,
 )
-from synthlift.weights.vocabulary import reading_tokenizer
+from synthlift.weights.vocabulary import open_tokenizer, reading_tokenizer
 
 SPARE = 8
 """Tokens beside those of a text: not more than one a byte, and what stands at its ends."""
@@ -75,9 +75,8 @@ def tokens_of(files: ClipFiles, text: TextTower | None) -> Tokens:
 class _ClipTokens:
     def __init__(self, files: ClipFiles) -> None:
         with needing_extra("CLIP", extra="clip"):
-            from transformers import AutoTokenizer, CLIPTextConfig
-        with reading_tokenizer(files.folder):
-            self._tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+            from transformers import CLIPTextConfig
+        self._tokenizer = open_tokenizer(files.folder)
         told = CLIPTextConfig(**clip_settings(files)["text_config"])
         self.most = int(told.max_position_embeddings)
 
@@ -97,9 +96,8 @@ class _SiglipTokens:
             # Its tokenizer needs both, and says so at length.
             import google.protobuf  # noqa: F401
             import sentencepiece  # noqa: F401
-            from transformers import AutoTokenizer, SiglipTextConfig
-        with reading_tokenizer(files.folder):
-            self._tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+            from transformers import SiglipTextConfig
+        self._tokenizer = open_tokenizer(files.folder)
         told = SiglipTextConfig(**clip_settings(files)["text_config"])
         self.most = int(told.max_position_embeddings)
 
